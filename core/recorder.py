@@ -22,12 +22,19 @@ from .tree import Batch, Params, leaves, names, ravel
 from .update import UpdateMap
 
 WHOLE = 256  # parameters up to which a trajectory is recorded whole
-THIN = 10  # of larger ones every tenth point is projected: reading all their numbers is what recording costs
 Append = Callable[[str, dict[str, Any]], None]
 
 
 def numpy(x: Tensor) -> Any:
     return x.detach().cpu().numpy()
+
+
+def thinned(step: int) -> int:
+    """How far apart points are projected: 1 for the first hundred steps, 10 for the first thousand, then 100.
+
+    Reading all the numbers of a network at every step is what recording it would cost.
+    """
+    return 1 if step < 100 else 10 if step < 1000 else 100
 
 
 class Trajectory:
@@ -43,7 +50,7 @@ class Trajectory:
             self.directions = torch.randn(2, count, generator=torch.Generator().manual_seed(0)).to(first)  # (2, N)
 
     def row(self, seen: Seen) -> dict[str, Any]:
-        if not (self.whole or seen.step % THIN == 0 or seen.last):
+        if not (self.whole or seen.step % thinned(seen.step) == 0 or seen.last):
             return {}
         x = ravel(seen.params, self.ensemble)  # ([M,] N)
         return {"parameters": numpy(x)} if self.whole else {"projection": numpy(linear(x, self.directions))}

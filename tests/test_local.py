@@ -201,8 +201,9 @@ def test_what_is_asked_is_counted_once():
     assert (table.cost.gradients, table.cost.products) == (1, 3)
 
 
-@pytest.mark.parametrize("members", [None, 3])
-@pytest.mark.parametrize("trace", [False, True])
+@pytest.mark.parametrize(
+    ("trace", "members"), [(False, None), (False, 3), (True, None), pytest.param(True, 3, marks=pytest.mark.slow)]
+)
 def test_products_named_with_v_are_the_same_products(trace, members):
     table, params, batch = started(SmoothGan(batch=3), members=members, trace=trace)
     u, (x, y) = direction_like(params, 5), ("generator", "discriminator")

@@ -182,7 +182,7 @@ def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monke
     """Spoil one part of what is saved: the resumed run must be refused, or differ."""
     game, solver = parts("mixture", "simgd", rule="adam", lr=0.01)
     norm = [cp.make("regularizer", "spectral-norm")]
-    run: dict[str, Any] = {"steps": STEPS, "checkpoint_every": 5, "regularizers": norm}
+    run: dict[str, Any] = {"steps": STEPS, "checkpoint_every": 5, "regularizers": norm, "members": 2}
     whole = cp.run(game, solver, out=tmp_path / "whole", **run)
     save = journals.save_checkpoint
 
@@ -291,7 +291,7 @@ CLI = [sys.executable, "-c", "import sys; from counterplay.core.cli import main;
 )
 def test_a_signal_saves_and_resume_goes_on(number: signal.Signals, tmp_path: Path) -> None:
     """The command line, asked to stop in the middle: exit 75, then resumed, equal to the run left alone."""
-    steps, directory = 4000, tmp_path / "run"
+    steps, directory = 2000, tmp_path / "run"
     run = [*CLI, "run", "affine-gaussian", "--solver", "simgd", "--every", "50", "--steps", str(steps)]
     with subprocess.Popen([*run, "--out", str(directory)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -314,6 +314,7 @@ def test_a_signal_saves_and_resume_goes_on(number: signal.Signals, tmp_path: Pat
     assert again.returncode == 0 and "has ended" in again.stdout
 
 
+@pytest.mark.slow
 def test_killed_outright_it_resumes(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     run = [*CLI, "run", "affine-gaussian", "--solver", "simgd", "--every", "50", "--steps", "3000", "--quiet"]

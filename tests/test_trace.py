@@ -154,7 +154,10 @@ def products_of(field: Callable) -> tuple[Callable, Callable]:
     return push, pull
 
 
-@pytest.fixture(params=[*GAMES, *(f"ensemble of {name}" for name in GAMES)])
+ENSEMBLES = [f"ensemble of {name}" for name in GAMES]
+
+
+@pytest.fixture(params=[*GAMES, *ENSEMBLES])
 def game(request: pytest.FixtureRequest) -> tuple[Callable, Any, Any]:
     """(field, params, batch), alone and for three members."""
     losses, params, batch = GAMES[request.param.removeprefix("ensemble of ")]()
@@ -197,6 +200,9 @@ def value_and_products(field: Callable) -> Staged:
     return staged(lambda *point: (field(*point), [lambda u: push(*point, u), lambda w: pull(*point, w)]))
 
 
+@pytest.mark.parametrize(
+    "game", [*GAMES, *(pytest.param(name, marks=pytest.mark.slow) for name in ENSEMBLES)], indirect=True
+)
 @pytest.mark.parametrize("k", [0, 1], ids=["Ju", "JTw"])
 def test_products(game: tuple[Callable, Any, Any], k: int) -> None:
     field, p, batch = game
@@ -357,7 +363,7 @@ def _expression(rng: random.Random, size: int) -> Callable:
     return function
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(k, marks=pytest.mark.slow) for k in range(3, 12))])
 @pytest.mark.parametrize("size", [4, 16, 40])
 def test_random_programs(seed: int, size: int) -> None:
     function = _expression(random.Random(1000 * size + seed), size)

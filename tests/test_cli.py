@@ -285,7 +285,7 @@ def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stdout.startswith("max_steps after 20 steps")
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_keeps_what_it_recorded(tmp_path: Path, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "counterplay.core.cli", *QUADRATIC, *GOOD, "--steps", str(10**9), "--out", "d"]
     running = subprocess.Popen(

@@ -265,7 +265,7 @@ def test_costs_are_counted_and_looking_is_free(tmp_path):
         ("jare", {}, 1, 2),
     ]:
         out = tmp_path / name
-        cp.run(game, cp.make("solver", name, **options), steps=3, out=out, spectrum_every=1, trace=False)
+        cp.run(game, cp.make("solver", name, **options), steps=3, out=out, spectrum_every=2, trace=False)
         log = cp.open_log(out)
         draws = 4 if name == "altgd" else 1
         assert log["step/gradients"].tolist() == [gradients * k for k in (1, 2, 3, 3)], name

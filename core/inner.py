@@ -46,24 +46,34 @@ def tolerance(tol: float | None, like: Tensor) -> float:
 
 
 def solve(
-    system: Callable[[Freeze], System], b: Tensor, method: str, tol: float | None, max_iter: int
+    system: Callable[[Freeze], System],
+    b: Tensor,
+    method: str,
+    tol: float | None,
+    max_iter: int,
+    start: Tensor | None = None,
 ) -> tuple[Tensor, Report]:
     """x with A x = b for vectors (..., N), and what to report: iterations, relative residual, convergence.
 
     ``method`` is auto, dense, cg (A symmetric positive definite) or gmres. ``system(freeze)`` builds A from what it
     depends on after passing that through ``freeze``: a step that is being differentiated is solved with everything
-    held still, and then given its derivative (see :func:`implicit`).
+    held still, and then given its derivative (see :func:`implicit`). GMRES may be given a ``start``.
     """
     moving = system(lambda x: x)
     if is_dense(method, b.shape[-1], b):
         return dense(moving.matrix(), b)
-    iterate = conjugate_gradient if method == "cg" else gmres
     tol = tolerance(tol, b)
+
+    def iterate(A: Vector, b: Tensor) -> Solution:
+        if method == "cg":
+            return conjugate_gradient(A, b, tol, max_iter)
+        return gmres(A, b, tol, max_iter, None if start is None else start.detach())
+
     if not differentiated(b):
-        solution = iterate(moving.A, b, tol, max_iter)
+        solution = iterate(moving.A, b)
         return solution.x, report(solution)
     still = system(detach)
-    solution = iterate(still.A, b.detach(), tol, max_iter)
+    solution = iterate(still.A, b.detach())
     x = implicit(solution.x, b - moving.A(solution.x), lambda w: gmres(still.At, w, tol, max_iter).x)
     return x, report(solution)
 

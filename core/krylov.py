@@ -25,7 +25,7 @@ class Solution(NamedTuple):
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """<a, b> along the last axis, which is kept: (..., 1)."""
-    return (a * b).sum(-1, keepdim=True)
+    return torch.linalg.vecdot(a, b).unsqueeze(-1)
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
@@ -40,16 +40,24 @@ def conjugate_gradient(A: MatVec, b: Tensor, tol: float, max_iter: int) -> Solut
 
 
 def conjugate_gradient_with_image(
-    A: Callable[[Tensor], tuple[Tensor, Tensor]], b: Tensor, image: Tensor, tol: float, max_iter: int
+    A: Callable[[Tensor], tuple[Tensor, Tensor]],
+    b: Tensor,
+    image: Tensor,
+    tol: float,
+    max_iter: int,
+    start: Tensor | None = None,
 ) -> tuple[Solution, Tensor]:
     """The same where A(p) returns (A p, K p) for another linear K, with K x (like ``image``) as well as x.
 
-    For A = I + M M^T the product K p = M^T p is on the way, and K x costs no further one.
+    For A = I + M M^T the product K p = M^T p is on the way, and K x costs no further one. From x = ``start``, at the
+    cost of one more product with A, or from 0.
     """
-    x, r, p = torch.zeros_like(b), b, b
-    Kx = torch.zeros_like(image)
-    rr = inner(r, r)
-    target = tol**2 * rr
+    x, Kx, r = torch.zeros_like(b), torch.zeros_like(image), b
+    if start is not None:
+        Ax, Kx = A(start)
+        x, r = start, b - Ax
+    p, bb, rr = r, inner(b, b), inner(r, r)
+    target = tol**2 * bb
     count = torch.zeros(b.shape[:-1], dtype=torch.int64, device=b.device)
     going = rr > target
     for _ in range(max_iter):
@@ -57,13 +65,13 @@ def conjugate_gradient_with_image(
             break
         Ap, Kp = A(p)
         alpha = torch.where(going, _ratio(rr, inner(p, Ap)), torch.zeros_like(rr))
-        x, Kx, r = x + alpha * p, Kx + alpha * Kp, r - alpha * Ap
+        x, Kx, r = torch.addcmul(x, alpha, p), torch.addcmul(Kx, alpha, Kp), torch.addcmul(r, alpha, Ap, value=-1)
         new = inner(r, r)
-        p = r + _ratio(new, rr) * p
+        p = torch.addcmul(r, _ratio(new, rr), p)
         rr = new
         count = count + going.squeeze(-1)
         going = going & (rr > target)
-    residual = _ratio(rr, inner(b, b)).sqrt().squeeze(-1)
+    residual = _ratio(rr, bb).sqrt().squeeze(-1)
     return Solution(x, count, residual, _met(rr, target)), Kx
 
 
@@ -72,12 +80,14 @@ def _met(size: Tensor, target: Tensor) -> Tensor:
     return ((size <= target) & torch.isfinite(size)).squeeze(-1)
 
 
-def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, restart: int = 50) -> Solution:
-    """Solve A x = b for any non-singular A, from x = 0 (Saad and Schultz 1986), restarted to bound the memory.
+def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, start: Tensor | None = None, restart: int = 50) -> Solution:
+    """Solve A x = b for any non-singular A (Saad and Schultz 1986), restarted to bound the memory.
+
+    From x = ``start``, or from 0.
 
     The residual reported is the true one, b - A x, computed afresh at every restart.
     """
-    x, r = torch.zeros_like(b), b
+    x, r = (torch.zeros_like(b), b) if start is None else (start, b - A(start))
     size = torch.linalg.vector_norm(b, dim=-1, keepdim=True)
     count = torch.zeros(b.shape[:-1], dtype=torch.int64, device=b.device)
     target = tol * size

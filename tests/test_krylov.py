@@ -164,6 +164,26 @@ def test_the_image_of_the_solution_costs_nothing():
     torch.testing.assert_close(image, M.T @ found.x, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", [conjugate_gradient_with_image, gmres])
+def test_a_solve_starts_where_it_is_told(method):
+    """At the solution it takes no iteration, nearby fewer than from 0; the image comes along."""
+    A, b = positive(40, 3, 5.0), random(40, seed=4)
+    x = torch.linalg.solve(A, b)
+
+    def solved(start):
+        if method is gmres:
+            return gmres(product(A), b, 1e-10, 50, start), None
+        return conjugate_gradient_with_image(lambda p: (A @ p, 2 * p), b, b, 1e-10, 50, start)
+
+    counts = []
+    for start in (None, x + 1e-6 * random(40, seed=5), x):
+        found, image = solved(start)
+        counts.append(int(found.iterations))
+        assert found.converged and relative(A, found.x, b) < 1e-9
+        assert image is None or torch.allclose(image, 2 * found.x, rtol=1e-12)
+    assert counts[0] > counts[1] > counts[2] == 0
+
+
 # ------------------------------------------------------------------------------------------------------------ Arnoldi
 
 

@@ -194,6 +194,52 @@ def test_conjugate_gradient_takes_two_products_an_iteration_and_one_more(name):
     assert table.cost.products == 2 * k + 1 and table.cost.gradients == 1
 
 
+def coupled(x, y):
+    """x A y + |x|^2 / 2 against its opposite: zero-sum, more unknowns than "auto" solves densely."""
+    g = generator(7)
+    A = torch.randn(x, y, generator=g, dtype=F64) / 10
+    start = {i: {"value": torch.randn(n, generator=g, dtype=F64)} for i, n in (("x", x), ("y", y))}
+
+    def losses(p, batch):
+        x, y = p["x"]["value"], p["y"]["value"]
+        loss = x @ (A @ y) + 0.5 * x @ x - 0.5 * y @ y
+        return {"x": loss, "y": -loss}
+
+    return cp.game_from_losses(losses, start, zero_sum=True), start
+
+
+@pytest.mark.parametrize("name", ["cgd", "acgd"])
+def test_either_player_can_be_solved_for(name):
+    """The system of one player or of the other: the same step. By default it is the smaller."""
+    game, params = coupled(130, 120)
+    table, steps = Prepared(game), {}
+    for who in ("x", "y", None):
+        solver = cp.make("solver", name, lr=0.3, solve_for=who)
+        steps[who], _, info = solver.step(table, params, solver.init(table, params), lambda: {})
+        assert info.inner["converged"] and info.inner["iterations"] > 1
+    close_trees(steps["x"], steps["y"], 1e-9)
+    assert identical(steps[None], steps["y"]) and not identical(steps["x"], steps["y"])
+    with pytest.raises(cp.UsageError, match="the players are x, y"):
+        cp.run(game, cp.make("solver", name, solve_for="z"), steps=1)
+
+
+@pytest.mark.parametrize("method", ["cg", "gmres"])
+@pytest.mark.parametrize("name", ["cgd", "acgd"])
+def test_a_warm_start_saves_iterations_and_changes_no_step(name, method):
+    """acgd's step sizes move all the time: the last step is scaled to today's, or it would be no good start."""
+    game, start = coupled(30, 20)
+    table, found = Prepared(game), {}
+    for warm in (False, True):
+        solver = cp.make("solver", name, lr=0.02, method=method, warm_start=warm, tol=1e-8)
+        memory, params, iterations = solver.init(table, start), start, []
+        for _ in range(30):
+            params, memory, info = solver.step(table, params, memory, lambda: {})
+            iterations.append(int(info.inner["iterations"]))
+        found[warm] = params, sum(iterations[10:])
+    close_trees(found[True][0], found[False][0], 1e-6)
+    assert found[True][1] <= 0.9 * found[False][1]
+
+
 def test_auto_is_dense_when_small_and_matrix_free_when_not():
     for dimension, iterations in ((100, 0), (101, 1)):
         game = cp.make("game", "bilinear", dimension=dimension)

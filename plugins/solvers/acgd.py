@@ -20,7 +20,7 @@ from ...core.local import LocalGame
 from ...core.options import Count, Decay, NonNegative, Positive, option
 from ...core.rules import root
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Setting, add, leaves, tmap, zeros_like
+from ...core.tree import Params, Player, Setting, add, leaves, tmap, zeros_like
 from .competitive import competitive
 
 
@@ -34,17 +34,23 @@ class Acgd(Solver):
     method: Literal["auto", "dense", "cg", "gmres"] = option("auto", "inner solve; auto is dense when small")
     tol: NonNegative | None = option(None, "relative residual of the inner solve; by default 1e-10, in float32 3e-5")
     max_iter: Count = option(200, "iterations of the inner solve at most")
+    solve_for: Player | None = option(None, "of two players in a zero-sum game; by default who has fewer parameters")
+    warm_start: bool = option(
+        False, "start the inner solve at the last step: two products more, to be saved again where steps hardly change"
+    )
 
     def init(self, game: Game, params: Params) -> Memory:
         count = torch.zeros((), dtype=torch.int64, device=leaves(params)[0].device)
-        return {"s": zeros_like(params), "t": count}
+        warm = {"d": zeros_like(params)} if self.warm_start else {}
+        return {"s": zeros_like(params), "t": count, **warm}
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
-        play = competitive(local, self.method, self.tol, self.max_iter)
+        play = competitive(local, self.method, self.tol, self.max_iter, self.solve_for)
         t = memory["t"] + 1
         s = tmap(lambda s, g: torch.addcmul(self.beta2 * s, g, g, value=1 - self.beta2), memory["s"], local.gradient())
         unbias = 1 - torch.pow(self.beta2, t.to(torch.float64))
         eta = local.scale(self.lr, tmap(lambda s: 1 / (root(s / unbias.to(s.dtype)) + self.eps), s))
-        d, inner = play(eta)
-        return add(params, d), {"s": s, "t": t}, StepInfo.at(local, **inner)
+        d, inner = play(eta, memory.get("d"))
+        warm = {"d": d} if self.warm_start else {}
+        return add(params, d), {"s": s, "t": t, **warm}, StepInfo.at(local, **inner)

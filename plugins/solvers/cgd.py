@@ -19,7 +19,7 @@ from ...core.game import Game
 from ...core.local import LocalGame
 from ...core.options import Count, NonNegative, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Setting, add, tmap
+from ...core.tree import Params, Player, Setting, add, tmap, zeros_like
 from .competitive import competitive
 
 
@@ -31,9 +31,17 @@ class Cgd(Solver):
     method: Literal["auto", "dense", "cg", "gmres"] = option("auto", "inner solve; auto is dense when small")
     tol: NonNegative | None = option(None, "relative residual of the inner solve; by default 1e-10, in float32 3e-5")
     max_iter: Count = option(200, "iterations of the inner solve at most")
+    solve_for: Player | None = option(None, "of two players in a zero-sum game; by default who has fewer parameters")
+    warm_start: bool = option(
+        False, "start the inner solve at the last step: two products more, to be saved again where steps hardly change"
+    )
+
+    def init(self, game: Game, params: Params) -> Memory:
+        return {"d": zeros_like(params)} if self.warm_start else {}
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
         eta = local.scale(self.lr, tmap(lambda x: x.new_ones(x.shape), params))
-        d, inner = competitive(local, self.method, self.tol, self.max_iter)(eta)
-        return add(params, d), memory, StepInfo.at(local, **inner)
+        play = competitive(local, self.method, self.tol, self.max_iter, self.solve_for)
+        d, inner = play(eta, memory.get("d"))
+        return add(params, d), {"d": d} if self.warm_start else {}, StepInfo.at(local, **inner)

@@ -7,7 +7,8 @@ them leaves a symmetric positive definite system for the other, with M = S_x B S
 
     (I + M M^T) X = -S_x (v_x - B eta_y v_y),    d_x = S_x X,    d_y = S_y M^T X - eta_y v_y
 
-which conjugate gradient solves in 2k + 1 products for k iterations: M^T X is accumulated on the way.
+which conjugate gradient solves in 2k + 1 products for k iterations: M^T X is accumulated on the way. Either player
+can be the one solved for; by default it is the one with fewer parameters.
 Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), Alg. 1. Otherwise GMRES, or a dense solve when small.
 """
 
@@ -18,24 +19,35 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...core.errors import UsageError
 from ...core.inner import Freeze, Report, System, differentiated, is_dense, report, solve, tolerance
 from ...core.krylov import conjugate_gradient_with_image
 from ...core.local import LocalGame
-from ...core.tree import Params, ravel, unravel
+from ...core.tree import Params, Player, ravel, unravel
 
-Play = Callable[[Params], tuple[Params, Report]]
+Play = Callable[[Params, Params | None], tuple[Params, Report]]
 
 
-def competitive(local: LocalGame, method: str, tol: float | None, max_iter: int) -> Play:
+def competitive(
+    local: LocalGame, method: str, tol: float | None, max_iter: int, solve_for: Player | None = None
+) -> Play:
     """The Nash step d of the local game, and what the inner solve reports, as a function of ``eta`` (like the
-    parameters). To be called before v is asked for, whose pass through the losses the solve shares.
+    parameters) and of the last step, from which the solve starts, or None.
+
+    To be called before v is asked for, whose pass through the losses the solve shares. Raises UsageError where
+    ``solve_for`` is no player of the game.
     """
+    if solve_for is not None and solve_for not in local.players:
+        raise UsageError(f"solve_for is {solve_for!r}; the players are {', '.join(local.players)}.")
     here = ravel(local.params, local.ensemble)  # (..., N)
     symmetric = method in ("auto", "cg") and local.zero_sum and len(local.players) == 2
     if symmetric and not is_dense(method, here.shape[-1], here) and not differentiated(here):
-        return _conjugate_gradient(local, tolerance(tol, here), max_iter)
+        sizes = {i: ravel({i: local.params[i]}, local.ensemble).shape[-1] for i in local.players}
+        return _conjugate_gradient(
+            local, tolerance(tol, here), max_iter, solve_for or min(sizes, key=sizes.__getitem__)
+        )
 
-    def play(eta: Params) -> tuple[Params, Report]:
+    def play(eta: Params, last: Params | None) -> tuple[Params, Report]:
         S = ravel(eta, local.ensemble).sqrt()
 
         def system(freeze: Freeze) -> System:
@@ -48,14 +60,20 @@ def competitive(local: LocalGame, method: str, tol: float | None, max_iter: int)
             return System(lambda x: x + s * J_off.vmv(s * x), lambda x: x + s * J_off.vrmv(s * x), matrix)
 
         b = -S * ravel(local.gradient(), local.ensemble)
-        X, inner = solve(system, b, "gmres" if method == "cg" else method, tol, max_iter)
+        start = None if last is None else _scaled(ravel(last, local.ensemble), S)
+        X, inner = solve(system, b, "gmres" if method == "cg" else method, tol, max_iter, start)
         return unravel(S * X, local.params), inner
 
     return play
 
 
-def _conjugate_gradient(local: LocalGame, tol: float, max_iter: int) -> Play:
-    x, y = local.players
+def _scaled(d: Tensor, S: Tensor) -> Tensor:
+    """X of the step d under today's step sizes, which are not those that d was made with."""
+    return torch.where(S == 0, 0.0, d / S)
+
+
+def _conjugate_gradient(local: LocalGame, tol: float, max_iter: int, x: Player) -> Play:
+    (y,) = (i for i in local.players if i != x)
     J = local.jacobian()
     B, C = J.block(x, y), J.block(y, x)  # C = -B^T
     v = local.gradient(B.mv, C.mv)
@@ -63,7 +81,7 @@ def _conjugate_gradient(local: LocalGame, tol: float, max_iter: int) -> Play:
     def vector(player: str, tree: Params) -> Tensor:
         return ravel({player: tree[player]}, local.ensemble)
 
-    def play(eta: Params) -> tuple[Params, Report]:
+    def play(eta: Params, last: Params | None) -> tuple[Params, Report]:
         eta_y, v_x, v_y = vector(y, eta), vector(x, v), vector(y, v)
         S_x, S_y = vector(x, eta).sqrt(), eta_y.sqrt()
 
@@ -72,9 +90,11 @@ def _conjugate_gradient(local: LocalGame, tol: float, max_iter: int) -> Play:
             return p + S_x * B.vmv(S_y * Mt_p), Mt_p
 
         b = -S_x * (v_x - B.vmv(eta_y * v_y))
-        solution, Mt_X = conjugate_gradient_with_image(system, b, v_y, tol, max_iter)
+        start = None if last is None else _scaled(vector(x, last), S_x)
+        solution, Mt_X = conjugate_gradient_with_image(system, b, v_y, tol, max_iter, start)
         d_x, d_y = S_x * solution.x, S_y * Mt_X - eta_y * v_y
         here = local.params
-        return {**unravel(d_x, {x: here[x]}), **unravel(d_y, {y: here[y]})}, report(solution)
+        d = {**unravel(d_x, {x: here[x]}), **unravel(d_y, {y: here[y]})}
+        return {i: d[i] for i in local.players}, report(solution)
 
     return play

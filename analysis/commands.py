@@ -1,10 +1,13 @@
-"""The commands that read logs: summary, plot, report. What is heavy is imported when a command runs."""
+"""The commands that read logs: summary, plot, report, log. What is heavy is imported when a command runs."""
 
 from __future__ import annotations
+
+import contextlib
 
 import click
 
 from ..core.hookspecs import hookimpl
+from .log_commands import log
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path())
 
@@ -12,21 +15,41 @@ _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", typ
 @hookimpl
 def register_commands(group: click.Group) -> None:
     """Add the commands that read logs."""
-    for command in (summary, plot, report):
+    for command in (summary, plot, report, log):
         group.add_command(command)
 
 
 @click.command()
 @_PATHS
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON: one object, or a list for several runs.")
-def summary(paths: tuple[str, ...], as_json: bool) -> None:
-    """Print what came out of one or several runs."""
+@click.option("--follow", is_flag=True, help="Of a run under way: again whenever there is news, until it ends.")
+def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
+    """Print what came out of one or several runs.
+
+    With --follow and --json every piece of news is an object on a line of its own; Ctrl-C stops looking.
+    """
     from ..core.rundir import dumps
     from .reader import open_log
     from .summary import summarize, table
 
-    facts = [summarize(open_log(path)) for path in paths]
+    if follow:
+        return _follow(paths, as_json)
+    facts = [summarize(open_log(path, sandbox=True)) for path in paths]
     click.echo(dumps(facts[0] if len(facts) == 1 else facts).rstrip() if as_json else table(facts))
+
+
+def _follow(paths: tuple[str, ...], as_json: bool) -> None:
+    from ..core.errors import UsageError
+    from ..core.rundir import dumps
+    from .follow import follow
+    from .summary import summarize, table
+
+    if len(paths) > 1:
+        raise UsageError(f"--follow looks at one run, and {len(paths)} were given.")
+    with contextlib.suppress(KeyboardInterrupt):
+        for log in follow(paths[0]):
+            facts = summarize(log)
+            click.echo(dumps(facts, indent=None).rstrip() if as_json else table([facts]) + "\n")
 
 
 @click.command()
@@ -43,8 +66,10 @@ def summary(paths: tuple[str, ...], as_json: bool) -> None:
 def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:
     """Draw FIGURE (losses, trajectory, spectrum, rate, stability, field, samples, metrics) of one or several runs."""
     from . import figures
+    from .reader import open_log
 
-    drawn = figures.plot(figure, paths, against=against, ascent=ascent)
+    logs = [open_log(path, sandbox=True) for path in paths]
+    drawn = figures.plot(figure, logs, against=against, ascent=ascent)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
 
 
@@ -53,6 +78,7 @@ def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, 
 @click.option("-o", "--output", type=click.Path(), help="File to write. [default: report.html beside the first log]")
 def report(paths: tuple[str, ...], output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
+    from .reader import open_log
     from .report import write_report
 
-    click.echo(f"Wrote {write_report(paths, output)}")
+    click.echo(f"Wrote {write_report([open_log(path, sandbox=True) for path in paths], output)}")

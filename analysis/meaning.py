@@ -98,6 +98,8 @@ def meaning(log: Log) -> dict[str, Any] | None:
         return None
     sizes = log.run.get("players")
     whole = isinstance(sizes, Mapping) and set(sizes) == set(log.players)
+    if isinstance(sizes, Mapping) and not all(isinstance(n, int) and 0 <= n < 2**63 for n in sizes.values()):
+        whole = False
     fixed: dict[str, Any] = {
         "sizes": {i: int(sizes[i]) for i in log.players} if whole and isinstance(sizes, Mapping) else None,
         "dtype": dtype_of(log),

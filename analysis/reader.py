@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.blockfile import contents
-from ..core.errors import StorageError, UsageError, did_you_mean
+from ..core import blockfile
+from ..core.errors import BadLog, StorageError, UsageError, did_you_mean
 from ..core.lock import held
-from ..core.pieces import Pieces, column, pieces_of
-from ..core.rundir import RunDirectory
+from ..core.pieces import Files, Pieces, column, pieces_of, whole
+from ..core.rundir import RunDirectory, parse
+from ..core.sandbox import MOST, Sandbox
 from ..core.schema import GROUPS, Variable
 
 if TYPE_CHECKING:
@@ -22,31 +23,36 @@ if TYPE_CHECKING:
     import xarray
 
 
-def open_log(path: str | Path) -> Log:
+def open_log(path: str | Path, *, sandbox: bool | Sandbox = False) -> Log:
     """Open a run directory, finished or under way, or a single log file.
+
+    With ``sandbox`` the HDF5 files are read by another process, under limits of memory and time: for logs of unknown
+    origin. What hangs or kills a reader is then a BadLog as any other damage.
 
     Raises UsageError where there is no log, BadLog where it is damaged or unsafe, StorageError where it cannot be read.
     """
     path = Path(path)
+    files: Files = (Sandbox() if sandbox is True else sandbox) or blockfile
     try:
         if path.is_dir():
             if path.name == "log" and not (path / "run.json").exists() and any(path.glob("*.h5")):
                 path = path.parent  # the folder of blocks itself
             if not any((path / name).exists() for name in ("run.json", "log.h5", "log")):
                 raise UsageError(f"{path} is not a run directory: it has no run.json, log.h5 or log/.")
-            return Log(path, *_settled(path))
+            return Log(path, *_settled(path, files), files)
         if not path.exists():
             raise UsageError(f"There is no {path}; give a run directory or a log file.")
-        return Log(path, [(path, contents(path))], None)
+        real = path.resolve() if path.is_symlink() else path  # a link that the user named is the user's own
+        return Log(path, [(real, files.contents(real))], None, files)
     except OSError as error:
         raise StorageError(f"Could not read {path}: {error.strerror or error}.") from error
 
 
-def _settled(directory: Path) -> tuple[Pieces, RunDirectory]:
+def _settled(directory: Path, files: Files) -> tuple[Pieces, RunDirectory]:
     """List a directory's pieces; blocks that a writer merges in the meantime are looked for again."""
     for _ in range(5):
         try:
-            return pieces_of(directory), RunDirectory(directory)
+            return pieces_of(directory, files), RunDirectory(directory)
         except FileNotFoundError:
             continue
     raise StorageError(f"The files of {directory} kept vanishing while they were opened; try again.")
@@ -58,10 +64,11 @@ class Log(Mapping[str, np.ndarray]):
     It shows the rows that were sealed when it was opened; open it again to see more.
     """
 
-    def __init__(self, path: Path, pieces: Pieces, directory: RunDirectory | None) -> None:
+    def __init__(self, path: Path, pieces: Pieces, directory: RunDirectory | None, files: Files = blockfile) -> None:
         self.path = path
         self._pieces = pieces
         self._directory = directory
+        self._files = files
         self.name = path.stem if path.suffix == ".h5" else path.resolve().name  # in titles and legends
 
     def __repr__(self) -> str:
@@ -112,13 +119,23 @@ class Log(Mapping[str, np.ndarray]):
         if key not in self.variables and (axis := self._axis(key)) is not None:
             return axis[start:stop]
         rows = range(*slice(start, stop).indices(self.length(self._known(key).partition("/")[0])))
+        size = len(rows) * math.prod(self.shape(key)[1:]) * np.dtype(self.variables[key].dtype).itemsize
+        if size > MOST and isinstance(self._files, Sandbox):
+            raise BadLog(
+                f"{self.path} has {size:,} bytes of {key}, and the command line reads {MOST:,} at once. "
+                f"counterplay.open_log in Python reads all, if you trust the file."
+            )
         try:
-            return column(self._pieces, key, rows.start, rows.stop)
+            return column(self._pieces, key, rows.start, rows.stop, self._files.read)
         except FileNotFoundError:  # the writer merged its blocks: the rows are in log.h5 now, at the same places
             if self._directory is None:
                 raise StorageError(f"{self.path} has gone while it was being read.") from None
-            self._pieces = _settled(self.path)[0]
-            return column(self._pieces, key, rows.start, rows.stop)
+            self._pieces = _settled(self.path, self._files)[0]
+            return column(self._pieces, key, rows.start, rows.stop, self._files.read)
+
+    def whole(self) -> bytes:
+        """Return the log as the bytes of one file, as `log.h5` of a finished run is."""
+        return whole(self._pieces, None, self._files)
 
     def _axis(self, key: str) -> np.ndarray | None:
         group, _, dim = key.partition("/")
@@ -199,7 +216,7 @@ def _parsed(value: Any) -> Any:
     """Attributes hold tables as JSON text."""
     if isinstance(value, str) and value[:1] in "{[":
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return parse(value)
+        except ValueError:
             return value
     return value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html as markup
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import StorageError
+from ..core.errors import StorageError, printable
 from ..core.rundir import write_atomic
 from ..core.schema import RUN_STATES
 from .figures import FIGURES, holds, plot, render
@@ -58,12 +58,17 @@ assert _CAPTIONS.keys() == FIGURES.keys()
 _ENDED_BADLY = ("diverged", "failed", "not_converged", "interrupted")
 
 
-def write_report(paths: Sequence[str | Path], output: str | Path | None = None) -> Path:
+def escape(text: str, quote: bool = True) -> str:
+    """Whatever a log says is text, and on the line where it stands: neither markup nor what turns the line round."""
+    return markup.escape(printable(text), quote)
+
+
+def write_report(paths: Sequence[str | Path | Log], output: str | Path | None = None) -> Path:
     """Write the report and return its path: ``output``, or report.html beside the first log.
 
     Raises UsageError or BadLog where a run cannot be read, StorageError where the report cannot be written.
     """
-    logs = [open_log(path) for path in paths]
+    logs = [p if isinstance(p, Log) else open_log(p) for p in paths]
     first = logs[0].path
     target = Path(output) if output else (first if first.is_dir() else first.parent) / "report.html"
     if target.is_dir():

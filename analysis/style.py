@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..core.errors import printable
 from .asked import named
 from .extras import need
 from .reader import Log
@@ -72,7 +73,7 @@ def title(log: Log) -> str:
 
 def short(text: str, length: int = 28) -> str:
     """Return ``text``, its middle left out where it is too long for a legend, without characters no font draws."""
-    text = "".join(c if c.isprintable() else "�" for c in text)
+    text = printable(text)
     text = text if len(text) <= length else f"{text[: length // 2]}…{text[-(length // 2 - 1) :]}"
     return text.replace("$", r"\$")  # a name is no formula
 

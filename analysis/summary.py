@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.errors import printable
 from ..core.rundir import plain
 from ..core.schema import SPECTRUM_STATUS
 from .asked import named
@@ -136,12 +137,7 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
         found["spectral radius of F'"] = _text(spectrum["update_radius"])
         found.update(lines(facts["meaning"]))
     found.update({k.replace("_", " "): _text(v) for k, v in facts["metrics"].items()})
-    return {_shown(label): _shown(text) for label, text in found.items() if text not in (None, "")}
-
-
-def _shown(text: Any) -> str:
-    """A log from a stranger must not steer the terminal it is printed on."""
-    return "".join(c if c.isprintable() else "�" for c in str(text))
+    return {printable(label): printable(text) for label, text in found.items() if text not in (None, "")}
 
 
 def _complex(z: Mapping[str, float]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .reader import Log
 
 
-def _variables(log: Log, group: str) -> dict[str, str]:
+def variables(log: Log, group: str) -> dict[str, str]:
     """Return name -> key of a group's variables."""
     if group not in log.groups:
         have = ", ".join(log.groups) or "no rows yet"
@@ -36,7 +36,7 @@ def dataset(log: Log, group: str) -> xarray.Dataset:
     xarray = need("xarray", "log.dataset()")
     data: dict[str, Any] = {}
     coords: dict[str, Any] = {}
-    for name, key in _variables(log, group).items():
+    for name, key in variables(log, group).items():
         about = log.variables[key]
         attrs: dict[str, Any] = {"long_name": about.long_name, "units": about.units}
         if about.flags:
@@ -73,18 +73,25 @@ def _lazy(log: Log, key: str) -> Any:
 
 
 def frame(log: Log, group: str) -> pandas.DataFrame:
-    """Return a group as a DataFrame indexed by step, and by member in ensembles.
+    """Return a group as a DataFrame indexed by step, and by member in ensembles, with the columns of `columns`."""
+    pandas = need("pandas", "log.frame()")
+    index, values = columns(log, group)
+    made = pandas.DataFrame(values, index=pandas.RangeIndex(len(index["step"])))
+    return made.set_index([pandas.Index(column, name=name) for name, column in index.items()])
+
+
+def columns(log: Log, group: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return a group as columns of one length: the step, and the member in ensembles; then the numbers.
 
     A number per player becomes one column per player, ``losses[x]``; images and the like are left to `dataset`.
     """
-    pandas = need("pandas", "log.frame()")
-    keys = _variables(log, group)
+    keys = variables(log, group)
     members = log.members
     steps = log[keys.pop("step")]
-    index = pandas.Index(steps, name="step")
+    index = {"step": steps}
     if members is not None:
-        index = pandas.MultiIndex.from_product([steps, range(members)], names=["step", "member"])
-    columns: dict[str, np.ndarray] = {}
+        index = {"step": np.repeat(steps, members), "member": np.tile(np.arange(members), len(steps))}
+    found: dict[str, np.ndarray] = {}
     for name, key in keys.items():
         dims, shape = log.variables[key].dims[1:], log.shape(key)[1:]
         inner = [(d, n) for d, n in zip(dims, shape, strict=True) if d != "member"]
@@ -97,5 +104,5 @@ def frame(log: Log, group: str) -> pandas.DataFrame:
             values = values.reshape(len(steps) * members, *(n for _, n in inner))
         for at in np.ndindex(*(n for _, n in inner)):
             label = ",".join(str(coordinate(log, d, n)[i]) for (d, n), i in zip(inner, at, strict=True))
-            columns[f"{name}[{label}]" if inner else name] = values[(slice(None), *at)]
-    return pandas.DataFrame(columns, index=index)
+            found[f"{name}[{label}]" if inner else name] = values[(slice(None), *at)]
+    return index, found

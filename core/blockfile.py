@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
+from .agreement import Contents, agree
 from .errors import BadLog, UserError
+from .plainfile import open_plain
 from .schema import AXES, FORMAT, GROUPS, VERSION, Variable
-from .validate import check_open, reason
+from .sealed import check_seal, seal
+from .validate import SCALES, check_open, reason, strings, text
 
 _CHUNK_BYTES = 256 << 10
 _COMPLEX = "_PFNC_DOUBLE_COMPLEX_TYPE"  # netCDF reads complex numbers only by a committed type, of this name by custom
@@ -31,20 +34,6 @@ class Table:
 
     variables: dict[str, Variable] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a file holds, but for the numbers: variables and shapes by "group/name", names along axes, attributes."""
-
-    variables: dict[str, Variable]
-    shapes: dict[str, tuple[int, ...]]
-    labels: dict[str, tuple[str, ...]]
-    attrs: dict[str, Any]
-
-    def length(self, group: str) -> int:
-        """Return the number of rows of ``group``."""
-        return self.shapes.get(f"{group}/step", (0,))[0]
 
 
 def fill(dtype: np.dtype) -> Any:
@@ -64,7 +53,7 @@ def pad(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def encode(tables: Mapping[str, Table], labels: Mapping[str, Sequence[str]], attrs: Mapping[str, Any]) -> bytes:
-    """Return a complete HDF5 file holding ``tables``."""
+    """Return a complete HDF5 file holding ``tables``, and the sum of its bytes after them."""
     buffer = io.BytesIO()
     # Files newer than v110 cannot be opened by h5dump 1.10 and ncdump 4.9.
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
@@ -73,7 +62,7 @@ def encode(tables: Mapping[str, Table], labels: Mapping[str, Sequence[str]], att
         for name, table in tables.items():
             if table.columns:
                 _write_group(file, name, table, labels)
-    return buffer.getvalue()
+    return seal(buffer.getvalue())
 
 
 def _write_group(file: h5py.File, name: str, table: Table, labels: Mapping[str, Sequence[str]]) -> None:
@@ -122,26 +111,29 @@ def _describe(data: h5py.Dataset, variable: Variable) -> None:
 
 
 @contextmanager
-def opened(path: Path | str) -> Iterator[h5py.File]:
-    """Open a file that has passed validation; whatever goes wrong while reading raises BadLog naming it.
+def opened(path: Path | str, given: BinaryIO | None = None) -> Iterator[h5py.File]:
+    """Open a file, or the one ``given``, whose sum is right and which has passed validation.
 
-    FileNotFoundError passes: a block that has just been merged is not damage.
+    Whatever goes wrong while reading raises BadLog naming it. FileNotFoundError passes: a block that has just been
+    merged is not damage.
     """
     try:
         # Through a Python file HDF5 takes no lock, and does not mind that xarray has the same file open.
-        with open(path, "rb") as raw, h5py.File(raw, "r") as file:
-            check_open(file, path)
-            yield file
+        with nullcontext(given) if given is not None else open_plain(path) as raw:
+            check_seal(raw, path)
+            with h5py.File(raw, "r") as file:
+                check_open(file, path)
+                yield file
     except (FileNotFoundError, UserError):
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise BadLog(f"{path} is damaged or not a log: {reason(error)}.") from error
 
 
-def contents(path: Path | str) -> Contents:
+def contents(path: Path | str, given: BinaryIO | None = None) -> Contents:
     """Return what the file at ``path`` holds without reading its numbers."""
-    with opened(path) as file:
-        attrs = {k: v.item() if hasattr(v, "item") else v for k, v in file.attrs.items()}
+    with opened(path, given) as file:
+        attrs = {text(k): _plain(file.attrs[k]) for k in file.attrs if k.encode() not in SCALES}
         version = attrs.get("format_version")
         if attrs.get("format") != FORMAT or not isinstance(version, int):
             raise BadLog(f"{path} is an HDF5 file but not a log of counterplay.")
@@ -157,30 +149,44 @@ def contents(path: Path | str) -> Contents:
                 raise BadLog(f"{path} is damaged: /{group} is not a group.")
             for name, data in file[group].items():
                 _add(found, path, group, name, data)
+        agree(found, path)
     return found
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    if not isinstance(value, (str, bytes, int, float)):
+        raise TypeError("it has an attribute that is no text and no number")
+    return text(value) if isinstance(value, (str, bytes)) else value
 
 
 def _add(found: Contents, path: Path | str, group: str, name: str, data: Any) -> None:
     if not isinstance(data, h5py.Dataset):
         raise BadLog(f"{path} is damaged: /{group}/{name} is not a variable.")
-    dims = tuple(str(data.attrs.get("dimensions", "")).split())
+    dims = tuple(_said(data, "dimensions", "").split())
     if len(dims) != data.ndim or not dims:
         raise BadLog(f"{path} is damaged: /{group}/{name} has {data.ndim} axes but names {len(dims)}.")
     if dims == (name,) and name != "step":  # an axis's coordinate; only /step/step is data, the others follow from it
         if h5py.check_string_dtype(data.dtype):
-            found.labels[name] = tuple(data.asstr(errors="replace")[:])
+            names = strings(data)
+            if found.labels.setdefault(name, names) != names:
+                raise BadLog(f"{path} is damaged: its groups disagree on the names along {name!r}.")
         return
     if dims[0] != group or h5py.check_string_dtype(data.dtype):
         raise BadLog(f"{path} is damaged: /{group}/{name} does not grow along {group!r}.")
     if data.shape[0] != file_length(data.parent):
         raise BadLog(f"{path} is damaged: /{group}/{name} has not as many rows as /{group}/step.")
-    flags = tuple(str(data.attrs.get("flag_meanings", "")).split())
-    about = str(data.attrs.get("long_name", name)), str(data.attrs.get("units", "1"))
+    flags = tuple(_said(data, "flag_meanings", "").split())
+    about = _said(data, "long_name", name), _said(data, "units", "1")
     try:
         found.variables[f"{group}/{name}"] = Variable(name, dims, data.dtype.str, *about, flags)
     except UserError as error:
         raise BadLog(f"{path} is damaged: {error}") from error
     found.shapes[f"{group}/{name}"] = data.shape
+
+
+def _said(data: h5py.Dataset, name: str, default: str) -> str:
+    return text(str(data.attrs.get(name, default)))
 
 
 def file_length(group: h5py.Group) -> int:
@@ -191,7 +197,13 @@ def file_length(group: h5py.Group) -> int:
     return int(steps.shape[0])
 
 
-def read(path: Path | str, key: str, start: int, stop: int) -> np.ndarray:
+def read(path: Path | str, key: str, start: int, stop: int, given: BinaryIO | None = None) -> np.ndarray:
     """Return rows ``start`` to ``stop`` of the variable ``key`` ("group/name")."""
-    with opened(path) as file:
+    with opened(path, given) as file:
         return np.asarray(file[key][start:stop])
+
+
+def read_all(path: Path | str, found: Contents) -> dict[str, np.ndarray]:
+    """Return every variable of a file whose ``contents`` are known, by "group/name"."""
+    with opened(path) as file:
+        return {key: np.asarray(file[key][...]) for key in found.variables}

@@ -19,7 +19,7 @@ import click
 
 from .. import __version__
 from . import registry
-from .errors import Interrupted, UsageError, UserError, did_you_mean
+from .errors import Interrupted, PluginError, UsageError, UserError, did_you_mean, printable
 from .thirdparty import guard
 
 # name -> (module, what it does); built in here, the analysis commands come through the hook
@@ -142,7 +142,8 @@ def _ending(error: BaseException) -> int:
     if os.environ.get("COUNTERPLAY_DEBUG", "0") not in ("", "0"):
         traceback.print_exception(error)
     if isinstance(error, UserError):
-        return _say(str(error), error.exit_code)
+        plugin = _blamed(error) if isinstance(error, PluginError) else None
+        return _say(f"the plugin {plugin} failed: {error}" if plugin else str(error), error.exit_code)
     if isinstance(error, click.ClickException):
         help = f" See {error.ctx.command_path} --help." if isinstance(error, click.UsageError) and error.ctx else ""
         return _say(error.format_message() + help, 2)
@@ -157,17 +158,23 @@ def _ending(error: BaseException) -> int:
 
 def _say(message: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        click.echo(f"Error: {message}", err=True)
+        click.echo("\n".join(map(printable, f"Error: {message}".split("\n"))), err=True)
     return code
 
 
+def _blamed(error: PluginError) -> str | None:
+    """The third party whose code the error says it was, or that had a part in it."""
+    owner = registry.REGISTRY.owner(error.module)
+    return owner.source if owner is not None else _culprit(error.__cause__ or error)
+
+
 def _culprit(error: BaseException) -> str | None:
-    """The third party in whose code the error arose, or which called what failed, if any."""
+    """The third party in whose code the error arose, or which called what failed, or was called; if any."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     for frame in reversed(frames):
-        plugin = registry.REGISTRY.owner(frame.f_globals.get("__name__", ""))
-        if plugin is not None:
-            return plugin.source
+        for module in (frame.f_globals.get("__name__", ""), type(frame.f_locals.get("self")).__module__):
+            if (plugin := registry.REGISTRY.owner(module)) is not None:
+                return plugin.source
     return None
 
 

@@ -22,9 +22,13 @@ class UsageError(UserError):
 
 
 class PluginError(UserError):
-    """A plugin that cannot be loaded or breaks its contract."""
+    """A plugin that cannot be loaded or breaks its contract; ``module`` is where its code is, if that is known."""
 
     exit_code = 3
+
+    def __init__(self, message: str, module: str = "") -> None:
+        super().__init__(message)
+        self.module = module
 
 
 class Diverged(UserError):
@@ -72,3 +76,8 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     known = {folded(name): name for name in names}
     near = difflib.get_close_matches(folded(word), known, n=1, cutoff=0.6 if len(word) > 3 else 0.5)
     return f"; did you mean {known[near[0]]!r}?" if near else "."
+
+
+def printable(text: object) -> str:
+    """Return ``text`` without characters that would steer the terminal it is printed on, or turn the line round."""
+    return "".join(c if c.isprintable() else "�" for c in str(text))

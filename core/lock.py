@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -15,7 +16,7 @@ NAME = "lock"
 def acquire(directory: Path) -> IO[str]:
     """Hold the directory until the file returned is closed. Raises Busy naming the process that holds it."""
     try:
-        file = open(directory / NAME, "a+", encoding="ascii")
+        file = open(directory / NAME, "a+", encoding="ascii", errors="replace", opener=_plain)
     except OSError as error:
         raise StorageError(f"Could not lock {directory}: {error.strerror or error}.") from error
     try:
@@ -24,17 +25,22 @@ def acquire(directory: Path) -> IO[str]:
         owner = _owner(file)
         file.close()
         raise Busy(f"{directory} is in use by process {owner}; wait for it to end, or stop it.") from None
-    file.seek(0)
-    file.truncate()
-    file.write(str(os.getpid()))
-    file.flush()
+    try:
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):  # closing writes once more
+            file.close()
+        raise StorageError(f"Could not lock {directory}: {error.strerror or error}.") from error
     return file
 
 
 def held(directory: Path) -> bool:
     """Whether a living process holds the directory."""
     try:
-        with open(directory / NAME, encoding="ascii") as file:
+        with open(directory / NAME, encoding="ascii", errors="replace", opener=_plain) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
@@ -42,6 +48,11 @@ def held(directory: Path) -> bool:
             return False
     except OSError:
         return False
+
+
+def _plain(path: str, flags: int) -> int:
+    """A stranger's directory may have a link there, to a file of the user's, or a pipe that nobody writes to."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def _owner(file: IO[str]) -> str:

@@ -19,9 +19,10 @@ from . import registry
 from .checkpoint import load_checkpoint, newest
 from .engine import first
 from .errors import BadLog, UsageError
-from .pieces import column, pieces_of
+from .pieces import Pieces, column, pieces_of
 from .prepared import Prepared
 from .rundir import RunDirectory
+from .sandbox import Sandbox
 from .settings import Settings
 from .solver import Memory, Solver
 from .state import State
@@ -67,7 +68,9 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
         start = first(table, solver, settings)
         path = files.path / "checkpoints" / f"step-{step}" if step is not None else newest(files.path)
         if path.is_dir():
-            state = start.restored(*load_checkpoint(path))
+            tensors, numbers = load_checkpoint(path)
+            tensors.pop("log", None)  # rows of the log that were not sealed yet
+            state = start.restored(tensors, numbers)
             return Point(table, solver, state.params, state.memory, state.step, "checkpoint", experiment)
         params = _row(files.path, int(step or 0), start, table)
         return Point(table, solver, params, None, step, "parameters in the log", experiment)
@@ -109,12 +112,13 @@ def changed(experiment: Mapping[str, Any]) -> list[str]:
 
 def _row(path: Path, step: int, start: State, game: Prepared) -> Params:
     """The parameters that the log has for ``step``."""
-    pieces = pieces_of(path)
+    files = Sandbox()  # the log may be a stranger's
+    pieces = pieces_of(path, files)
     held = any("step/parameters" in found.variables for _, found in pieces)
     count = sum(found.length("step") for _, found in pieces)
-    steps = column(pieces, "step/step", 0, count) if held else np.zeros(0, dtype=np.int64)
+    steps = column(pieces, "step/step", 0, count, files.read) if held else np.zeros(0, dtype=np.int64)
     at = np.flatnonzero(steps == step)
-    row = column(pieces, "step/parameters", int(at[-1]), int(at[-1]) + 1)[0] if len(at) else None
+    row = _at(pieces, files, int(at[-1])) if len(at) else None
     if row is None or not np.isfinite(row).all():
         raise UsageError(f"{path} has no step {step}: {_nearest(path, step, steps)}")
     wanted = names(start.params, game.members is not None)
@@ -123,6 +127,10 @@ def _row(path: Path, step: int, start: State, game: Prepared) -> Params:
         raise BadLog(f"The parameters in the log of {path} are not those of the game in its run.json.")
     dtype = next(iter(next(iter(start.params.values())).values())).dtype
     return unravel(torch.from_numpy(np.ascontiguousarray(row)).to(dtype), start.params)
+
+
+def _at(pieces: Pieces, files: Sandbox, row: int) -> np.ndarray:
+    return column(pieces, "step/parameters", row, row + 1, files.read)[0]
 
 
 def _nearest(path: Path, step: int, steps: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -11,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BadLog, StorageError, UsageError
+from .plainfile import read_plain
 
+TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"  # the files of a checkpoint
+_STATUS = {"state": str, "step": int, "reason": str}
+_MAX_DEPTH = 32
+_DRAFT = ".run.json.tmp"  # what a kill at the very beginning leaves: nothing was asked yet
 _MAX_JSON = 16 << 20  # a run.json larger than this is not one of ours
 
 
@@ -23,28 +29,30 @@ def write_atomic(path: Path | str, data: bytes) -> Path:
     path = Path(path)
     draft = path.with_name(f".{path.name}.tmp")  # never ends in .h5: no reader takes a draft for a block
     try:
-        with open(draft, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        draft.unlink(missing_ok=True)  # a stranger's directory may have a link there, to a file of the user's
+        write_new(draft, data)
         os.replace(draft, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
-        draft.unlink(missing_ok=True) if _exists(draft) else None
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise StorageError(
             f"Could not write {path}: {error.strerror or error}. Free some space or choose another place."
         ) from error
     return path
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
+def write_new(path: Path | str, *parts: bytes | memoryview, synced: bool = True) -> None:
+    """Write a new file and, if it is to be ``synced``, see it to the disk."""
+    with open(path, "xb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        if synced:
+            os.fsync(file.fileno())
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path | str) -> None:
     """Make a rename last through a power cut (a no-op where directories cannot be opened, as on Windows)."""
     if not hasattr(os, "O_DIRECTORY"):
         return
@@ -74,20 +82,36 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, os.PathLike) else repr(value)
 
 
-def dumps(value: Any) -> str:
-    """Return ``value`` as strict, readable JSON."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def dumps(value: Any, indent: int | None = 2) -> str:
+    """Return ``value`` as strict, readable JSON, of which no terminal minds any character."""
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    if not text.replace("\n", "").isprintable():  # line breaks stand between values only
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"
+
+
+def parse(text: str | bytes) -> Any:
+    """Return what JSON says. Raises ValueError for what is none, is nested too deep or cannot be printed."""
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair can be printed nowhere
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    level = [found]
+    for _ in range(_MAX_DEPTH):
+        level = [v for x in level if isinstance(x, (dict, list)) for v in (x.values() if isinstance(x, dict) else x)]
+    if level:
+        raise ValueError("it is nested too deep")
+    return found
 
 
 def loads(path: Path) -> dict[str, Any]:
     """Read a JSON object; a file that is missing is empty, one that is not a JSON object raises BadLog."""
     try:
-        if not path.exists():
-            return {}
-        if path.stat().st_size > _MAX_JSON:
-            raise BadLog(f"{path} is larger than any file of this kind can be; it was not written by counterplay.")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        found = parse(read_plain(path, _MAX_JSON))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except ValueError as error:
         raise BadLog(f"{path} is not valid JSON ({error}); restore it or leave it out.") from error
     except OSError as error:
         raise StorageError(f"Could not read {path}: {error.strerror or error}.") from error
@@ -110,7 +134,7 @@ class RunDirectory:
         """
         path = Path(path)
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and (not path.is_dir() or any(p.name != _DRAFT for p in path.iterdir())):
                 raise UsageError(f"{path} exists and is not an empty directory; choose another --out or remove it.")
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -123,8 +147,12 @@ class RunDirectory:
         return loads(self.path / "run.json")
 
     def status(self) -> dict[str, Any]:
-        """Return where the run stands; {} before it first said so."""
-        return loads(self.path / "status.json")
+        """Return where the run stands; {} before it first said so. Raises BadLog where it says so in other types."""
+        found = loads(self.path / "status.json")
+        for key, kind in _STATUS.items():
+            if key in found and (not isinstance(found[key], kind) or isinstance(found[key], bool)):
+                raise BadLog(f"{self.path / 'status.json'} has a {key!r} that is no {kind.__name__}.")
+        return found
 
     def write_status(self, state: str, step: int, reason: str = "", **facts: Any) -> None:
         """Replace status.json. ``state`` is one of ``schema.RUN_STATES``, ``reason`` a sentence."""

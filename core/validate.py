@@ -14,18 +14,22 @@ from typing import Any
 import h5py
 from h5py import h5o, h5t, h5z
 
-from .errors import BadLog
+from .errors import BadLog, printable
 
 MAX_BYTES = 4 << 30  # one variable, unpacked
+MAX_RATIO = 300  # unpacked to packed; gzip at the writer's level never reaches 230
+MAX_SMALL = 16 << 20  # bytes up to which the ratio is free
+MAX_CHUNKS = 100_000  # of one variable
 MAX_DEPTH = 4
 MAX_OBJECTS = 10_000
 MAX_RANK = 8
-MAX_LABELS = 1_000_000  # strings of variable length: names along an axis
+MAX_LABELS = 10_000  # strings of variable length: names along an axis
+MAX_LETTERS = 1 << 20  # of all of them together
 MAX_ATTRIBUTES = 100  # of one object
 MAX_ATTRIBUTE_BYTES = 1 << 20
 
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
-_SCALES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}  # the dimension scales' own references; our reader never follows them
+SCALES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}  # the dimension scales' own references; our reader never follows them
 
 
 def check(path: Path | str) -> None:
@@ -40,7 +44,7 @@ def check(path: Path | str) -> None:
 def check_open(file: h5py.File, path: Path | str) -> None:
     """Raise BadLog unless the open ``file`` is safe to read."""
     try:
-        _Walk(path).group(file.id, "", 0)
+        _Walk(path).root(file.id)
     except BadLog:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
@@ -49,17 +53,55 @@ def check_open(file: h5py.File, path: Path | str) -> None:
 
 def reason(error: Exception) -> str:
     """Return HDF5's own words, on one line and without its nested brackets."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:200].rstrip(".")
+    words = " ".join(printable(error).split()) or type(error).__name__
+    return words[:200].rstrip(".")
+
+
+def text(value: str | bytes) -> str:
+    """Return a name or text of a file without what is no Unicode."""
+    raw = value.encode(errors="surrogateescape") if isinstance(value, str) else value
+    return raw.decode(errors="replace")
+
+
+def strings(data: h5py.Dataset) -> tuple[str, ...]:
+    """Return the names along an axis. Few at a time: a thousand can all be one string of a megabyte.
+
+    Raises ValueError where they are longer than those of any log.
+    """
+    names: list[str] = []
+    letters = data.dtype.itemsize * data.size if h5py.check_string_dtype(data.dtype).length else 0
+    for start in range(0, len(data), 16):
+        if letters > MAX_LETTERS:
+            break
+        names.extend(map(str, data.asstr(errors="replace")[start : start + 16]))
+        letters += sum(map(len, names[start:]))
+    if letters > MAX_LETTERS:
+        raise ValueError(f"its names along {printable(data.name)} are longer than {MAX_LETTERS:,} letters")
+    return tuple(names)
 
 
 class _Walk:
     def __init__(self, path: Path | str) -> None:
         self.path = path
         self.seen: set[Any] = set()
+        self.packed = 0
 
     def refuse(self, name: str, why: str) -> BadLog:
-        return BadLog(f"{self.path} was refused: {name or '/'!s} {why}, which no log of counterplay has.")
+        shown = printable(name or "/")[:200]
+        return BadLog(f"{self.path} was refused: {shown} {why}, which no log of counterplay has.")
+
+    def root(self, file: Any) -> None:
+        self.limit = file.get_filesize()
+        self.see(h5o.get_info(file), "")
+        self.group(h5py.h5g.open(file, b"/"), "", 0)
+
+    def see(self, info: Any, name: str) -> None:
+        identity = (info.fileno, getattr(info, "addr", None) or getattr(info, "token", None))
+        if identity in self.seen:
+            raise self.refuse(name, "is linked more than once")
+        self.seen.add(identity)
+        if len(self.seen) > MAX_OBJECTS:
+            raise self.refuse(name, f"is one of more than {MAX_OBJECTS:,} objects")
 
     def group(self, group: Any, name: str, depth: int) -> None:
         self.attributes(group, name)
@@ -72,18 +114,14 @@ class _Walk:
             if group.links.get_info(key).type != h5py.h5l.TYPE_HARD:
                 raise self.refuse(child, "is a soft or external link")
             info = h5o.get_info(group, key)
-            identity = (info.fileno, getattr(info, "addr", None) or getattr(info, "token", None))
-            if identity in self.seen:
-                raise self.refuse(child, "is linked more than once")
-            self.seen.add(identity)
-            if len(self.seen) > MAX_OBJECTS:
-                raise self.refuse(child, f"is one of more than {MAX_OBJECTS:,} objects")
+            self.see(info, child)
             if info.type == h5o.TYPE_GROUP:
                 self.group(h5py.h5g.open(group, key), child, depth + 1)
             elif info.type == h5o.TYPE_DATASET:
                 self.dataset(h5py.h5d.open(group, key), child)
             elif info.type == h5o.TYPE_NAMED_DATATYPE:
                 self.type(h5t.open(group, key), child, 1)
+                self.attributes(h5t.open(group, key), child)
             else:
                 raise self.refuse(child, "is an object of unknown kind")
 
@@ -94,20 +132,39 @@ class _Walk:
             raise self.refuse(name, "is a virtual dataset")
         if plan.get_external_count():
             raise self.refuse(name, "keeps its data in another file")
-        for i in range(plan.get_nfilters()):
-            if plan.get_filter(i)[0] not in _FILTERS:
-                raise self.refuse(name, f"uses the filter {plan.get_filter(i)[0]}")
+        filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+        if unknown := set(filters) - _FILTERS:
+            raise self.refuse(name, f"uses the filter {min(unknown)}")
+        if len(set(filters)) < len(filters):
+            raise self.refuse(name, "is packed twice over")
         space = dataset.get_space()
-        shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5py.h5s.SIMPLE else ()
+        if space.get_simple_extent_type() == h5py.h5s.NULL:
+            raise self.refuse(name, "has no shape")
+        shape = space.get_simple_extent_dims()
         if len(shape) > MAX_RANK:
             raise self.refuse(name, f"has more than {MAX_RANK} axes")
         kind = dataset.get_type()
-        if math.prod(shape) * kind.get_size() > MAX_BYTES:
-            raise self.refuse(name, f"claims {math.prod(shape) * kind.get_size():,} bytes")
-        if plan.get_layout() == h5py.h5d.CHUNKED and math.prod(plan.get_chunk()) * kind.get_size() > MAX_BYTES:
-            raise self.refuse(name, "has a chunk larger than any variable may be")
+        size = math.prod(shape) * kind.get_size()
+        if size > MAX_BYTES:
+            raise self.refuse(name, f"claims {size:,} bytes")
+        if plan.get_layout() == h5py.h5d.CHUNKED:
+            chunk = plan.get_chunk()
+            if math.prod(chunk) * kind.get_size() > max(size, MAX_SMALL):
+                raise self.refuse(name, "has a chunk larger than itself")
+            if math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True)) > MAX_CHUNKS:
+                raise self.refuse(name, f"is in more than {MAX_CHUNKS:,} chunks")
         self.type(kind, name, math.prod(shape) if len(shape) == 1 else MAX_LABELS + 1)
+        self.storage(dataset, name, size)
         self.attributes(dataset, name)
+
+    def storage(self, dataset: Any, name: str, size: int) -> None:
+        """Refuse what says that it is larger than its file, as chunks do that lie in one place, or much smaller."""
+        stored = dataset.get_storage_size()
+        self.packed += stored
+        if self.packed > self.limit:
+            raise self.refuse(name, "shares its bytes with others")
+        if size > MAX_SMALL and size > MAX_RATIO * stored:
+            raise self.refuse(name, f"claims {size:,} bytes and keeps {stored:,}")
 
     def type(self, kind: Any, name: str, strings: int) -> None:
         """``strings`` is how many strings of variable length would be read."""
@@ -130,6 +187,7 @@ class _Walk:
             attribute = h5py.h5a.open(thing, index=index)
             if attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
                 raise self.refuse(name, "has an attribute of more than a megabyte")
-            if attribute.name not in _SCALES:
-                space = attribute.get_space()
-                self.type(attribute.get_type(), name, math.prod(space.get_simple_extent_dims() or (1,)))
+            if attribute.name not in SCALES:
+                count = math.prod(attribute.get_space().get_simple_extent_dims() or (1,))
+                # A text of variable length is one: a thousand could all be the same megabyte.
+                self.type(attribute.get_type(), name, 1 if count == 1 else MAX_LABELS + 1)

@@ -1,0 +1,31 @@
+"""Look at a run while it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..core.sandbox import Sandbox
+from ..core.schema import GROUPS
+from .reader import Log, open_log
+
+POLL_SECONDS = 0.5
+
+
+def follow(path: str | Path) -> Iterator[Log]:
+    """Yield the log now, and again whenever rows were sealed, until its run has ended or its owner is gone."""
+    files, seen = Sandbox(), None
+    while True:
+        began = time.monotonic()
+        log = open_log(path, sandbox=files)
+        going = log.status.get("state") == "running"
+        if not going:  # its last rows were sealed before it said so, and perhaps after they were looked for
+            log = open_log(path, sandbox=files)
+        rows = [log.length(group) for group in GROUPS]
+        if rows != seen or not going:
+            yield log
+        if not going:
+            return
+        seen = rows
+        time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - began)))  # a long log is not looked at all the time

@@ -1,0 +1,67 @@
+"""The commands under ``counterplay log``: verify, merge, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path())
+_FORCE = click.option("--force", is_flag=True, help="Replace FILE where it exists.")
+
+
+@click.group("log")
+def log() -> None:
+    """Check, merge and export logs."""
+
+
+@log.command()
+@_PATHS
+def verify(paths: tuple[str, ...]) -> None:
+    """Check run directories and log files: every sum, every number, every checkpoint.
+
+    Prints a line for each thing looked at. Exit code 65 if one is bad.
+    """
+    from ..core.errors import BadLog, printable
+    from .verify import verify
+
+    count, bad = 0, []
+    for path in paths:
+        for good, thing, words in verify(Path(path)):
+            count += 1
+            bad += [] if good else [words]
+            click.echo(f"{'good' if good else 'BAD '}  {printable(thing)}  {printable(words)}".rstrip())
+    if bad:
+        raise BadLog(f"{len(bad)} of {count} things are bad. The first: {bad[0]}")
+    click.echo(f"All {count} things are good.")
+
+
+@log.command()
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.option("--to", "target", metavar="FILE.h5", help="Write the whole log there, and leave DIR as it is.")
+@_FORCE
+def merge(directory: str, target: str | None, force: bool) -> None:
+    """Make one file log.h5 of the blocks of the run in DIR, as the end of a run does.
+
+    A run that can go on needs its blocks: of that one, --to writes a copy.
+    """
+    from .merge import merge, merge_to
+
+    path = merge(Path(directory)) if target is None else merge_to(Path(directory), Path(target), force)
+    click.echo(f"Wrote {path}")
+
+
+@log.command()
+@click.argument("path", metavar="PATH", type=click.Path())
+@click.option("--to", "target", metavar="FILE", required=True, help="File to write: .csv, .json or .npz.")
+@click.option("--group", default="step", show_default=True, help="What to write: step, spectrum, samples or metrics.")
+@_FORCE
+def export(path: str, target: str, group: str, force: bool) -> None:
+    """Write a group of a log as CSV, JSON or NPZ.
+
+    CSV has a column for each number of a row, complex ones two, and no images; NaN is nan, in JSON null.
+    """
+    from .export import export
+    from .reader import open_log
+
+    click.echo(f"Wrote {export(open_log(path, sandbox=True), group, Path(target), force)}")

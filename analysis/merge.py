@@ -1,0 +1,45 @@
+"""Make one file of a log's blocks by hand: of a run that has ended in its place, of any other beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core import pieces
+from ..core.errors import UsageError
+from ..core.lock import acquire
+from ..core.rundir import RunDirectory, write_atomic
+from ..core.sandbox import Sandbox
+from .reader import open_log
+
+_OPEN = ("running", "interrupted", "failed")  # states of runs that can go on
+
+
+def merge(directory: Path) -> Path:
+    """Merge in place and return the path of log.h5.
+
+    Raises Busy where the run is under way, UsageError where it can be resumed, which needs the blocks.
+    """
+    if not pieces.blocks_of(directory) and not (directory / "log.h5").exists():
+        raise UsageError(f"{directory} has no blocks of a log to merge; give the directory of a run.")
+    with acquire(directory):
+        status = RunDirectory(directory).status()
+        if status.get("state") in _OPEN:
+            raise UsageError(
+                f"{directory} stopped at step {status.get('step')} and can go on from there (counterplay resume), "
+                "which needs the blocks of its log. To have them as one file beside it, name one: --to FILE.h5."
+            )
+        return pieces.merge(directory, files=Sandbox())
+
+
+def merge_to(directory: Path, target: Path, force: bool = False) -> Path:
+    """Write the whole log of a run, finished or under way, to ``target``."""
+    absent(target, force)
+    return write_atomic(target, open_log(directory, sandbox=True).whole())
+
+
+def absent(target: Path, force: bool) -> None:
+    """Raise UsageError where ``target`` is there already and was not given up."""
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory; name a file to write.")
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists; --force replaces it.")

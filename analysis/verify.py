@@ -1,0 +1,124 @@
+"""Look at everything a run has left: its two JSON files, every number of its log, every checkpoint's sums."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..core.agreement import Contents
+from ..core.errors import BadLog, UsageError, UserError
+from ..core.pieces import Pieces, blocks_of, pieces_of
+from ..core.plainfile import open_plain, read_plain
+from ..core.rundir import MANIFEST, STATE, TENSORS, RunDirectory, parse
+from ..core.sandbox import Sandbox
+from ..core.schema import GROUPS, RUN_STATES
+
+Found = tuple[bool, str, str]  # good or bad, what was looked at, what is to be said of it
+_PART = 16 << 20  # bytes read at once
+
+
+def verify(path: Path, files: Sandbox | None = None) -> Iterator[Found]:
+    """Look at a run directory, or at a lone log file. Raises UsageError where there is neither."""
+    files = Sandbox() if files is None else files
+    if not path.is_dir():
+        if not path.exists():
+            raise UsageError(f"There is no {path}; give a run directory or a log file.")
+        real = path.resolve() if path.is_symlink() else path
+        yield _looked(str(path), lambda: _file(files, real))
+        return
+    whole, blocks = path / "log.h5", blocks_of(path)
+    checkpoints = sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name))
+    if not (path / "run.json").exists() and not whole.exists() and not blocks:
+        raise UsageError(f"{path} is not a run directory: it has no run.json, log.h5 or log/.")
+    yield _looked(f"{path}/run.json", lambda: _run(path))
+    yield _looked(f"{path}/status.json", lambda: _status(path))
+    found = [_looked(str(file), lambda at=file: _file(files, at)) for file in [whole] * whole.exists() + blocks]  # type: ignore[misc]
+    yield from found
+    if all(good for good, _, _ in found):
+        yield _looked(f"{path}: the log as a whole", lambda: _log(files, path, blocks, whole.exists()))
+    for checkpoint in checkpoints:
+        yield _looked(str(checkpoint), lambda at=checkpoint: _checkpoint(at))  # type: ignore[misc]
+
+
+def _looked(thing: str, look: Callable[[], str]) -> Found:
+    try:
+        return True, thing, look()
+    except UserError as error:
+        return False, thing, str(error)
+    except OSError as error:
+        return False, thing, f"{thing} cannot be read: {error.strerror or error}."
+
+
+def _run(path: Path) -> str:
+    found = RunDirectory(path).run()
+    if not isinstance(found.get("experiment"), dict):
+        raise BadLog(f"{path / 'run.json'} does not say what was run: it has no experiment.")
+    return ""
+
+
+def _status(path: Path) -> str:
+    found = RunDirectory(path).status()
+    if found.get("state") not in RUN_STATES or found.get("step", -1) < 0:
+        raise BadLog(f"{path / 'status.json'} does not say where the run stands: it has no state and step.")
+    return f"{found['state']} at step {found['step']}"
+
+
+def _file(files: Sandbox, path: Path) -> str:
+    """Read every number of one file."""
+    found = files.contents(path)
+    for key in found.variables:
+        for _ in _parts(files, path, found, key):
+            pass
+    rows = (f"{found.length(group):,} of {group}" for group in GROUPS if found.length(group))
+    return f"rows: {', '.join(rows) or 'none'}"
+
+
+def _parts(files: Sandbox, path: Path, found: Contents, key: str) -> Iterator[np.ndarray]:
+    rows, *tail = found.shapes[key]
+    each = max(1, _PART // max(1, int(np.prod(tail)) * np.dtype(found.variables[key].dtype).itemsize))
+    for start in range(0, rows, each):
+        part = files.read(path, key, start, min(rows, start + each))
+        if part.shape != (min(rows, start + each) - start, *tail):
+            raise BadLog(f"{path} changed while it was read.")
+        yield part
+
+
+def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
+    """See whether the files follow each other."""
+    numbers = [int(block.stem) for block in blocks]
+    if not whole and numbers != list(range(1, len(numbers) + 1)):
+        missing = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
+        raise BadLog(f"{path / 'log'} has no block {missing:06d}, and has {len(numbers)} others.")
+    pieces = pieces_of(path, files)
+    last = {group: _increasing(files, pieces, group) for group in GROUPS}
+    status = RunDirectory(path).status()
+    if status.get("state") in RUN_STATES.keys() - {"running"} and max(last.values()) > status.get("step", 0):
+        raise BadLog(f"{path} has rows of step {max(last.values())}, and status.json ends at {status.get('step')}.")
+    return f"{len(pieces)} file{'' if len(pieces) == 1 else 's'}, no step missing between them or twice"
+
+
+def _increasing(files: Sandbox, pieces: Pieces, group: str) -> int:
+    last = -1
+    for path, found in pieces:
+        if f"{group}/step" in found.variables:
+            for part in _parts(files, path, found, f"{group}/step"):
+                if len(part) and (np.diff(part, prepend=last) <= 0).any():
+                    raise BadLog(f"{path} has a step of /{group} twice, or out of order.")
+                last = int(part[-1]) if len(part) else last
+    return last
+
+
+def _checkpoint(path: Path) -> str:
+    """Compare the sums of a checkpoint's files with its manifest."""
+    try:
+        sums = parse(read_plain(path / MANIFEST, _PART))
+        for name in (TENSORS, STATE):
+            with open_plain(path / name) as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sums[name]:
+                    raise BadLog(f"{path / name} is damaged: its sha256 sum is not the one in {MANIFEST}.")
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadLog(f"{path / MANIFEST} is no manifest of a checkpoint: {error!r}.") from error
+    return ""

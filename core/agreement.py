@@ -1,0 +1,70 @@
+"""What a file of a log holds, and whether that is what the format says: whoever reads numbers need not ask again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import BadLog
+from .schema import GROUPS, Variable
+
+MAX_MEMBERS = 100_000  # what is found out of a run takes time for each
+_FILLED = ("member", "player", "parameter", "direction", "image", "channel", "height", "width", "point", "coordinate")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds, but for the numbers: variables and shapes by "group/name", names along axes, attributes."""
+
+    variables: dict[str, Variable]
+    shapes: dict[str, tuple[int, ...]]
+    labels: dict[str, tuple[str, ...]]
+    attrs: dict[str, Any]
+
+    def length(self, group: str) -> int:
+        """Return the number of rows of ``group``."""
+        return self.shapes.get(f"{group}/step", (0,))[0]
+
+
+def agree(found: Contents, path: Path | str) -> None:
+    """Raise BadLog unless known variables have the type and axes of the schema, and axes one size throughout."""
+    sizes = {dim: len(names) for dim, names in found.labels.items()}
+    known = {key: GROUPS[key.partition("/")[0]].get(variable.name) for key, variable in found.variables.items()}
+    ensemble = any("member" in v.dims for v in found.variables.values())
+    for key, variable in found.variables.items():
+        if np.dtype(variable.dtype).kind not in "iufc":
+            raise BadLog(f"{path} is damaged: /{key} holds {variable.dtype}, which is no number.")
+        if (wanted := known[key]) is not None:
+            own = wanted if ensemble else replace(wanted, dims=tuple(d for d in wanted.dims if d != "member"))
+            if (variable.dims, variable.dtype) != (own.dims, own.dtype):
+                has = " × ".join(variable.dims)
+                raise BadLog(f"{path} is damaged: /{key} is {variable.dtype} along {has}, which no log has.")
+        for dim, size in zip(variable.dims[1:], found.shapes[key][1:], strict=True):
+            if size == 0 and dim in _FILLED:
+                raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} is empty.")
+            if dim == "member" and size > MAX_MEMBERS:
+                raise BadLog(f"{path} was refused: it claims {size:,} members, more than {MAX_MEMBERS:,}.")
+            if dim == "player" and dim not in found.labels:
+                raise BadLog(f"{path} is damaged: it does not name its players.")
+            if (dim in found.labels or dim == "member") and sizes.setdefault(dim, size) != size:
+                raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} has {size} entries, not {sizes[dim]}.")
+
+
+def one_log(pieces: list[tuple[Path, Contents]]) -> None:
+    """Raise BadLog where the files of a log disagree on names, axes or types."""
+    labels: dict[str, tuple[str, ...]] = {}
+    variables: dict[str, Variable] = {}
+    sizes: dict[str, int] = {}
+    for path, found in pieces:
+        for dim, names in found.labels.items():
+            if labels.setdefault(dim, names) != names:
+                raise BadLog(f"{path} has other names along {dim!r} than the files before it: they are not one log.")
+        for key, variable in found.variables.items():
+            first = variables.setdefault(key, variable)
+            same = (first.dims, first.dtype) == (variable.dims, variable.dtype)
+            members = [n for dim, n in zip(variable.dims, found.shapes[key], strict=True) if dim == "member"]
+            if not same or any(sizes.setdefault("member", n) != n for n in members):
+                raise BadLog(f"{path} has other axes of {key!r} than the files before it: they are not one log.")

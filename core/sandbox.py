@@ -1,0 +1,163 @@
+"""Read the files of a log in another process, under limits of memory and time: a bad file costs a BadLog, no more.
+
+It offers what `blockfile` offers, `contents` and `read`, so that whatever reads logs can read through either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+
+from . import errors
+from .agreement import Contents
+from .errors import BadLog, UserError, printable
+from .plainfile import open_plain
+from .worker import ANSWER, REQUEST
+
+# The limits, all of them.
+SECONDS = 30.0  # one answer takes no longer, half of it computing, but for the time it takes to read the file
+RATE = 10e6  # bytes a second that any disk gives
+MEMORY = 1 << 30  # address space of the process
+MOST = 128 << 20  # bytes of one array
+TEXT = 64 << 20  # bytes of one description
+
+_START = "import sys; sys.path[:] = {path!r}; from counterplay.core.worker import serve; serve({args})"
+_NO = "which no log of counterplay does: the file was not read"
+
+
+class Sandbox:
+    """A process that reads; it starts when first asked, and again after a file that ended it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._end: Any = lambda: None
+        self._known: dict[tuple[Any, ...], Contents] = {}  # of files that have not changed since
+
+    def contents(self, path: Path | str) -> Contents:
+        """Return what a file holds, as `blockfile.contents` does."""
+        with open_plain(path) as file:
+            about = os.fstat(file.fileno())
+            key = (str(path), about.st_ino, about.st_size, about.st_mtime_ns)
+            if key not in self._known:
+                answer, _ = self._ask({"path": str(path)}, file)
+                try:
+                    found = msgspec.convert(answer["contents"], Contents)
+                    if any(np.dtype(v.dtype).kind not in "iufc" for v in found.variables.values()):
+                        raise TypeError("a variable that is no number")
+                except (ValueError, TypeError, KeyError, UserError) as error:
+                    raise self._strange(path) from error
+                self._known[key] = found
+            return self._known[key]
+
+    def read(self, path: Path | str, key: str, start: int, stop: int) -> np.ndarray:
+        """Return rows of a variable, as `blockfile.read` does. Raises BadLog for more than ``MOST`` bytes."""
+        with open_plain(path) as file:
+            answer, data = self._ask({"path": str(path), "key": key, "start": start, "stop": stop}, file)
+        try:
+            dtype, shape = np.dtype(answer["dtype"]), tuple(map(int, answer["shape"]))
+            if dtype.kind not in "iufc" or min(shape, default=0) < 0:
+                raise TypeError("an array of no numbers")
+            return np.frombuffer(data, dtype=dtype).reshape(shape)
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._strange(path) from error
+
+    def read_all(self, path: Path | str, found: Contents) -> dict[str, np.ndarray]:
+        """Return every variable of a file, as `blockfile.read_all` does."""
+        return {key: self.read(path, key, 0, found.shapes[key][0]) for key in found.variables}
+
+    def close(self) -> None:
+        """End the process."""
+        self._end()
+        self._process = None
+
+    def _ask(self, asked: dict[str, Any], file: BinaryIO) -> tuple[dict[str, Any], bytearray]:
+        path = asked["path"] = printable(asked["path"])  # for messages: what is read is ``file``
+        reading = os.fstat(file.fileno()).st_size / RATE
+        until = time.monotonic() + SECONDS + reading
+        asked["seconds"] = SECONDS / 2 + reading
+        with self._lock:
+            try:
+                parent = self._started()
+                request = json.dumps(asked).encode()
+                socket.send_fds(parent, [REQUEST.pack(len(request))], [file.fileno()])
+                parent.sendall(request)
+                length, size = ANSWER.unpack(_receive(parent, ANSWER.size, until))
+                if length > TEXT or size > MOST:
+                    raise BadLog(f"{path} has {size + length:,} bytes to be read at once, {_NO}.")
+                answer, data = json.loads(_receive(parent, length, until)), _receive(parent, size, until)
+            except TimeoutError:
+                self.close()
+                raise BadLog(f"{path} kept its reader busy for more than {SECONDS:.0f} seconds, {_NO}.") from None
+            except (EOFError, BrokenPipeError, ConnectionError) as error:
+                raise BadLog(f"{path} made its reader end ({self._how()}), {_NO}.") from error
+            except ValueError as error:
+                self.close()
+                raise self._strange(path) from error
+            except BaseException:  # Ctrl-C too: the next answer must not be taken for another's
+                self.close()
+                raise
+        if "error" in answer:
+            kind = {"StorageError": errors.StorageError, "UsageError": errors.UsageError}.get(answer["error"], BadLog)
+            raise kind(str(answer.get("message")))
+        return answer, data
+
+    def _strange(self, path: Path | str) -> BadLog:
+        return BadLog(f"{path} made its reader answer nonsense, {_NO}.")
+
+    def _how(self) -> str:
+        process, self._process = self._process, None
+        code = process.wait() if process is not None else 0
+        self._end()
+        return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def _started(self) -> socket.socket:
+        if self._process is None:
+            ours, theirs = socket.socketpair()
+            args = f"{theirs.fileno()}, {MEMORY}"
+            with theirs:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _START.format(path=sys.path, args=args)],
+                    pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                    stderr=None if os.environ.get("COUNTERPLAY_DEBUG", "0") not in ("", "0") else subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C is its parent's business
+                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                )  # fmt: skip
+            self._end = weakref.finalize(self, _ended, process, ours)
+            self._process, self._socket = process, ours
+            try:
+                _receive(ours, ANSWER.size, time.monotonic() + 2 * SECONDS)
+            except (EOFError, OSError) as error:
+                self.close()
+                raise RuntimeError("The process that reads logs did not start.") from error
+        return self._socket
+
+
+def _receive(parent: socket.socket, count: int, until: float) -> bytearray:
+    data = bytearray(count)
+    view, at = memoryview(data), 0
+    while at < count:
+        parent.settimeout(max(until - time.monotonic(), 1e-3))
+        got = parent.recv_into(view[at:])
+        if not got:
+            raise EOFError("the process ended")
+        at += got
+    return data
+
+
+def _ended(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
+    ours.close()
+    process.kill()
+    process.wait()

@@ -133,13 +133,23 @@ def arnoldi(A: MatVec, start: Tensor, m: int, stop: Callable[[Tensor], Tensor] |
     A V_k = V_{k+1} H (Arnoldi 1951), orthogonalised twice, since once loses orthogonality in float32. Ends early
     where ``stop(H)`` holds for every member. A member whose space is exhausted has zero vectors from there on.
     """
-    # Memory is reserved for all m + 1 vectors, but a page that is never written is never taken.
-    V = start.new_empty(*start.shape[:-1], m + 1, start.shape[-1])
-    H = start.new_zeros(*start.shape[:-1], m + 1, m)
+    V, H = reserved(start, m)
+    k = extend(A, V, H, 0, stop)
+    return V[..., : k + 1, :], H[..., : k + 1, :k]
+
+
+def reserved(start: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Room for m + 1 vectors (..., m + 1, N), the first of them ``start`` at length 1, and zeros (..., m + 1, m)."""
+    V = start.new_empty(*start.shape[:-1], m + 1, start.shape[-1])  # a page that is never written is never taken
     beta = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
     V[..., 0, :] = _ratio(start, beta.expand_as(start))
-    tiny = 10 * torch.finfo(start.dtype).eps
-    for j in range(m):
+    return V, start.new_zeros(*start.shape[:-1], m + 1, m)
+
+
+def extend(A: MatVec, V: Tensor, H: Tensor, k: int, stop: Callable[[Tensor], Tensor] | None = None) -> int:
+    """Go on with ``V`` and ``H``, in place, from k columns to all of H's, or fewer as in :func:`arnoldi`; how many."""
+    tiny = 10 * torch.finfo(V.dtype).eps
+    for j in range(k, H.shape[-1]):
         w = A(V[..., j, :])
         before = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
         basis = V[..., : j + 1, :]
@@ -154,4 +164,4 @@ def arnoldi(A: MatVec, start: Tensor, m: int, stop: Callable[[Tensor], Tensor] |
         k = j + 1
         if not bool(more.any()) or (stop is not None and bool(stop(H[..., : k + 1, :k]).all())):
             break
-    return V[..., : k + 1, :], H[..., : k + 1, :k]
+    return k

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from .krylov import arnoldi
+from .krylov_schur import krylov_schur
 from .operator import Operator
 from .schema import SPECTRUM_STATUS
 from .tolerances import tolerances
@@ -16,6 +16,9 @@ from .update import UpdateMap
 
 DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products
 CONVERGED, NOT_CONVERGED, NOT_FINITE = (SPECTRUM_STATUS.index(s) for s in ("converged", "not_converged", "not_finite"))
+
+
+ROOM = 2  # vectors that a Krylov space has beyond twice the eigenvalues asked for
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Spectrum:
     status: Tensor
 
 
-def spectrum(A: Operator, k: int = 20, max_products: int = 100) -> Spectrum:
+def spectrum(A: Operator, k: int = 20, max_products: int = 300) -> Spectrum:
     """All eigenvalues of ``A`` up to dimension 2,000, else the ``k`` of largest modulus that a Krylov space yields.
 
     What has not converged is reported with its residual, never left out.
@@ -40,7 +43,7 @@ def spectrum(A: Operator, k: int = 20, max_products: int = 100) -> Spectrum:
     return dense_spectrum(A.dense()) if N <= DENSE else _leading(A, min(k, N), min(max_products, N))
 
 
-def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum:
+def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 300) -> Spectrum:
     """The eigenvalues of F', the derivative of one step: all of them up to 2,000 numbers of state, else ``k``.
 
     Of a large state those farthest from 1 are found, as the leading ones of I - F'^T: F' is close to the identity,
@@ -82,21 +85,19 @@ def dense_spectrum(matrix: Tensor) -> Spectrum:
     return _eigen(matrix, matrix.shape[-1], None, tolerances(torch.float64).eigen)
 
 
-def _leading(A: Operator, k: int, m: int) -> Spectrum:
+def _leading(A: Operator, k: int, max_products: int) -> Spectrum:
     x = ravel(A.domain, A.ensemble)
     rng = torch.Generator().manual_seed(0)  # a fixed start: the same point gives the same figures
     start = torch.randn(x.shape[-1], generator=rng, dtype=torch.float64).to(x)
     tol = tolerances(x.dtype).eigen
-    rounds = iter(range(1, m + 1))
 
     def enough(H: Tensor) -> Tensor:
-        j = next(rounds)
+        j = H.shape[-1]
         if j < k or j % 10:  # an eigenvalue problem a product is too many
             return torch.zeros((), dtype=torch.bool)
         return (_ritz(H, k, tol).status == CONVERGED).all()
 
-    _, H = arnoldi(A.vmv, start.expand_as(x), m, stop=enough)
-    return _ritz(H, k, tol)
+    return _ritz(krylov_schur(A.vmv, start.expand_as(x), k, 2 * k + ROOM, max_products, enough), k, tol)
 
 
 def _ritz(H: Tensor, k: int, tol: float) -> Spectrum:
@@ -107,6 +108,12 @@ def _ritz(H: Tensor, k: int, tol: float) -> Spectrum:
     return _eigen(H[..., :-1, :], k, torch.maximum(H[..., -1, -1], rounding), tol)
 
 
+def _unsolved(finite: Tensor, k: int) -> Spectrum:
+    """No eigenvalue, and why; ``finite`` (...) tells whether the matrix was."""
+    nan = torch.full((*finite.shape, k), torch.nan, dtype=torch.float64)
+    return Spectrum(torch.complex(nan, nan), nan, torch.where(finite, NOT_CONVERGED, NOT_FINITE))
+
+
 def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float) -> Spectrum:
     """Eigenvalues of ``square`` (..., n, n); with ``last`` = h_{n+1,n}, the residuals of Ritz vectors."""
     n = square.shape[-1]
@@ -114,7 +121,16 @@ def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float) -> Spectrum:
     if last is not None:
         finite = finite & torch.isfinite(last)
     safe = torch.where(finite[..., None, None], square, torch.zeros_like(square))
-    values, vectors = torch.linalg.eig(safe)  # (..., n), (..., n, n)
+    try:
+        values, vectors = torch.linalg.eig(safe)  # (..., n), (..., n, n)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        if square.dim() == 2:
+            return _unsolved(finite, min(k, n))
+        each = zip(
+            square, [None] * len(square) if last is None else last, strict=True
+        )  # which ones, LAPACK does not say
+        found = [_eigen(one, k, h, tol) for one, h in each]
+        return Spectrum(*(torch.stack([getattr(s, f.name) for s in found]) for f in fields(Spectrum)))
     if last is None:
         residuals = torch.linalg.vector_norm(safe.to(vectors.dtype) @ vectors - vectors * values.unsqueeze(-2), dim=-2)
     else:

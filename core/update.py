@@ -6,6 +6,8 @@ shrinks like the spectral radius of F' (Mescheder, Nowozin and Geiger 2017, arXi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -78,8 +80,12 @@ class UpdateMap:
         """F' at the state this was made with, by products in reverse mode."""
         here = {"state": {"state": self.vector(tree_unflatten(self.leaves, self.structure)).detach()}}
         _, pull = pullback(lambda p: {"state": {"state": self(p["state"]["state"])}}, here)
-        _, push = pullback(pull, {"state": {"state": torch.zeros_like(here["state"]["state"])}})
-        return Operator(push, pull, here, here, bool(self.lead))
+
+        @cache  # holds a graph of the graph: only for those who ask for it
+        def push() -> Callable[[Params], Params]:
+            return pullback(pull, {"state": {"state": torch.zeros_like(here["state"]["state"])}})[1]
+
+        return Operator(lambda u: push()(u), pull, here, here, bool(self.lead))
 
 
 def update_jacobian(

@@ -1,0 +1,72 @@
+"""The leading eigenvalues of a large operator in bounded memory: Krylov spaces restarted from what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .krylov import MatVec, extend, reserved
+
+PIECE = 1 << 16  # columns of the basis that are rotated at a time
+INDEPENDENT = 1e-6  # relative: below, eigenvectors do not tell the space they span to working precision
+
+
+def krylov_schur(
+    A: MatVec, start: Tensor, k: int, space: int, max_products: int, stop: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """H (..., n + 1, n) of a Krylov decomposition A V = V H[:-1] + v H[-1], whose last row is (0, ..., 0, h).
+
+    Stewart (2001, A Krylov-Schur algorithm for large eigenproblems). At most ``space`` + 1 vectors (..., N) are held;
+    when they are full, the space goes on from a real basis of the leading Ritz vectors, more than ``k``. Ends where
+    ``stop(H)`` holds for every member, after ``max_products`` products, or where no restart is safe.
+    """
+    n, done = 0, 0
+    V, H = reserved(start, min(space, max_products))
+    while True:
+        before = n
+        n = extend(A, V, H[..., : n + max_products - done], n, stop)
+        done += n - before
+        found = H[..., : n + 1, :n]
+        if n < H.shape[-1] or done >= max_products or bool(stop(found).all()):
+            return found
+        Q = _kept(found[..., :-1, :].to("cpu", torch.float64), k + (n - k) // 2, k)
+        if Q is None:
+            return found
+        T = Q.mT @ found[..., :-1, :].to(Q) @ Q
+        last = found[..., -1:, :].to(Q) @ Q
+        n = Q.shape[-1]
+        _rotate(V, Q.to(V))
+        H.zero_()
+        H[..., :n, :n], H[..., n : n + 1, :n] = T.to(H), last.to(H)
+
+
+def _kept(H: Tensor, most: int, least: int) -> Tensor | None:
+    """An orthonormal basis (..., n, p) of the leading eigenvectors of H, least <= p <= most, or None.
+
+    p must part no conjugate pair, in no member.
+    """
+    if not bool(torch.isfinite(H).all()):
+        return None
+    values, vectors = torch.linalg.eig(H)
+    order = values.abs().argsort(dim=-1, descending=True, stable=True)
+    values = values.gather(-1, order)
+    vectors = vectors.gather(-1, order.unsqueeze(-2).expand_as(vectors))
+    for p in range(most, least - 1, -1):
+        whole = values[..., :p].sum(-1).imag.abs() <= 1e-9 * values[..., 0].abs()
+        if not bool(whole.all()):
+            continue
+        both = torch.cat([vectors[..., :p].real, vectors[..., :p].imag], dim=-1)
+        U, sizes, _ = torch.linalg.svd(both, full_matrices=False)
+        if bool((sizes[..., p - 1] > INDEPENDENT * sizes[..., 0]).all()):
+            return U[..., :p]
+    return None
+
+
+def _rotate(V: Tensor, Q: Tensor) -> None:
+    """Put Q^T V[:n] in the first p places of V (..., n + 1, N), then its last vector: in place, a piece at a time."""
+    n, p = Q.shape[-2:]
+    for piece in V.split(PIECE, dim=-1):
+        piece[..., :p, :] = Q.mT @ piece[..., :n, :]
+    V[..., p, :] = V[..., n, :]

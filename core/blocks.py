@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from .rundir import write_atomic
 from .schema import COUNTS, GROUPS, Layout, Variable
 
 Row = Mapping[str, Any]
+
+
+class Columns(dict[str, np.ndarray]):
+    """Many rows as one entry: every array has them along its first axis."""
 
 
 class LogWriter:
@@ -33,7 +38,7 @@ class LogWriter:
         self.layout = layout
         self.seal_seconds = seal_seconds
         self.seal_bytes = seal_bytes
-        self._rows: dict[str, list[Row]] = {group: [] for group in GROUPS}
+        self._rows: dict[str, list[Row | Columns]] = {group: [] for group in GROUPS}
         self._weights: dict[tuple[str, ...], int] = {}  # bytes of a row of "step", by the names in it
         self._variables: dict[str, dict[str, Variable]] = {group: {} for group in GROUPS}
         self._bytes = 0
@@ -52,16 +57,29 @@ class LogWriter:
             weight = self._admit(group, row)
             if group == "step":
                 self._weights[names] = weight
-        self._rows[group].append(row)
+        self._take(group, row, weight)
+
+    def extend(self, group: str, columns: Row) -> None:
+        """Add many rows at once: every column has the rows along its first axis, as many as ``step`` has."""
+        arrays = {name: np.asarray(column) for name, column in columns.items()}
+        count = len(arrays.get("step", ()))
+        for name, array in arrays.items():
+            if len(array) != count:
+                raise UsageError(f"Variable {name!r} of the log got {len(array)} rows; step has {count}.")
+        if count:
+            weight = self._admit(group, {name: array[0] for name, array in arrays.items()})
+            self._take(group, Columns(arrays), count * weight)
+
+    def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
+        self._rows[group].append(entry)
         self._bytes += weight
         if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
             self.seal()
 
-    def extend(self, group: str, columns: Row) -> None:
-        """Add many rows at once: every column has the rows along its first axis."""
-        arrays = {name: np.asarray(column) for name, column in columns.items()}
-        for index in range(len(arrays["step"])):
-            self.append(group, {name: array[index] for name, array in arrays.items()})
+    @property
+    def sealed(self) -> int:
+        """The number of the newest block."""
+        return self._number
 
     def seal(self) -> Path | None:
         """Write the rows gathered so far as one block and return its path; None where there are none.
@@ -91,6 +109,32 @@ class LogWriter:
         self.seal()
         return merge(self.directory, self.layout)
 
+    def pending(self) -> dict[str, dict[str, np.ndarray]]:
+        """The rows that are in no block yet, as columns of real numbers by group: what a checkpoint keeps of the log.
+
+        A block costs as much as several steps of a small network, and checkpoints may be many; this costs little.
+        """
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for group, entries in self._rows.items():
+            if not entries:
+                continue
+            if len(entries) > 1 or not isinstance(entries[0], Columns):
+                table = self._table(group, entries)
+                self._variables[group].update(table.variables)
+                entries[:] = [Columns(table.columns)]  # as that they stay: rows are turned into columns once
+            found[group] = {name: x.view("<f8") if x.dtype.kind == "c" else x for name, x in entries[0].items()}
+        return found
+
+    def restore(self, pending: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        """Take what was pending elsewhere, before any other rows."""
+        for group, columns in pending.items():
+            given = Columns()
+            for name, x in columns.items():
+                variable = self._variables[group][name] = self.layout.variable(group, name, x.shape[1:])
+                given[name] = x.view("<c16") if np.dtype(variable.dtype).kind == "c" else x
+                self._bytes += x.nbytes
+            self._rows[group].append(given)
+
     def _admit(self, group: str, row: Row) -> int:
         """Check the names and shapes of a row before it is taken, and give its bytes.
 
@@ -107,7 +151,20 @@ class LogWriter:
             weight += array.nbytes
         return weight
 
-    def _table(self, group: str, rows: list[Row]) -> Table:
+    def _table(self, group: str, entries: list[Row | Columns]) -> Table:
+        parts: list[Table] = []
+        for many, run in groupby(entries, lambda entry: isinstance(entry, Columns)):
+            rows = list(run)
+            parts += [self._given(group, columns) for columns in rows] if many else [self._gathered(group, rows)]
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _given(self, group: str, columns: Row) -> Table:
+        variables = {name: self._variables[group][name] for name in columns}
+        return Table(
+            variables, {name: np.ascontiguousarray(columns[name], dtype=v.dtype) for name, v in variables.items()}
+        )
+
+    def _gathered(self, group: str, rows: list[Row]) -> Table:
         table = Table()
         for name, variable in self._variables[group].items():
             if all(name not in row for row in rows):
@@ -156,6 +213,18 @@ class LogWriter:
                 f"Variable {variable.name!r} of the log got shape {array.shape}; expected ({wanted}) in each row."
             )
         return array
+
+
+def _joined(parts: list[Table]) -> Table:
+    """One table after another; a variable that is missing from one is filled there."""
+    joined = Table({name: variable for part in parts for name, variable in part.variables.items()})
+    for name, variable in joined.variables.items():
+        shapes = [part.columns[name].shape[1:] for part in parts if name in part.columns]
+        tail = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+        nothing = np.full((0, *tail), fill(np.dtype(variable.dtype)), dtype=variable.dtype)
+        columns = [pad(part.columns.get(name, nothing), (len(part.columns["step"]), *tail)) for part in parts]
+        joined.columns[name] = np.concatenate(columns)
+    return joined
 
 
 def _first(value: Any) -> Any:

@@ -56,6 +56,7 @@ def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
 @click.option("--checkpoint-every", type=int, help="Write a checkpoint every so many steps.")
 @click.option("--start", metavar="FILE.safetensors", help="Start from these parameters.")
 @click.option("--blowup", type=float, help="Stop when the parameters' norm exceeds this; inf turns it off.")
+@click.option("--compile/--no-compile", default=None, help="Compile the step of a small game.  [default: in long runs]")
 @click.option("--out", metavar="DIR", help="Where the run is written.  [default: runs/GAME-SOLVER-N]")
 @click.option("--config", "config_file", metavar="FILE.toml", help="Read the experiment from a file.")
 @click.option("--plugin", multiple=True, metavar="FILE.py", help="Load a plugin file; repeat for several.")
@@ -82,6 +83,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     for problem in registry.problems()[seen:]:
         click.echo(f"Warning: {problem.plugin}: {problem.message}", err=True)
     if given["dry_run"]:
+        tried(experiment, (game, solver, regularizers))
         click.echo(config.to_toml(completed(experiment, game, solver, regularizers)), nl=False)
         return
     play(ctx, experiment, (game, solver, regularizers), quiet=given["quiet"], report=given["report"])
@@ -124,6 +126,33 @@ def _full(named: config.Named, thing: Any) -> config.Table:
     return {**registry.settings(thing), "name": name}
 
 
+def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
+    """What the experiment says to ``engine.run``."""
+    return {
+        "steps": e.steps,
+        "seed": e.seed,
+        "start": start_of(e.start),
+        "regularizers": regularizers,
+        "members": e.members,
+        "until": e.until,
+        "device": device_of(e.device),
+        "dtype": e.dtype,
+        "every": e.every,
+        "spectrum_every": e.spectrum_every or 0,
+        "checkpoint_every": e.checkpoint_every or 0,
+        "blowup": e.blowup,
+        "compile": e.compile,
+    }
+
+
+def tried(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
+    """Take one step and keep nothing: what a run would refuse is refused here."""
+    from .engine import run
+
+    game, solver, regularizers = made
+    run(game, solver, **settings_of(e, regularizers) | {"steps": min(e.steps, 1), "compile": False})
+
+
 def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
     """Run, say how it ended, and end the command with the status's exit code."""
     from .engine import run
@@ -137,23 +166,14 @@ def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *,
         result = run(
             game,
             solver,
-            steps=e.steps,
-            seed=e.seed,
-            start=start_of(e.start),
             out=out,
-            regularizers=regularizers,
-            members=e.members,
-            until=e.until,
-            device=device_of(e.device),
-            dtype=e.dtype,
-            every=e.every,
-            spectrum_every=e.spectrum_every or 0,
-            checkpoint_every=e.checkpoint_every or 0,
-            blowup=e.blowup,
+            **settings_of(e, regularizers),
             experiment=config.to_table(full) | {"out": out, "origins": _origins(full), "references": _references(full)},
             progress=keeping(last, progress),
             stop=stop,
         )
+    if e.compile and result.eager:
+        click.echo(f"Warning: {result.eager}", err=True)
     if report:
         _report(ctx, out)
     close(result, last, out)

@@ -45,6 +45,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froze
     checkpoint_every: Count | None = None
     start: str | None = None
     blowup: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    compile: bool | None = None
     out: str | None = None
     plugins: list[str] = []
 
@@ -69,6 +70,8 @@ def assignments(items: Iterable[str], flag: str) -> Table:
         path = key.strip().split(".")
         if not equals or not all(path):
             raise UsageError(f"{flag} {item!r}: expected key=value, for example {flag} lr=0.01.")
+        if path == ["name"]:
+            raise UsageError(f"{flag} {item}: what {flag} sets are options, not what they belong to: name that itself.")
         nested: Any = value(text.strip())
         for part in reversed(path):
             nested = {part: nested}

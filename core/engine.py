@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .chunk import Chunks
+from .compiled import compiled_solver
 from .errors import UsageError
 from .game import Game
 from .journal import Journal
@@ -24,9 +26,10 @@ from .solver import Memory, Solver
 from .state import State
 from .tolerances import tolerances
 from .tree import Params, leaves
-from .watch import Figures, Watch, joint, until
+from .watch import Condition, Watch, joint, until
 
 TRACE_FROM = 200  # steps from which tracing the game's graphs pays for itself
+COMPILE_FROM = 10_000  # steps from which compiling the step of a small game does, compiler and all
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Result:
     """How a run ended: ``status`` is "converged", "max_steps", "not_converged" or "diverged", ``message`` a sentence.
 
     ``params`` and ``memory`` are the last finite ones, ``steps`` the steps that led there. ``diverged`` names the
-    members of an ensemble that did not stay finite; they stand where they last were.
+    members of an ensemble that did not stay finite; they stand where they last were. ``eager`` says why steps were not
+    compiled where they were to be.
     """
 
     params: Params
@@ -44,6 +48,7 @@ class Result:
     directory: Path | None
     message: str = ""
     diverged: tuple[int, ...] = ()
+    eager: str = ""
 
 
 def run(
@@ -67,6 +72,7 @@ def run(
     experiment: Mapping[str, Any] | None = None,
     progress: Callable[[int, int, Mapping[str, Tensor]], None] | None = None,
     trace: bool | None = None,
+    compile: bool | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Result:
     """Play ``game`` with ``solver`` for ``steps`` steps, or until a condition holds.
@@ -75,7 +81,9 @@ def run(
     ``out`` is a new directory for the log; None keeps nothing on disk. ``members`` plays an ensemble at once,
     member m seeded ``seed + m``. ``until`` is a condition like "gradient_norm<1e-6". ``blowup`` bounds the
     parameters' norm, by default at 1e30 (float32: 1e15) times 1 + its initial value; inf turns it off. ``trace``
-    plays traced graphs instead of eager operations, by default in runs of 200 steps or more. ``stop()`` is asked
+    plays traced graphs instead of eager operations, by default in runs of 200 steps or more. ``compile``
+    plays small games that draw nothing by one compiled function for many steps, by default in runs of 10,000 steps or
+    more; what cannot be compiled, or not here, is played step by step. ``stop()`` is asked
     before each step whether to save the state and end there. Raises UsageError for what does not fit together,
     StorageError where the log cannot be written.
     """
@@ -88,8 +96,22 @@ def run(
         table = settings.table(game, regularizers)
         met = condition(until, table)
         state = first(table, solver, settings, start)
-        journal = Journal.create(out, table, solver, state, settings, experiment)
-        return play(table, solver, state, settings.steps, met, journal, observers, progress, stop)
+        chunks, why = None, ""
+        if compile or (compile is None and settings.steps >= COMPILE_FROM):
+            chunks, why = chunked(table, solver, state, settings)
+        settings = replace(settings, compile=chunks is not None)
+        journal = Journal.create(out, table, solver, state, settings, experiment, start is not None)
+        result = play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
+        return replace(result, eager=why)
+
+
+def chunked(game: Prepared, solver: Solver, state: State, settings: Settings) -> tuple[Chunks | None, str]:
+    """The solver's steps compiled to be taken many at once, or None and the reason in words."""
+    try:
+        return Chunks(compiled_solver(game, solver, state), settings.checkpoint_every), ""
+    except Exception as error:  # anyone's code is traced, and anyone's compiler asked: anything can come up
+        reason = f"{error}".partition("\n")[0] or type(error).__name__
+        return None, f"Steps are not compiled: {reason.rstrip('.')}."
 
 
 def play(
@@ -97,15 +119,17 @@ def play(
     solver: Solver,
     state: State,
     steps: int,
-    met: Callable[[Figures], bool] | None,
+    met: Condition | None,
     journal: Journal,
     observers: Sequence[Observer],
     progress: Progress | None,
     stop: Callable[[], bool] | None,
+    chunks: Chunks | None = None,
 ) -> Result:
     """From ``state`` to the end, written down by ``journal``."""
     with journal:
-        loop = Loop(game, solver, steps, met, [*journal.observers, *observers], journal.save, progress)
+        player = solver if chunks is None else chunks.solver
+        loop = Loop(game, player, steps, met, [*journal.observers, *observers], journal.save, progress, chunks=chunks)
         loop.stop = stop or loop.stop
         ending = loop.play(state)
         gone = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
@@ -161,7 +185,7 @@ def _from(start: Params, params: Params, game: Prepared) -> Params:
     return {i: {k: start[i][k].detach().to(x).clone() for k, x in t.items()} for i, t in params.items()}
 
 
-def condition(text: str | None, game: Prepared) -> Callable[[Any], bool] | None:
+def condition(text: str | None, game: Prepared) -> Condition | None:
     return None if text is None else until(text, game.players)
 
 

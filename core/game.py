@@ -40,6 +40,11 @@ class Game(ABC):
         """All that is frozen in one step: the data and *every* random number the losses use."""
         return buffers
 
+    @property
+    def draws(self) -> bool:
+        """Whether ``sample`` adds to the buffers: if not, generators stay as they are, whatever the members."""
+        return type(self).sample is not Game.sample
+
     @abstractmethod
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         """Each player's loss, a scalar. Pure: no random numbers, no mutation, no ``.item()``."""
@@ -91,3 +96,10 @@ class GanGame(Game):
         d_real = self.discriminate(params["discriminator"], batch["real"], batch)
         d_fake = self.discriminate(params["discriminator"], fake, batch)
         return self.loss(d_real, d_fake)
+
+
+def innermost(game: Any) -> Game:
+    """The game itself, without what prepares and regularises it."""
+    while isinstance(getattr(game, "game", None), Game):
+        game = game.game
+    return game

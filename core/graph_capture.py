@@ -21,15 +21,19 @@ class Untraceable(Exception):
     """The function does something a replay could not repeat; the message says what."""
 
 
-def capture(fn: Callable[..., Any], args: tuple[Any, ...], leaves: list[Tensor]) -> tuple[Graph, Any]:
+def capture(
+    fn: Callable[..., Any], args: tuple[Any, ...], leaves: list[Tensor], lower: bool = False
+) -> tuple[Graph, Any]:
     """The program of ``fn(*args)`` as a function of ``leaves``, and its result's structure with tensors numbered.
 
-    ``leaves`` are the tensors of ``args``. Tensors that ``fn`` closes over are held by reference.
+    ``leaves`` are the tensors of ``args``. Tensors that ``fn`` closes over are held by reference. ``lower`` writes
+    compound operations (softplus and its like, and their derivatives) as the simple ones they are made of.
 
     Raises:
         Untraceable: ``fn`` mutates, draws random numbers, or looks at the numbers it computes with.
         Exception: whatever else came up while tracing.
     """
+    from torch._decomp import core_aten_decompositions
     from torch.fx.experimental.proxy_tensor import make_fx  # slow to import
 
     results: list[Any] = []
@@ -51,7 +55,8 @@ def capture(fn: Callable[..., Any], args: tuple[Any, ...], leaves: list[Tensor])
         pure = torch.func.functionalize(flat, remove="mutations_and_views")
         # One tensor given twice, or also closed over, would be traced as one input: give each place its own.
         apart = [x.detach() for x in leaves]
-        module = make_fx(pure, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
+        simple: Any = core_aten_decompositions() if lower else None
+        module = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
     return improve(_translate(module)), results[-1]
 
 
@@ -70,6 +75,8 @@ def _translate(module: torch.fx.GraphModule) -> Graph:
             known[node] = g.emit(INPUT, (i,), NOTHING, meta)
         elif node.op == "get_attr":
             held = getattr(module, node.target)
+            if isinstance(held, torch.Generator):
+                raise Untraceable("it draws random numbers")
             if not isinstance(held, Tensor):
                 raise Untraceable(f"it holds a {type(held).__name__}")
             known[node] = g.emit(HELD, (held,), NOTHING, _meta(held))

@@ -17,7 +17,7 @@ from torch.func import grad, jvp, vjp, vmap
 from torch.utils._pytree import tree_map
 
 from .errors import PluginError
-from .game import Game
+from .game import Game, innermost
 from .trace import Staged, staged, traced, watched
 from .tree import Batch, Buffers, Params, Player
 
@@ -84,6 +84,10 @@ class Prepared(Game):
     def zero_sum(self) -> bool:  # type: ignore[override]
         return self.game.zero_sum
 
+    @property
+    def draws(self) -> bool:
+        return self.game.draws
+
     @staticmethod
     def of(game: Game) -> Prepared:
         return game if isinstance(game, Prepared) else Prepared(game)
@@ -116,9 +120,8 @@ class Prepared(Game):
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """One batch, each member's from its own generator."""
-        if type(self.game).sample is Game.sample:  # draws nothing: no loop over members
-            return self.game.sample(rngs[0], buffers)
-
+        if not self.game.draws:
+            return buffers
         batch = self.each(lambda m: self.game.sample(rngs[m], self.own(buffers, m)), len(rngs))
         real = batch.get("real")
         if isinstance(real, Tensor):
@@ -153,7 +156,8 @@ class Prepared(Game):
         return self.over_members(self.game.refresh, params, buffers) if buffers else buffers
 
     def project(self, params: Params) -> Params:
-        return self.over_members(self.game.project, params)
+        stays = type(self.game).project is Game.project
+        return params if stays else self.over_members(self.game.project, params)
 
     # ------------------------------------------------------------------ the field and its derivatives
 
@@ -265,8 +269,9 @@ def field_of(game: Game, rows: Rows, params: Params, batch: Batch) -> tuple[Para
     for i in game.players:
         if i not in losses or losses[i].dim() > 0:
             got = f"of shape {tuple(losses[i].shape)}" if i in losses else "missing"
+            cls = type(innermost(game))
             raise PluginError(
-                f"the game {type(game).__name__} breaks its contract: the loss of {i} is {got}, not a scalar."
+                f"the game {cls.__name__} breaks its contract: the loss of {i} is {got}, not a scalar.", cls.__module__
             )
 
     def pick(i: Player) -> dict[Player, Tensor]:

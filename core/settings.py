@@ -18,7 +18,7 @@ LEAST = {"steps": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_
 
 @dataclass(frozen=True)
 class Settings:
-    """See ``counterplay.run``; ``trace`` is decided when this is made, so that a resumed run is the same run."""
+    """See ``counterplay.run``; ``trace`` and ``compile`` are decided when a run begins: a resumed one is the same."""
 
     steps: int
     seed: int
@@ -31,6 +31,7 @@ class Settings:
     checkpoint_every: int
     blowup: float | None
     trace: bool
+    compile: bool = False
 
     def checked(self) -> Settings:
         """Itself, if every setting can be used. Raises UsageError."""

@@ -87,9 +87,9 @@ class _Replayed:
             expected = self._plain(*args)
             with torch.no_grad():
                 value, kept = first(groups[0])
-                _compare(value, expected[0])
+                compare(value, expected[0])
                 for stage, leaves, own in zip(others, groups[1:], expected[1:], strict=True):
-                    _compare(stage(leaves, kept), own)
+                    compare(stage(leaves, kept), own)
         except Exception as error:  # anyone's code runs through torch's internals here: anything can come up
             self.fallback = f"{type(error).__name__}: {error}".partition("\n")[0]
             return None
@@ -175,7 +175,7 @@ def watched() -> bool:
     )
 
 
-def _compare(found: Any, expected: Any) -> None:
+def compare(found: Any, expected: Any) -> None:
     """Raise unless the replayed result is the function's own up to rounding, which ill-conditioning may enlarge."""
     pairs = list(zip(leaves_of(found), leaves_of(expected), strict=True))
     tensors = [(a, b.detach()) for a, b in pairs if isinstance(b, Tensor)]

@@ -98,6 +98,8 @@ def setting(
     """
 
     def number(v: float | list[float]) -> float | Tensor:
+        if isinstance(v, Tensor):
+            return v  # one member's, in the trace of a step
         if not isinstance(v, list | tuple):
             return float(v)
         if len(v) != members:
@@ -112,7 +114,8 @@ def setting(
     missing, unknown = [i for i in players if i not in value], [i for i in value if i not in players]
     if missing or unknown:
         wrong = f"one for {', '.join(unknown)}, who does not play" if unknown else f"none for {', '.join(missing)}"
-        raise UsageError(f"an option set per player has {wrong}: give a number for each of {', '.join(players)}.")
+        each = f"give a number for each of {', '.join(players)}"
+        raise UsageError(f"an option set per player, {dict(value)}, has {wrong}: {each}.")
     return {i: number(value[i]) for i in players}
 
 

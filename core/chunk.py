@@ -1,0 +1,130 @@
+"""Many steps of a compiled solver at once, as far as nothing happens that has to be looked at one step at a time.
+
+What a run shows and keeps does not depend on where chunks begin and end: a step that ends something, or that someone
+looks at closely, is left to the loop, which takes it by the same compiled function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .compiled import Array, Compiled, Played
+from .observers import period
+from .state import State
+from .tree import leaves, ravel
+from .watch import Figures, Watch, joint
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+LONGEST = 4096  # steps
+NUMBERS = 1 << 18  # that a chunk writes down: a few milliseconds, so that signals are heard
+
+
+class RowWatch(Watch):
+    """A watch that takes norms as a chunk does, row by row: which of the two took them must not be seen."""
+
+    def _norms(self, x: list[Tensor]) -> list[Tensor]:
+        norms = [torch.from_numpy(_norm(self._rows(t).detach().double().numpy())) for t in x]
+        return norms if self.members is not None else [n[0] for n in norms]
+
+    def _host(self, tensors: list[Tensor]) -> Array:
+        return super()._host([t.double() for t in tensors])
+
+
+def _norm(x: Array) -> Array:
+    """Of the rows of (..., n), n last and contiguous: each sum is taken by itself, in one order."""
+    x = np.ascontiguousarray(x)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.sqrt((x * x).sum(axis=-1))
+
+
+@dataclass
+class Chunks:
+    """Takes the steps ahead of a loop whose solver is ``solver``; ends at each checkpoint that is due."""
+
+    solver: Compiled
+    checkpoint_every: int = 0
+    length: int = 64  # of the next one: twice the last that came through, so that little is taken in vain
+
+    def ahead(self, loop: Loop, state: State, watch: Watch) -> State:
+        """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""
+        steps = self._room(loop, state)
+        if steps == 0:
+            return state
+        program, alive = self.solver.program, state.alive.numpy()
+        played = program(state.params, state.memory, steps, alive)
+        norms, figures = _figures(watch, played)
+        quiet = _quiet(loop, state, watch, played, norms, figures)
+        if not quiet.all():
+            steps = int(np.argmin(quiet))
+            self.length = max(1, steps)
+            if steps == 0:
+                return state
+            played = program(state.params, state.memory, steps, alive)
+        else:
+            self.length = min(2 * self.length, LONGEST)
+        watch.norms = norms[:, steps]
+        columns = {
+            "step": np.arange(state.step, state.step + steps),
+            **{f.name: getattr(figures, f.name)[:steps] for f in fields(figures)},
+            "parameters": _members(watch, played.points[:steps]),
+        }
+        for name, before, each in zip(("gradients", "products", "samples"), state.cost, self.solver.spent, strict=True):
+            columns[name] = before + each * np.arange(1, steps + 1)
+        for observer in loop.observers:
+            observer.rows(columns)  # type: ignore[attr-defined]  # the others left no room
+        state = replace(
+            state, step=state.step + steps, params=played.params, memory=played.memory,
+            cost=tuple(int(columns[name][-1]) for name in ("gradients", "products", "samples")),  # type: ignore[arg-type]
+        )  # fmt: skip
+        if loop.progress is not None:
+            losses = torch.from_numpy(columns["losses"][-1])  # ([M,] P)
+            loop.progress(state.step, loop.steps, dict(zip(watch.players, losses.unbind(-1), strict=True)))
+        return state
+
+    def _room(self, loop: Loop, state: State) -> int:
+        """Steps until one has to be seen by itself."""
+        wide = self.solver.program.numbers * (self.solver.program.members or 1)
+        ends = [loop.steps - state.step, self.length, max(1, NUMBERS // (2 * wide))]
+        if self.checkpoint_every:
+            ends.append(self.checkpoint_every - state.step % self.checkpoint_every)
+        ends += [-state.step % n for n in map(period, loop.observers) if n]
+        return min(ends)
+
+
+def _figures(watch: Watch, played: Played) -> tuple[Array, Figures]:
+    """Norms of each parameter tensor before each step and after the last (T, K + 1, [M]), and the steps' figures."""
+    sizes = np.cumsum([x[0].numel() if watch.members else x.numel() for x in leaves(played.params)])[:-1]
+    last = ravel(played.params, watch.members is not None).double().numpy()
+    points = np.concatenate([played.points, last.reshape(1, *played.points.shape[1:])])
+    norms, gradients = (
+        np.stack([_norm(part) for part in np.split(_members(watch, x), sizes, axis=-1)])
+        for x in (points, played.gradients)
+    )
+    with np.errstate(invalid="ignore"):
+        by_player = [np.stack([joint(n[own]) for own in watch.owned], -1) for n in (gradients, norms[:, :-1])]
+    return norms, Figures(_members(watch, played.losses), *by_player)
+
+
+def _quiet(loop: Loop, state: State, watch: Watch, played: Played, norms: Array, figures: Figures) -> Any:
+    """(K,): whether a step neither ends the run nor loses a member."""
+    alive = state.alive.numpy()
+    after = norms[:, 1:]
+    # A norm may overflow where every number is finite: whether that matters is for the watch to say.
+    sound = _members(watch, played.sound) & np.isfinite(after).all(0) & np.isfinite(figures.gradient_norms).all(-1)
+    sound = sound & (joint(after) <= watch.bound)
+    quiet = (sound | ~alive).reshape(len(sound), -1).all(-1)
+    if loop.met is not None and alive.all():  # a member that stopped is found again in each step, and never converges
+        quiet &= ~loop.met.holds(figures).reshape(len(sound), -1).all(-1)
+    return quiet
+
+
+def _members(watch: Watch, x: Any) -> Any:
+    """(K, M, ...), without the axis M where there is no ensemble."""
+    return x[:, 0] if watch.members is None else x

@@ -1,0 +1,247 @@
+"""A solver's step on a small game as one C function that takes many steps, member by member.
+
+One member's step is traced, the settings that differ between members among its inputs, and written out by
+``core.scalars``. Before it is used, two steps of it are held against the solver's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .graph_capture import capture
+from .native import compiled
+from .nested import leaves_of, rebuild
+from .prepared import Cost, Prepared
+from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
+from .solver import Draw, Memory, Solver, StepInfo
+from .state import State
+from .trace import compare
+from .tree import Params, leaves, like
+
+NUMBERS = 256  # parameters of a member: as many as a log holds whole
+
+Array = NDArray[np.float64]
+Alive = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Played:
+    """What K steps came to: where they led, and what each saw where it started."""
+
+    params: Params
+    memory: Memory
+    losses: Array  # (K, M, P)
+    gradients: Array  # (K, M, N)
+    points: Array  # (K, M, N)
+    sound: Alive  # (K, M): whether all that a step saw and made is finite
+
+
+@dataclass(frozen=True)
+class Program:
+    """The C function, and what it was made for."""
+
+    function: Any
+    members: int | None
+    players: tuple[str, ...]
+    numbers: int
+    shared: tuple[bool, ...]  # which tensors of the state are one for all members: step counts
+    constants: tuple[Tensor, ...]  # buffers and settings, (M, ...)
+
+    def __call__(self, params: Params, memory: Memory, steps: int, alive: Alive | None = None) -> Played:
+        """Take ``steps`` steps. Members that are not ``alive`` take every one from where they stand."""
+        M = self.members or 1
+        state = [x.expand(M) if own else x for x, own in zip(_tensors((params, memory)), self.shared, strict=True)]
+        state = [x.clone(memory_format=torch.contiguous_format) for x in state]  # moved in place
+        moving = np.ones(M, np.bool_) if alive is None else np.ascontiguousarray(alive.reshape(M))
+        losses, gradients, points = (np.empty((steps, M, n)) for n in (len(self.players), self.numbers, self.numbers))
+        sound = np.empty((steps, M), np.bool_)
+        self.function(
+            ctypes.c_longlong(steps), ctypes.c_longlong(M), _pointers(*state, *self.constants),
+            _pointers(moving, losses, gradients, points, sound),
+        )  # fmt: skip
+        after = (x[0].clone() if own else x for x, own in zip(state, self.shared, strict=True))
+        params, memory = rebuild((params, memory), lambda _: next(after))
+        return Played(params, memory, losses, gradients, points, sound)
+
+
+@dataclass(frozen=True)
+class Compiled(Solver):
+    """The solver whose step ``program`` takes. ``spent``: gradients, products and samples of one step."""
+
+    program: Program
+    spent: tuple[int, int, int]
+
+    def step(self, game: Any, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
+        cost = game.cost.gradients, game.cost.products, game.cost.samples
+        draw()  # for those who look on
+        game.cost.gradients, game.cost.products, game.cost.samples = map(sum, zip(cost, self.spent, strict=True))
+        played = self.program(params, memory, 1)
+        tensors = leaves(params)
+        lead = () if self.program.members is None else (self.program.members,)
+        sizes = [x.numel() // (self.program.members or 1) for x in tensors]
+        losses, v = (torch.from_numpy(x[0]).to(tensors[0].dtype) for x in (played.losses, played.gradients))
+        gradient = [part.reshape(x.shape) for part, x in zip(v.split(sizes, -1), tensors, strict=True)]
+        seen = dict(zip(self.program.players, losses.reshape(*lead, -1).unbind(-1), strict=True))
+        return played.params, played.memory, StepInfo(seen, like(params, gradient))
+
+
+def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
+    """``solver``, its step on ``game`` compiled.
+
+    Raises Unwritable, Uncompilable or whatever comes up in anyone's code where a step cannot be: one that draws,
+    iterates until something holds, renews buffers, or is large.
+    """
+    params, M = state.params, game.members or 1
+    numbers = sum(x.numel() for x in leaves(params)) // M
+    if numbers > NUMBERS:
+        raise Unwritable(f"{numbers} parameters are too many: up to {NUMBERS} are written out")
+    if leaves(params)[0].device.type != "cpu":
+        raise Unwritable("it is not on the CPU")
+    source, shared, constants = _source(game, solver, state)
+    program = Program(compiled(source, "play"), game.members, tuple(params), numbers, shared, constants)
+    found = Compiled(program, (0, 0, 0))
+    own, before = replace(game, trace=False, cost=Cost()), (params, state.memory)
+    for _ in range(2):
+        own.cost.gradients = own.cost.products = own.cost.samples = 0
+        params, memory, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
+        expected = _ordered(_seen(own.project(params), memory, info), (*before, dict.fromkeys(before[0]), before[0]))
+        spent = own.cost.gradients, own.cost.products, own.cost.samples
+        compare(_seen(*found.step(own, *before, dict)), expected)
+        before = expected[:2]
+    return replace(found, spent=spent)
+
+
+def _source(game: Prepared, solver: Solver, state: State) -> tuple[str, tuple[bool, ...], tuple[Tensor, ...]]:
+    """The C source, which tensors of the state are one for all members, and the inputs that stay as they are."""
+    alone = Prepared(game.game, None, game.dtype, game.device)
+    lists: list[Tensor] = []  # settings of which each member has its own
+
+    def first(values: list[float]) -> Tensor:
+        lists.append(torch.tensor(values, dtype=leaves(state.params)[0].dtype))
+        return lists[-1][0]
+
+    params, buffers = game.own(state.params, 0), game.own(state.buffers, 0)
+    memory = _resettled(solver, game.members, first).init(alone, params)
+
+    def step(params: Params, memory: Memory, buffers: Any, settings: list[Tensor]) -> tuple[Any, ...]:
+        given = iter(settings)
+        own = _resettled(solver, game.members, lambda _: next(given))
+        renewed = alone.refresh(params, buffers)
+        after, memory, info = own.step(alone, params, memory, lambda: alone.draw([torch.Generator()], buffers))
+        if info.inner:
+            raise Unwritable("it solves a system in each step")
+        return _ordered(_seen(alone.project(after), memory, info), form), _ordered(renewed, buffers)
+
+    args = params, memory, buffers, [x[0] for x in lists]
+    form = params, memory, dict.fromkeys(params), params
+    inputs = list(_tensors(args))
+    with torch.enable_grad():  # rules then write out what they else leave to kernels that work in place
+        graph, _ = capture(step, args, inputs, lower=True)
+    w = Writer()
+    names = [w.loaded(x.shape, x.dtype, f"s{k}") for k, x in enumerate(inputs)]
+    made = write(graph, w, names)
+    moving, staying = len(list(_tensors((params, memory)))), len(list(_tensors(buffers)))
+    renewed = made[len(made) - staying :]
+    if any(not torch.equal(a, b) for a, b in zip(renewed, names[moving:], strict=False)):
+        raise Unwritable("its buffers change from step to step")
+    kept = list(_tensors((state.params, state.memory)))
+    shared = tuple(game.members is not None and x.shape == one.shape for x, one in zip(kept, inputs, strict=False))
+    made = made[: len(made) - staying]
+    source = _function(w, inputs, names, made, shared, len(game.players))
+    return source, shared, (*(x.contiguous() for x in _tensors(state.buffers)), *lists)
+
+
+def _function(
+    w: Writer, inputs: list[Tensor], names: list[Tensor], made: list[Tensor], shared: tuple[bool, ...], players: int
+) -> str:
+    """``play``: one member after another, each with its state in local variables.
+
+    ``made`` is the state after a step, as many tensors as ``shared`` has entries, then losses and gradients.
+    """
+    dtype = inputs[0].dtype
+    state = list(zip(inputs, names, made, shared, strict=False))
+    if any(own.shape != new.shape for _, own, new, _ in state):
+        raise Unwritable("its memory changes in shape")
+    losses, gradients = _places(made[len(shared) : len(shared) + players]), _places(made[len(shared) + players :])
+    points = _places(names[: len(made) - len(shared) - players])
+    load, next_, move, keep = [], [], [], []
+    for k, (x, own) in enumerate(zip(inputs, names, strict=True)):
+        for j, place in enumerate(_places([own])):
+            kind, name = CTYPES[x.dtype], w.values[place][1]
+            there = f"(({kind} *) in[{k}])[m * {x.numel()} + {j}]"
+            load.append(f"{kind} {name} = {there};")
+            if k < len(shared):
+                after = w.name(_places([made[k]])[j], x.dtype)
+                next_.append(f"{kind} n{name} = {after};")  # all of them before any moves
+                move.append(f"{'' if shared[k] else 'if (moves) '}{name} = n{name};")
+                keep.append(f"{there} = {name};")
+    seen = [p for p in (*losses, *gradients, *_places(made[: len(shared)])) if w.values[p][0].is_floating_point]
+    rows = [
+        f"{row}[(k * members + m) * {len(places)} + {j}] = {w.name(place, dtype)};"
+        for row, places in (("losses", losses), ("gradients", gradients), ("points", points))
+        for j, place in enumerate(places)
+    ]
+    check = [f"odd += {w.values[p][1]} - {w.values[p][1]};" for p in dict.fromkeys(seen)]
+    n = "\n"
+    return f"""{PRELUDE}
+void play(long long steps, long long members, void **in, void **out) {{
+const _Bool *alive = out[0]; double *losses = out[1], *gradients = out[2], *points = out[3]; _Bool *sound = out[4];
+for (long long m = 0; m < members; m++) {{
+const _Bool moves = alive[m];
+{n.join(load)}
+for (long long k = 0; k < steps; k++) {{
+{n.join((*w.lines, *next_, *rows))}
+double odd = 0;
+{n.join(check)}
+sound[k * members + m] = odd == 0;
+{n.join(move)}
+}}
+{n.join(keep)}
+}}
+}}
+"""
+
+
+def _seen(params: Params, memory: Memory, info: StepInfo) -> tuple[Any, ...]:
+    return params, memory, info.losses, info.gradient
+
+
+def _ordered(x: Any, like: Any) -> Any:
+    """``x`` with its names in the order of ``like``: tensors are counted in it."""
+    if isinstance(like, tuple):
+        return tuple(_ordered(a, b) for a, b in zip(x, like, strict=True))
+    return {k: _ordered(x[k], b) for k, b in like.items()} if isinstance(like, Mapping) else x
+
+
+def _places(tensors: list[Tensor]) -> list[int]:
+    return [place for x in tensors for place in x.flatten().tolist()]
+
+
+def _tensors(x: Any) -> Iterator[Tensor]:
+    return (t for t in leaves_of(x) if isinstance(t, Tensor))
+
+
+def _pointers(*arrays: Any) -> Any:
+    addresses = [x.data_ptr() if isinstance(x, Tensor) else x.ctypes.data for x in arrays]
+    return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def _resettled(x: Any, members: int | None, of: Callable[[list[float]], Tensor]) -> Any:
+    """A solver with every list of one number for each member replaced by what ``of`` makes of it."""
+    if isinstance(x, list) and members is not None and len(x) == members:
+        return of(x)
+    if isinstance(x, Mapping):
+        return {k: _resettled(value, members, of) for k, value in x.items()}
+    if is_dataclass(x) and not isinstance(x, type):
+        old = {f.name: getattr(x, f.name) for f in fields(x) if f.init}
+        new = {name: _resettled(value, members, of) for name, value in old.items()}
+        return replace(x, **new) if any(new[name] is not old[name] for name in old) else x
+    return x

@@ -8,6 +8,7 @@ import click
 
 from .cli_list import plugin_option
 from .cli_run import close, keeping
+from .errors import printable
 from .progress import shown
 
 
@@ -27,6 +28,7 @@ def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     with shown(quiet) as progress, asked() as stop:
         result = resume(directory, progress=keeping(last, progress), stop=stop, allow_inexact=allow_inexact)
     if status.get("state") in ENDED:
-        click.echo(f"{directory} has ended: {result.status} after {result.steps} steps. {result.message}".rstrip())
+        ended = f"{directory} has ended: {result.status} after {result.steps} steps. {result.message}"
+        click.echo(printable(ended.rstrip()))
     else:
         close(result, last, directory)

@@ -10,7 +10,7 @@ import click
 
 from . import config, registry
 from .cli_run import as_typed, build, device_of, start_of
-from .errors import UsageError
+from .errors import UsageError, printable
 from .rundir import dumps
 
 if TYPE_CHECKING:
@@ -135,6 +135,6 @@ def table(facts: Mapping[str, Any]) -> str:
 
 
 def _aligned(rows: Any) -> list[str]:
-    kept = [r for r in rows if len(r) != 2 or r[1]]
+    kept = [[printable(cell) for cell in r] for r in rows if len(r) != 2 or r[1]]
     widths = [max(len(r[i]) for r in kept) for i in range(len(kept[0]))] if kept else []
     return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in kept]

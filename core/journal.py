@@ -14,16 +14,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .blocks import LogWriter
-from .checkpoint import prune, save_checkpoint
+from .checkpoint import prune, save_checkpoint, started
 from .errors import StorageError, UsageError
 from .lock import acquire
 from .loop import Ending
 from .observers import Every, Observer
-from .pieces import blocks_of
+from .pieces import blocks_of, merge
 from .prepared import Cost, Prepared
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .rundir import RunDirectory, dumps
@@ -36,6 +37,7 @@ GALLERY_SEED = 2**31 - 1  # the probe and gallery batches: the same for every se
 
 
 AUTOSAVE_SECONDS = 300.0  # a crash costs at most so much work
+SYNC_SECONDS = 5.0  # and a power cut as much as it costs the log: waiting for the disk is most of a small checkpoint
 
 
 @dataclass
@@ -48,8 +50,11 @@ class Journal:
     files: RunDirectory | None = None
     lock: IO[str] | None = None
     checkpoint_every: int = 0
+    created: bool = False  # here, not resumed
     saved: int = -1  # the step of the newest checkpoint
+    before: int | None = None  # that of the one before it; None: not known
     saved_at: float = 0.0
+    synced_at: float = 0.0
 
     @staticmethod
     def create(
@@ -59,35 +64,41 @@ class Journal:
         state: State,
         settings: Settings,
         experiment: Mapping[str, Any] | None,
+        start_given: bool = False,
     ) -> Journal:
         """Make the run directory, or none. Raises UsageError where it is taken."""
         if out is None:
             return Journal()
         asked = dict(experiment) if experiment is not None else _described(game, solver)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
-        facts["period"] = solver.period  # the steps whose derivative the recorded F' is
+        facts |= {"period": solver.period, "start_given": start_given}  # F' is the derivative of so many steps
         facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}
-        return Journal._open(RunDirectory.create(out, facts), game, solver, state, settings, {})
+        journal = Journal._open(RunDirectory.create(out, facts), game, solver, state, settings, {})
+        journal.created = True
+        return journal
 
     @staticmethod
     def reopen(
         files: RunDirectory, lock: IO[str], game: Prepared, solver: Any, state: State, settings: Settings,
-        blocks: int, marks: Mapping[str, Any],
+        blocks: int, pending: Mapping[str, Mapping[str, Tensor]], marks: Mapping[str, Any],
     ) -> Journal:  # fmt: skip
         """Go on in a run directory from ``state``, whose checkpoint was saved after ``blocks`` blocks of the log.
 
-        Later blocks hold rows of steps that will be taken again: they are set aside, not removed.
+        ``pending`` are the rows it holds. Later blocks hold rows of steps that will be taken again: they are set
+        aside, not removed.
         """
-        aside = files.path / "aside"
-        for block in blocks_of(files.path):
-            if int(block.stem) > blocks:
-                aside.mkdir(exist_ok=True)
-                free = (aside / f"{block.stem}-{n}.h5" for n in itertools.count(1))
-                os.replace(block, next(p for p in free if not p.exists()))
+        whole = (files.path / "log.h5").exists()  # then only the ending was not written down
+        if whole:
+            merge(files.path)  # which may not have come to its end
+        else:
+            _set_aside([b for b in blocks_of(files.path) if int(b.stem) > blocks], files.path / "aside")
         journal = Journal._open(files, game, solver, state, settings, marks, lock)
-        journal.saved = state.step
-        if (files.path / "log.h5").exists():  # the log was complete: only the ending was not written down
+        if whole:
             journal.observers, journal.log = [], None
+        elif journal.log is not None:
+            journal.log.restore({g: {k: x.numpy() for k, x in t.items()} for g, t in pending.items()})
+        if started(files.path):
+            journal.saved = state.step
         return journal
 
     @staticmethod
@@ -97,6 +108,8 @@ class Journal:
     ) -> Journal:  # fmt: skip
         trajectory = Trajectory(state.params, game.members)
         facts = files.run()
+        if "experiment" not in facts:
+            raise StorageError(f"{files.path / 'run.json'} has gone; the run cannot be recorded there.")
         layout = Layout(
             players=tuple(game.players),
             parameters=tuple(trajectory.names) if trajectory.whole else None,
@@ -116,7 +129,7 @@ class Journal:
 
         began = time.monotonic()
         observers: list[Observer] = [
-            Every(settings.every, StepRecorder(log.append, game, trajectory, began)),
+            Every(settings.every, StepRecorder(log.append, game, trajectory, began, log.extend)),
             Every(settings.spectrum_every, SpectrumRecorder(log.append, quiet, solver, fixed("sample"))),
             Every(settings.sample_every, SampleRecorder(log.append, quiet, fixed("gallery"))),
         ]
@@ -138,9 +151,9 @@ class Journal:
                 self.lock.close()
 
     def _failed(self, error: BaseException, files: RunDirectory) -> None:
-        if isinstance(error, UsageError) and self.saved <= 0:
+        if isinstance(error, UsageError) and self.created and self.saved <= 0:
             shutil.rmtree(files.path, ignore_errors=True)  # nothing was played: the name is free again
-        elif not isinstance(error, OSError | StorageError):  # a full disk is not asked again
+        elif not isinstance(error, StorageError):  # a full disk is not asked again
             if self.log is not None:
                 self.log.seal()
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -153,12 +166,26 @@ class Journal:
         due = state.step == 0 or last or self._periodic(state.step)
         if not due and time.monotonic() - self.saved_at < AUTOSAVE_SECONDS:
             return
+        held: dict[str, Any] = {}
         if self.log is not None:
-            self.log.seal()
-        blocks = len(blocks_of(self.directory)) and int(blocks_of(self.directory)[-1].stem)
-        save_checkpoint(self.directory, state.step, state.tensors(), {**state.numbers(), "blocks": blocks})
-        self.saved, self.saved_at = state.step, time.monotonic()
-        prune(self.directory, keep=lambda step: step == 0 or self._periodic(step))
+            if last:
+                self.log.seal()
+            held = {
+                group: {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in columns.items()}
+                for group, columns in self.log.pending().items()
+            }
+        numbers = {**state.numbers(), "blocks": self.log.sealed if self.log is not None else 0}
+        now = time.monotonic()
+        synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
+        save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
+        if self.before is None or not self._kept(self.before):  # else there is nothing to look for
+            prune(self.directory, self._kept)
+        self.before, self.saved = self.saved, state.step
+        self.saved_at, self.synced_at = now, now if synced else self.synced_at
+
+    def _kept(self, step: int) -> bool:
+        """Whether a checkpoint stays when it is no longer one of the last two."""
+        return step <= 0 or self._periodic(step)
 
     def _periodic(self, step: int) -> bool:
         return self.checkpoint_every > 0 and step % self.checkpoint_every == 0
@@ -171,6 +198,16 @@ class Journal:
             self.log.seal() if ending.status == "interrupted" else self.log.finish()
         facts = {"diverged_members": list(diverged)} if diverged else {}
         self.files.write_status(ending.status, ending.state.step, ending.message, **facts)
+
+
+def _set_aside(blocks: list[Path], aside: Path) -> None:
+    try:
+        for block in blocks:
+            aside.mkdir(exist_ok=True)
+            free = (aside / f"{block.stem}-{n}.h5" for n in itertools.count(1))
+            os.replace(block, next(p for p in free if not p.exists()))
+    except OSError as error:
+        raise StorageError(f"Could not set aside {block}: {error.strerror or error}.") from error
 
 
 def probe(game: Prepared, what: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,13 +12,17 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .chunk import Chunks, RowWatch
+from .contract import Contract
+from .errors import PluginError, StorageError, UsageError
+from .game import innermost
 from .local import LocalGame
 from .observers import Observer, Seen
 from .prepared import Cost, Prepared
 from .solver import Solver, StepInfo
-from .state import State
+from .state import State, tensors
 from .tree import Batch, Buffers
-from .watch import Figures, Watch
+from .watch import Condition, Watch
 
 Progress = Callable[[int, int, Mapping[str, Tensor]], None]
 
@@ -38,31 +43,39 @@ class Loop:
     game: Prepared
     solver: Solver
     steps: int
-    met: Callable[[Figures], bool] | None
+    met: Condition | None
     observers: Sequence[Observer]
     save: Callable[[State, bool], None]
     progress: Progress | None = None
     stop: Callable[[], bool] = lambda: False
+    chunks: Chunks | None = None  # of a compiled solver
 
     def play(self, state: State) -> Ending:
-        game, solver, rngs = self.game, self.solver, state.generators()
+        game, rngs = self.game, state.generators()
         self._spend(state)
-        watch = Watch(state.params, game.members, state.bound.numpy())
+        watch = (RowWatch if self.chunks else Watch)(state.params, game.members, state.bound.numpy())
+        contract = Contract(self.solver, state.params, state.memory, game.members)
         while state.step < self.steps:
             if self.stop():
                 self.save(state, True)
                 return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
             self.save(state, False)
-            buffers = game.refresh(state.params, state.buffers)
+            if self.chunks is not None and (ahead := self.chunks.ahead(self, state, watch)) is not state:
+                state = ahead
+                self._spend(state)
+                continue
             batches: list[Batch] = []
+            with self._saving(state):
+                buffers = game.refresh(state.params, state.buffers)
 
-            def draw(buffers: Buffers = buffers, batches: list[Batch] = batches) -> Batch:
-                batches.append(game.draw(rngs, buffers))
-                return batches[-1]
+                def draw(buffers: Buffers = buffers, batches: list[Batch] = batches) -> Batch:
+                    batches.append(game.draw(rngs, buffers))
+                    return batches[-1]
 
-            params, memory, info = solver.step(game, state.params, state.memory, draw)
-            params = game.project(params)
-            figures, finding = watch(info, params)
+                params, memory, info, kept = contract(self.solver.step(game, state.params, state.memory, draw))
+                params = contract.projected(params, game.project(params))
+                named = {"memory": memory, "buffer": buffers}
+                figures, finding = watch(info, params, kept + tensors(buffers), named)
             alive = state.alive.numpy()
             sound = alive if finding is None else alive & ~finding.bad
             over = not sound.any()
@@ -75,12 +88,13 @@ class Loop:
             if done:
                 return Ending(state, "converged")
             if finding is not None:  # members that did not stay finite stand where they last were
-                params, memory = _keep(sound, (params, memory), (state.params, state.memory))
+                new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
+                params, memory, buffers = _keep(sound, new, old)
                 watch.stand(params)
                 state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
             state = replace(
                 state, step=state.step + 1, params=params, memory=memory, buffers=buffers,
-                rngs=tuple(r.get_state() for r in rngs), cost=_spent(game.cost),
+                rngs=tuple(r.get_state() for r in rngs) if game.draws else state.rngs, cost=_spent(game.cost),
             )  # fmt: skip
             if self.progress is not None:
                 self.progress(state.step, self.steps, info.losses)
@@ -92,7 +106,7 @@ class Loop:
         game = self.game
         batch = game.draw(state.generators(), game.refresh(state.params, state.buffers))
         info = StepInfo.at(LocalGame.of(game, state.params, batch))
-        figures, finding = watch(info, state.params)
+        figures, finding = watch(info, state.params, [], {})  # the rest of the state was looked at when it was made
         self._spend(state)  # looking costs the solver nothing
         self._show(Seen(state.step, state.params, state.memory, batch, info, figures, True))
         if finding is not None:
@@ -106,9 +120,27 @@ class Loop:
             return Ending(state, "converged")
         return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
 
+    @contextlib.contextmanager
+    def _saving(self, state: State) -> Iterator[None]:
+        """A step that fails, whatever the reason, takes nothing with it: the state before it is saved."""
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(StorageError):  # what failed first is what is told
+                self.save(state, True)
+            if isinstance(error, SystemExit | GeneratorExit):  # not the run's to decide
+                raise PluginError(
+                    f"a step raised {type(error).__name__}: {error}.", type(self.solver).__module__
+                ) from error
+            raise
+
     def _show(self, seen: Seen) -> None:
         for observer in self.observers:
-            observer(seen)
+            try:
+                observer(seen)
+            except UsageError as error:
+                game = type(innermost(self.game))
+                raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error
 
     def _spend(self, state: State) -> None:
         self.game.cost.gradients, self.game.cost.products, self.game.cost.samples = state.cost
@@ -125,8 +157,8 @@ def _spent(cost: Cost) -> tuple[int, int, int]:
 def _keep(alive: Any, new: Any, old: Any) -> Any:
     """``new`` for the members alive, ``old`` for the others."""
 
-    def one(a: Tensor, b: Tensor) -> Tensor:
-        if a.dim() == 0:
+    def one(a: Any, b: Any) -> Any:
+        if not isinstance(a, Tensor) or a.dim() == 0:
             return a  # a step count: the same for all
         mask = torch.as_tensor(alive, device=a.device).reshape(-1, *[1] * (a.dim() - 1))
         return torch.where(mask, a, b)

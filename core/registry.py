@@ -219,7 +219,7 @@ def problems() -> list[Problem]:
 
 def load_file(path: str) -> None:
     """Load the plugin file a user named. Raises UsageError or PluginError."""
-    REGISTRY.add(thirdparty.from_file(path))
+    REGISTRY.add(thirdparty.from_file(path, REGISTRY.problems))
 
 
 def settings(thing: Any) -> dict[str, Any]:

@@ -81,6 +81,10 @@ class Regularized(Game):
     def init(self, rng: torch.Generator) -> Params:
         return self.game.init(rng)
 
+    @property
+    def draws(self) -> bool:
+        return self.game.draws or type(self.regularizer).sample is not Regularizer.sample
+
     def buffers(self, rng: torch.Generator) -> Buffers:
         own = self.game.buffers(rng)
         # Shapes only: parameters drawn here are thrown away, from a generator of their own.

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from . import registry
-from .checkpoint import load_checkpoint, newest
-from .engine import Result, condition, first, play
+from .checkpoint import load_checkpoint, newest, started
+from .engine import Result, chunked, condition, first, play
 from .errors import UsageError
 from .game import Game
 from .journal import Journal, circumstances, versions
@@ -22,6 +22,7 @@ from .regularizer import Regularizer
 from .rundir import RunDirectory, dumps
 from .settings import Settings
 from .solver import Solver
+from .state import State
 
 ENDED = ("converged", "max_steps", "not_converged", "diverged")
 
@@ -59,19 +60,30 @@ def resume(
             table = settings.table(game, regularizers)
             start = first(table, solver, settings)
             changed = _changed(facts, table, start.params)
+            chunks, why = chunked(table, solver, start, settings) if settings.compile else (None, "")
+            changed += [f"steps were compiled ({why})"] if why else []
             if changed and not allow_inexact:
                 raise UsageError(
                     f"{directory} cannot go on exactly: {'; '.join(changed)}. "
                     "--allow-inexact goes on and marks the log."
                 )
-            tensors, numbers = load_checkpoint(newest(files.path))
+            tensors, numbers = _saved(files, facts, start)
+            pending = tensors.pop("log", {})
             state = start.restored(tensors, numbers)
             marks = {"inexact": dumps({"step": state.step, "changed": changed})} if changed else {}
             met = condition(settings.until, table)
-            journal = Journal.reopen(files, lock, table, solver, state, settings, int(numbers.get("blocks", 0)), marks)
-            return play(table, solver, state, settings.steps, met, journal, observers, progress, stop)
+            blocks = int(numbers.get("blocks", 0))
+            journal = Journal.reopen(files, lock, table, solver, state, settings, blocks, pending, marks)
+            return play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
     finally:
         lock.close()
+
+
+def _saved(files: RunDirectory, facts: Mapping[str, Any], first: State) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The newest checkpoint, or the first state where the run was killed before it had saved even that."""
+    if not started(files.path) and not facts.get("start_given", True):
+        return first.tensors(), first.numbers()
+    return load_checkpoint(newest(files.path))
 
 
 def _ended(files: RunDirectory, status: Mapping[str, Any]) -> Result:
@@ -92,9 +104,11 @@ def _made(
         try:
             return registry.make(kind, dict(named))
         except UsageError as error:
+            files = " ".join(f"--plugin {path}" for path in experiment.get("plugins", []))
             raise UsageError(
                 f"the {kind} of this run cannot be made from run.json: {error} "
-                f"If it was put together in Python, hand it back: resume(directory, {kind}=...)."
+                + (f"It was played with {files}: give that again, if you trust it. " if files else "")
+                + f"If it was put together in Python, hand it back: resume(directory, {kind}=...)."
             ) from error
 
     return (

@@ -38,3 +38,30 @@ def asked() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def ctrl_c() -> Iterator[Callable[[], bool]]:
+    """While open, tells whether a KeyboardInterrupt came from outside: any code may raise one."""
+    outside = False
+
+    def noting(handler: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
+        def note(number: int, frame: FrameType | None) -> None:
+            nonlocal outside
+            outside = True
+            handler(number, frame)
+
+        return note
+
+    before = {}
+    with contextlib.suppress(ValueError):  # no signal interrupts another thread than the main one
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                signal.signal(number, noting(handler))
+                before[number] = handler
+    try:
+        yield lambda: outside
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,6 +14,13 @@ from .solver import Memory
 from .tree import Buffers, Params
 
 
+def tensors(x: Any) -> list[Tensor]:
+    """All tensors of nested dictionaries, in the order in which they stand."""
+    if isinstance(x, dict):
+        return [t for v in x.values() for t in tensors(v)]
+    return [x] if isinstance(x, Tensor) else []
+
+
 @dataclass(frozen=True)
 class State:
     """Before step ``step``: parameters, solver memory, buffers, the members' generators, and what has been spent."""

@@ -1,7 +1,7 @@
 """Plugins of other people: found by entry point or named as a file, each loaded by itself under a guard.
 
 Whatever one of them does while it is imported, registered or asked for its entries is reported with its name, and
-costs nothing else: the others and the built-ins work.
+costs nothing else: the others and the built-ins work. What it changed on the way is put back.
 """
 
 from __future__ import annotations
@@ -9,22 +9,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import importlib.util
 import inspect
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from . import hookspecs
+from . import hookspecs, probe
 from .errors import PluginError, UsageError
 from .hookspecs import PROJECT, Entry
+from .signals import ctrl_c
+from .undisturbed import undisturbed
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 
@@ -56,13 +58,18 @@ class Plugin:
 @contextlib.contextmanager
 def guard(plugin: str, problems: list[Problem]) -> Iterator[None]:
     """Report whatever happens inside: BaseException, because plugins also call sys.exit; Ctrl-C stays the user's."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # a plugin that prints must not end up in --json
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as e:
-        problems.append(Problem(plugin, f"{type(e).__name__}: {e}".strip(": ")))
+
+    def report(message: str) -> None:
+        problems.append(Problem(plugin, message))
+
+    with ctrl_c() as pressed, undisturbed(report):
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # a plugin that prints must not end up in --json
+                yield
+        except BaseException as e:
+            if isinstance(e, KeyboardInterrupt) and pressed():
+                raise
+            report(f"{type(e).__name__}: {e}".strip(": "))
 
 
 def installed(problems: list[Problem]) -> list[Plugin]:
@@ -70,8 +77,13 @@ def installed(problems: list[Problem]) -> list[Plugin]:
     if os.environ.get("COUNTERPLAY_NO_PLUGINS", "0") not in ("", "0"):
         return []
     plugins: list[Plugin] = []
-    for point in sorted(importlib.metadata.entry_points(group=PROJECT), key=_order):
-        source = f"{point.dist.name} {point.dist.version}" if point.dist else f"entry point {point.name}"
+    points = sorted(entry_points(group=PROJECT), key=_order)
+    deadly = probe.deadly(points)
+    for point in points:
+        source = _source(point)
+        if point in deadly:
+            problems.append(Problem(source, deadly[point]))
+            continue
         with guard(source, problems):
             loaded = point.load()
             if all(loaded is not p.object for p in plugins):  # two entry points may name one module
@@ -79,8 +91,16 @@ def installed(problems: list[Problem]) -> list[Plugin]:
     return plugins
 
 
-def _order(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    return (point.dist.name.lower() if point.dist else "", point.name)
+def _order(point: EntryPoint) -> tuple[str, str]:
+    return _source(point).lower(), point.name
+
+
+def _source(point: EntryPoint) -> str:
+    try:
+        about = point.dist.metadata  # type: ignore[union-attr]
+        return f"{about['Name'] or point.name} {about['Version'] or '(no version)'}"
+    except Exception:  # metadata are a plugin's, too
+        return f"entry point {point.name}"
 
 
 def _file_of(loaded: Any) -> str | None:
@@ -88,7 +108,7 @@ def _file_of(loaded: Any) -> str | None:
     return getattr(module, "__file__", None)
 
 
-def from_file(path: str) -> Plugin:
+def from_file(path: str, problems: list[Problem]) -> Plugin:
     """Load the file a user named. Raises UsageError if it is not there, PluginError if it cannot be imported."""
     file = Path(path).resolve()
     if not file.is_file():
@@ -96,22 +116,25 @@ def from_file(path: str) -> Plugin:
     name = f"counterplay_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return Plugin(sys.modules[name], f"file {path}", str(file))
-    module = _import_file(name, file, path)
+    module = _import_file(name, file, path, problems)
     return Plugin(module, f"file {path}", str(file))
 
 
-def _import_file(name: str, file: Path, given: str) -> ModuleType:
+def _import_file(name: str, file: Path, given: str, problems: list[Problem]) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError(f"--plugin {given}: not a Python file (its name should end in .py).")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their annotations up there
-    problems: list[Problem] = []
-    with guard(given, problems):
+    found: list[Problem] = []
+    whole = False
+    with guard(f"file {given}", found):
         spec.loader.exec_module(module)
-    if problems:
-        del sys.modules[name]
-        raise PluginError(f"--plugin {given} cannot be imported: {problems[0].message}")
+        whole = True
+    if not whole:
+        sys.modules.pop(name, None)
+        raise PluginError(f"--plugin {given} cannot be imported: {found[0].message}")
+    problems += found
     return module
 
 

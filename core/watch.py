@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .errors import UsageError
 from .solver import StepInfo
-from .tree import Params, Player, leaves
+from .tree import Params, Player
 
 Array = NDArray[np.float64]
 
@@ -43,6 +43,8 @@ class Finding:
 
 def joint(norms: Array) -> Array:
     """The norm of several parts together, from their norms along the first axis; overflows no earlier than it must."""
+    if len(norms) == 1:
+        return norms[0]
     with np.errstate(over="ignore"):
         return np.hypot.reduce(norms, axis=0)
 
@@ -53,7 +55,8 @@ class Watch:
     def __init__(self, params: Params, members: int | None, bound: Any) -> None:
         self.members = members
         self.players = tuple(params)
-        self.names = [f"{i}/{k}" for i, tree in params.items() for k in tree]
+        self.keys = [(i, k) for i, tree in params.items() for k in tree]
+        self.names = ["/".join(key) for key in self.keys]
         ends = np.cumsum([0, *(len(tree) for tree in params.values())])
         self.owned = [slice(a, b) for a, b in itertools.pairwise(ends)]  # which tensors are whose
         self.stand(params)
@@ -61,46 +64,70 @@ class Watch:
 
     def stand(self, params: Params) -> None:
         """Take the norms of the point that the next step starts from."""
-        self.norms = self._recheck(self._host(self._norms(params)), params)  # (tensors,) or (tensors, M)
+        x = self._tensors(params)
+        self.norms = self._recheck(self._host(self._norms(x)), x)  # (tensors,) or (tensors, M)
 
-    def _norms(self, x: Params) -> list[Tensor]:
+    def _tensors(self, x: Params) -> list[Tensor]:
+        return [x[i][k] for i, k in self.keys]
+
+    def _norms(self, x: list[Tensor]) -> list[Tensor]:
         """One norm for each tensor: (), or (M,) for an ensemble."""
         if self.members is None:
-            return list(torch._foreach_norm(leaves(x)))
-        return [torch.linalg.vector_norm(t.reshape(t.shape[0], -1), dim=1) for t in leaves(x)]
+            return list(torch._foreach_norm(x))
+        return [torch.linalg.vector_norm(self._rows(t), dim=1) for t in x]
+
+    def _rows(self, t: Tensor) -> Tensor:
+        """(1, N), or (M, N) for an ensemble; a number that the members share is everyone's."""
+        if self.members is None:
+            return t.reshape(1, -1)
+        return t.expand(self.members, 1) if t.dim() == 0 else t.reshape(t.shape[0], -1)
 
     def _host(self, tensors: list[Tensor]) -> Array:
         return torch.stack(tensors).detach().to("cpu", torch.float64).numpy()
 
     def _by_player(self, norms: Array) -> Array:
-        return np.stack([joint(norms[own]) for own in self.owned], axis=-1)  # ([M,] P)
+        return np.array([joint(norms[own]) for own in self.owned]).T  # ([M,] P)
 
-    def __call__(self, info: StepInfo, after: Params) -> tuple[Figures, Finding | None]:
-        """The figures at the point the step started from, and what is wrong there or at the point ``after``."""
-        dtype = leaves(after)[0].dtype
-        losses = [info.losses[i].detach().to(dtype) for i in self.players]
-        T, P = len(self.names), len(self.players)
-        values = self._host(losses + self._norms(info.gradient) + self._norms(after))
-        loss, gradient, norms = values[:P], values[P : P + T], values[P + T :]
-        figures = Figures(np.moveaxis(loss, 0, -1), self._by_player(gradient), self._by_player(self.norms))
+    def __call__(
+        self, info: StepInfo, after: Params, kept: list[Tensor], named: dict[str, Any]
+    ) -> tuple[Figures, Finding | None]:
+        """The figures at the point the step started from, and what is wrong there or in the state after it.
+
+        ``kept`` are the tensors of the state besides the parameters, ``named`` the dictionaries they are from.
+        """
+        x, v, rest = self._tensors(after), self._tensors(info.gradient), [t for t in kept if t.is_floating_point()]
+        losses = [info.losses[i].detach() for i in self.players]
+        values = self._host(self._norms(v + x + rest) + losses)
+        T, P = len(x), len(self.players)
+        gradient, norms, others, loss = values[:T], values[T : 2 * T], values[2 * T : -P], values[-P:]
+        figures = Figures(loss.T, self._by_player(gradient), self._by_player(self.norms))
         finding = None
         if not np.isfinite(values).all() or (joint(norms) > self.bound).any():
-            gradient, norms = self._recheck(gradient, info.gradient), self._recheck(norms, after)
+            gradient, norms = self._recheck(gradient, v), self._recheck(norms, x)
             figures = Figures(figures.losses, self._by_player(gradient), figures.parameter_norms)
-            finding = self._find(loss, gradient, norms)
+            finding = self._find(loss, gradient, norms, self._recheck(others, rest), _paths(named))
         self.norms = norms
         return figures, finding
 
-    def _recheck(self, norms: Array, x: Params) -> Array:
-        """A norm may overflow where every number is finite: those are taken again in double precision."""
+    def _recheck(self, norms: Array, x: list[Tensor]) -> Array:
+        """A norm may overflow where every number is finite: those are taken again, in units of the largest."""
         if np.isfinite(norms).all():
             return norms
-        return self._host(self._norms({i: {k: t.double() for k, t in tree.items()} for i, tree in x.items()}))
+        return self._host([self._in_units(t) for t in x])
 
-    def _find(self, loss: Array, gradient: Array, norms: Array) -> Finding | None:
+    def _in_units(self, t: Tensor) -> Tensor:
+        rows = self._rows(t).abs().double()  # (M, N)
+        top = rows.amax(1) if rows.shape[1] else rows.sum(1)
+        unit = torch.where((top > 0) & top.isfinite(), top, torch.ones_like(top))
+        norm = unit * torch.linalg.vector_norm(rows / unit[:, None], dim=1)
+        norm = torch.where(top.isfinite(), norm.clamp(max=torch.finfo(torch.float64).max), top)
+        return norm[0] if self.members is None else norm
+
+    def _find(self, loss: Array, gradient: Array, norms: Array, others: Array, paths: list[str]) -> Finding | None:
         labels = [f"the loss of {i}" for i in self.players]
         labels += [f"the gradient of {name}" for name in self.names] + [f"the parameter {name}" for name in self.names]
-        sound = np.isfinite(np.concatenate([loss, gradient, norms]))  # (K,) or (K, M)
+        labels += [f"the {path}" for path in paths]
+        sound = np.isfinite(np.concatenate([loss, gradient, norms, others]))  # (K,) or (K, M)
         bad = ~sound.all(0)
         if bad.any():
             first = int(np.argmax((~sound).reshape(len(labels), -1).any(1)))
@@ -115,12 +142,39 @@ class Watch:
         return None
 
 
+def _paths(x: Any, what: str = "") -> list[str]:
+    """The names of the floating tensors in nested dictionaries."""
+    if isinstance(x, dict):
+        sign = "/" if " " in what else " " if what else ""  # memory rule/x/s
+        return [name for k, v in x.items() for name in _paths(v, f"{what}{sign}{k}")]
+    return [what] if isinstance(x, Tensor) and x.is_floating_point() else []
+
+
 COMPARE: dict[str, Callable[[Array, float], Array]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 
 
-def until(text: str, players: tuple[Player, ...]) -> Callable[[Figures], bool]:
+@dataclass(frozen=True)
+class Condition:
+    """``field`` of Figures, of one player or of all together, compared with a value."""
+
+    field: str
+    player: int | None
+    sign: str
+    value: float
+
+    def holds(self, figures: Figures) -> Any:
+        """Whether it holds: for each member, and each step, that the figures have."""
+        x = getattr(figures, self.field)  # (..., P)
+        x = joint(np.moveaxis(x, -1, 0)) if self.player is None else x[..., self.player]
+        return COMPARE[self.sign](x, self.value)
+
+    def __call__(self, figures: Figures) -> bool:
+        return bool(np.all(self.holds(figures)))
+
+
+def until(text: str, players: tuple[Player, ...]) -> Condition:
     """A stopping condition like ``gradient_norm<1e-6``, ``gradient_norm.x<1e-6`` or ``loss.y>=0``.
 
     Without a player, ``gradient_norm`` is that of all players together. In an ensemble every member has to meet it.
@@ -141,9 +195,4 @@ def until(text: str, players: tuple[Player, ...]) -> Callable[[Figures], bool]:
         )
     field = {"gradient_norm": "gradient_norms", "parameter_norm": "parameter_norms", "loss": "losses"}[str(quantity)]
 
-    def met(figures: Figures) -> bool:
-        x = getattr(figures, field)  # ([M,] P)
-        x = joint(np.moveaxis(x, -1, 0)) if player is None else x[..., players.index(player)]
-        return bool(np.all(COMPARE[str(sign)](x, value)))
-
-    return met
+    return Condition(field, None if player is None else players.index(player), str(sign), value)

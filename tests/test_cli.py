@@ -128,6 +128,22 @@ def test_a_dry_run_can_be_run_and_prints_itself_again(cli: Run) -> None:
     assert a == b
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-s", "lr.z=0.1"], "{'z': 0.1}, has one for z, who does not play"),
+        (["--until", "foo<1"], "cannot read the condition 'foo<1'"),
+        (["--start", "nowhere"], "nowhere does not exist"),
+        (["--device", "cuda:99"], "--device cuda:99"),
+        (["-s", "name=cgd"], "what -s sets are options"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_run_would(cli: Run, words: list[str], said: str) -> None:
+    for dry in ([], ["--dry-run"]):
+        code, out, err = cli(*QUADRATIC, *words, *dry)
+        assert (code, out) == (2, "") and said in err and not list(Path("runs").glob("*"))
+
+
 def test_the_command_line_wins_over_environment_and_file(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     table = 'game = "quadratic"\nsteps = 1\nseed = 1\nevery = 1\n[solver]\nname = "simgd"\nlr = 0.5\n'
     Path("e.toml").write_text(table)

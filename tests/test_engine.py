@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -198,6 +200,22 @@ def test_looking_on_changes_nothing_bit_for_bit(tmp_path, trace):
         progress=lambda *a: None,
     )
     assert identical((bare.params, bare.memory), (full.params, full.memory)) and len(touched) == 4
+
+
+def test_the_order_in_which_a_solver_names_the_players_is_its_own_affair(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Backwards(cp.Solver):
+        def step(self, game, params, memory, draw):
+            after, memory, info = simgd(CONVERGES).step(game, params, memory, draw)
+            return dict(reversed(after.items())), memory, info
+
+        def init(self, game, params):
+            return simgd(CONVERGES).init(game, params)
+
+    for name, solver in (("a", Backwards()), ("b", simgd(CONVERGES))):
+        cp.run(QUADRATIC, solver, steps=4, out=tmp_path / name)
+    found, expected = (cp.open_log(tmp_path / name)["step/parameters"] for name in "ab")
+    assert (found == expected).all()
 
 
 def test_an_observer_sees_every_point_once_and_the_last_as_last():

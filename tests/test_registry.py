@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 import textwrap
 from collections.abc import Callable
@@ -15,7 +16,8 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import registry
+from counterplay.core import probe, registry, undisturbed
+from counterplay.core.cli import main
 from counterplay.core.coerce import SETTING, Mismatch, coerce, describe
 from counterplay.core.errors import PluginError, UsageError, did_you_mean
 from counterplay.core.kinds import KINDS
@@ -38,9 +40,10 @@ class Mine(cp.Composed):
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """A registry that has met nobody, in the place of the process's own."""
+    """A registry that has met nobody, in the place of the process's own. It imports without trying it elsewhere."""
     own = Registry()
     monkeypatch.setattr(registry, "REGISTRY", own)
+    monkeypatch.setattr(probe, "deadly", lambda points: {})
     return own
 
 
@@ -299,6 +302,9 @@ def test_two_plugins_with_one_name(fresh: Registry, install: Callable[..., None]
     assert problem.plugin == "second_one 1.0" and "taken (first_one 1.0)" in problem.message
 
 
+PRESSED = "\n    import os, signal; os.kill(os.getpid(), signal.SIGINT)\n    while True: pass"
+
+
 def test_a_plugin_that_prints_does_not_reach_the_output(
     fresh: Registry, install: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,10 +314,121 @@ def test_a_plugin_that_prints_does_not_reach_the_output(
     assert said.out == "" and said.err == "hello\n"
 
 
-def test_ctrl_c_is_the_users(fresh: Registry, install: Callable[..., None]) -> None:
-    install("interrupted_one", "raise KeyboardInterrupt")
-    with pytest.raises(KeyboardInterrupt):
-        registry.entries("solver")
+@pytest.mark.parametrize(("sign", "whose"), [("raise KeyboardInterrupt", "the plugin's"), (PRESSED, "the user's")])
+def test_ctrl_c_is_the_users(fresh: Registry, install: Callable[..., None], sign: str, whose: str) -> None:
+    install("interrupted_one", sign)
+    before = signal.getsignal(signal.SIGINT)
+    if whose == "the user's":
+        with pytest.raises(KeyboardInterrupt):
+            registry.entries("solver")
+    else:
+        assert "simgd" in {e.name for e in registry.entries("solver")}
+        assert [p.message for p in registry.problems()] == ["KeyboardInterrupt"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+CHANGES = {
+    "Python's random numbers": "import random; random.seed(1)",
+    "numpy's random numbers": "import numpy; numpy.random.seed(1)",
+    "torch's random numbers": "import torch; torch.manual_seed(1)",
+    "torch's default dtype": "import torch; torch.set_default_dtype(torch.float64)",
+    "torch's default device": "import torch; torch.set_default_device('meta')",
+    "torch's number of threads": "import torch; torch.set_num_threads(torch.get_num_threads() + 1)",
+    "torch's gradient mode": "import torch; torch.set_grad_enabled(False)",
+    "the handler of SIGTERM": "import signal; signal.signal(signal.SIGTERM, print)",
+    "the handler of SIGINT": "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",
+}
+
+
+def test_what_an_import_changes_is_put_back_and_told(
+    fresh: Registry, install: Callable[..., None], tmp_path: Path
+) -> None:
+    def state() -> list[object]:
+        return [value for value, _ in undisturbed._facets().values()]
+
+    before = state()
+    for n, line in enumerate(CHANGES.values()):
+        install(f"changes_{n}", f"\n    {line}" + SOLVER.format(name=f"mine-{n}"))
+    assert {f"mine-{n}" for n in range(len(CHANGES))} <= {e.name for e in registry.entries("solver")}
+    told = {p.plugin: p.message for p in registry.problems()}
+    assert told == {f"changes_{n} 1.0": f"changed {what}; this was put back" for n, what in enumerate(CHANGES)}
+    (tmp_path / "file.py").write_text(FILE + "\n" + "\n".join(CHANGES.values()))
+    registry.load_file(str(tmp_path / "file.py"))
+    assert cp.make("solver", "filed").gamma == 0.5
+    assert len([p for p in registry.problems() if p.plugin.endswith("file.py")]) == len(CHANGES)
+    assert state() == before
+
+
+def test_a_plugin_with_unreadable_metadata_is_still_named(
+    fresh: Registry, install: Callable[..., None], tmp_path: Path
+) -> None:
+    install("nameless", "raise OSError('no')")
+    (tmp_path / "nameless-1.0.dist-info" / "METADATA").write_text("nothing\n")
+    registry.entries("solver")
+    assert "nameless" in registry.problems()[0].plugin
+
+
+def test_list_names_each_with_its_distribution_and_error(
+    fresh: Registry, install: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And costs no other command: what is built in is listed, made and described all the same."""
+    broken = {
+        "a_raises": ("1 / 0", "ZeroDivisionError: division by zero"),
+        "b_exits": ("sys.exit(0)", "SystemExit: 0"),
+        "c_interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        "d_base": ("raise BaseException('no')", "BaseException: no"),
+        "e_syntax": ("def broken(:", "SyntaxError: "),
+        "f_seeds": ("import torch; torch.manual_seed(0)" + SOLVER.format(name="f"), "changed torch's random numbers"),
+        "g_taken": ("print('loud')" + SOLVER.format(name="simgd"), "the solver name 'simgd' is taken (built in)"),
+        "h_hook": ("@hookimpl\n    def register_things(): return []", "unknown hook register_things"),
+        "i_type": ("@hookimpl\n    def register_solvers(): return 3", "TypeError: register_solvers returned int"),
+    }
+    for name, (source, _) in broken.items():
+        install(name, "\n    " + source)
+    for command in (["list"], ["describe", "solver", "simgd"], ["list", "solvers", "--json"]):
+        terminate = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        signal.signal(signal.SIGTERM, terminate)
+        said = capsys.readouterr()
+        assert not ended.value.code and "simgd" in said.out and "loud" not in said.out
+        if command[0] == "list":
+            for name, (_, message) in broken.items():
+                assert f"problem: {name} 1.0: {message}" in said.err, said.err
+            assert "Traceback" not in said.err
+
+
+DEADLY = {
+    "a_crash": ("import os; os._exit(0)", "ends the process when it is imported, with exit code 0"),
+    "b_good": (SOLVER.format(name="mine"), ""),
+    "c_segfault": ("import ctypes; ctypes.string_at(0)", "ends the process when it is imported, with signal SIGSEGV"),
+    "d_hang": ("while True: pass", "hangs when it is imported: no end after 1 s"),
+    "e_good": ("print('loud')" + SOLVER.format(name="other"), ""),
+    "f_raises": ("1 / 0", "ZeroDivisionError: division by zero"),
+}
+
+
+@pytest.mark.parametrize("names", [["a_crash", "b_good", "d_hang"], pytest.param([*DEADLY], marks=pytest.mark.slow)])
+def test_a_plugin_that_hangs_or_ends_the_process_is_found_out(
+    names: list[str], monkeypatch: pytest.MonkeyPatch, install: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(registry, "REGISTRY", Registry())
+    monkeypatch.setattr(probe, "SECONDS", 1.0)
+    for name in names:
+        install(name, "\n    " + DEADLY[name][0])
+    assert {"mine", "simgd"} <= {e.name for e in registry.entries("solver")}
+    told = {p.plugin.split()[0]: p.message for p in registry.problems()}
+    assert told == {name: DEADLY[name][1] for name in names if DEADLY[name][1]}
+    assert "a_crash" not in sys.modules and "d_hang" not in sys.modules
+
+
+def test_without_another_process_plugins_are_imported_here(
+    monkeypatch: pytest.MonkeyPatch, install: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(registry, "REGISTRY", Registry())
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    install("z_good", SOLVER.format(name="mine"))
+    assert cp.make("solver", "mine").gamma == 0.5 and registry.problems() == []
 
 
 FILE = HEAD + textwrap.dedent(SOLVER.format(name="filed"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -177,27 +178,33 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert list((tmp_path / "again" / "aside").iterdir()), "rows after the checkpoint are set aside, not lost"
 
 
-@pytest.mark.parametrize("part", ["params", "memory", "rngs", "alive", "bound", "cost", "buffers", "step"])
+PARTS = ["params", "memory", "rngs", "alive", "bound", "cost", "buffers", "step", "log", "blocks"]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spoil one part of what is saved: the resumed run must be refused, or differ."""
     game, solver = parts("mixture", "simgd", rule="adam", lr=0.01)
     norm = [cp.make("regularizer", "spectral-norm")]
     run: dict[str, Any] = {"steps": STEPS, "checkpoint_every": 5, "regularizers": norm, "members": 2}
     whole = cp.run(game, solver, out=tmp_path / "whole", **run)
-    save = journals.save_checkpoint
+    save, saved = journals.save_checkpoint, set()
+    monkeypatch.setattr(journals, "LogWriter", functools.partial(journals.LogWriter, seal_bytes=600))  # three rows
 
-    def spoil(directory: Path, step: int, tensors: dict[str, Any], numbers: dict[str, Any]) -> Path:
+    def spoil(directory: Path, step: int, tensors: dict[str, Any], numbers: dict[str, Any], **how: Any) -> Path:
         tensors, numbers = dict(tensors), dict(numbers)
         if part in tensors:
             x = tensors[part]
             tensors[part] = {} if isinstance(x, dict) else torch.zeros_like(x)
         elif part in numbers:
-            numbers[part] = 0 if part == "step" else [0, 0, 0]
-        return save(directory, step, tensors, numbers)
+            numbers[part] = [0, 0, 0] if part == "cost" else 0
+        saved.update([*tensors, *numbers])
+        return save(directory, step, tensors, numbers, **how)
 
     monkeypatch.setattr(journals, "save_checkpoint", spoil)
     with pytest.raises(Killed):
         cp.run(game, solver, out=tmp_path / "again", observers=[kill_at(7)], **run)
+    assert saved == set(PARTS), "a part is saved that is not spoilt here"
     try:
         again = cp.resume(tmp_path / "again", game=game, solver=solver, regularizers=norm)
         assert_same_state(whole, again)

@@ -31,12 +31,14 @@ def _facets() -> dict[str, Facet]:
     ours, numpys, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()
     dtype, threads, grad = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
     device = torch.get_default_device()
+    # The CPU by name would wrap every call of torch from then on, and nothing could be traced.
+    named = None if device == torch.device("cpu") else device
     return {
         "Python's random numbers": (ours, lambda: random.setstate(ours)),
         "numpy's random numbers": ((numpys[1].tobytes(), numpys[2:]), lambda: np.random.set_state(numpys)),
         "torch's random numbers": (torchs.numpy().tobytes(), lambda: torch.set_rng_state(torchs)),
         "torch's default dtype": (dtype, lambda: torch.set_default_dtype(dtype)),
-        "torch's default device": (device, lambda: torch.set_default_device(device)),
+        "torch's default device": (device, lambda: torch.set_default_device(named)),
         "torch's number of threads": (threads, lambda: torch.set_num_threads(threads)),
         "torch's gradient mode": (grad, lambda: torch.set_grad_enabled(grad)),
     } | {f"the handler of {_name(n)}": _handler(n) for n in sorted(signal.valid_signals())}

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import probe, registry, undisturbed
+from counterplay.core import probe, registry, trace, undisturbed
 from counterplay.core.cli import main
 from counterplay.core.coerce import SETTING, Mismatch, coerce, describe
 from counterplay.core.errors import PluginError, UsageError, did_you_mean

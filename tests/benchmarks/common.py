@@ -81,7 +81,7 @@ def keep(benchmark: str, figures: dict[str, float]) -> None:
     line = {
         "benchmark": benchmark,
         "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {torch.get_num_threads()} thread",
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {torch.get_num_threads()} of torch's threads",
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "counterplay": cp.__version__},
         "figures": {k: round(v, 4) for k, v in figures.items()},
     }

@@ -36,15 +36,27 @@ def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
     return table
 
 
+_OBJECTS = (
+    click.option("-g", multiple=True, metavar=_PAIR, help="An option of the game."),
+    click.option("-s", multiple=True, metavar=_PAIR, help="An option of the solver; lr.x=0.1 is one player's."),
+    click.option("--loss", metavar="NAME", help="The loss of a GAN."),
+    click.option("-l", multiple=True, metavar=_PAIR, help="An option of the loss."),
+    click.option("--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several."),
+    click.option("-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer."),
+)
+
+
+def objects(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what the objects of an experiment are, but for the solver's name."""
+    for option in reversed(_OBJECTS):
+        command = option(command)
+    return command
+
+
 @click.command("run")
 @click.argument("game", required=False)
 @click.option("--solver", metavar="NAME", help="How it is played; see counterplay list solver.")
-@click.option("-g", multiple=True, metavar=_PAIR, help="An option of the game.")
-@click.option("-s", multiple=True, metavar=_PAIR, help="An option of the solver; lr.x=0.1 is one player's.")
-@click.option("--loss", metavar="NAME", help="The loss of a GAN.")
-@click.option("-l", multiple=True, metavar=_PAIR, help="An option of the loss.")
-@click.option("--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several.")
-@click.option("-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer.")
+@objects
 @click.option("--steps", type=int, help="How many steps.  [default: 1000]")
 @click.option("--until", metavar="CONDITION", help="Stop when it holds, as gradient_norm<1e-6; exit 11 if never.")
 @click.option("--seed", type=int, help="Every random number comes from it.  [default: 0]")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import config, registry
-from .cli_run import as_typed, build, device_of, start_of
+from .cli_run import as_typed, build, device_of, objects, start_of
 from .errors import UsageError, printable
 from .rundir import dumps
 
@@ -30,12 +30,7 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 @click.argument("where", metavar="PATH|GAME")
 @click.option("--step", type=int, help="The step of the run in PATH.  [default: the newest checkpoint's]")
 @click.option("--solver", metavar="NAME", help="Of a GAME: the solver whose update map F is looked at, too.")
-@click.option("-g", multiple=True, metavar=_PAIR, help="An option of the game.")
-@click.option("-s", multiple=True, metavar=_PAIR, help="An option of the solver; lr.x=0.1 is one player's.")
-@click.option("--loss", metavar="NAME", help="The loss of a GAN.")
-@click.option("-l", multiple=True, metavar=_PAIR, help="An option of the loss.")
-@click.option("--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several.")
-@click.option("-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer.")
+@objects
 @click.option(
     "--start", metavar="FILE.safetensors", help="The point, or the run whose newest one.  [default: the game's]"
 )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +13,9 @@ from safetensors.torch import save_file
 
 import counterplay as cp
 from counterplay.core import registry
-from counterplay.core.cli import main
 from counterplay.core.registry import Registry
 
-Run = Callable[..., tuple[int, str, str]]
+from .conftest import Run
 
 QUADRATIC = ("run", "quadratic", "--solver", "simgd", "--quiet")
 GOOD = ("-s", "lr.x=0.09", "-s", "lr.y=0.01")
@@ -40,28 +36,6 @@ class Twist(cp.Composed):
 def register_solvers():
     return [cp.Entry("twist", Twist, "v + (J^T - J) v")]
 """
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in an empty folder: its exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "REGISTRY", Registry())
-    for variable in [v for v in os.environ if v.startswith("COUNTERPLAY_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("COUNTERPLAY_NO_PLUGINS", "1")
-
-    def run(*args: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        terminate = signal.getsignal(signal.SIGTERM)
-        with pytest.raises(SystemExit) as ended:
-            main(list(args))
-        signal.signal(signal.SIGTERM, terminate)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 def read(cli: Run, *args: str) -> dict:

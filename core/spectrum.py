@@ -18,7 +18,7 @@ DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes 
 CONVERGED, NOT_CONVERGED, NOT_FINITE = (SPECTRUM_STATUS.index(s) for s in ("converged", "not_converged", "not_finite"))
 
 
-ROOM = 2  # vectors that a Krylov space has beyond twice the eigenvalues asked for
+SPACE = 512 << 20  # bytes that a Krylov space takes, or two vectors more than twice the eigenvalues asked for
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Spectrum:
     status: Tensor
 
 
-def spectrum(A: Operator, k: int = 20, max_products: int = 300) -> Spectrum:
+def spectrum(A: Operator, k: int = 20, max_products: int = 100) -> Spectrum:
     """All eigenvalues of ``A`` up to dimension 2,000, else the ``k`` of largest modulus that a Krylov space yields.
 
     What has not converged is reported with its residual, never left out.
@@ -43,7 +43,7 @@ def spectrum(A: Operator, k: int = 20, max_products: int = 300) -> Spectrum:
     return dense_spectrum(A.dense()) if N <= DENSE else _leading(A, min(k, N), min(max_products, N))
 
 
-def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 300) -> Spectrum:
+def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum:
     """The eigenvalues of F', the derivative of one step: all of them up to 2,000 numbers of state, else ``k``.
 
     Of a large state those farthest from 1 are found, as the leading ones of I - F'^T: F' is close to the identity,
@@ -97,7 +97,8 @@ def _leading(A: Operator, k: int, max_products: int) -> Spectrum:
             return torch.zeros((), dtype=torch.bool)
         return (_ritz(H, k, tol).status == CONVERGED).all()
 
-    return _ritz(krylov_schur(A.vmv, start.expand_as(x), k, 2 * k + ROOM, max_products, enough), k, tol)
+    space = max(2 * k + 2, SPACE // (x.numel() * x.element_size()))
+    return _ritz(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, tol)
 
 
 def _ritz(H: Tensor, k: int, tol: float) -> Spectrum:

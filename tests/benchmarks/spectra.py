@@ -25,7 +25,7 @@ from counterplay.core.prepared import Prepared
 from counterplay.core.spectrum import spectrum, update_spectrum
 from counterplay.core.update import UpdateMap
 
-K = 20
+K, PRODUCTS = 20, 300
 SOLVER = {"name": "adam", "betas": [0.5, 0.999]}
 
 
@@ -39,9 +39,9 @@ def measure(which: str, steps: int) -> dict[str, float]:
         batch = game.draw([rng], {})
         began = time.perf_counter()
         if which == "J":
-            found = spectrum(LocalGame.of(game, played.params, batch).jacobian(), K)
+            found = spectrum(LocalGame.of(game, played.params, batch).jacobian(), K, PRODUCTS)
         else:
-            found = update_spectrum(UpdateMap(game, solver, played.params, played.memory, batch), K)
+            found = update_spectrum(UpdateMap(game, solver, played.params, played.memory, batch), K, PRODUCTS)
     return {
         "eigenvalues": found.eigenvalues.shape[-1],
         "largest residual": float(found.residuals.max()),

@@ -30,11 +30,11 @@ def numpy(x: Tensor) -> Any:
 
 
 def thinned(step: int) -> int:
-    """How far apart points are projected: 1 for the first hundred steps, 10 for the first thousand, then 100.
+    """How far apart points are projected: 10 steps for the first thousand, then 100.
 
     Reading all the numbers of a network at every step is what recording it would cost.
     """
-    return 1 if step < 100 else 10 if step < 1000 else 100
+    return 10 if step < 1000 else 100
 
 
 class Trajectory:

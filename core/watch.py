@@ -83,7 +83,8 @@ class Watch:
         return t.expand(self.members, 1) if t.dim() == 0 else t.reshape(t.shape[0], -1)
 
     def _host(self, tensors: list[Tensor]) -> Array:
-        return torch.stack(tensors).detach().to("cpu", torch.float64).numpy()
+        # Copied: rows of a log are kept, and with torch's memory in their hands the next step's tensors lie elsewhere.
+        return torch.stack(tensors).detach().to("cpu", torch.float64).numpy().copy()
 
     def _by_player(self, norms: Array) -> Array:
         return np.array([joint(norms[own]) for own in self.owned]).T  # ([M,] P)

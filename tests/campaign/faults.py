@@ -87,7 +87,8 @@ class File:
 
     def write(self, data: Any) -> int:
         def half() -> None:
-            self.file.write(data[: len(data) // 2])
+            whole = data if isinstance(data, str) else bytes(data)
+            self.file.write(whole[: len(whole) // 2])
             self.file.flush()
 
         self.faults("write", half)

@@ -13,6 +13,9 @@ from counterplay.core import registry
 from counterplay.core.cli import main
 from counterplay.core.registry import Registry
 
+# Tests share the cores among processes: threads on top of that wait for each other. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 Run = Callable[..., tuple[int, str, str]]
 
 

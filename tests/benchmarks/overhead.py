@@ -98,7 +98,8 @@ def per_step(case: Case, rounds: int) -> dict[str, float]:
             stamps.append(time.process_time())
             gaps = [b - a for a, b in zip(stamps[skip:], stamps[skip + 1 :], strict=False)]
             results["hand"].append(statistics.median(gaps))
-            for key, out in (("engine", None), ("recorded", Path(folder, str(n)))):
+            turns = [("engine", None), ("recorded", Path(folder, str(n)))]
+            for key, out in turns if n % 2 else turns[::-1]:  # who comes first is a per cent or two faster
                 clock = StepTimes()
                 cp.run(case.game, solver, steps=case.steps, out=out, trace=True, observers=[clock])
                 results[key].append(clock.median(skip))

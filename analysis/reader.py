@@ -126,12 +126,12 @@ class Log(Mapping[str, np.ndarray]):
                 f"counterplay.open_log in Python reads all, if you trust the file."
             )
         try:
-            return column(self._pieces, key, rows.start, rows.stop, self._files.read)
+            return column(self._pieces, key, rows.start, rows.stop, self._files)
         except FileNotFoundError:  # the writer merged its blocks: the rows are in log.h5 now, at the same places
             if self._directory is None:
                 raise StorageError(f"{self.path} has gone while it was being read.") from None
             self._pieces = _settled(self.path, self._files)[0]
-            return column(self._pieces, key, rows.start, rows.stop, self._files.read)
+            return column(self._pieces, key, rows.start, rows.stop, self._files)
 
     def whole(self) -> bytes:
         """Return the log as the bytes of one file, as `log.h5` of a finished run is."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.agreement import Contents
+from ..core.agreement import Contents, parts
 from ..core.errors import BadLog, UsageError, UserError
 from ..core.pieces import Pieces, blocks_of, pieces_of
 from ..core.plainfile import open_plain, read_plain
@@ -77,13 +77,7 @@ def _file(files: Sandbox, path: Path) -> str:
 
 
 def _parts(files: Sandbox, path: Path, found: Contents, key: str) -> Iterator[np.ndarray]:
-    rows, *tail = found.shapes[key]
-    each = max(1, _PART // max(1, int(np.prod(tail)) * np.dtype(found.variables[key].dtype).itemsize))
-    for start in range(0, rows, each):
-        part = files.read(path, key, start, min(rows, start + each))
-        if part.shape != (min(rows, start + each) - start, *tail):
-            raise BadLog(f"{path} changed while it was read.")
-        yield part
+    return (files.read(path, key, *ends) for ends in parts(found.shapes[key][0], found.row_bytes(key), _PART))
 
 
 def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:

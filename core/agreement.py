@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from .errors import BadLog
 from .schema import GROUPS, Variable
 
 MAX_MEMBERS = 100_000  # what is found out of a run takes time for each
+MAX_ROW = 512 << 20  # bytes of a row of all variables of a group, which is read at once
 _FILLED = ("member", "player", "parameter", "direction", "image", "channel", "height", "width", "point", "coordinate")
 
 
@@ -28,12 +31,31 @@ class Contents:
         """Return the number of rows of ``group``."""
         return self.shapes.get(f"{group}/step", (0,))[0]
 
+    def row_bytes(self, key: str) -> int:
+        """Return the bytes of one row of a variable."""
+        return row_bytes(self.variables[key], self.shapes[key])
+
+
+def row_bytes(variable: Variable, shape: tuple[int, ...]) -> int:
+    """Return the bytes of one row of a variable of ``shape``, the growing axis first."""
+    return math.prod(shape[1:]) * np.dtype(variable.dtype).itemsize
+
+
+def parts(rows: int, each: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut ``rows`` of ``each`` bytes into runs of at most ``most`` bytes, but of one row at least: start and stop."""
+    count = max(1, most // max(1, each))
+    return ((start, min(rows, start + count)) for start in range(0, rows, count))
+
 
 def agree(found: Contents, path: Path | str) -> None:
     """Raise BadLog unless known variables have the type and axes of the schema, and axes one size throughout."""
     sizes = {dim: len(names) for dim, names in found.labels.items()}
     known = {key: GROUPS[key.partition("/")[0]].get(variable.name) for key, variable in found.variables.items()}
     ensemble = any("member" in v.dims for v in found.variables.values())
+    for group in GROUPS:
+        size = sum(found.row_bytes(key) for key in found.variables if key.startswith(f"{group}/"))
+        if size > MAX_ROW:
+            raise BadLog(f"{path} was refused: a row of /{group} claims {size:,} bytes, more than {MAX_ROW:,}.")
     for key, variable in found.variables.items():
         if np.dtype(variable.dtype).kind not in "iufc":
             raise BadLog(f"{path} is damaged: /{key} holds {variable.dtype}, which is no number.")

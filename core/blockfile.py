@@ -7,20 +7,21 @@ a full disk there loses rows or kills the process; bytes written by `rundir.writ
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import h5py
 import numpy as np
 
-from .agreement import Contents, agree
+from .agreement import Contents, agree, row_bytes
 from .errors import BadLog, UserError
 from .plainfile import open_plain
 from .schema import AXES, FORMAT, GROUPS, VERSION, Variable
-from .sealed import check_seal, seal
+from .sealed import check_seal, sum_of
 from .validate import SCALES, check_open, reason, strings, text
 
 _CHUNK_BYTES = 256 << 10
@@ -28,12 +29,32 @@ _COMPLEX = "_PFNC_DOUBLE_COMPLEX_TYPE"  # netCDF reads complex numbers only by a
 _FILTERS = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 
 
+class Rows(Protocol):
+    """One group's rows: each variable has the axes ``variables[name].dims``, the growing one first.
+
+    ``parts`` are runs of them, one after another, every variable in each: there may be more than the memory holds.
+    """
+
+    @property
+    def variables(self) -> Mapping[str, Variable]: ...
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+    def parts(self) -> Iterable[Mapping[str, np.ndarray]]: ...
+
+
 @dataclass
 class Table:
-    """One group's rows: ``columns[name]`` has the axes ``variables[name].dims``, the growing one first."""
+    """Rows in memory, which are one part."""
 
     variables: dict[str, Variable] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {name: column.shape for name, column in self.columns.items()}
+
+    def parts(self) -> Iterable[Mapping[str, np.ndarray]]:
+        return [self.columns]
 
 
 def fill(dtype: np.dtype) -> Any:
@@ -52,7 +73,7 @@ def pad(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return grown
 
 
-def encode(tables: Mapping[str, Table], labels: Mapping[str, Sequence[str]], attrs: Mapping[str, Any]) -> bytes:
+def encode(tables: Mapping[str, Rows], labels: Mapping[str, Sequence[str]], attrs: Mapping[str, Any]) -> bytes:
     """Return a complete HDF5 file holding ``tables``, and the sum of its bytes after them."""
     buffer = io.BytesIO()
     # Files newer than v110 cannot be opened by h5dump 1.10 and ncdump 4.9.
@@ -60,21 +81,25 @@ def encode(tables: Mapping[str, Table], labels: Mapping[str, Sequence[str]], att
         file.attrs.update({"format": FORMAT, "format_version": VERSION, **attrs})
         file[_COMPLEX] = np.dtype("<c16")
         for name, table in tables.items():
-            if table.columns:
+            if table.variables:
                 _write_group(file, name, table, labels)
-    return seal(buffer.getvalue())
+    with buffer.getbuffer() as data:  # no copy: it may be most of the memory
+        line = sum_of(data)
+    buffer.seek(0, io.SEEK_END)
+    buffer.write(line)
+    return buffer.getvalue()
 
 
-def _write_group(file: h5py.File, name: str, table: Table, labels: Mapping[str, Sequence[str]]) -> None:
+def _write_group(file: h5py.File, name: str, table: Rows, labels: Mapping[str, Sequence[str]]) -> None:
     group = file.create_group(name)
     scales: dict[str, h5py.Dataset] = {}
+    shapes = table.shapes
     for key, variable in table.variables.items():
-        column = table.columns[key]
-        chunk = max(1, min(len(column), _CHUNK_BYTES // max(1, column[:1].nbytes)))
-        dtype = file[_COMPLEX] if column.dtype.kind == "c" else column.dtype
-        filters: dict[str, Any] = dict(_FILTERS, chunks=(chunk, *column.shape[1:])) if column.size else {}
-        data = group.create_dataset(key, shape=column.shape, dtype=dtype, **filters)
-        data[...] = column
+        shape = shapes[key]
+        chunk = max(1, min(shape[0], _CHUNK_BYTES // max(1, row_bytes(variable, shape))))
+        dtype = file[_COMPLEX] if np.dtype(variable.dtype).kind == "c" else variable.dtype
+        filters: dict[str, Any] = dict(_FILTERS, chunks=(chunk, *shape[1:])) if math.prod(shape) else {}
+        data = group.create_dataset(key, shape=shape, dtype=dtype, **filters)
         _describe(data, variable)
         if key == variable.dims[0]:  # /step/step is its axis's own coordinate
             data.make_scale(key)
@@ -84,9 +109,14 @@ def _write_group(file: h5py.File, name: str, table: Table, labels: Mapping[str, 
     for key, variable in table.variables.items():
         for axis, dim in enumerate(variable.dims):
             if dim not in scales:
-                scales[dim] = _scale(group, dim, table.columns[key].shape[axis], labels.get(dim))
+                scales[dim] = _scale(group, dim, shapes[key][axis], labels.get(dim))
             if group[key].name != scales[dim].name:
                 group[key].dims[axis].attach_scale(scales[dim])
+    at = 0
+    for part in table.parts():
+        for key, column in part.items():
+            group[key][at : at + len(column)] = column
+        at += len(part["step"])
 
 
 def _scale(group: h5py.Group, dim: str, size: int, names: Sequence[str] | None) -> h5py.Dataset:
@@ -203,7 +233,7 @@ def read(path: Path | str, key: str, start: int, stop: int, given: BinaryIO | No
         return np.asarray(file[key][start:stop])
 
 
-def read_all(path: Path | str, found: Contents) -> dict[str, np.ndarray]:
-    """Return every variable of a file whose ``contents`` are known, by "group/name"."""
+def read_rows(path: Path | str, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
+    """Return rows ``start`` to ``stop`` of several variables: the file is opened and walked once."""
     with opened(path) as file:
-        return {key: np.asarray(file[key][...]) for key in found.variables}
+        return {key: np.asarray(file[key][start:stop]) for key in keys}

@@ -12,7 +12,7 @@ import numpy as np
 
 from .blockfile import Table, encode, fill, pad
 from .errors import StorageError, UsageError
-from .pieces import blocks_of, merge
+from .pieces import TooLarge, blocks_of, merge
 from .rundir import write_atomic
 from .schema import COUNTS, GROUPS, Layout, Variable
 
@@ -105,9 +105,12 @@ class LogWriter:
         return path
 
     def finish(self) -> Path:
-        """Seal, merge all blocks into log.h5, and return its path."""
+        """Seal, merge all blocks into log.h5, and return its path; that of the blocks where it were too large."""
         self.seal()
-        return merge(self.directory, self.layout)
+        try:
+            return merge(self.directory, self.layout)
+        except TooLarge:
+            return self.directory / "log"
 
     def pending(self) -> dict[str, dict[str, np.ndarray]]:
         """The rows that are in no block yet, as columns of real numbers by group: what a checkpoint keeps of the log.

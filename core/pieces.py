@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from . import blockfile
-from .agreement import Contents, one_log
-from .blockfile import Table, encode, fill, read
-from .errors import BadLog, StorageError
+from .agreement import Contents, one_log, parts, row_bytes
+from .blockfile import encode, fill
+from .errors import BadLog, StorageError, UsageError
 from .rundir import write_atomic
-from .schema import GROUPS, Layout
+from .schema import GROUPS, Layout, Variable
+from .validate import MAX_BYTES
 
 Pieces = list[tuple[Path, Contents]]
-Read = Callable[[Path, str, int, int], np.ndarray]
+_PART = 64 << 20  # bytes of a group's rows in memory at once
 
 
 class Files(Protocol):
@@ -26,7 +29,7 @@ class Files(Protocol):
 
     def contents(self, path: Path) -> Contents: ...
     def read(self, path: Path, key: str, start: int, stop: int) -> np.ndarray: ...
-    def read_all(self, path: Path, found: Contents) -> dict[str, np.ndarray]: ...
+    def read_rows(self, path: Path, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]: ...
 
 
 def blocks_of(directory: Path) -> list[Path]:
@@ -68,44 +71,83 @@ def _last_steps(pieces: Pieces, files: Files) -> dict[str, int]:
     return ends
 
 
-def column(pieces: Pieces, key: str, start: int, stop: int, read: Read = read) -> np.ndarray:
+def column(pieces: Pieces, key: str, start: int, stop: int, files: Files = blockfile) -> np.ndarray:
     """Return rows ``start`` to ``stop`` of ``key`` over all ``pieces``, reading only the files that hold them."""
-    group = key.partition("/")[0]
+    return columns(pieces, [key], start, stop, files)[key]
+
+
+def columns(pieces: Pieces, keys: list[str], start: int, stop: int, files: Files = blockfile) -> dict[str, np.ndarray]:
+    """Return rows ``start`` to ``stop`` of variables of one group."""
+    found = {key: _empty(pieces, key, max(0, stop - start)) for key in keys}
+    offset = 0
+    for path, held in pieces:
+        n = held.length(keys[0].partition("/")[0])
+        low, high = max(start - offset, 0), min(stop - offset, n)
+        own = [key for key in keys if key in held.shapes] if low < high else []
+        at = offset + low - start
+        for key, part in (files.read_rows(path, own, low, high) if own else {}).items():
+            if part.shape != (high - low, *held.shapes[key][1:]):
+                raise BadLog(f"{path} changed while it was read.")
+            found[key][(slice(at, at + len(part)), *(slice(k) for k in part.shape[1:]))] = part
+        offset += n
+    return found
+
+
+def _empty(pieces: Pieces, key: str, rows: int) -> np.ndarray:
+    dtype = np.dtype(next(found.variables[key].dtype for _, found in pieces if key in found.variables))
+    return np.full((rows, *_tail(pieces, key)), fill(dtype), dtype=dtype)
+
+
+def _tail(pieces: Pieces, key: str) -> tuple[int, ...]:
+    """The shape of a row that has place for those of every file."""
     shapes = [found.shapes[key] for _, found in pieces if key in found.shapes]
     if len({len(s) for s in shapes}) != 1:
         raise BadLog(f"The files of the log beside {pieces[0][0]} disagree on the axes of {key!r}.")
-    dtype = np.dtype(next(found.variables[key].dtype for _, found in pieces if key in found.variables))
-    tail = tuple(max(sizes) for sizes in zip(*(s[1:] for s in shapes), strict=True))
-    rows = np.full((max(0, stop - start), *tail), fill(dtype), dtype=dtype)
-    offset = 0
-    for path, found in pieces:
-        n = found.length(group)
-        low, high = max(start - offset, 0), min(stop - offset, n)
-        if low < high and key in found.shapes:
-            part = read(path, key, low, high)
-            if part.shape != (high - low, *found.shapes[key][1:]):
-                raise BadLog(f"{path} changed while it was read.")
-            at = offset + low - start
-            rows[(slice(at, at + len(part)), *(slice(k) for k in part.shape[1:]))] = part
-        offset += n
-    return rows
+    return tuple(max(sizes) for sizes in zip(*(s[1:] for s in shapes), strict=True))
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """The rows of a group over all pieces, cut without regard to where these end: nor do the file's bytes show it."""
+
+    pieces: Pieces
+    group: str
+    files: Files
+
+    @cached_property
+    def variables(self) -> dict[str, Variable]:
+        merged: dict[str, Variable] = {}
+        for _, found in self.pieces:
+            own = {k.partition("/")[2]: v for k, v in found.variables.items() if k.startswith(f"{self.group}/")}
+            merged = {**own, **merged}
+        return merged
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        rows = sum(found.length(self.group) for _, found in self.pieces)
+        return {name: (rows, *_tail(self.pieces, f"{self.group}/{name}")) for name in self.variables}
+
+    def parts(self) -> Iterator[dict[str, np.ndarray]]:
+        each = sum(row_bytes(v, self.shapes[name]) for name, v in self.variables.items())
+        keys = {f"{self.group}/{name}": name for name in self.variables}
+        for start, stop in parts(self.shapes["step"][0], each, _PART):
+            yield {keys[k]: x for k, x in columns(self.pieces, list(keys), start, stop, self.files).items()}
 
 
 def whole(pieces: Pieces, layout: Layout | None = None, files: Files = blockfile) -> bytes:
     """Return the files of a log as one file.
 
-    ``layout`` gives labels and attributes where there is no block to take them from.
+    ``layout`` gives labels and attributes where there is no block to take them from. Raises TooLarge for a variable
+    of more than MAX_BYTES, which no reader would take.
     """
-    held = {path: files.read_all(path, found) for path, found in pieces}  # each file is opened and walked once
-    tables: dict[str, Table] = {}
-    for group in GROUPS:
-        table = tables[group] = Table()
-        total = sum(found.length(group) for _, found in pieces)
-        for _, found in pieces:
-            own = {k.partition("/")[2]: v for k, v in found.variables.items() if k.startswith(f"{group}/")}
-            table.variables = {**own, **table.variables}
-        for name in table.variables:
-            table.columns[name] = column(pieces, f"{group}/{name}", 0, total, lambda p, k, a, b: held[p][k][a:b])
+    tables = {group: _Joined(pieces, group, files) for group in GROUPS}
+    for group, table in tables.items():
+        for name, shape in table.shapes.items():
+            if (size := shape[0] * row_bytes(table.variables[name], shape)) > MAX_BYTES:
+                raise TooLarge(
+                    f"/{group}/{name} has {size:,} bytes, and one file holds {MAX_BYTES:,} of a variable: "
+                    "the log stays in its blocks, which read as one."
+                )
     labels: dict[str, Any] = {} if layout is None else dict(layout.labels())
     attrs: dict[str, Any] = {} if layout is None else dict(layout.attrs)
     for _, found in pieces:
@@ -114,11 +156,15 @@ def whole(pieces: Pieces, layout: Layout | None = None, files: Files = blockfile
     return encode(tables, labels, attrs)
 
 
+class TooLarge(UsageError):
+    """A log that cannot be one file."""
+
+
 def merge(directory: Path | str, layout: Layout | None = None, files: Files = blockfile) -> Path:
     """Write the blocks of a run directory as one file log.h5, remove them, and return its path.
 
     ``layout`` gives labels and attributes where there is no block to take them from. A crash at any moment leaves a
-    readable log; merging again completes it.
+    readable log; merging again completes it. Raises TooLarge, and leaves the blocks, where one file cannot hold it.
     """
     directory = Path(directory)
     pieces = pieces_of(directory, files)

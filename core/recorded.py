@@ -116,7 +116,7 @@ def _row(path: Path, step: int, start: State, game: Prepared) -> Params:
     pieces = pieces_of(path, files)
     held = any("step/parameters" in found.variables for _, found in pieces)
     count = sum(found.length("step") for _, found in pieces)
-    steps = column(pieces, "step/step", 0, count, files.read) if held else np.zeros(0, dtype=np.int64)
+    steps = column(pieces, "step/step", 0, count, files) if held else np.zeros(0, dtype=np.int64)
     at = np.flatnonzero(steps == step)
     row = _at(pieces, files, int(at[-1])) if len(at) else None
     if row is None or not np.isfinite(row).all():
@@ -130,7 +130,7 @@ def _row(path: Path, step: int, start: State, game: Prepared) -> Params:
 
 
 def _at(pieces: Pieces, files: Sandbox, row: int) -> np.ndarray:
-    return column(pieces, "step/parameters", row, row + 1, files.read)[0]
+    return column(pieces, "step/parameters", row, row + 1, files)[0]
 
 
 def _nearest(path: Path, step: int, steps: np.ndarray) -> str:

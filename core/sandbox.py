@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
@@ -21,7 +22,7 @@ import msgspec
 import numpy as np
 
 from . import errors
-from .agreement import Contents
+from .agreement import Contents, parts
 from .errors import BadLog, UserError, printable
 from .plainfile import open_plain
 from .worker import ANSWER, REQUEST
@@ -30,7 +31,8 @@ from .worker import ANSWER, REQUEST
 SECONDS = 30.0  # one answer takes no longer, half of it computing, but for the time it takes to read the file
 RATE = 10e6  # bytes a second that any disk gives
 MEMORY = 1 << 30  # address space of the process
-MOST = 128 << 20  # bytes of one array
+PART = 64 << 20  # bytes of one answer
+MOST = 512 << 20  # bytes of one array, in as many answers as it takes
 TEXT = 64 << 20  # bytes of one description
 
 _START = "import sys; sys.path[:] = {path!r}; from counterplay.core.worker import serve; serve({args})"
@@ -64,19 +66,24 @@ class Sandbox:
 
     def read(self, path: Path | str, key: str, start: int, stop: int) -> np.ndarray:
         """Return rows of a variable, as `blockfile.read` does. Raises BadLog for more than ``MOST`` bytes."""
-        with open_plain(path) as file:
-            answer, data = self._ask({"path": str(path), "key": key, "start": start, "stop": stop}, file)
-        try:
-            dtype, shape = np.dtype(answer["dtype"]), tuple(map(int, answer["shape"]))
-            if dtype.kind not in "iufc" or min(shape, default=0) < 0:
-                raise TypeError("an array of no numbers")
-            return np.frombuffer(data, dtype=dtype).reshape(shape)
-        except (ValueError, TypeError, KeyError) as error:
-            raise self._strange(path) from error
+        found = self.contents(path)
+        each, tail = found.row_bytes(key), found.shapes[key][1:]
+        if (size := (stop - start) * each) > MOST:
+            raise BadLog(f"{path} has {size:,} bytes of {key} to be read at once, {_NO}.")
+        rows = np.empty((stop - start, *tail), dtype=found.variables[key].dtype)
+        for low, high in parts(stop - start, each, PART):
+            with open_plain(path) as file:
+                answer, data = self._ask(
+                    {"path": str(path), "key": key, "start": start + low, "stop": start + high}, file
+                )
+            if answer != {"dtype": rows.dtype.str, "shape": [high - low, *tail]} or len(data) != (high - low) * each:
+                raise self._strange(path)
+            rows[low:high] = np.frombuffer(data, dtype=rows.dtype).reshape(high - low, *tail)
+        return rows
 
-    def read_all(self, path: Path | str, found: Contents) -> dict[str, np.ndarray]:
-        """Return every variable of a file, as `blockfile.read_all` does."""
-        return {key: self.read(path, key, 0, found.shapes[key][0]) for key in found.variables}
+    def read_rows(self, path: Path | str, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
+        """Return rows of several variables, as `blockfile.read_rows` does."""
+        return {key: self.read(path, key, start, stop) for key in keys}
 
     def close(self) -> None:
         """End the process."""
@@ -95,7 +102,7 @@ class Sandbox:
                 socket.send_fds(parent, [REQUEST.pack(len(request))], [file.fileno()])
                 parent.sendall(request)
                 length, size = ANSWER.unpack(_receive(parent, ANSWER.size, until))
-                if length > TEXT or size > MOST:
+                if length > TEXT or size > MOST:  # a row larger than a part comes whole
                     raise BadLog(f"{path} has {size + length:,} bytes to be read at once, {_NO}.")
                 answer, data = json.loads(_receive(parent, length, until)), _receive(parent, size, until)
             except TimeoutError:

@@ -20,7 +20,12 @@ _checked: set[tuple[int, ...]] = set()  # files whose sum was right, and which h
 
 def seal(data: bytes) -> bytes:
     """Return ``data`` with its sum."""
-    return data + _MARK + hashlib.sha256(data).hexdigest().encode() + b"\n"
+    return data + sum_of(data)
+
+
+def sum_of(data: bytes | memoryview) -> bytes:
+    """Return the line that ends a file of ``data``."""
+    return _MARK + hashlib.sha256(data).hexdigest().encode() + b"\n"
 
 
 def check_seal(file: BinaryIO, path: Path | str) -> None:

@@ -6,6 +6,7 @@ are one node, and a node nobody reads may be forgotten.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,6 +21,10 @@ class Meta(NamedTuple):
     shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -75,6 +80,23 @@ class Graph:
             if node in needed:
                 needed.update(node.operands())
         return [node for node in self.nodes if node in needed]
+
+    def in_order(self) -> list[Node]:
+        """What a rewriting goes through: every input, also those nobody reads, for they have their places; the rest."""
+        inputs = [node for node in self.nodes if node.op is INPUT]
+        return inputs + [node for node in self.live() if node.op is not INPUT]
+
+    def again(self, node: Node, known: Mapping[Node, Node]) -> Node:
+        """``node``, of another program, here: its operands are ``known`` by what they were there."""
+        kwargs = {name: substitute(x, known.__getitem__) for name, x in node.kwargs.items()}
+        return self.emit(node.op, substitute(node.args, known.__getitem__), kwargs, node.meta)
+
+    def ending_as(self, old: Graph, known: Mapping[Node, Node]) -> Graph:
+        """This, with the results of ``old``."""
+        self.outputs = [known[node] for node in old.outputs]
+        self.effects = [known[node] for node in old.effects]
+        self.returned = old.returned
+        return self
 
     def reached_from(self, sources: Iterable[Node]) -> set[Node]:
         """Every live node that depends on one of ``sources``, themselves included."""

@@ -22,12 +22,17 @@ class Untraceable(Exception):
 
 
 def capture(
-    fn: Callable[..., Any], args: tuple[Any, ...], leaves: list[Tensor], lower: bool = False
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    leaves: list[Tensor],
+    lower: bool = False,
+    point: int | None = None,
 ) -> tuple[Graph, Any]:
     """The program of ``fn(*args)`` as a function of ``leaves``, and its result's structure with tensors numbered.
 
     ``leaves`` are the tensors of ``args``. Tensors that ``fn`` closes over are held by reference. ``lower`` writes
-    compound operations (softplus and its like, and their derivatives) as the simple ones they are made of.
+    compound operations (softplus and its like, and their derivatives) as the simple ones they are made of. Of a
+    function to be replayed, the first ``point`` leaves stay for several uses with other ones after them.
 
     Raises:
         Untraceable: ``fn`` mutates, draws random numbers, or looks at the numbers it computes with.
@@ -57,7 +62,8 @@ def capture(
         apart = [x.detach() for x in leaves]
         simple: Any = core_aten_decompositions() if lower else None
         module = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
-    return improve(_translate(module)), results[-1]
+    tangents = None if point is None else set(range(point, len(leaves)))
+    return improve(_translate(module), tangents), results[-1]
 
 
 def _translate(module: torch.fx.GraphModule) -> Graph:

@@ -6,14 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from .graph import INPUT, NOTHING, Graph, Node, substitute
+from .graph_adjoint import from_the_other_end
+from .graph_factors import factored
 from .graph_rules import A, simplify
+from .graph_work import work
 
 FUSED = {A.mm.default: A.addmm.default, A.bmm.default: A.baddbmm.default}
 PRODUCTS = set(FUSED) | set(FUSED.values())
 
 
-def improve(g: Graph) -> Graph:
-    """The same program with dead work gone, gradients nobody reads not asked for, and sums of products fused."""
+def improve(g: Graph, tangents: set[int] | None = None) -> Graph:
+    """The same program with dead work gone, gradients nobody reads not asked for, and sums of products fused.
+
+    ``tangents`` are the inputs that change from use to use; what does not depend on them is computed once. With them,
+    None if there is nothing to gain, factors are taken out where that leaves less to do.
+    """
+    plain = _fused(g)
+    if tangents is None:
+        return plain
+    late = g.reached_from({node for node in g.nodes if node.op is INPUT and node.args[0] in tangents})
+    return min(plain, _fused(factored(from_the_other_end(g, late), tangents)), key=lambda found: work(found, tangents))
+
+
+def _fused(g: Graph) -> Graph:
     for _ in range(3):  # what is no longer read leaves others with a single reader
         g = _again(g)
     return g
@@ -23,15 +38,12 @@ def _again(old: Graph) -> Graph:
     """``old``'s live nodes once more, each through its improvement if it has one."""
     new = Graph(simplify)
     known: dict[Node, Node] = {}
-    readers: dict[Node, list[Node]] = {node: [] for node in old.live()}
+    readers: dict[Node, list[Node]] = {node: [] for node in old.in_order()}
     for node in readers:
         for x in node.operands():
             readers[x].append(node)
     kept = set(old.outputs)
-    for node in old.nodes:
-        if node.op is INPUT:  # also those nobody reads: they have their places
-            known[node] = new.emit(INPUT, node.args, NOTHING, node.meta)
-    for node in [node for node in readers if node not in known]:
+    for node in old.in_order():
         args = substitute(node.args, known.__getitem__)
         kwargs = {name: substitute(x, known.__getitem__) for name, x in node.kwargs.items()}
         alone = [isinstance(x, Node) and len(readers[x]) == 1 and x not in kept for x in node.args]
@@ -40,10 +52,7 @@ def _again(old: Graph) -> Graph:
             args = (*args[:-1], tuple(bool(wanted and i in used) for i, wanted in enumerate(args[-1])))
         better = _transposed(new, node, args, alone) or _accumulated(new, node, args, kwargs, alone)
         known[node] = better or new.emit(node.op, args, kwargs, node.meta)
-    new.outputs = [known[node] for node in old.outputs]
-    new.effects = [known[node] for node in old.effects]
-    new.returned = old.returned
-    return new
+    return new.ending_as(old, known)
 
 
 def _transposed(g: Graph, node: Node, args: tuple[Any, ...], alone: list[bool]) -> Node | None:

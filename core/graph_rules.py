@@ -49,6 +49,8 @@ def simplify(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         return fill(g, x.args[1], meta)
     if op in _SHAPES:
         return _SHAPES[op](g, x, args, meta)
+    if op is operator.getitem and args[1] == 0 and meta is not None and x.op is A.convolution_backward.default:
+        return convolved_back(g, x.args[0], x.args[2], x.args[4:10], meta)
     if op is A.sum.dim_IntList and x.op is A.neg.default:  # the smaller one
         return g.emit(A.neg.default, (g.emit(op, (x.args[0], *args[1:]), kwargs, meta),), NOTHING, meta)
     if op is A.add.Tensor and not kwargs and x.op is A.add.Tensor and x.args[1] is args[1] and not x.kwargs:
@@ -71,6 +73,21 @@ def is_fill(x: Any, value: float) -> bool:
 def expand(g: Graph, x: Node, meta: Meta) -> Node:
     """``x`` broadcast to the shape of ``meta``."""
     return g.emit(A.expand.default, (x, meta.shape), NOTHING, meta)
+
+
+def convolved_back(g: Graph, k: Node, weight: Node, how: tuple[Any, ...], here: Meta) -> Node:
+    """What the convolution ``how`` (stride, padding, dilation, transposed, output padding, groups) of something like
+    ``here`` sends back to it of ``k``: a convolution the other way.
+    """
+    stride, padding, dilation, transposed, _, groups = how
+    axes = len(here.shape) - 2
+    stride, padding, dilation = (tuple(p) * (axes if len(p) == 1 else 1) for p in (stride, padding, dilation))
+    extra = (0,) * axes
+    if not transposed:
+        sizes = zip(here.shape[2:], k.meta.shape[2:], weight.meta.shape[2:], stride, padding, dilation, strict=True)
+        extra = tuple(n - ((m - 1) * s - 2 * p + d * (w - 1) + 1) for n, m, w, s, p, d in sizes)
+    args = (k, weight, None, stride, padding, dilation, not transposed, extra, groups)
+    return g.emit(A.convolution.default, args, NOTHING, here)
 
 
 # ---------------------------------------------------------------------------------------------------- zeros

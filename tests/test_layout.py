@@ -39,6 +39,10 @@ FLOORS = (
     {
         "graph",
         "graph_rules",
+        "graph_linear",
+        "graph_adjoint",
+        "graph_factors",
+        "graph_work",
         "graph_passes",
         "graph_capture",
         "graph_replay",

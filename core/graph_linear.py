@@ -1,0 +1,79 @@
+"""Operations that are linear in their first operand and treat the samples of a batch, its first axis, apart and alike.
+
+One number a sample passes through them unchanged, and their adjoints are such operations again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .graph import NOTHING, Graph, Meta, Node
+from .graph_rules import A, convolved_back
+
+# Times something that does not depend on the first operand, element by element.
+ELEMENTWISE = {A.leaky_relu_backward.default, A.threshold_backward.default, A.tanh_backward.default}
+ELEMENTWISE |= {A.sigmoid_backward.default, A.softplus_backward.default, A.gelu_backward.default}
+ELEMENTWISE |= {A.silu_backward.default, A.elu_backward.default, A.hardtanh_backward.default}
+ELEMENTWISE |= {A.mul.Tensor, A.div.Tensor, A.mul.Scalar, A.div.Scalar, A.neg.default}
+
+
+def is_linear(node: Node) -> bool:
+    """Whether ``node`` is such an operation."""
+    if node.kwargs or not (node.args and isinstance(node.args[0], Node) and isinstance(node.meta, Meta)):
+        return False
+    x, y = node.args[0].meta, node.meta
+    if not isinstance(x, Meta) or x[1:] != y[1:] or not x.shape or x.shape[:1] != y.shape[:1]:
+        return False
+    if node.op is A.convolution.default:
+        return node.args[2] is None
+    return node.op in (A.mm.default, A.reshape.default) or (node.op in ELEMENTWISE and x.shape == y.shape)
+
+
+def adjoint(g: Graph, node: Node, k: Node, others: tuple[Any, ...]) -> Node:
+    """The adjoint of ``node`` in its first operand, of ``k``; ``others`` are the other arguments."""
+    here = node.args[0].meta
+    if node.op is A.convolution.default:
+        return convolved_back(g, k, others[0], others[2:], here)
+    if node.op is A.mm.default:
+        return times(g, k, turned(g, others[0]))
+    if node.op is A.reshape.default:
+        return reshaped(g, k, here.shape)
+    return g.emit(node.op, (k, *others), NOTHING, here)
+
+
+def times(g: Graph, a: Node, b: Node) -> Node:
+    """The product of two matrices."""
+    return g.emit(A.mm.default, (a, b), NOTHING, a.meta._replace(shape=(a.meta.shape[0], b.meta.shape[1])))
+
+
+def turned(g: Graph, x: Node) -> Node:
+    """The transpose of a matrix."""
+    return g.emit(A.permute.default, (x, (1, 0)), NOTHING, x.meta._replace(shape=x.meta.shape[::-1]))
+
+
+def reshaped(g: Graph, x: Node, shape: tuple[int, ...]) -> Node:
+    """``x`` in another shape."""
+    return g.emit(A.reshape.default, (x, shape), NOTHING, x.meta._replace(shape=shape))
+
+
+def summed(g: Graph, x: Node, axes: tuple[int, ...]) -> Node:
+    """The sum over ``axes``, which are kept, of length 1."""
+    shape = tuple(1 if k in axes else n for k, n in enumerate(x.meta.shape))
+    return g.emit(A.sum.dim_IntList, (x, axes, True), NOTHING, x.meta._replace(shape=shape)) if axes else x
+
+
+def added(g: Graph, x: Node, y: Node) -> Node:
+    """The sum of two of one shape."""
+    return g.emit(A.add.Tensor, (x, y), NOTHING, x.meta)
+
+
+def scaled(g: Graph, x: Node, scale: Node) -> Node:
+    """``x`` (B, ...) times ``scale`` (B, 1), one number a sample."""
+    fit = reshaped(g, scale, (scale.meta.shape[0], *(1 for _ in x.meta.shape[1:])))
+    return g.emit(A.mul.Tensor, (x, fit), NOTHING, x.meta)
+
+
+def inner(g: Graph, k: Node, x: Node) -> Node:
+    """<k, x>, sample by sample (B, 1); ``x`` may be broadcast."""
+    product = g.emit(A.mul.Tensor, (k, x), NOTHING, k.meta)
+    return reshaped(g, summed(g, product, tuple(range(1, len(k.meta.shape)))), (k.meta.shape[0], 1))

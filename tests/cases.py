@@ -14,10 +14,13 @@ from torch import Tensor
 import counterplay as cp
 from counterplay.core.local import LocalGame
 from counterplay.core.prepared import Prepared
-from counterplay.core.tree import Batch, Params, Tree, add, leaves, like, names, ravel, scale
+from counterplay.core.tree import Batch, Params, Setting, Tree, add, leaves, like, names, ravel, scale
 from counterplay.games.networks import Apply, BatchNorm, Conv, Linear, Network, flatten, reshape, tanh
 
 F64 = torch.float64
+
+QUADRATIC = cp.make("game", "quadratic")
+CONVERGES, DIVERGES = {"x": 0.09, "y": 0.01}, {"x": 0.01, "y": 0.09}  # step sizes there
 
 # The same examples every time, nothing kept between runs.
 property_test = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -114,6 +117,16 @@ def same_spectrum(M: Tensor, expected: Sequence[complex] | Tensor, tol: float) -
         near = min(found, key=lambda w, z=z: abs(w - z))
         assert abs(near - z) <= tol, f"no eigenvalue near {z}; the nearest is {near}"
         found.remove(near)
+
+
+def simgd(lr: Setting = 0.01, **options: Any) -> cp.Solver:
+    return cp.make("solver", "simgd", lr=lr, **options)
+
+
+def watched(game: cp.Game, solver: cp.Solver, **options: Any) -> tuple[cp.Result, list[Any]]:
+    """A run and the list of what an observer saw."""
+    seen: list[Any] = []
+    return cp.run(game, solver, observers=[seen.append], **options), seen
 
 
 def one_step(game: cp.Game, solver: cp.Solver, params: Params, batch: Batch | None = None) -> Params:

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import os
+
+# Tests share the cores among processes: threads on top of that wait for each other. Set before numpy and torch load.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import importlib
+import shutil
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from counterplay.core import registry
+from counterplay.core import probe, registry
 from counterplay.core.cli import main
 from counterplay.core.registry import Registry
+from counterplay.core.sandbox import Sandbox
 
-# Tests share the cores among processes: threads on top of that wait for each other. Before torch is imported.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from . import hostile, logs
+from .thirdparties import HEAD
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def seeded() -> None:
+    """torch's own random numbers, the same whichever tests are run."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -28,14 +43,72 @@ def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         monkeypatch.delenv(variable)
     monkeypatch.setenv("COUNTERPLAY_NO_PLUGINS", "1")
 
-    def run(*args: str) -> tuple[int, str, str]:
+    def run(*args: object) -> tuple[int, str, str]:
         capsys.readouterr()
         terminate = signal.getsignal(signal.SIGTERM)
         with pytest.raises(SystemExit) as ended:
-            main(list(args))
+            main([str(a) for a in args])
         signal.signal(signal.SIGTERM, terminate)
         said = capsys.readouterr()
         assert "Traceback" not in said.err
         return int(ended.value.code or 0), said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry that has met nobody, in the place of the process's own. It imports without trying it elsewhere."""
+    own = Registry()
+    monkeypatch.setattr(registry, "REGISTRY", own)
+    monkeypatch.setattr(probe, "deadly", lambda points: {})
+    return own
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make a distribution with one module as the import system would see it after pip."""
+
+    def make(name: str, source: str, *, version: str = "1.0", point: str | None = None) -> None:
+        (tmp_path / f"{name}.py").write_text(HEAD + source)
+        info = tmp_path / f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[counterplay]\n{name} = {point or name}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        importlib.invalidate_caches()
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs of every kind, to be read only."""
+    base = tmp_path_factory.mktemp("runs")
+    return {
+        "quadratic": logs.quadratic(base / "quadratic"),
+        "diverged": logs.quadratic(base / "diverged", lr=(0.01, 0.09), steps=200),
+        "ensemble": logs.quadratic(base / "ensemble", members=4),
+        "gan": logs.gan(base / "gan"),
+        "ring": logs.gan(base / "ring", "points"),
+    }
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hostile.run(tmp_path_factory.mktemp("honest") / "run")
+
+
+@pytest.fixture
+def run(honest: Path, tmp_path: Path) -> Path:
+    """An honest run, to be harmed."""
+    return Path(shutil.copytree(honest, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def files() -> Iterator[Sandbox]:
+    """One process for many files, as the command line never does: it must get over each of them."""
+    files = Sandbox()
+    yield files
+    files.close()

@@ -1,0 +1,120 @@
+"""Solvers that break one promise each, and the check that must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+import counterplay as cp
+from counterplay.core.local import LocalGame
+from counterplay.core.solver import Composed, StepInfo
+from counterplay.core.tree import scale, tmap
+
+
+@dataclass(frozen=True)
+class SoundSolver(Composed):
+    """Gradient descent with a memory of its own."""
+
+
+class MovesInPlace(SoundSolver):
+    def direction(self, local):
+        for t in local.params.values():
+            for x in t.values():
+                x.mul_(0.99)
+        return local.gradient()
+
+
+class StepDraws(SoundSolver):
+    def direction(self, local):
+        return tmap(lambda g: g * torch.rand(()), local.gradient())
+
+
+class StartsWarm(SoundSolver):
+    def remember(self, params):
+        return {"count": torch.ones(())}
+
+
+class RemembersNumbers(SoundSolver):
+    def remember(self, params):
+        return {"count": 0}
+
+
+class MemoryGrows(SoundSolver):
+    def directed(self, local, memory):
+        return local.gradient(), {**memory, "more": torch.zeros(())}
+
+
+class NeverRests(SoundSolver):
+    def direction(self, local):
+        return tmap(lambda g: g + 0.1, local.gradient())
+
+
+class OneNormForAll(SoundSolver):
+    """The step is divided by the norm over all members together."""
+
+    def direction(self, local):
+        v = local.gradient()
+        return scale(v, 1 / (1 + float(sum((g * g).sum() for t in v.values() for g in t.values()))))
+
+
+class SinglePrecision(SoundSolver):
+    def step(self, game, params, memory, draw):
+        params, memory, info = super().step(game, params, memory, draw)
+        return tmap(lambda x: x.float(), params), memory, info
+
+
+class LosesAPlayer(SoundSolver):
+    def step(self, game, params, memory, draw):
+        after, memory, info = super().step(game, params, memory, draw)
+        return dict(list(after.items())[:1]), memory, info
+
+
+class SaysNothing(SoundSolver):
+    def step(self, game, params, memory, draw):
+        params, memory, _ = super().step(game, params, memory, draw)
+        return params, memory, StepInfo({}, {})
+
+
+@dataclass(frozen=True)
+class NoStepSize(cp.Solver):
+    """A step of size 0.01."""
+
+    def step(self, game, params, memory, draw):
+        local = LocalGame.of(game, params, draw())
+        return tmap(lambda x, g: x - 0.01 * g, params, local.gradient()), memory, StepInfo.at(local)
+
+
+class Refuses(SoundSolver):
+    def direction(self, local):
+        raise cp.UsageError("this game does not suit.")
+
+
+class Crashes(SoundSolver):
+    def direction(self, local):
+        raise RuntimeError("no such thing")
+
+
+@dataclass(frozen=True)
+class NeedsAnOption(Composed):
+    """Gradient descent that cannot be made by name alone."""
+
+    lr: float = cp.option(help="step size")
+
+
+BROKEN_SOLVERS = [
+    (MovesInPlace, "step is pure"),
+    (StepDraws, "step is pure"),
+    (StartsWarm, "memory: tensors, zero at first, of one structure"),
+    (RemembersNumbers, "memory: tensors, zero at first, of one structure"),
+    (MemoryGrows, "memory: tensors, zero at first, of one structure"),
+    (NeverRests, "an equilibrium is a fixed point"),
+    (OneNormForAll, "a member is the run alone"),
+    (SinglePrecision, "parameters keep their shape"),
+    (LosesAPlayer, "parameters keep their shape"),
+    (SaysNothing, "parameters keep their shape"),
+    (NoStepSize, "lr is the step size"),
+    (Refuses, "there are games it can play"),
+    (Crashes, "step is pure"),
+    (NeedsAnOption, "step is pure"),
+]

@@ -1,0 +1,68 @@
+"""Traced runs are the eager runs, in the same precision, and leave no graph behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import counterplay as cp
+from counterplay.core import settings
+from counterplay.core.prepared import Prepared
+from counterplay.core.tree import leaves
+
+from .cases import CONVERGES, QUADRATIC, SmoothGan, close_trees, simgd, watched
+
+
+@pytest.mark.parametrize("name", ["simgd", "altgd", "extragradient", "conopt", "jare", "cgd", "acgd"])
+@pytest.mark.parametrize("members", [None, 2])
+def test_a_traced_run_is_the_eager_run(name, members):
+    game = cp.make("game", "affine-gaussian", batch=5, loss="non-saturating")
+    rule = {} if name in ("cgd", "acgd") else {"rule": {"name": "rmsprop", "eps": 0.01}}
+    solver = cp.make("solver", name, lr=0.02, **rule)
+    runs = [cp.run(game, solver, steps=5, members=members, trace=trace) for trace in (False, True)]
+    close_trees(runs[1].params, runs[0].params, 1e-12)
+
+
+def test_a_traced_run_of_a_network_with_normalisation_and_penalties():
+    regularizers = [cp.make("regularizer", "spectral-norm"), cp.make("regularizer", "r1", gamma=0.5)]
+    solver = cp.make("solver", "conopt", lr=0.02, gamma=0.1)
+    runs = [
+        cp.run(SmoothGan(batch=3), solver, steps=3, regularizers=regularizers, trace=trace) for trace in (False, True)
+    ]
+    close_trees(runs[1].params, runs[0].params, 1e-10)
+
+
+def test_traced_and_eager_runs_see_and_cost_the_same(tmp_path):
+    solver, logs = cp.make("solver", "cgd", lr=0.1, method="cg"), []
+    for trace in (False, True):
+        out = tmp_path / str(trace)
+        cp.run(QUADRATIC, solver, steps=4, out=out, trace=trace, spectrum_every=2)
+        logs.append(cp.open_log(out))
+    for key in logs[0]:
+        if not key.endswith("_seconds"):
+            np.testing.assert_allclose(logs[1][key], logs[0][key], rtol=1e-12, atol=1e-14, err_msg=key)
+
+
+def test_long_runs_are_traced_and_short_ones_are_not(monkeypatch):
+    made = []
+
+    def prepared(*args):
+        made.append(Prepared(*args))
+        return made[-1]
+
+    monkeypatch.setattr(settings, "Prepared", prepared)
+    for steps, trace in [(199, None), (200, None), (1000, False), (1, True)]:
+        cp.run(QUADRATIC, simgd(CONVERGES), steps=steps, trace=trace, until="gradient_norm<1e9")
+    assert [table.trace for table in made] == [False, True, False, True]
+
+
+def test_results_carry_no_graph():
+    result = cp.run(SmoothGan(batch=3), cp.make("solver", "acgd"), steps=2)
+    assert not any(x.requires_grad for x in [*leaves(result.params), *leaves(result.memory["s"])])
+
+
+def test_single_precision_is_single_all_the_way():
+    result, seen = watched(SmoothGan(batch=3), simgd(0.1, rule="adam"), steps=2, dtype="float32")
+    assert {x.dtype for x in leaves(result.params)} == {torch.float32}
+    assert {x.dtype for x in seen[0].batch.values()} == {torch.float32}

@@ -59,15 +59,14 @@ def kind_of(
     update: NDArray[Any] | None = None,
     *,
     away: float = 0.0,
-    J: NDArray[Any] | None = None,
-    sizes: Mapping[str, int] | None = None,
+    led: float | None = None,
     rounding: float = 1e-9,
 ) -> Kind | None:
     """The kind of a point from the eigenvalues (n,) of J, those (n_i,) of each player's own block, and those of F'.
 
     Stable is Re λ(J) > 0 for all λ, or ρ(F') < 1: either the flow or the solver's step comes back. A Stackelberg
-    equilibrium is looked for where J (n, n) is given and the game is, here, a zero-sum game of two, of ``sizes``
-    numbers (default: those of the blocks). ``away`` is the `distance`: eigenvalues of J say nothing of the equilibrium
+    equilibrium is looked for where ``led`` is given: the leader's least curvature, in a zero-sum game of two, along the
+    other's best answers (`core.leader`). ``away`` is the `distance`: eigenvalues of J say nothing of the equilibrium
     that is smaller than it, or than ``rounding``, relative to the largest. None where no eigenvalue is known. If not
     all of them are, what is said holds as far as those known say.
     """
@@ -85,7 +84,7 @@ def kind_of(
         told = f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"
         return _kind("nash", told, rest)
     alone = ", ".join(f"{i}'s own block has λ = {x:.5g}" for i, x in leaving.items())
-    if J is not None and (told := _stackelberg(J, sizes or {i: len(b) for i, b in own.items()}, zero)):
+    if told := _stackelberg(own, led, zero):
         return _kind("stackelberg", f"{alone}; {told}", rest)
     flow = float(slowest(z))
     rho = None if update is None else radius(update)
@@ -107,25 +106,16 @@ def joint_part(eigenvalues: NDArray[Any], own: Mapping[str, NDArray[Any]]) -> fl
     return float(slowest(eigenvalues) - min(float(slowest(block)) for block in own.values()))
 
 
-def _stackelberg(J: NDArray[Any], sizes: Mapping[str, int], zero: float) -> str:
-    """Why the point is a Stackelberg equilibrium of a zero-sum game of two, the first of whom leads; "" if it is not.
+def _stackelberg(own: Mapping[str, NDArray[Any]], led: float | None, zero: float) -> str:
+    """Why the point is a Stackelberg equilibrium of two, the first of whom leads; "" if it is not.
 
-    The follower's block must be positive definite, and so must, but for 0, the Schur complement
-    J_11 − J_12 J_22⁻¹ J_21: the curvature of the leader's loss along the follower's best answers.
+    The follower's block must be positive definite, and so must, but for 0, the leader's curvature along its answers.
     """
-    if len(sizes) != 2 or not np.isfinite(J).all():
+    if led is None or np.isnan(led) or led < -zero or len(own) != 2:
         return ""
-    leader, follower = sizes
-    n = sizes[leader]
-    A, B, C, D = J[:n, :n], J[:n, n:], J[n:, :n], J[n:, n:]
-    if np.abs(B + C.T).max() > 1e-6 * np.abs(J).max():  # then it is another formula, with more than J in it
-        return ""
-    answer = float(np.linalg.eigvalsh((D + D.T) / 2).min())
+    leader, follower = own
+    answer = float(slowest(own[follower]))
     if answer <= zero:
-        return ""
-    S = A - B @ np.linalg.solve(D, C)
-    led = float(np.linalg.eigvalsh((S + S.T) / 2).min())
-    if led < -zero:
         return ""
     return f"{follower}'s has λ ≥ {answer:.5g}, and along its best answers {leader}'s curvature is ≥ {led:.5g}"
 

@@ -26,7 +26,7 @@ def point(
     gradient: float | None = None,
     parameters: float | None = None,
     sizes: Mapping[str, int] | None = None,
-    J: NDArray[Any] | None = None,
+    led: float | None = None,
     dtype: str = "float64",
     period: int = 1,
     descending: bool = False,
@@ -34,7 +34,7 @@ def point(
     """What the eigenvalues of J (n,), of the players' own blocks, and of F', say of one point.
 
     ``gradient`` and ``parameters`` are the norms of v and θ, ``sizes`` the players' numbers of parameters, which tell
-    whether all eigenvalues are there; J (n, n) where it is dense. F' is of ``period`` steps. Where the solver is
+    whether all eigenvalues are there; ``led`` is the leader's curvature, if it has one. F' is of ``period`` steps. Where the solver is
     ``descending`` a field w, θ − lr w, the eigenvalues 1 − λ(F') of lr w' have ``step_phase``,
     ``step_conditioning``, and a ``step_multiple``: lr may be less than so many times itself. What is infinite is inf.
     Where ``complete`` is False only leading eigenvalues are known, so that these are bounds: of ζ, τ, ρ(F') and what
@@ -42,7 +42,7 @@ def point(
     """
     with np.errstate(over="ignore", invalid="ignore"):  # what has blown up says so by itself
         return _point(
-            eigenvalues, own, update, gradient, parameters, sizes, J, ROUNDING.get(dtype, 1e-5), period, descending
+            eigenvalues, own, update, gradient, parameters, sizes, led, ROUNDING.get(dtype, 1e-5), period, descending
         )
 
 
@@ -53,7 +53,7 @@ def _point(
     gradient: float | None,
     parameters: float | None,
     sizes: Mapping[str, int] | None,
-    J: NDArray[Any] | None,
+    led: float | None,
     rounding: float,
     period: int,
     descending: bool,
@@ -80,7 +80,7 @@ def _point(
         away = 0.0
         if gradient is not None and parameters is not None:
             away = distance(gradient, parameters, eigenvalues)
-        found = kind_of(eigenvalues, own, update, away=away, J=J, sizes=sizes, rounding=max(rounding, 1e-9))
+        found = kind_of(eigenvalues, own, update, away=away, led=led, rounding=max(rounding, 1e-9))
         facts["kind"] = None if found is None else {**found.facts(), "words": _hedged(found.words, facts["complete"])}
     return facts
 
@@ -106,15 +106,15 @@ def meaning(log: Log) -> dict[str, Any] | None:
         "period": period_of(log),
         "descending": descends(log.experiment),
     }
-    keys = ("eigenvalues", "block_eigenvalues", "update_eigenvalues")
+    keys = ("eigenvalues", "block_eigenvalues", "update_eigenvalues", "leader_curvature")
     rows = [_last(log, f"spectrum/{key}") for key in keys]
     rows += [_joint_at_spectrum(log, f"step/{key}") for key in ("gradient_norms", "parameter_norms")]
     found = []
     for m, rate in zip([None] if log.members is None else range(log.members), rates(log), strict=True):
-        values, own, update, v, theta = (x if x is None or m is None else x[m] for x in rows)
+        values, own, update, led, v, theta = (x if x is None or m is None else x[m] for x in rows)
         assert values is not None
         blocks = None if own is None else dict(zip(log.players, own, strict=True))
-        facts = point(values, blocks, update, gradient=_float(v), parameters=_float(theta), **fixed)
+        facts = point(values, blocks, update, gradient=_float(v), parameters=_float(theta), led=_float(led), **fixed)
         found.append({**facts, "measured_rate": rate})
     if log.members is None:
         return found[0]

@@ -97,7 +97,7 @@ def _spectrum(log: Log) -> dict[str, Any] | None:
     update = last(log, "spectrum/update_eigenvalues")
     return {
         "step": last(log, "spectrum/step"),
-        "status": None if status is None else [SPECTRUM_STATUS[s] for s in np.unique(np.clip(status, 0, 3))],
+        "status": None if status is None else [SPECTRUM_STATUS[s] for s in np.unique(status[status >= 0]) if s < 4],
         "count": len(flat),
         "leading": list(flat[order[:LEADING]]),
         "min_real": flat.real.min() if len(flat) else None,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _PAIR = "KEY=VALUE"
 _OF_A_GAME = ("solver", "g", "s", "loss", "l", "regularizer", "r", "start", "seed", "dtype")
 _STATUS = {  # schema.SPECTRUM_STATUS in words
-    "converged": "all converged",
-    "not_converged": "not all converged: see the residuals",
+    "converged": "converged",
+    "not_converged": "not converged",
     "not_finite": "not finite: there is a NaN or an infinity in it",
     "not_differentiable": "not differentiable here: a second moment is exactly 0",
 }
@@ -118,11 +118,12 @@ def table(facts: Mapping[str, Any]) -> str:
     for name, s in named.items():
         count = f"{s['found']}" if s["found"] == s["dimension"] else f"{s['found']} of {s['dimension']:,}"
         heading = f"{name} ({count})"
-        words = _STATUS[s["status"]]
-        for n, (z, residual) in enumerate(zip(s["eigenvalues"], s["residuals"], strict=True)):
+        found = zip(s["eigenvalues"], s["residuals"], s["status"], strict=True)
+        for n, (z, residual, status) in enumerate(found):
             real = "" if name == "antisymmetric part" else f"{z.real:.6g}"
             value = real if real and z.imag == 0 else f"{real}{z.imag:+.6g}i"
-            rows.append((heading if n == 0 else "", value, f"{abs(z):.6g}", f"{residual:.1e}", words if n == 0 else ""))
+            words = _STATUS[status] if n == 0 or status == "not_converged" else ""
+            rows.append((heading if n == 0 else "", value, f"{abs(z):.6g}", f"{residual:.1e}", words))
     told: dict[str, str] = import_module(registry.MEANING).lines(said)
     tail = {"ρ(F')": f"{said['update_radius']:.6g}"} if "update_radius" in said else {}
     tail |= told

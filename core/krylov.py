@@ -51,6 +51,10 @@ def conjugate_gradient_with_image(
 
     For A = I + M M^T the product K p = M^T p is on the way, and K x costs no further one. From x = ``start``, at the
     cost of one more product with A, or from 0.
+
+    The residual is the one that the iterations carry along, but never below what rounding makes of the true one,
+    sqrt(k) eps ||A|| ||x|| / ||b|| after k iterations (Greenbaum 1997, SIAM J. Matrix Anal. Appl. 18:3, has k, which is
+    the worst case): to compute that would be a product more.
     """
     x, Kx, r = torch.zeros_like(b), torch.zeros_like(image), b
     if start is not None:
@@ -58,21 +62,24 @@ def conjugate_gradient_with_image(
         x, r = start, b - Ax
     p, bb, rr = r, inner(b, b), inner(r, r)
     target = tol**2 * bb
+    largest = torch.zeros_like(bb)  # Rayleigh quotient so far
     count = torch.zeros(b.shape[:-1], dtype=torch.int64, device=b.device)
     going = rr > target
     for _ in range(max_iter):
         if not bool(going.any()):
             break
         Ap, Kp = A(p)
-        alpha = torch.where(going, _ratio(rr, inner(p, Ap)), torch.zeros_like(rr))
+        curvature = inner(p, Ap)
+        largest = torch.maximum(largest, _ratio(curvature, inner(p, p)))
+        alpha = torch.where(going, _ratio(rr, curvature), torch.zeros_like(rr))
         x, Kx, r = torch.addcmul(x, alpha, p), torch.addcmul(Kx, alpha, Kp), torch.addcmul(r, alpha, Ap, value=-1)
         new = inner(r, r)
         p = torch.addcmul(r, _ratio(new, rr), p)
         rr = new
         count = count + going.squeeze(-1)
         going = going & (rr > target)
-    residual = _ratio(rr, bb).sqrt().squeeze(-1)
-    return Solution(x, count, residual, _met(rr, target)), Kx
+    rr = torch.maximum(rr, count.unsqueeze(-1) * (torch.finfo(b.dtype).eps * largest) ** 2 * inner(x, x))
+    return Solution(x, count, _ratio(rr, bb).sqrt().squeeze(-1), _met(rr, target)), Kx
 
 
 def _met(size: Tensor, target: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from . import registry
 from .journal import probe
+from .leader import leader_curvature
 from .local import LocalGame
 from .recorded import Point
 from .schema import SPECTRUM_STATUS
-from .spectrum import DENSE, Spectrum, parts, spectrum, update_spectrum
+from .spectrum import Spectrum, parts, spectrum, update_spectrum
 from .tree import leaves, ravel
 from .update import UpdateMap
 
@@ -43,7 +44,7 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
         blocks = {i: (J.block(i, i), n) for i, n in sizes.items()}
         found = {name: _facts(spectrum(A, wide, 5 * wide), n, own) for name, (A, n) in operators.items()}
         own_blocks = {i: _facts(spectrum(A, wide, 5 * wide), n, own) for i, (A, n) in blocks.items()}
-        dense = own(J.dense()).cpu().to(torch.float64).numpy() if N <= DENSE else None
+        led = leader_curvature(local)
         update = None
         if point.solver is not None:
             F = UpdateMap(game, point.solver, point.params, point.memory, local.batch)
@@ -60,7 +61,7 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
         gradient=norms["gradient"],
         parameters=norms["parameters"],
         sizes=sizes,
-        J=dense,
+        led=None if led is None else float(own(led)),
         dtype=dtype,
         period=1 if point.solver is None else point.solver.period,
         descending=what.descends(point.experiment),
@@ -87,14 +88,14 @@ def _facts(s: Spectrum, dimension: int, own: Own) -> dict[str, Any]:
     return {
         "dimension": dimension,
         "found": own(s.eigenvalues).shape[-1],
-        "status": SPECTRUM_STATUS[int(own(s.status))],
+        "status": [SPECTRUM_STATUS[n] for n in own(s.status).tolist()],
         "eigenvalues": own(s.eigenvalues).numpy(),
         "residuals": own(s.residuals).numpy(),
     }
 
 
 def _first(s: dict[str, Any], k: int) -> dict[str, Any]:
-    return {**s, "eigenvalues": s["eigenvalues"][:k], "residuals": s["residuals"][:k]}
+    return {**s, **{name: s[name][:k] for name in ("status", "eigenvalues", "residuals")}}
 
 
 def _memory(point: Point) -> str:

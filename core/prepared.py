@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 
 from .errors import PluginError
 from .game import Game, innermost
-from .trace import Staged, staged, traced, watched
+from .trace import Staged, lanes, staged, traced, watched
 from .tree import Batch, Buffers, Params, Player
 
 Rows = tuple[Player, ...]
@@ -41,6 +41,12 @@ class Cost:
     products: int = 0
     samples: int = 0
 
+    def add(self, game: Game) -> None:
+        """One evaluation of the field; that of a game whose losses hold derivatives takes what ``game.work`` says."""
+        gradients, products = getattr(game, "work", (1, 0))
+        self.gradients += gradients
+        self.products += products
+
 
 @dataclass(eq=False)
 class Product:
@@ -52,7 +58,7 @@ class Product:
     map: Linear | None = None
 
     def __call__(self, u: Params) -> Params:
-        self.cost.products += 1
+        self.cost.products += lanes()
         if self.map is None:
             map = self.make()
             if watched():  # made of what a transform sees: not to outlive it
@@ -169,7 +175,7 @@ class Prepared(Game):
         If traced, the pass through the losses that this takes is also that of the products ``along``, which are at
         the same point.
         """
-        self.cost.gradients += 1
+        self.cost.add(self.game)
         shared = [product for product in along if isinstance(product, Product)]
         if not (self.trace and shared):
             return self._field(rows, params, batch)

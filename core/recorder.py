@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from .blockfile import pad
+from .leader import leader_curvature
 from .local import LocalGame
 from .observers import Seen
 from .prepared import Prepared
@@ -87,7 +89,7 @@ class StepRecorder:
 
 @dataclass
 class SpectrumRecorder:
-    """Spectra on the probe batch: of J, its two parts, each player's own block, and of the update map F'."""
+    """Spectra on the probe batch: of J, its two parts, each player's own block, the update map F'; who leads whom."""
 
     append: Append
     game: Prepared
@@ -99,16 +101,19 @@ class SpectrumRecorder:
         return self.probe()
 
     def __call__(self, seen: Seen) -> None:
-        J = LocalGame.of(self.game, seen.params, self.batch).jacobian()
+        local = LocalGame.of(self.game, seen.params, self.batch)
+        J = local.jacobian()
         row = {
             "step": seen.step,
             **_columns(spectrum(J)),
             **_blocks([spectrum(J.block(i, i)) for i in self.game.players]),
         }
+        if (led := leader_curvature(local)) is not None:
+            row["leader_curvature"] = led.numpy()
         for name, part in zip(("symmetric", "antisymmetric"), parts(J), strict=True):
             s = spectrum(part)
             row[f"{name}_eigenvalues"] = (s.eigenvalues.real if name == "symmetric" else s.eigenvalues.imag).numpy()
-            row[f"{name}_status"] = s.status.numpy()
+            row |= {f"{name}_residuals": s.residuals.numpy(), f"{name}_status": s.status.numpy()}
         F = UpdateMap(self.game, self.solver, seen.params, seen.memory, self.batch)
         self.append("spectrum", {**row, **_columns(update_spectrum(F), "update_")})
 
@@ -123,10 +128,11 @@ def _blocks(own: list[Spectrum]) -> dict[str, Any]:
     """The players' spectra side by side, padded with NaN to one length."""
     members = own[0].eigenvalues.shape[:-1]
     counts = [s.eigenvalues.shape[-1] for s in own]
-    block = np.full((*members, len(own), max(counts)), complex(np.nan, np.nan))
-    for n, s in enumerate(own):
-        block[..., n, : counts[n]] = s.eigenvalues.numpy()
-    return {"block_eigenvalues": block, "block_count": np.broadcast_to(counts, (*members, len(own)))}
+    columns: dict[str, Any] = {"block_count": np.broadcast_to(counts, (*members, len(own)))}
+    for name in ("eigenvalues", "residuals", "status"):
+        found = [getattr(s, name).numpy() for s in own]
+        columns[f"block_{name}"] = np.stack([pad(x, (*members, max(counts))) for x in found], axis=-2)
+    return columns
 
 
 @dataclass

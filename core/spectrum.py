@@ -15,7 +15,7 @@ from .tree import Params, add, leaves, ravel, scale, sub, tmap
 from .update import UpdateMap
 
 DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products
-CONVERGED, NOT_CONVERGED, NOT_FINITE = (SPECTRUM_STATUS.index(s) for s in ("converged", "not_converged", "not_finite"))
+CONVERGED, NOT_CONVERGED, NOT_FINITE, NOT_DIFFERENTIABLE = range(len(SPECTRUM_STATUS))
 
 
 SPACE = 512 << 20  # bytes that a Krylov space takes, or two vectors more than twice the eigenvalues asked for
@@ -23,9 +23,9 @@ SPACE = 512 << 20  # bytes that a Krylov space takes, or two vectors more than t
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues (..., k), largest modulus first, with residuals ||A q - lambda q|| / max |lambda| and a status.
+    """Eigenvalues (..., k), largest modulus first, each with its residual ||A q - lambda q|| / max |lambda| and status.
 
-    On the CPU in double precision, one row for each ensemble member. ``status`` (...) is an index into
+    On the CPU in double precision, one row for each ensemble member. ``status`` holds indices into
     ``schema.SPECTRUM_STATUS``.
     """
 
@@ -48,11 +48,18 @@ def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spect
 
     Of a large state those farthest from 1 are found, as the leading ones of I - F'^T: F' is close to the identity,
     so that its own leading eigenvalues would be a cluster at 1. Residuals are those of I - F', relative to its
-    largest Ritz value.
+    largest Ritz value. Where a step rule takes the root of exactly 0, which counts as flat there, every status says so.
     """
-    A, D = F.derivative(), F.scale()
+    found = _update_spectrum(F, k, max_products)
+    bent = F.kinks().cpu().unsqueeze(-1) & (found.status == CONVERGED)
+    return replace(found, status=torch.where(bent, NOT_DIFFERENTIABLE, found.status))
+
+
+def _update_spectrum(F: UpdateMap, k: int, max_products: int) -> Spectrum:
+    A = F.derivative()
     if F.size <= DENSE:
         return dense_spectrum(A.dense())
+    D = F.scale()
 
     def product(w: Params) -> Params:  # (I - D^{-1} F' D)^T w
         return sub(w, tmap(torch.mul, A.rmv(tmap(torch.div, w, D)), D))
@@ -112,7 +119,8 @@ def _ritz(H: Tensor, k: int, tol: float) -> Spectrum:
 def _unsolved(finite: Tensor, k: int) -> Spectrum:
     """No eigenvalue, and why; ``finite`` (...) tells whether the matrix was."""
     nan = torch.full((*finite.shape, k), torch.nan, dtype=torch.float64)
-    return Spectrum(torch.complex(nan, nan), nan, torch.where(finite, NOT_CONVERGED, NOT_FINITE))
+    status = torch.where(finite, NOT_CONVERGED, NOT_FINITE).unsqueeze(-1).expand_as(nan)
+    return Spectrum(torch.complex(nan, nan), nan, status)
 
 
 def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float) -> Spectrum:
@@ -142,8 +150,7 @@ def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float) -> Spectrum:
     residuals = torch.where(
         largest > 0, residuals / torch.where(largest > 0, largest, torch.ones_like(largest)), residuals
     )
-    settled = (residuals <= tol).all(-1)
-    status = torch.where(finite, torch.where(settled, CONVERGED, NOT_CONVERGED), NOT_FINITE)
-    nan = torch.full_like(residuals, torch.nan)
     keep = finite.unsqueeze(-1)
+    status = torch.where(keep, torch.where(residuals <= tol, CONVERGED, NOT_CONVERGED), NOT_FINITE)
+    nan = torch.full_like(residuals, torch.nan)
     return Spectrum(torch.where(keep, values, torch.complex(nan, nan)), torch.where(keep, residuals, nan), status)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import peek_interpreter_stack
+from torch._C._functorch import CVmapInterpreterPtr, TransformType, peek_interpreter_stack
 from torch.autograd import forward_ad
 
 from .nested import flatten, leaves_of
@@ -173,6 +173,12 @@ def watched() -> bool:
         or forward_ad._current_level >= 0
         or torch.compiler.is_compiling()
     )
+
+
+def lanes() -> int:
+    """How many calls a vmap is making in one."""
+    inside = peek_interpreter_stack()
+    return CVmapInterpreterPtr(inside).batchSize() if inside is not None and inside.key() == TransformType.Vmap else 1
 
 
 def compare(found: Any, expected: Any) -> None:

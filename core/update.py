@@ -7,7 +7,7 @@ shrinks like the spectral radius of F' (Mescheder, Nowozin and Geiger 2017, arXi
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from .game import Game
 from .inner import DENSE_DERIVATIVE as DENSE
 from .operator import CHUNK, Operator
 from .prepared import Prepared, pullback
+from .roots import roots
 from .solver import Memory, Solver
 from .tree import Batch, Params
 
@@ -66,15 +67,27 @@ class UpdateMap:
         """Units in which the numbers of the state are of one size: 1 for parameters, their own size for memory.
 
         A second moment of 1e-8 moves a step as much as a parameter of 1 does. Eigenvalues do not care for units, but
-        rounding does: without them single precision finds none of these.
+        rounding does: without them single precision finds none of these. The size of a memory is what it has now or
+        after one step, for at the start it has none.
         """
         theta, memory = tree_unflatten(self.leaves, self.structure)
+        after = self.read(self(self.vector((theta, memory)).detach()).detach())[1]
+
+        def size(x: Tensor, y: Tensor) -> Tensor:
+            both = torch.nan_to_num(torch.maximum(x.abs(), y.abs()), posinf=0.0) if x.is_floating_point() else x
+            largest = float(both.abs().max()) if x.is_floating_point() and x.numel() else 0.0
+            return both.clamp_min(1e-3 * largest) if largest > 0 else torch.ones_like(x)
+
         ones = tree_map(torch.ones_like, theta)
+        return {"state": {"state": self.vector((ones, tree_map(size, memory, after)))}}
 
-        def size(x: Tensor) -> Tensor:
-            return x if not x.is_floating_point() else x.abs().clamp_min(max(float(x.abs().max()), 1e-12) * 1e-3)
-
-        return {"state": {"state": self.vector((ones, tree_map(size, memory)))}}
+    def kinks(self) -> Tensor:
+        """Whether (...) a root is taken of exactly 0 on the way, where it has no derivative and counts as flat."""
+        state = self.vector(tree_unflatten(self.leaves, self.structure)).detach()
+        with roots() as taken:
+            self(state)
+        zero = torch.zeros(state.shape[:-1], dtype=torch.bool, device=state.device)
+        return reduce(torch.logical_or, ((x == 0).flatten(self.lead).any(-1) for x in taken), zero)
 
     def derivative(self) -> Operator:
         """F' at the state this was made with, by products in reverse mode."""
@@ -108,7 +121,8 @@ def update_jacobian(
             f"this solver and game have {F.size}: use update_spectrum for the leading eigenvalues."
         )
     state = F.vector(tree_unflatten(F.leaves, F.structure)).detach()
-    return jacrev(F, chunk_size=CHUNK)(state).detach()
+    with torch.no_grad():  # the inner solves' own backward passes must not ask for more: a singular one is inf or nan
+        return jacrev(F, chunk_size=CHUNK)(state)
 
 
 def _probe(game: Game, params: Params) -> Batch:

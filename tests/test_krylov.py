@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -49,6 +51,19 @@ def test_the_solution_is_the_dense_one_and_the_residual_true(solve, matrix):
     torch.testing.assert_close(found.x, torch.linalg.solve(A, b), rtol=1e-9, atol=1e-9)
     assert found.converged and found.residual <= 1e-11
     assert abs(relative(A, found.x, b) - found.residual) < 1e-13
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("condition", [10, 1e2, 1e4, 1e6])
+def test_the_residual_of_conjugate_gradient_is_no_better_than_rounding_lets_it_be(dtype, condition):
+    """Without the product that would tell: what the iterations carry along shrinks on where the true one stops."""
+    Q, _ = torch.linalg.qr(random(100, 100, seed=int(condition)))
+    A, b = (Q * torch.logspace(0, math.log10(condition), 100, dtype=torch.float64)) @ Q.T, random(100, seed=1)
+    tol = 3e-5 if dtype == torch.float32 else 1e-10
+    found = conjugate_gradient(product(A.to(dtype)), b.to(dtype), tol, 20_000)
+    true = float(relative(A, found.x.double(), b))
+    assert true / 5 <= found.residual <= 10 * max(true, tol)
+    assert found.converged if true < tol / 5 or condition <= 1e2 else found.converged <= (true <= 1.5 * tol)
 
 
 @SOLVERS

@@ -27,6 +27,7 @@ FLOORS = (
         "lock",
         "signals",
         "options",
+        "coerce",
         "schema",
         "validate",
         "nested",
@@ -35,6 +36,7 @@ FLOORS = (
         "hookspecs",
         "undisturbed",
         "probe",
+        "roots",
     },
     {
         "graph",
@@ -59,6 +61,7 @@ FLOORS = (
         "settings",
         "state",
         "spectrum",
+        "leader",
         "update",
         "watch",
         "contract",
@@ -72,7 +75,6 @@ FLOORS = (
     },
     {
         "kinds",
-        "coerce",
         "thirdparty",
         "registry",
         "conformance",

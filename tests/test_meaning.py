@@ -123,10 +123,20 @@ def blocks(J, sizes):
     return out
 
 
+def led(J, sizes):
+    """The leader's curvature, as `core.leader` has it, of two players in a zero-sum game."""
+    n = next(iter(sizes.values()))
+    A, B, C, D = J[:n, :n], J[:n, n:], J[n:, :n], J[n:, n:]
+    if len(sizes) != 2 or np.abs(B + C.T).max() > 0:
+        return None
+    S = A - B @ np.linalg.solve(D, C) if np.linalg.det(D) else np.full_like(A, np.nan)
+    return np.linalg.eigvalsh((S + S.T) / 2).min() if np.isfinite(S).all() else np.nan
+
+
 def kind(J, sizes=None, **more):
     J = np.array(J, dtype=float)
     sizes = sizes or {"x": 1, "y": 1}
-    return kind_of(np.linalg.eigvals(J), blocks(J, sizes), J=J, sizes=sizes, **more)
+    return kind_of(np.linalg.eigvals(J), blocks(J, sizes), led=led(J, sizes), **more)
 
 
 def test_the_origin_of_the_quadratic_game_is_stable_but_not_nash():

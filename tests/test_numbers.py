@@ -168,8 +168,8 @@ def test_a_large_number_is_no_alarm(name: str, dtype: str) -> None:
 
 def test_the_checkpoints_of_a_run_that_diverged_are_finite(tmp_path: Any) -> None:
     """A second moment that overflows in single precision: the step is 0 from there on, and no parameter tells."""
-    game = cp.game_from_losses(lambda p, b: {"x": (p["x"]["w"] ** 3).sum()}, {"x": {"w": torch.tensor([1e10])}})
-    solver = cp.make("solver", "simgd", lr=-1e9, rule="rmsprop")
+    game = cp.game_from_losses(lambda p, b: {"x": -(p["x"]["w"] ** 3).sum()}, {"x": {"w": torch.tensor([1e10])}})
+    solver = cp.make("solver", "simgd", lr=1e9, rule="rmsprop")
     result = cp.run(game, solver, steps=20, out=tmp_path / "d", checkpoint_every=2, blowup=math.inf)
     assert result.status == "diverged" and "memory rule/x/s/w is not finite" in result.message
     found = sorted((tmp_path / "d" / "checkpoints").iterdir())
@@ -186,7 +186,7 @@ def test_the_checkpoints_of_a_run_that_diverged_are_finite(tmp_path: Any) -> Non
 
 
 def statuses(directory: Any, name: str) -> list[str]:
-    return [SPECTRUM_STATUS[k] for k in cp.open_log(directory)[f"spectrum/{name}"]]
+    return [SPECTRUM_STATUS[k] for k in cp.open_log(directory)[f"spectrum/{name}"].flatten()]
 
 
 def test_a_jacobian_that_is_not_finite_is_a_status_and_the_run_goes_on(tmp_path: Any) -> None:
@@ -199,7 +199,7 @@ def test_a_jacobian_that_is_not_finite_is_a_status_and_the_run_goes_on(tmp_path:
     assert result.status == "max_steps"
     log = cp.open_log(tmp_path / "d")
     assert log["spectrum/step"].tolist() == [0, 1, 2, 3] and set(statuses(tmp_path / "d", "status")) == {"not_finite"}
-    assert set(statuses(tmp_path / "d", "update_status")) <= {"not_finite", "not_differentiable"}
+    assert set(statuses(tmp_path / "d", "update_status")) == {"not_finite"}
     assert all(math.isnan(x.real) for x in log["spectrum/eigenvalues"].flatten())
 
 
@@ -231,5 +231,6 @@ def test_of_several_eigen_solves_only_the_failed_one_is_lost(monkeypatch: pytest
 
     monkeypatch.setattr(torch.linalg, "eig", fails)
     found = dense_spectrum(torch.diag_embed(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, math.nan]])))
-    assert [SPECTRUM_STATUS[k] for k in found.status] == ["converged", "not_converged", "not_finite"]
+    said = [["converged"] * 2, ["not_converged"] * 2, ["not_finite"] * 2]
+    assert [[SPECTRUM_STATUS[k] for k in row] for row in found.status] == said
     assert found.eigenvalues[0].real.tolist() == [2, 1] and found.eigenvalues[1].real.isnan().all()

@@ -136,6 +136,21 @@ def test_past_extragradient_takes_one_gradient_a_step_and_a_rule_s_moments_two_m
     assert table.cost.gradients == 3
 
 
+def test_optimistic_adam_is_algorithm_one_of_daskalakis_et_al():
+    """Moments of the gradient alone; a step twice Adam's, less Adam's last."""
+    game, lr, (b1, b2), eps = cp.make("game", "random-polynomial", seed=2), 0.03, (0.5, 0.9), 1e-8
+    params = game.init(torch.Generator().manual_seed(0))
+    x = ravel(params)
+    m = s = last = torch.zeros_like(x)
+    for t in range(1, 6):
+        v = ravel(LocalGame.of(game, unravel(x, params), {}).gradient())
+        m, s = b1 * m + (1 - b1) * v, b2 * s + (1 - b2) * v**2
+        step = (m / (1 - b1**t)) / ((s / (1 - b2**t)).sqrt() + eps)
+        x, last = x - 2 * lr * step + lr * last, step
+    solver = cp.make("solver", "ogda", lr=lr, rule={"name": "adam", "betas": (b1, b2), "eps": eps})
+    close(ravel(cp.run(game, solver, steps=5, start=params).params), x)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", ["simgd", "ogda", "cgd"])
 def test_lookahead_minmax_is_algorithm_1(k, name):

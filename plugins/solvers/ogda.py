@@ -1,15 +1,16 @@
 """Optimistic gradient descent.
 
-    theta_{k+1} <- theta_k - eta (2 v_k - v_{k-1}),     v_{-1} = 0
+    theta_{k+1} <- theta_k - eta (2 s_k - s_{k-1}),     s_k = rule(v_k),     s_{-1} = 0
 
-Daskalakis et al. (2018, arXiv 1711.00141), section 2; with rule adam, their optimistic Adam up to the place of the
-moments: here the rule sees the optimistic direction. Its points are those to which past-extragradient looks ahead.
+Daskalakis et al. (2018, arXiv 1711.00141), section 2; with the rule adam it is their optimistic Adam (Alg. 1), whose
+moments see v alone. With the rule sgd its points are those to which past-extragradient looks ahead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.game import Game
 from ...core.local import LocalGame
 from ...core.solver import Composed, Memory
 from ...core.tree import Params, scale, sub, zeros_like
@@ -17,11 +18,15 @@ from ...core.tree import Params, scale, sub, zeros_like
 
 @dataclass(frozen=True)
 class Ogda(Composed):
-    """theta - lr * rule(v + (v - last v))."""
+    """theta - lr * (s + (s - last s)), s = rule(v)."""
 
-    def remember(self, params: Params) -> Memory:
-        return {"v": zeros_like(params)}
+    def init(self, game: Game, params: Params) -> Memory:
+        rules, last = super().init(game, params)["rule"], zeros_like(params)
+        return {"direction": {}, "rule": {i: {"own": rules[i], "last": last[i]} for i in params}}
 
-    def directed(self, local: LocalGame, memory: Memory) -> tuple[Params, Memory]:
-        v = local.gradient()
-        return sub(scale(v, 2.0), memory["v"]), {"v": v}
+    def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
+        found = {i: self.rule.step(d[i], memory[i]["own"], params[i]) for i in d}
+        steps = {i: s for i, (s, _) in found.items()}
+        last = {i: memory[i]["last"] for i in d}
+        moved = sub({i: params[i] for i in d}, local.scale(self.lr, sub(scale(steps, 2.0), last)))
+        return {**params, **moved}, {**memory, **{i: {"own": own, "last": s} for i, (s, own) in found.items()}}

@@ -41,7 +41,7 @@ def run(
             names = ("losses", "gradient_norms", "parameter_norms", "parameters")
             yield "step", {"step": step, **{k: rng.normal(size=(*lead, len(players))) for k in names}}
         spectrum = {"eigenvalues": np.broadcast_to([1 + 1j, 1 - 1j], (*lead, 2)), "residuals": np.zeros((*lead, 2))}
-        yield "spectrum", {"step": 0, **spectrum, "status": np.zeros(lead, int)}
+        yield "spectrum", {"step": 0, **spectrum, "status": np.zeros((*lead, 2), int)}
         yield "samples", {"step": 0, "images": np.zeros((4, 1, 8, 8))}
         yield "metrics", {"step": 0, "score": 1.0}
 

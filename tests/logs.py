@@ -39,7 +39,7 @@ def quadratic(path: Path, members: int | None = None, lr: tuple[float, float] = 
     update = np.linalg.eigvals(np.eye(2) - np.diag(lr) @ J)
     found = {"eigenvalues": np.linalg.eigvals(J), "residuals": np.zeros(2), "update_eigenvalues": update}
     spectrum: dict[str, Any] = {k: np.broadcast_to(a, (*lead, 2)) for k, a in found.items()}
-    spectrum |= {"status": np.zeros(lead, int), "update_status": np.zeros(lead, int)}
+    spectrum |= {name: np.zeros((*lead, 2), int) for name in ("status", "update_status")}
     spectrum["block_eigenvalues"] = {"x": np.full((*lead, 1), 2.0), "y": np.full((*lead, 1), -2.0)}
     rows: list[Row] = []
     p = np.random.default_rng(0).normal(size=(*lead, 2))
@@ -71,7 +71,7 @@ def gan(path: Path, kind: str = "images") -> Path:
             z = rng.normal(size=5) + 1j * rng.normal(size=5)
             made = rng.uniform(-1, 1, (9, 1, 8, 8)) if kind == "images" else rng.normal(size=(50, 2))
             rows += [
-                ("spectrum", {"step": step, "eigenvalues": z, "residuals": abs(z), "status": step == 100}),
+                ("spectrum", {"step": step, "eigenvalues": z, "residuals": abs(z), "status": np.full(5, step == 100)}),
                 ("samples", {"step": step, kind: made}),
                 ("metrics", {"step": step, "score": step / 100, "digit_share": np.full(10, 0.1)}),
             ]
@@ -89,7 +89,7 @@ def interrupted(path: Path) -> Path:
     for step in range(30):
         writer.append("step", {"step": step, "losses": rng.normal(size=2), "wall_seconds": np.inf})
         if step % 10 == 0:
-            values = {"eigenvalues": [1 + 2j, -3j], "residuals": [0.0, np.nan], "status": 0}
+            values = {"eigenvalues": [1 + 2j, -3j], "residuals": [0.0, np.nan], "status": [0, 1]}
             writer.append("spectrum", {"step": step, **values})
             save_checkpoint(path, step, {"params": {"x": {"value": torch.zeros(3)}}}, {"step": step})
         if step % 10 == 9:

@@ -44,7 +44,8 @@ def fill(directory: Path, steps: int = 60, layout: Layout = LAYOUT, seal_every: 
         if step % 10 == 0:
             modes = 2 + step // 20  # the number of eigenvalues found varies
             values = rng.normal(size=modes) + 1j * rng.normal(size=modes)
-            writer.append("spectrum", {"step": step, "eigenvalues": values, "residuals": abs(values), "status": 0})
+            found = {"eigenvalues": values, "residuals": abs(values), "status": np.zeros(modes)}
+            writer.append("spectrum", {"step": step, **found})
             put.setdefault("spectrum/eigenvalues", []).append(values)
         if step % seal_every == seal_every - 1:
             writer.seal()
@@ -82,7 +83,7 @@ def test_ensembles_and_values_by_player(tmp_path: Path) -> None:
     losses = {"x": np.arange(3.0), "y": -np.arange(3.0)}
     writer.append("step", {"step": 0, "losses": losses, "inner_converged": [1, 0, 1]})
     blocks = {"x": np.ones((3, 1)), "y": np.full((3, 2), 2j)}
-    spectrum = {"eigenvalues": np.ones((3, 3)), "status": [0, 0, 1], "block_eigenvalues": blocks}
+    spectrum = {"eigenvalues": np.ones((3, 3)), "status": np.zeros((3, 3)), "block_eigenvalues": blocks}
     writer.append("spectrum", {"step": 0, **spectrum})
     writer.finish()
     log = open_log(tmp_path / "log.h5")

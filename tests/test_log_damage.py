@@ -15,11 +15,12 @@ import torch
 from counterplay.analysis.reader import open_log
 from counterplay.core.checkpoint import load_checkpoint, save_checkpoint
 from counterplay.core.errors import BadLog
+from counterplay.core.pieces import blocks_of
 from counterplay.core.sandbox import Sandbox
 from counterplay.core.sealed import LENGTH, seal
 
 from .hostile import STEPS
-from .logs import flip, look
+from .logs import flip, interrupted, look
 
 FLIPS = int(os.environ.get("COUNTERPLAY_FLIPS", "10000"))
 
@@ -80,6 +81,14 @@ COUNTS = [300, pytest.param(FLIPS // 2, marks=pytest.mark.slow)]
 @pytest.mark.parametrize("count", COUNTS)
 def test_no_flipped_bit_of_a_log_goes_undetected(run: Path, files: Sandbox, count: int) -> None:
     assert undetected([run / "log.h5"], count, 0, lambda: look(open_log(run, sandbox=files))) == 0
+    look(open_log(run, sandbox=files))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_no_flipped_bit_of_a_sealed_block_goes_undetected(tmp_path: Path, files: Sandbox, count: int) -> None:
+    run = interrupted(tmp_path / "run")
+    assert len(blocks_of(run)) == 3
+    assert undetected(blocks_of(run), count, 2, lambda: look(open_log(run, sandbox=files))) == 0
     look(open_log(run, sandbox=files))
 
 

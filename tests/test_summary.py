@@ -34,7 +34,7 @@ def test_summary_has_the_facts(runs: dict[str, Path]) -> None:
 
 def test_summary_of_nan_is_strict_json(tmp_path: Path, cli: Run) -> None:
     nan = [complex(np.nan, np.nan)] * 2
-    spectrum = {"step": 0, "eigenvalues": nan, "residuals": [np.nan] * 2, "status": 2}
+    spectrum = {"step": 0, "eigenvalues": nan, "residuals": [np.nan] * 2, "status": [2, 2]}
     step = {"step": 0, "losses": [np.nan], "gradient_norms": [np.inf]}
     path = written(tmp_path / "run", Layout(("x",)), [("step", step), ("spectrum", spectrum)])
 

@@ -5,7 +5,7 @@
 Needs the extra ``benchmark``. CGDs solves the same systems to the same tolerance from the same draws; both start at
 the same parameters, and the steps taken there are compared. CGDs scales RMSProp's epsilon by its bias correction, the
 paper does not: our epsilon is set so that the two are one method. Tied to noise: the tolerance of the inner solve is
-a tenth of what two minibatches' steps at one point differ by. Then runs from the same draws are compared with runs
+a hundredth of what two minibatches' steps at one point differ by. Then runs from the same draws are compared with runs
 to full tolerance, in units of the distance to a run with other draws.
 
 Prints ratios of medians by the clock on two threads, taken in turns, and appends them to ``record.jsonl``: run it on
@@ -38,7 +38,7 @@ from counterplay.core.tree import ravel
 
 TOL = 3e-5  # relative residual: what single precision allows
 EPS, BETA2 = 1e-5, 0.99
-SHARE_OF_NOISE = 10
+SHARE_OF_NOISE = 100
 LR = {"mlp": 1e-3, "cifar": 1e-4}
 
 

@@ -1,0 +1,66 @@
+"""What conformance checks are made of: small cases in float64, and assertions that say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from .game import Game
+from .prepared import Prepared
+from .tolerances import TOLERANCES
+from .tree import Batch, Params, leaves, like, norm, scale
+
+TOL = TOLERANCES[torch.float64]
+Case = tuple[str, Callable[[], None]]
+
+
+def tabled(game: Game, members: int | None = None) -> Prepared:
+    return Prepared(game, members, torch.float64)
+
+
+def point(table: Prepared, seed: int = 0) -> tuple[Params, Batch]:
+    rngs = [torch.Generator().manual_seed(seed + m) for m in range(table.members or 1)]
+    params, buffers = table.start(rngs)
+    buffers = table.refresh(params, buffers)
+    return params, table.draw(rngs, buffers)
+
+
+def direction(params: Params, seed: int) -> Params:
+    rng = torch.Generator().manual_seed(seed)
+    u = like(params, [torch.randn(x.shape, generator=rng, dtype=torch.float64).to(x) for x in leaves(params)])
+    return scale(u, 1 / float(norm(u)))
+
+
+def copied(x: Any) -> Any:
+    return tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, x)
+
+
+def same(a: Any, b: Any) -> bool:
+    x, y = tree_leaves(a), tree_leaves(b)
+    return len(x) == len(y) and all(
+        torch.equal(p, q) if isinstance(p, Tensor) and isinstance(q, Tensor) else p == q
+        for p, q in zip(x, y, strict=True)
+    )
+
+
+def close(a: Tensor, b: Tensor, tol: float, what: str, size: float = 0.0) -> None:
+    error = float((a - b).abs().max()) if a.numel() else 0.0
+    bound = tol * max(1.0, float(b.abs().max()) if b.numel() else 0.0, size)
+    assert error <= bound, f"{what}: off by {error:.2e}, {bound:.2e} allowed"
+
+
+def is_pure(f: Callable[..., Any], *args: Any) -> None:
+    """``f`` gives the same twice, leaves its arguments alone, and draws no random number."""
+    before, state = copied(args), torch.get_rng_state()
+    first = copied(f(*args))
+    assert same(before, args), "the arguments were changed in place"
+    assert torch.equal(state, torch.get_rng_state()), "global random numbers were drawn: use the generator or the batch"
+    assert same(first, f(*args)), "the same arguments gave another result: something is drawn or kept inside"
+
+
+def member(many: Any, m: int) -> Any:
+    return tree_map(lambda x: x[m] if isinstance(x, Tensor) and x.dim() else x, many)

@@ -1,0 +1,109 @@
+"""The checks of any game: losses, derivatives against differences, members against runs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from .checked import TOL, Case, close, direction, is_pure, member, point, same, tabled
+from .game import Game
+from .local import LocalGame
+from .registry import make
+from .tree import add, norm, ravel, scale, sub
+
+
+def games(name: str) -> Iterator[Case]:
+    yield from game_cases(lambda: make("game", name))
+
+
+def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
+    """The checks of any game, as (name, function) pairs."""
+
+    def losses() -> None:
+        game = build()
+        params, batch = point(tabled(game))
+        out = game.losses(params, batch)
+        assert set(out) == set(game.players) == set(params), f"losses for {set(out)}, parameters of {set(params)}"
+        shapes = {i: tuple(x.shape) for i, x in out.items() if x.dim()}
+        assert not shapes, f"a loss is a scalar; got shapes {shapes}"
+
+    def pure() -> None:
+        game = build()
+        params, batch = point(tabled(game))
+        is_pure(game.losses, params, batch)
+
+    def seeded() -> None:
+        table, state = tabled(build()), torch.get_rng_state()
+        assert same(point(table, 3), point(table, 3)), "the same seed gave another start or batch"
+        assert torch.equal(state, torch.get_rng_state()), "global random numbers were drawn: use the generator given"
+
+    def gradient() -> None:
+        game = build()
+        params, batch = point(tabled(game))
+        v = LocalGame.of(tabled(game), params, batch).gradient()
+        for i in game.players:
+            u = {**scale(params, 0.0), i: direction({i: params[i]}, 1)[i]}
+            h = 1e-6
+            up, down = (game.losses(add(params, scale(u, s * h)), batch)[i] for s in (1, -1))
+            slope = (ravel({i: v[i]}) * ravel({i: u[i]})).sum()
+            close(slope, (up - down) / (2 * h), TOL.finite_difference, f"gradient of {i} against differences")
+
+    def product() -> None:
+        table = tabled(build())
+        params, batch = point(table)
+        local, u, h = LocalGame.of(table, params, batch), direction(params, 2), 1e-6
+        up, down = (local.at(add(params, scale(u, s * h))).gradient() for s in (1, -1))
+        Ju = ravel(local.jacobian().mv(u))
+        close(Ju, ravel(sub(up, down)) / (2 * h), 10 * TOL.finite_difference, "J u against differences of v")
+
+    def adjoint() -> None:
+        table = tabled(build())
+        params, batch = point(table)
+        J, u, w = LocalGame.of(table, params, batch).jacobian(), direction(params, 3), direction(params, 4)
+        left, right = (ravel(J.mv(u)) * ravel(w)).sum(), (ravel(u) * ravel(J.rmv(w))).sum()
+        close(left, right, TOL.adjoint, "<J u, w> against <u, J^T w>", float(norm(J.mv(u))))
+
+    def dense() -> None:
+        table = tabled(build())
+        params, batch = point(table)
+        J = LocalGame.of(table, params, batch).jacobian()
+        if ravel(params).numel() > 300:
+            return  # the product itself has been checked
+        u = direction(params, 5)
+        close(J.dense() @ ravel(u), ravel(J.mv(u)), TOL.adjoint, "dense J against its products")
+
+    def ensemble() -> None:
+        game = build()
+        table, alone = tabled(game, 3), tabled(game)
+        params, batch = point(table)
+        u = direction(params, 6)
+        local = LocalGame.of(table, params, batch)
+        v, Ju, JTu = local.gradient(), local.jacobian().mv(u), local.jacobian().rmv(u)
+        for m in range(3):
+            one = LocalGame.of(alone, member(params, m), member(batch, m))
+            own = member(u, m)
+            close(ravel(member(v, m)), ravel(one.gradient()), TOL.member, f"v of member {m} against the run alone")
+            close(ravel(member(Ju, m)), ravel(one.jacobian().mv(own)), TOL.member, f"J u of member {m} alone")
+            close(ravel(member(JTu, m)), ravel(one.jacobian().rmv(own)), TOL.member, f"J^T u of member {m} alone")
+
+    def zero_sum() -> None:
+        table = tabled(build())
+        if not table.zero_sum or len(table.players) != 2:
+            return
+        params, batch = point(table)
+        J = LocalGame.of(table, params, batch).jacobian()
+        x, y = table.players
+        u = direction({y: params[y]}, 7)
+        up, down = ravel(J.block(x, y).mv(u)), ravel(J.block(y, x).rmv(u))
+        close(up, -down, TOL.adjoint, "zero_sum is claimed, but J_xy u + J_yx^T u is not 0")
+
+    yield "a scalar loss for each player", losses
+    yield "losses are pure", pure
+    yield "the seed decides", seeded
+    yield "gradient against finite differences", gradient
+    yield "Jacobian product against finite differences", product
+    yield "Jacobian product against its adjoint", adjoint
+    yield "dense Jacobian against its products", dense
+    yield "a member is the run alone", ensemble
+    yield "zero_sum holds", zero_sum

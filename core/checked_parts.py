@@ -1,0 +1,62 @@
+"""The checks of losses and regularizers, each in a small game."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from .checked import Case, close
+from .checked_games import game_cases
+from .errors import UsageError
+from .registry import make
+from .regularizer import regularized
+
+
+def losses(name: str) -> Iterator[Case]:
+    d = torch.linspace(-4.0, 4.0, 9, dtype=torch.float64)
+    parts = ("f_real", "f_fake", "g_real", "g_fake")
+
+    def elementwise() -> None:
+        loss = make("loss", name)
+        for part in parts:
+            out = torch.as_tensor(getattr(loss, part)(d), dtype=torch.float64).expand(9)
+            assert torch.isfinite(out).all(), f"{part} is not finite on logits from -4 to 4"
+            one = torch.stack(
+                [torch.as_tensor(getattr(loss, part)(x[None]), dtype=torch.float64).expand(1)[0] for x in d]
+            )
+            close(out, one, 1e-14, f"{part} is not elementwise")
+
+    def zero_sum() -> None:
+        loss = make("loss", name)
+        if not loss.zero_sum:
+            return
+        for f, g in (("f_real", "g_real"), ("f_fake", "g_fake")):
+            total = getattr(loss, f)(d) + getattr(loss, g)(d)
+            close(total, total[:1].expand(9), 1e-12, f"zero_sum is claimed, but {f} + {g} is not constant")
+
+    def played() -> None:
+        for label, run in game_cases(lambda: make("game", "dirac-gan", loss=name)):
+            try:
+                run()
+            except AssertionError as error:
+                raise AssertionError(f"on dirac-gan, {label}: {error}") from None
+
+    yield "finite and elementwise", elementwise
+    yield "zero_sum holds", zero_sum
+    yield "a game with it passes the checks of games", played
+
+
+def regularizers(name: str) -> Iterator[Case]:
+    small = {"hidden": 6, "layers": 1, "latent": 3, "batch": 5, "std": 0.3, "loss": "saturating"}
+    yield from game_cases(lambda: regularized(make("game", "mixture", **small), make("regularizer", name)))
+
+    def fits() -> None:
+        """On a game it does not suit, it says so in words."""
+        regularizer = make("regularizer", name)
+        try:
+            regularized(make("game", "quadratic"), regularizer)
+        except UsageError:
+            pass
+
+    yield "a game it does not suit is refused in words", fits

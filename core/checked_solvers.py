@@ -1,0 +1,133 @@
+"""The checks of any solver, on a few small games: purity, memory, rest, members, shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_leaves
+
+from .adapters import game_from_losses
+from .checked import TOL, Case, close, is_pure, member, point, tabled
+from .errors import UsageError
+from .game import Game
+from .options import options_of
+from .prepared import Prepared
+from .registry import find, make
+from .tree import Batch, Params, ravel, scale
+
+
+def _general_sum() -> Game:
+    """Two players of two numbers each, stable, neither zero-sum nor a potential game."""
+    A = torch.tensor(
+        [[2.0, 0.3, 1.0, -0.5], [0.3, 1.5, 0.4, 0.8], [-0.7, 0.2, 1.8, 0.1], [0.6, -1.1, 0.1, 2.2]]
+    ).double()
+
+    def losses(p: Params, batch: Batch) -> dict[str, Tensor]:
+        x, y = p["x"]["value"], p["y"]["value"]
+        return {
+            "x": 0.5 * x @ A[:2, :2] @ x + x @ A[:2, 2:] @ y + 0.2 * y @ y,
+            "y": 0.5 * y @ A[2:, 2:] @ y + y @ A[2:, :2] @ x + 0.3 * x @ x,
+        }
+
+    def init(rng: torch.Generator) -> Params:
+        return {i: {"value": torch.randn(2, generator=rng, dtype=torch.float64)} for i in ("x", "y")}
+
+    return game_from_losses(losses, init)
+
+
+ARENAS: dict[str, Callable[[], Game]] = {
+    "quadratic": lambda: make("game", "quadratic"),
+    "a general-sum game": _general_sum,
+    "dirac-gan": lambda: make("game", "dirac-gan", loss="non-saturating"),
+}
+
+
+def solvers(name: str) -> Iterator[Case]:
+    def suits(arena: str) -> bool:
+        """A method may be defined for some games only; it then says so in words."""
+        table, solver, params, batch = started(arena)
+        try:
+            solver.step(table, params, solver.init(table, params), lambda: batch)
+        except UsageError:
+            return False
+        return True
+
+    def started(arena: str, members: int | None = None) -> tuple[Prepared, Any, Params, Batch]:
+        table = tabled(ARENAS[arena](), members)
+        params, batch = point(table)
+        return table, make("solver", name), params, batch
+
+    @cache  # asked when a check runs, so that a solver that breaks is a finding of that check
+    def arenas() -> list[str]:
+        return [arena for arena in ARENAS if suits(arena)]
+
+    def playable() -> None:
+        assert arenas(), f"it refuses every one of these games: {', '.join(ARENAS)}"
+
+    def pure() -> None:
+        for arena in arenas():
+            table, solver, params, batch = started(arena)
+            memory = solver.init(table, params)
+            step = lambda p, m, t=table, s=solver, b=batch: s.step(t, p, m, lambda: b)[:2]  # noqa: E731
+            is_pure(step, params, memory)
+
+    def memory() -> None:
+        for arena in arenas():
+            table, solver, params, batch = started(arena)
+            first = solver.init(table, params)
+            assert all(isinstance(x, Tensor) for x in tree_leaves(first)), (
+                "the memory holds something that is no tensor"
+            )
+            assert all(not x.any() for x in tree_leaves(first)), "the first memory is not zero"
+            after = solver.step(table, params, first, lambda b=batch: b)[1]
+            shapes = [(tree_flatten(t)[1], [x.shape for x in tree_leaves(t)]) for t in (first, after)]
+            assert shapes[0] == shapes[1], "the memory's structure changed in a step"
+
+    def rest() -> None:
+        """At a point where v = 0 and nothing is remembered, a solver stays."""
+        for arena in arenas():
+            table, solver, params, batch = started(arena)
+            zero = scale(params, 0.0)
+            after = solver.step(table, zero, solver.init(table, zero), lambda b=batch: b)[0]
+            close(ravel(after), ravel(zero), 1e-12, f"it leaves the equilibrium of {arena}")
+
+    def ensemble() -> None:
+        for arena in arenas():
+            table, solver, params, batch = started(arena, 3)
+            alone = Prepared(table.game, None, torch.float64)
+            many, kept = params, solver.init(table, params)
+            ones = [member(params, m) for m in range(3)]
+            own = [solver.init(alone, p) for p in ones]
+            for _ in range(3):
+                many, kept, _ = solver.step(table, many, kept, lambda b=batch: b)
+                for m in range(3):
+                    ones[m], own[m], _ = solver.step(alone, ones[m], own[m], lambda b=batch, m=m: member(b, m))
+            for m in range(3):
+                close(
+                    ravel(member(many, m)), ravel(ones[m]), TOL.member, f"member {m} on {arena} against the run alone"
+                )
+
+    def shape() -> None:
+        for arena in arenas():
+            table, solver, params, batch = started(arena)
+            after, _, info = solver.step(table, params, solver.init(table, params), lambda b=batch: b)
+            kinds = [[(i, k, x.shape, x.dtype) for i, t in p.items() for k, x in t.items()] for p in (after, params)]
+            assert kinds[0] == kinds[1], "the parameters came back with other players, shapes or types"
+            assert set(info.losses) == set(params) == set(info.gradient), "StepInfo lacks a player's loss or gradient"
+
+    def setting() -> None:
+        names = {o.name for o in options_of(find("solver", name).factory)}
+        assert "lr" in names, "a solver's step size is the option lr"
+        make("solver", name, lr=0.01), make("solver", name, lr={"x": 0.01, "y": 0.02})
+
+    yield "there are games it can play", playable
+    yield "step is pure", pure
+    yield "memory: tensors, zero at first, of one structure", memory
+    yield "an equilibrium is a fixed point", rest
+    yield "a member is the run alone", ensemble
+    yield "parameters keep their shape", shape
+    yield "lr is the step size", setting

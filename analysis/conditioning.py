@@ -65,6 +65,38 @@ def steps_to(rho: ArrayLike, epsilon: float = EPSILON) -> Array:
     return np.where(np.isnan(rho), np.nan, np.where(inside, np.maximum(np.ceil(needed), 1.0), np.inf))
 
 
+def neutral(eigenvalues: ArrayLike, rounding: float = 1e-12) -> NDArray[np.bool_]:
+    """Which eigenvalues (..., n) are 0 beside others that are not: along these v is nothing, to first order."""
+    z, small = _split(eigenvalues, rounding)
+    with np.errstate(invalid="ignore"):
+        return (np.abs(z) <= small) & (np.abs(z) > small).any(axis=-1, keepdims=True)
+
+
+def without(update: ArrayLike, count: ArrayLike, rounding: float = 1e-12) -> NDArray[np.complex128]:
+    """Eigenvalues (..., m) of F', NaN for the ``count`` (...) at most that are 1: neutral directions left alone.
+
+    No more of them than J has neutral directions: a 1 beside these is a player who does not move, or no convergence.
+    """
+    z = np.asarray(update, dtype=np.complex128)
+    off = np.abs(z - 1)
+    least = rounding * np.fmax(1.0, _over(np.fmax, off))[..., None]
+    order = np.where(np.isnan(off), np.inf, off).argsort(axis=-1, kind="stable").argsort(axis=-1, kind="stable")
+    return np.where((off <= least) & (order < np.asarray(count)[..., None]), complex(np.nan, np.nan), z)
+
+
+def turn(update: ArrayLike) -> Array:
+    """Applications of F' in which the slowest of its leading eigenvalues (..., n) goes once round; 0 if none turns.
+
+    One that turns a thousand times more slowly than it shrinks or grows is as good as real: repeated ones split so.
+    """
+    z = np.asarray(update, dtype=np.complex128)
+    rho = radius(z)[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        angle = np.abs(np.angle(z))
+        turns = (np.abs(z) >= (1 - 1e-9) * rho) & (angle > 1e-3 * np.abs(np.log(rho)))
+        return np.nan_to_num(_over(np.fmax, np.where(turns, 2 * np.pi / angle, np.nan)), posinf=0.0)
+
+
 def _split(eigenvalues: ArrayLike, rounding: float) -> tuple[NDArray[np.complex128], Array]:
     """Eigenvalues (..., n), and what counts as 0 among them (..., 1)."""
     z = np.asarray(eigenvalues, dtype=np.complex128)

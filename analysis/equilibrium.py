@@ -81,7 +81,8 @@ def kind_of(
     leaving = {i: x for i, x in least.items() if x < -zero}
     if not leaving:
         who, x = min(least.items(), key=lambda item: item[1])
-        told = f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"
+        told = f"every own block has λ ≥ 0, the least is {who}'s "
+        told += f"{x:.5g}, no more than 0 beside |λ| = {zero / share:.5g}" if x < 0 else _number(x, zero)
         return _kind("nash", told, rest)
     alone = ", ".join(f"{i}'s own block has λ = {x:.5g}" for i, x in leaving.items())
     if told := _stackelberg(own, led, zero):

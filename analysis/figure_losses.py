@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .reader import Log
-from .style import AGAINST, below, figure, line, scale, short, title
+from .scales import scale
+from .style import AGAINST, below, figure, line, short, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

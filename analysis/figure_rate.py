@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .meaning import gradient_sizes, meaning
-from .rate import fitted_line
+from .course import fits, gradient_sizes, period_of
+from .meaning import meaning
 from .reader import Log
-from .style import below, colour, dash, figure, line, marker, scale, title
+from .scales import BEYOND, scale
+from .style import below, colour, dash, figure, line, marker, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+_POINTS = 100  # of a line, which is none where the axis is not logarithmic
 
 
 def draw(logs: list[Log]) -> Figure:
@@ -36,11 +40,13 @@ def _slopes(axes: Axes, log: Log) -> None:
     assert facts is not None and sizes is not None
     steps, size, floor = sizes[0], sizes[1][:, 0], sizes[2][:, 0]
     line(axes, steps, size, 0, "‖v‖")
-    found = fitted_line(steps, size, floor)
-    good = np.flatnonzero(np.isfinite(size) & (size > floor))
-    if found is not None:
+    found = fits(log)[0]
+    good = np.flatnonzero((size < BEYOND) & (size > floor))
+    ends = steps[good[[0, -1]]].astype(float) if len(good) else np.zeros(2)
+    if not isinstance(found, str):
         slope, height, window = found
-        x = np.array([window[0], window[-1]])
+        ends = window[[0, -1]]
+        x = np.linspace(ends[0], ends[1], _POINTS)
         label = f"measured {np.exp(slope):.6g} a step"
         axes.plot(x, np.exp(height + slope * x), color=colour(1), linewidth=2.6, alpha=0.75, label=label, zorder=5)
         middle, level = float(window.mean()), height + slope * float(window.mean())
@@ -48,15 +54,20 @@ def _slopes(axes: Axes, log: Log) -> None:
         middle, level = float(steps[good[0]]), float(np.log(size[good[0]]))
     rho = facts.get("predicted_rate")
     if rho is not None and np.isfinite(rho) and rho > 0 and len(good):
-        x = steps[good[[0, -1]]].astype(float) if found is None else np.array([window[0], window[-1]])
+        x = np.linspace(ends[0], ends[1], _POINTS)
         y = level + np.log(rho) * (x - middle)
-        inside = y < 700  # what a double holds
-        label = f"predicted ρ(F') = {rho:.6g}"
+        inside = np.abs(y) < np.log(BEYOND)
+        label = f"predicted {_rho(period_of(log))} = {rho:.6g} a step"
         axes.plot(x[inside], np.exp(y[inside]), color=colour(6), linestyle=(0, (4, 2)), label=label, zorder=6)
     scale(axes, size, positive=True)
     axes.set_xlabel("step")
     axes.set_ylabel("gradient norm of all players, ‖v‖")
-    axes.legend(loc="best", title=None if found is not None else "no one rate could be measured")
+    axes.legend(loc="best", title=f"no rate measured:\n{found}" if isinstance(found, str) else None)
+
+
+def _rho(period: int | str) -> str:
+    """What a step's rate is of F', which is the derivative of ``period`` steps."""
+    return "ρ(F')" if period == 1 else f"ρ(F')^(1/{period})"
 
 
 def _diagonal(axes: Axes, logs: list[Log]) -> None:
@@ -87,5 +98,6 @@ def _diagonal(axes: Axes, logs: list[Log]) -> None:
     axes.set_xlim(*ends)
     axes.set_ylim(*ends)
     axes.set_aspect("equal")
-    axes.set_xlabel("predicted rate a step, ρ(F') (1)")
+    periods = {period_of(log) for log in logs}
+    axes.set_xlabel(f"predicted rate a step, {_rho(periods.pop() if len(periods) == 1 else 'period')} (1)")
     axes.set_ylabel("measured rate a step (1)")

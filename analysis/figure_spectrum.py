@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .asked import plain_step
+from .course import period_of
 from .reader import Log
 from .style import colour, figure, marker, short, title
 
@@ -106,7 +107,8 @@ def _update(axes: Axes, made: Any, log: Log, sign: float) -> None:
     axes.plot(np.cos(angle), np.sin(angle), color="#777777", linewidth=0.8, zorder=1)
     _scatter(axes, made, steps, values, sure, bar=False)  # the colours are those of J
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_title("One step's derivative F'")
+    period = period_of(log)
+    axes.set_title("One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps")
     axes.set_xlabel("Re λ(F') (1)")
     axes.set_ylabel("Im λ(F') (1)")
     _legend(axes)
@@ -127,6 +129,7 @@ def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
     top = max(float(np.abs(good.imag).max()) if len(good) else 0.0, 0.05 * reach) * 1.25
     axes.set_xlim(left, right)
     axes.set_ylim(-top, top)
+    axes.locator_params(axis="x", nbins=5)  # small ones have long names
     side = (0.0, right) if sign > 0 else (left, 0.0)
     axes.axvspan(*side, color=_STABLE, zorder=0, label=f"stable: Re λ {'>' if sign > 0 else '<'} 0")
     axes.axhline(0, color="#999999", linewidth=0.7, zorder=1)

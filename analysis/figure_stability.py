@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .asked import step_sizes
-from .meaning import diverged, period_of, rates
+from .conditioning import radius
+from .course import diverged, moving, period_of, rates
 from .reader import Log
 from .style import COLOURS, figure, short, title
 
@@ -94,10 +95,10 @@ def _cells(axes: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, grid: A
 
 def _border(axes: Axes, log: Log, x: np.ndarray, y: np.ndarray, grid: Any) -> None:
     """Where the spectra of F' say that the border is."""
-    if "spectrum/update_eigenvalues" not in log or not log.length("spectrum"):
+    update = moving(log)
+    if update is None:
         return
-    rho = np.abs(log.read("spectrum/update_eigenvalues", -1)[0])
-    rho = np.where(np.isfinite(rho), rho, -np.inf).max(axis=-1) ** (1 / period_of(log))
+    rho = radius(update) ** (1 / period_of(log))
     if not np.isfinite(rho).all() or not rho.min() < 1 < rho.max() or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return
     style: dict[str, Any] = {"levels": [1.0], "colors": "black", "linewidths": 1.4}

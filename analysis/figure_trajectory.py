@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .reader import Log
-from .style import colour, dash, figure, line, scale, short, symlog, thin, title
+from .scales import drawable, scale, symlog
+from .style import colour, dash, figure, line, short, thin, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ def draw(logs: list[Log]) -> Figure:
         return _norms(logs)
     paths = [p for p in planes if p is not None]
     together = len({(x, y) for _, x, y in paths}) == 1 and all("principal" not in x for _, x, _ in paths)
-    made, panels = figure(1, 1 if together else len(logs), (5.4, 4.6))
+    made, panels = figure(1, 1 if together else len(logs), (5.4, 4.6 + 0.2 * (len(logs) - 1) * together))
     for i, (log, (points, x, y)) in enumerate(zip(logs, paths, strict=True)):
         axes = panels[0, 0 if together else i]
         _path(axes, log, points, i if together else 0, title(log) if len(logs) > 1 else "path")
@@ -33,7 +34,9 @@ def draw(logs: list[Log]) -> Figure:
             axes.set_title(title(log))
     for axes in panels.flat:
         _fit(axes)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
+        # Names of runs are long: side by side they would leave the panel no width.
+        if axes.get_lines():
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3 if len(logs) == 1 else 1)
     return made
 
 
@@ -73,7 +76,7 @@ def plane(log: Log) -> tuple[np.ndarray, str, str] | None:
 def _path(axes: Axes, log: Log, points: np.ndarray, index: int, label: str) -> None:
     members = points.shape[1]
     for m in range(min(members, _PATHS)):
-        x, y = points[:, m, 0], points[:, m, 1]
+        x, y = drawable(points[:, m, 0]), drawable(points[:, m, 1])
         good = np.isfinite(x) & np.isfinite(y)
         x, y = x[good], y[good]
         if not len(x):

@@ -25,7 +25,7 @@ FIGURES = {
     "spectrum": "Eigenvalues of the game's Jacobian in the complex plane.",
     "rate": "Measured convergence against the rate that the spectrum of F' predicts.",
     "stability": "Convergence over two players' step sizes, from one ensemble.",
-    "field": "Steps of a two-parameter game as a field, and the paths through it.",
+    "field": "The field of a two-parameter game, and the paths through it.",
     "samples": "What the generator makes.",
     "metrics": "Metrics.",
 }

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .asked import descends
-from .conditioning import EPSILON, conditioning, largest_step, phase, radius, slowest, steps_to
+from .conditioning import EPSILON, conditioning, largest_step, neutral, phase, radius, slowest, steps_to, without
+from .course import ROUNDING, dtype_of, fits, last, norm, period_of
 from .equilibrium import KINDS, distance, joint_part, kind_of
-from .rate import measured_rate
 from .reader import Log
-
-ROUNDING = {"float32": 1e-5, "float64": 1e-12}  # of eigenvalues, relative to the largest
 
 
 def point(
@@ -34,9 +32,11 @@ def point(
     """What the eigenvalues of J (n,), of the players' own blocks, and of F', say of one point.
 
     ``gradient`` and ``parameters`` are the norms of v and θ, ``sizes`` the players' numbers of parameters, which tell
-    whether all eigenvalues are there; ``led`` is the leader's curvature, if it has one. F' is of ``period`` steps. Where the solver is
-    ``descending`` a field w, θ − lr w, the eigenvalues 1 − λ(F') of lr w' have ``step_phase``,
+    whether all eigenvalues are there; ``led`` is the leader's curvature, if it has one. F' is of ``period`` steps.
+    Where the solver is ``descending`` a field w, θ − lr w, the eigenvalues 1 − λ(F') of lr w' have ``step_phase``,
     ``step_conditioning``, and a ``step_multiple``: lr may be less than so many times itself. What is infinite is inf.
+    ``neutral`` eigenvalues of J are 0 beside the others: all but ``min_real``, ``update_radius`` and the kind are told
+    without them, as of the way to the nearest equilibrium of many.
     Where ``complete`` is False only leading eigenvalues are known, so that these are bounds: of ζ, τ, ρ(F') and what
     follows from it lower ones, of steps upper ones; a ``joint_part`` is then unknown.
     """
@@ -58,20 +58,24 @@ def _point(
     period: int,
     descending: bool,
 ) -> dict[str, Any]:
+    still = neutral(eigenvalues, rounding)
+    others, count = np.where(still, np.nan, eigenvalues), int(still.sum())
     facts: dict[str, Any] = {
-        "phase": float(phase(eigenvalues, rounding)),
-        "conditioning": float(conditioning(eigenvalues, rounding)),
-        "largest_step": float(largest_step(eigenvalues, rounding)),
+        "neutral": count,
+        "phase": float(phase(others, rounding)),
+        "conditioning": float(conditioning(others, rounding)),
+        "largest_step": float(largest_step(others, rounding)),
         "min_real": float(slowest(eigenvalues)),
     }
     known = int(np.isfinite(eigenvalues).sum())
     facts["complete"] = None if sizes is None else known == sum(sizes.values())
     if update is not None:
-        rho = float(radius(update))
-        facts |= {"update_radius": rho, "predicted_rate": rho ** (1 / period)}
+        moved = without(update, count, rounding)
+        rho = float(radius(moved))
+        facts |= {"update_radius": float(radius(update)), "period": period, "predicted_rate": rho ** (1 / period)}
         facts |= {"epsilon": EPSILON, "steps_to_epsilon": float(steps_to(rho)) * period}
         if descending:
-            w = 1 - np.asarray(update)
+            w = 1 - moved
             facts["step_phase"] = float(phase(w, rounding))
             facts["step_conditioning"] = float(conditioning(w, rounding))
             facts["step_multiple"] = float(largest_step(w, rounding))
@@ -81,11 +85,14 @@ def _point(
         if gradient is not None and parameters is not None:
             away = distance(gradient, parameters, eigenvalues)
         found = kind_of(eigenvalues, own, update, away=away, led=led, rounding=max(rounding, 1e-9))
-        facts["kind"] = None if found is None else {**found.facts(), "words": _hedged(found.words, facts["complete"])}
+        words = "" if found is None else _hedged(found.words, facts["complete"], count)
+        facts["kind"] = None if found is None else {**found.facts(), "words": words}
     return facts
 
 
-def _hedged(words: str, complete: bool | None) -> str:
+def _hedged(words: str, complete: bool | None, neutral: int) -> str:
+    if neutral:
+        words += f"; neutral in {neutral} direction{'s' * (neutral > 1)}, where λ(J) = 0"
     return f"{words} (as far as the eigenvalues found say)" if complete is False else words
 
 
@@ -107,19 +114,21 @@ def meaning(log: Log) -> dict[str, Any] | None:
         "descending": descends(log.experiment),
     }
     keys = ("eigenvalues", "block_eigenvalues", "update_eigenvalues", "leader_curvature")
-    rows = [_last(log, f"spectrum/{key}") for key in keys]
+    rows = [last(log, f"spectrum/{key}") for key in keys]
     rows += [_joint_at_spectrum(log, f"step/{key}") for key in ("gradient_norms", "parameter_norms")]
     found = []
-    for m, rate in zip([None] if log.members is None else range(log.members), rates(log), strict=True):
+    for m, line in zip([None] if log.members is None else range(log.members), fits(log), strict=True):
         values, own, update, led, v, theta = (x if x is None or m is None else x[m] for x in rows)
         assert values is not None
         blocks = None if own is None else dict(zip(log.players, own, strict=True))
         facts = point(values, blocks, update, gradient=_float(v), parameters=_float(theta), led=_float(led), **fixed)
-        found.append({**facts, "measured_rate": rate})
+        none = isinstance(line, str)
+        facts |= {"measured_rate": None if none else float(np.exp(line[0])), "unmeasured": line if none else None}
+        found.append(facts)
     if log.members is None:
         return found[0]
-    merged: dict[str, Any] = {k: [f[k] for f in found] for k in found[0] if k not in ("kind", "epsilon")}
-    merged |= {k: found[0][k] for k in ("epsilon",) if k in found[0]}
+    merged: dict[str, Any] = {k: [f[k] for f in found] for k in found[0] if k not in ("kind", *_COMMON)}
+    merged |= {k: found[0][k] for k in _COMMON if k in found[0]}
     if "kind" in found[0]:
         kinds = [f["kind"] or {"name": "unknown", "curvature": "unknown"} for f in found]
         counts = [dict(Counter(k[what] for k in kinds).most_common()) for what in ("name", "curvature")]
@@ -127,57 +136,11 @@ def meaning(log: Log) -> dict[str, Any] | None:
     return merged
 
 
-def rates(log: Log) -> list[float | None]:
-    """The measured rate of each member, or of the one run: how v shrinks from step to step."""
-    sizes = gradient_sizes(log)
-    if sizes is None:
-        return [None] * (log.members or 1)
-    return [measured_rate(sizes[0], e, f) for e, f in zip(sizes[1].T, sizes[2].T, strict=True)]
-
-
-def gradient_sizes(log: Log) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
-    """Steps (k,), ‖v‖ over all players (k, members), and what of it rounding could make up (k, members)."""
-    if "step/gradient_norms" not in log or not log.length("step"):
-        return None
-    v = np.linalg.norm(log["step/gradient_norms"], axis=-1).reshape(log.length("step"), -1)
-    floor = np.zeros(v.shape)
-    values = _last(log, "spectrum/eigenvalues")
-    if values is not None and "step/parameter_norms" in log:  # θ is off by its rounding, and J makes a v of that
-        theta = np.linalg.norm(log["step/parameter_norms"], axis=-1).reshape(v.shape)
-        eps = np.finfo(np.float32 if dtype_of(log) == "float32" else np.float64).eps
-        floor = 1e3 * eps * np.nan_to_num(radius(values)) * theta
-    if log.members is not None and "step/parameter_norms" in log:  # a member that diverged stands where it last was
-        still = (log["step/parameter_norms"] == log.read("step/parameter_norms", -1)).all(axis=-1)  # (k, members)
-        stopped = np.flip(np.logical_and.accumulate(np.flip(still, 0), axis=0), 0)
-        floor = np.where(stopped & diverged(log) & (np.cumsum(stopped, axis=0) > 1), np.inf, floor)
-    return log["step/step"], v, floor
-
-
-def diverged(log: Log) -> NDArray[np.bool_]:
-    """Which members (members,) of an ensemble did not stay finite."""
-    gone, named = np.zeros(log.members or 1, dtype=bool), log.status.get("diverged_members")
-    for m in named if isinstance(named, list) else []:
-        if isinstance(m, int) and 0 <= m < len(gone):
-            gone[m] = True
-    return gone
-
-
-def dtype_of(log: Log) -> str:
-    return str(log.run.get("dtype", "float64"))
-
-
-def period_of(log: Log) -> int:
-    """Steps after which the solver repeats itself: F' is of so many."""
-    period = log.run.get("period", 1)
-    return period if isinstance(period, int) and period > 0 else 1
+_COMMON = ("epsilon", "period")  # to all members
 
 
 def _float(x: NDArray[Any] | None) -> float | None:
     return None if x is None else float(x)
-
-
-def _last(log: Log, key: str) -> NDArray[Any] | None:
-    return log.read(key, -1)[0] if key in log and log.length(key.partition("/")[0]) else None
 
 
 def _joint_at_spectrum(log: Log, key: str) -> NDArray[Any] | None:
@@ -185,16 +148,20 @@ def _joint_at_spectrum(log: Log, key: str) -> NDArray[Any] | None:
     if key not in log:
         return None
     at = np.flatnonzero(log["step/step"] == log.read("spectrum/step", -1)[0])
-    return np.linalg.norm(log.read(key, int(at[-1]), int(at[-1]) + 1)[0], axis=-1) if len(at) else None
+    return norm(log.read(key, int(at[-1]), int(at[-1]) + 1)[0]) if len(at) else None
 
 
 def lines(facts: Mapping[str, Any]) -> dict[str, str]:
     """What `point` or `meaning` found as label -> text; an ensemble's numbers as their median."""
     shown: dict[str, str] = {}
     for key, label in _LABELS.items():
+        if key == "neutral" and not np.any(facts.get(key, 0)):
+            continue
         missing = np.inf if key in _INFINITE and facts.get("min_real") is not None else np.nan
         if key in facts and (text := _text(facts[key], missing)):
             shown[label] = _bound(key, facts.get("complete")) + text
+        elif key == "measured_rate" and isinstance(facts.get("unmeasured"), str):
+            shown[label] = f"none: {facts['unmeasured']}"
     if facts.get("kind"):
         counts = facts["kind"].get("counts")
         shown["kind of point"] = (
@@ -205,7 +172,15 @@ def lines(facts: Mapping[str, Any]) -> dict[str, str]:
     return shown
 
 
+def eigenvalue(z: complex, largest: float = 0.0, rounding: float = 1e-12, digits: int = 6) -> str:
+    """``z`` as text, 0 for a part that is rounding beside |z|, or beside ``largest``, the modulus of another."""
+    zero = max(rounding * abs(z), 1e-3 * rounding * largest)
+    re, im = (0.0 if abs(part) <= zero else part for part in (z.real, z.imag))
+    return f"{re:.{digits}g}" + (f"{im:+.{digits}g}i" if im else "")
+
+
 _LABELS = {
+    "neutral": "eigenvalues of J that are 0, set aside",
     "phase": "phase ζ = max |Im λ/Re λ|",
     "conditioning": "conditioning τ = max |λ|/min |λ|",
     "largest_step": "largest stable simgd step",

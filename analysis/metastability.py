@@ -13,10 +13,18 @@ period counts to its end, whatever would have come after.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import UsageError
+from .reader import Log
+
+COMPONENTS = ("metrics/first_component", "metrics/second_component")
+LEAST = 0.1  # of a run that a period lasts ...
+ROWS = 100  # ... and rows that a run must have for that to be seen
 
 
 def projection_periods(
@@ -51,3 +59,23 @@ def projection_time(
     members = np.moveaxis(np.asarray(paths, dtype=np.float64), 1, 0)
     found = [projection_periods(path, target, least, tolerance, drift) for path in members]
     return np.array([int((p[:, 1] - p[:, 0]).sum()) for p in found], dtype=np.intp)
+
+
+def lingering(log: Log) -> dict[str, Any] | None:
+    """The ``share`` of a run (of each member's, in a list) spent in projection periods of a tenth of it at ``least``.
+
+    None for a game without these metrics or their target. With less than ROWS ``rows`` of them the share is None.
+    """
+    game = log.experiment.get("game")
+    target = np.asarray(game.get("target") if isinstance(game, Mapping) else None, dtype=object)
+    if any(key not in log or log.shape(key) != log.shape(COMPONENTS[0]) for key in COMPONENTS):
+        return None
+    if target.shape != (2,) or not all(isinstance(x, int | float) and x and np.isfinite(x) for x in target):
+        return None
+    rows = log.length("metrics")
+    facts: dict[str, Any] = {"share": None, "least": LEAST, "rows": rows}
+    if rows >= ROWS:
+        path = np.stack([log[key].reshape(rows, -1) for key in COMPONENTS], axis=-1)  # (rows, members, 2)
+        share = projection_time(path, target.astype(float), int(np.ceil(LEAST * rows))) / rows
+        facts["share"] = float(share[0]) if log.members is None else share
+    return facts

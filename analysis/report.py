@@ -46,11 +46,12 @@ _CAPTIONS = {
     "stable where every eigenvalue lies in the shaded half-plane, a step of plain descent where they all lie in the "
     "darker disc, drawn where that step is known; hollow diamonds had not converged.",
     "rate": "The norm of v over the steps, the rate measured over the last half of what rounding left of it, and the "
-    "rate ρ(F') that the last spectrum of the update map F predicts; for an ensemble, a point for each member.",
+    "rate ρ(F') that the last spectrum of the update map F predicts, of which F' of several steps has a power; for an "
+    "ensemble, a point for each member.",
     "stability": "Where the members of the ensemble converged, by the step sizes of two players, and how fast; the "
     "black line is where the spectra of F' put the border.",
-    "field": "Mean of the steps taken in each cell of the plane, all arrows of one length, coloured by the step's own; "
-    "where no path went there is none.",
+    "field": "The paths and, as arrows of one length coloured by its own, −v, the way of gradient descent; for an "
+    "ensemble the mean of the steps taken in each cell of the plane, and where no path went there is none.",
     "samples": "What the generator makes from one fixed draw of noise.",
     "metrics": "Metrics: curves over the run, bars for the last evaluation of those with several values.",
 }

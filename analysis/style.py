@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..core.errors import printable
 from .asked import named
 from .extras import need
 from .reader import Log
+from .scales import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,6 +113,7 @@ def line(axes: Axes, x: np.ndarray, y: np.ndarray, index: int, label: str, remar
     """
     if not len(x):
         return
+    y = drawable(y)
     style: dict[str, Any] = {"color": colour(index), "linestyle": dash(index), "label": label, "zorder": 3}
     style |= {"marker": marker(index), "markersize": 4.5, "markevery": _every(len(x)), "markerfacecolor": "white"}
     if y.ndim == 2 and y.shape[1] == 1:
@@ -157,37 +159,15 @@ def _every(n: int) -> int:
     return max(1, n // 8)
 
 
-def scale(axes: Axes, values: np.ndarray, positive: bool = False) -> None:
-    """Choose the vertical scale: logarithmic over three decades or more, symmetric-log where signs change."""
-    good = np.abs(values[np.isfinite(values)])
-    good = good[good > 0]
-    if not len(good):
-        return
-    low, middle, high = good.min(), np.median(good), good.max()
-    if high > 1e3 * low and (positive or (values[np.isfinite(values)] > 0).all()):
-        axes.set_yscale("log")
-    elif high > 1e3 * middle:
-        symlog(axes, "y", float(middle), float(high))
-
-
-def symlog(axes: Axes, which: Literal["x", "y"], middle: float, high: float) -> None:
-    """Make one axis ("x" or "y") logarithmic on both sides of zero, linear up to about ``middle``, up to ``high``."""
-    top = int(np.floor(np.log10(high)))
-    low = max(int(np.floor(np.log10(middle))), top - 9)  # more decades than this squeeze zero out of sight
-    getattr(axes, f"set_{which}scale")("symlog", linthresh=10.0**low)
-    ticks = [10.0**k for k in range(top, low, -max(1, -(-(top - low) // 3)))]
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_ticks([*(-t for t in ticks), 0.0, *reversed(ticks)])
-    axes.autoscale(axis=which)  # margins anew, in the new scale
-
-
 def below(made: Figure) -> None:
     """Put one legend for all panels below them."""
     named: dict[str, Any] = {}
     for axes in made.axes:
         handles, labels = axes.get_legend_handles_labels()
         named = dict(zip(labels, handles, strict=True)) | named
-    made.legend(named.values(), named.keys(), loc="outside lower center", ncols=2)
+    wide = max(map(len, named), default=0) * 0.16 + 1.2  # inches of two columns
+    columns = 2 if wide < made.get_figwidth() else 1
+    made.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
 
 
 def empty(axes: Axes, text: str) -> None:

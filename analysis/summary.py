@@ -11,7 +11,9 @@ from ..core.errors import printable
 from ..core.rundir import plain
 from ..core.schema import SPECTRUM_STATUS
 from .asked import named
-from .meaning import lines, meaning
+from .course import ROUNDING, dtype_of, last
+from .meaning import eigenvalue, lines, meaning
+from .metastability import lingering
 from .reader import Log
 
 LEADING = 8  # eigenvalues shown
@@ -19,11 +21,6 @@ LEADING = 8  # eigenvalues shown
 
 def _own(value: Any, option: str) -> Any:
     return value.get(option) if isinstance(value, Mapping) else None
-
-
-def last(log: Log, key: str) -> np.ndarray | None:
-    """Return the last row of a variable, None where there is none; nothing else is read."""
-    return log.read(key, -1)[0] if key in log and log.length(key.partition("/")[0]) else None
 
 
 def summarize(log: Log) -> dict[str, Any]:
@@ -39,6 +36,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "regularizers": [named(r) for r in regularizers] if isinstance(regularizers, list) else [],
         "seed": log.run.get("seed", asked.get("seed")),
         "members": log.members,
+        "dtype": dtype_of(log),
         "status": status.get("state"),
         "message": status.get("reason"),
         "steps": status.get("step", None if final is None else int(final)),
@@ -50,6 +48,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "spectrum": _spectrum(log),
         "meaning": meaning(log),
         "metrics": {k.partition("/")[2]: _last_finite(log, k) for k in log if _is_metric(k)},
+        "metastable": lingering(log),
     }
     return plain(facts)
 
@@ -130,18 +129,31 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
     if spectrum := facts["spectrum"]:
         status = ", ".join(spectrum["status"] or [])
         found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
-        found["leading eigenvalues"] = " ".join(_complex(z) for z in spectrum["leading"][:4])
-        found["smallest Re λ"] = _text(spectrum["min_real"])
+        largest, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
+        leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
+        found["leading eigenvalues"] = " ".join(eigenvalue(z, largest, rounding, 5) for z in leading)
+        least = spectrum["min_real"]
+        found["smallest Re λ"] = "" if least is None else eigenvalue(complex(least), largest, rounding)
         found["largest |λ|"] = _text(spectrum["max_modulus"])
         found["worst residual"] = _text(spectrum["worst_residual"])
-        found["spectral radius of F'"] = _text(spectrum["update_radius"])
+        period = facts["meaning"].get("period", 1)
+        found["spectral radius of F'" + f", {period} steps" * (period > 1)] = _text(spectrum["update_radius"])
         found.update(lines(facts["meaning"]))
     found.update({k.replace("_", " "): _text(v) for k, v in facts["metrics"].items()})
+    if facts["metastable"]:
+        found["time in projection"] = _projection(facts["metastable"])
     return {printable(label): printable(text) for label, text in found.items() if text not in (None, "")}
 
 
-def _complex(z: Mapping[str, float]) -> str:
-    return f"{z['re']:.5g}{z['im']:+.5g}i"
+def _projection(found: Mapping[str, Any]) -> str:
+    """The time spent metastable, in words."""
+    share = found["share"]
+    if share is None:
+        return f"not to be told from {found['rows']} rows of the metrics: record more with --sample-every"
+    if isinstance(share, list):
+        some = sum(s > 0 for s in share)
+        return f"{some} of {len(share)} members linger, for {np.mean(share):.1%} of the run in the mean"
+    return f"{share:.1%} of the run"
 
 
 def _text(value: Any) -> str:

@@ -65,6 +65,7 @@ def objects(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
 @click.option("--every", type=int, help="Record every so many steps.  [default: 1]")
 @click.option("--spectrum-every", type=int, help="Record the Jacobian's spectrum every so many steps.")
+@click.option("--sample-every", type=int, help="Record samples and metrics every so many steps.  [default: STEPS/10]")
 @click.option("--checkpoint-every", type=int, help="Write a checkpoint every so many steps.")
 @click.option("--start", metavar="FILE.safetensors", help="Start from these parameters.")
 @click.option("--blowup", type=float, help="Stop when the parameters' norm exceeds this; inf turns it off.")
@@ -152,6 +153,7 @@ def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
         "every": e.every,
         "spectrum_every": e.spectrum_every or 0,
         "checkpoint_every": e.checkpoint_every or 0,
+        "sample_every": e.sample_every,
         "blowup": e.blowup,
         "compile": e.compile,
     }

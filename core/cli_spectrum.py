@@ -101,6 +101,9 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
 def table(facts: Mapping[str, Any]) -> str:
     """The facts for people."""
     said: dict[str, Any] = facts["meaning"]
+    what = import_module(registry.MEANING)
+    rounding, period = what.ROUNDING.get(facts["dtype"], 1e-5), said.get("period", 1)
+    map = "F'" + f" of {period} steps" * (period > 1)
     member = "" if facts["member"] is None else f", member {facts['member']} of {facts['members']}"
     at = "" if facts["step"] is None else f"step {facts['step']}, "
     head = {
@@ -113,20 +116,19 @@ def table(facts: Mapping[str, Any]) -> str:
     named = {"J": facts["jacobian"], "symmetric part": facts["symmetric"], "antisymmetric part": facts["antisymmetric"]}
     named |= {f"own block of {i}": s for i, s in facts["blocks"].items()}
     if facts["update"] is not None:
-        named["F'"] = facts["update"]
+        named[map] = facts["update"]
     rows = [("", "value", "modulus", "residual", "status")]
     for name, s in named.items():
         count = f"{s['found']}" if s["found"] == s["dimension"] else f"{s['found']} of {s['dimension']:,}"
         heading = f"{name} ({count})"
         found = zip(s["eigenvalues"], s["residuals"], s["status"], strict=True)
+        largest = max((abs(z) for z in s["eigenvalues"]), default=0.0)
         for n, (z, residual, status) in enumerate(found):
-            real = "" if name == "antisymmetric part" else f"{z.real:.6g}"
-            value = real if real and z.imag == 0 else f"{real}{z.imag:+.6g}i"
+            value = what.eigenvalue(z, largest, rounding)
             words = _STATUS[status] if n == 0 or status == "not_converged" else ""
             rows.append((heading if n == 0 else "", value, f"{abs(z):.6g}", f"{residual:.1e}", words))
-    told: dict[str, str] = import_module(registry.MEANING).lines(said)
-    tail = {"ρ(F')": f"{said['update_radius']:.6g}"} if "update_radius" in said else {}
-    tail |= told
+    tail = {f"ρ({map})": f"{said['update_radius']:.6g}"} if "update_radius" in said else {}
+    tail |= what.lines(said)
     return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(tail.items())])
 
 

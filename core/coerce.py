@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from .errors import UsageError
+from .options import StepSize
 
 SETTING = float | list[float] | dict[str, float | list[float]]
 """`core.tree.Setting`, repeated here because that module needs torch."""
@@ -30,6 +31,11 @@ _WORDS: dict[Any, tuple[str, str]] = {  # one, several
     Path: ("a path", "paths"),
     types.NoneType: ("nothing", "nothings"),
 }
+_BY_PLAYER: dict[Any, str] = {
+    SETTING: "a number, a list of numbers (one per member) or a table {player: number}",
+    StepSize: "a number of 0 or more, a list of such numbers (one per member) or a table {player: number}",
+}
+_BY_PLAYER |= {setting | None: f"{words}, or nothing" for setting, words in _BY_PLAYER.items()}
 _LISTS = (list, tuple, Sequence)
 _TABLES = (dict, Mapping)
 
@@ -40,8 +46,8 @@ class Mismatch(Exception):
 
 def describe(annotation: Any, several: bool = False) -> str:
     """Say in words what an annotation accepts."""
-    if annotation == SETTING:
-        return "a number, a list of numbers (one per member) or a table {player: number}"
+    if annotation in _BY_PLAYER:
+        return _BY_PLAYER[annotation]
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation in _WORDS:
         return _WORDS[annotation][several]

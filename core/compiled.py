@@ -19,7 +19,8 @@ from torch import Tensor
 from .graph_capture import capture
 from .native import compiled
 from .nested import leaves_of, rebuild
-from .prepared import Cost, Prepared
+from .prepared import Prepared
+from .products import Cost
 from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
 from .solver import Draw, Memory, Solver, StepInfo
 from .state import State

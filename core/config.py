@@ -43,6 +43,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froze
     every: Count = 1
     spectrum_every: Count | None = None
     checkpoint_every: Count | None = None
+    sample_every: Count | None = None
     start: str | None = None
     blowup: Annotated[float, msgspec.Meta(gt=0)] | None = None
     compile: bool | None = None
@@ -182,7 +183,9 @@ _EXPECTED = {  # what a field takes, in words; the type checks it, this says it
     "blowup": "a positive number",
     "regularizers": "a list of names or tables",
     "plugins": "a list of file names",
-} | dict.fromkeys(("members", "every", "spectrum_every", "checkpoint_every"), "a whole number, 1 or more")
+} | dict.fromkeys(
+    ("members", *(f"{what}every" for what in ("", "spectrum_", "checkpoint_", "sample_"))), "a whole number, 1 or more"
+)
 
 
 def _explain(message: str, table: Table) -> str:

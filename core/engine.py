@@ -68,6 +68,7 @@ def run(
     every: int = 1,
     spectrum_every: int = 0,
     checkpoint_every: int = 0,
+    sample_every: int | None = None,
     blowup: float | None = None,
     experiment: Mapping[str, Any] | None = None,
     progress: Callable[[int, int, Mapping[str, Tensor]], None] | None = None,
@@ -79,7 +80,8 @@ def run(
 
     ``start`` are parameters to begin from, {player: {name: tensor}}; by default the game's own, from ``seed``.
     ``out`` is a new directory for the log; None keeps nothing on disk. ``members`` plays an ensemble at once,
-    member m seeded ``seed + m``. ``until`` is a condition like "gradient_norm<1e-6". ``blowup`` bounds the
+    member m seeded ``seed + m``. ``sample_every`` is how often what the game shows and its metrics are recorded, by
+    default ten times in a run. ``until`` is a condition like "gradient_norm<1e-6". ``blowup`` bounds the
     parameters' norm, by default at 1e30 (float32: 1e15) times 1 + its initial value; inf turns it off. ``trace``
     plays traced graphs instead of eager operations, by default in runs of 200 steps or more. ``compile``
     plays small games that draw nothing by one compiled function for many steps, by default in runs of 10,000 steps or
@@ -90,7 +92,7 @@ def run(
     _objects(game, solver, regularizers, start)
     settings = Settings(
         steps, seed, until, members, _name(device), _name(dtype), every, spectrum_every, checkpoint_every, blowup,
-        steps >= TRACE_FROM if trace is None else trace,
+        steps >= TRACE_FROM if trace is None else trace, sample_every=sample_every,
     ).checked()  # fmt: skip
     with torch.no_grad():
         table = settings.table(game, regularizers)

@@ -24,8 +24,10 @@ from .errors import StorageError, UsageError
 from .lock import acquire
 from .loop import Ending
 from .observers import Every, Observer
-from .pieces import blocks_of, merge
-from .prepared import Cost, Prepared
+from .pieces import blocks_of, column, merge, pieces_of
+from .plane import PlaneRecorder, flat
+from .prepared import Prepared
+from .products import Cost
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .rundir import RunDirectory, dumps
 from .schema import Layout, Variable
@@ -131,8 +133,10 @@ class Journal:
         observers: list[Observer] = [
             Every(settings.every, StepRecorder(log.append, game, trajectory, began, log.extend)),
             Every(settings.spectrum_every, SpectrumRecorder(log.append, quiet, solver, fixed("sample"))),
-            Every(settings.sample_every, SampleRecorder(log.append, quiet, fixed("gallery"))),
+            Every(settings.sampling, SampleRecorder(log.append, quiet, fixed("gallery"))),
         ]
+        if flat(game, state.params):
+            observers.append(PlaneRecorder(log.append, quiet, fixed("sample"), lambda: _path(files.path, log)))
         lock = acquire(files.path) if lock is None else lock
         files.write_status("running", state.step)
         return Journal(files.path, observers, log, files, lock, settings.checkpoint_every, saved_at=began)
@@ -208,6 +212,14 @@ def _set_aside(blocks: list[Path], aside: Path) -> None:
             os.replace(block, next(p for p in free if not p.exists()))
     except OSError as error:
         raise StorageError(f"Could not set aside {block}: {error.strerror or error}.") from error
+
+
+def _path(directory: Path, log: LogWriter) -> np.ndarray:
+    """The parameters (steps, N) recorded so far, in blocks or not: whatever interrupted the run, they are the same."""
+    pieces, pending = pieces_of(directory), log.pending().get("step", {})
+    count = sum(found.length("step") for _, found in pieces)
+    sealed = [column(pieces, "step/parameters", 0, count)] if count else []
+    return np.concatenate(sealed + ([pending["parameters"]] if pending else []))
 
 
 def probe(game: Prepared, what: str) -> Any:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .game import Game
 from .operator import Operator
-from .prepared import Linear, Prepared
+from .prepared import Prepared
+from .products import Linear
 from .tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
 
 

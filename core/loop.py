@@ -18,7 +18,8 @@ from .errors import PluginError, StorageError, UsageError
 from .game import innermost
 from .local import LocalGame
 from .observers import Observer, Seen
-from .prepared import Cost, Prepared
+from .prepared import Prepared
+from .products import Cost
 from .solver import Solver, StepInfo
 from .state import State, tensors
 from .tree import Batch, Buffers

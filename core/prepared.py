@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,53 +18,9 @@ from torch.utils._pytree import tree_map
 
 from .errors import PluginError
 from .game import Game, innermost
-from .trace import Staged, lanes, staged, traced, watched
+from .products import Block, Cost, Linear, Product, Rows
+from .trace import Staged, staged, traced
 from .tree import Batch, Buffers, Params, Player
-
-Rows = tuple[Player, ...]
-Linear = Callable[[Params], Params]
-
-
-class Block(NamedTuple):
-    """Some rows and columns of J, or with ``adjoint`` of its adjoint."""
-
-    rows: Rows
-    cols: Rows
-    adjoint: bool = False
-
-
-@dataclass
-class Cost:
-    """What has been evaluated so far: gradients of a loss set, products with J or its transpose, data samples."""
-
-    gradients: int = 0
-    products: int = 0
-    samples: int = 0
-
-    def add(self, game: Game) -> None:
-        """One evaluation of the field; that of a game whose losses hold derivatives takes what ``game.work`` says."""
-        gradients, products = getattr(game, "work", (1, 0))
-        self.gradients += gradients
-        self.products += products
-
-
-@dataclass(eq=False)
-class Product:
-    """A product with a block of J at one point, made at its first use unless it was made along with v."""
-
-    block: Block
-    cost: Cost
-    make: Callable[[], Linear]
-    map: Linear | None = None
-
-    def __call__(self, u: Params) -> Params:
-        self.cost.products += lanes()
-        if self.map is None:
-            map = self.make()
-            if watched():  # made of what a transform sees: not to outlive it
-                return map(u)
-            self.map = map
-        return self.map(u)
 
 
 @dataclass(frozen=True)

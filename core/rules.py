@@ -7,16 +7,18 @@ are written out because an optimiser that works in place can be neither differen
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
+from .coerce import Mismatch, coerce, describe
 from .errors import UsageError, did_you_mean
-from .options import option
+from .options import Decay, NonNegative, option, options_of
+from .roots import root
 from .tree import Tree
 
 RuleMemory = dict[str, Any]
@@ -32,14 +34,6 @@ def _zeros(tree: Tree) -> Tree:
 
 def _count(tree: Tree) -> Tensor:
     return torch.zeros((), dtype=torch.int64, device=next(iter(tree.values())).device)
-
-
-def root(x: Tensor) -> Tensor:
-    """The square root, with derivative 0 where x is exactly 0 (there it has none)."""
-    if not torch.is_grad_enabled():
-        return x.sqrt()
-    zero = x == 0
-    return torch.where(zero, torch.zeros_like(x), torch.where(zero, torch.ones_like(x), x).sqrt())
 
 
 @dataclass(frozen=True)
@@ -63,31 +57,25 @@ class Rule:
             return value
         table = dict(value) if isinstance(value, Mapping) else {"name": value}
         name = table.pop("name", "sgd")
-        if name not in RULES:
+        if not isinstance(name, str) or name not in RULES:
             raise UsageError(f"unknown step rule {name!r}{did_you_mean(str(name), RULES)} Rules: {', '.join(RULES)}.")
-        known = [f.name for f in fields(RULES[name])]
+        known = {o.name: o.annotation for o in options_of(RULES[name])}
         for key, given in table.items():
             if key not in known:
                 have = ", ".join(known) or "none"
                 raise UsageError(f"step rule {name} has no setting {key!r}; its settings: {have}.")
-            if isinstance(given, list):
-                table[key] = tuple(given)
-        try:
-            return RULES[name](**table).checked()
-        except TypeError as error:
-            raise UsageError(f"step rule {name}: a setting has the wrong type, got {table}: {error}.") from None
+            try:
+                table[key] = coerce(given, known[key], _plain)
+            except Mismatch:
+                raise UsageError(
+                    f"step rule {name}: {key} must be {describe(known[key])}; got {given!r:.80}."
+                ) from None
+        return RULES[name](**table)
 
-    def checked(self) -> Rule:
-        """Itself, if its settings are numbers in range."""
-        for f in fields(self):
-            value = getattr(self, f.name)
-            for number in value if isinstance(value, tuple) else (value,):
-                low, high = RANGES[f.name]
-                if not isinstance(number, int | float) or not low <= number <= high:
-                    raise UsageError(
-                        f"step rule {self.name}: {f.name} must be numbers from {low:g} to {high:g}, got {value!r}."
-                    )
-        return self
+
+def _plain(cls: type, value: Any) -> Any:
+    """No setting of a rule is an object of its own."""
+    raise Mismatch
 
 
 @dataclass(frozen=True)
@@ -105,7 +93,7 @@ class Momentum(Rule):
     """m = beta m + g (Polyak 1964; negative beta: Gidel et al. 2019, arXiv 1807.04740). torch.optim.SGD."""
 
     name: ClassVar[str] = "momentum"
-    beta: float = option(0.9, "share of the last step kept; may be negative")
+    beta: Annotated[float, Meta(gt=-1, lt=1)] = option(0.9, "share of the last step kept; may be negative")
     nesterov: bool = option(False, "step g + beta m instead of m")
 
     def init(self, tree: Tree) -> RuleMemory:
@@ -121,8 +109,8 @@ class RmsProp(Rule):
     """s = alpha s + (1 - alpha) g^2; g / (sqrt(s) + eps) (Tieleman and Hinton 2012). torch.optim.RMSprop."""
 
     name: ClassVar[str] = "rmsprop"
-    alpha: float = option(0.99, "decay of the second moment")
-    eps: float = option(1e-8, "added to its root")
+    alpha: Decay = option(0.99, "decay of the second moment")
+    eps: NonNegative = option(1e-8, "added to its root")
 
     def init(self, tree: Tree) -> RuleMemory:
         return {"s": _zeros(tree)}
@@ -137,16 +125,11 @@ class Adam(Rule):
     """Bias-corrected first over root second moment (Kingma and Ba 2015, arXiv 1412.6980). torch.optim.Adam."""
 
     name: ClassVar[str] = "adam"
-    betas: tuple[float, float] = option((0.9, 0.999), "decay of the two moments")
-    eps: float = option(1e-8, "added to the root")
+    betas: tuple[Decay, Decay] = option((0.9, 0.999), "decay of the two moments")
+    eps: NonNegative = option(1e-8, "added to the root")
 
     def init(self, tree: Tree) -> RuleMemory:
         return {"m": _zeros(tree), "s": _zeros(tree), "t": _count(tree)}
-
-    def checked(self) -> Rule:
-        if not (isinstance(self.betas, tuple) and len(self.betas) == 2):
-            raise UsageError(f"step rule {self.name}: betas must be two numbers, got {self.betas!r}.")
-        return super().checked()
 
     def step(self, g: Tree, memory: RuleMemory, theta: Tree) -> tuple[Tree, RuleMemory]:
         b1, b2 = self.betas
@@ -178,15 +161,11 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101). torch.optim.AdamW."""
 
     name: ClassVar[str] = "adamw"
-    weight_decay: float = option(1e-2, "share of the parameter subtracted, times lr")
+    weight_decay: NonNegative = option(1e-2, "share of the parameter subtracted, times lr")
 
     def step(self, g: Tree, memory: RuleMemory, theta: Tree) -> tuple[Tree, RuleMemory]:
         u, memory = super().step(g, memory, theta)
         return _map(lambda u, x: u + self.weight_decay * x, u, theta), memory
 
 
-RANGES = {  # of every setting
-    "beta": (-1.0, 1.0), "nesterov": (0, 1), "alpha": (0.0, 1.0), "betas": (0.0, 1.0), "eps": (0.0, math.inf),
-    "weight_decay": (0.0, math.inf),
-}  # fmt: skip
 RULES: dict[str, type[Rule]] = {r.name: r for r in (Sgd, Momentum, RmsProp, Adam, AdamW)}

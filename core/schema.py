@@ -60,6 +60,7 @@ def _table(group: str, *rows: tuple[Any, ...]) -> dict[str, Variable]:
 _M = ("member",)
 _P = ("member", "player")
 _MODES = ("member", "mode")
+_PLANE = ("plane_row", "plane_column", "parameter")
 _UPDATE = ("member", "update_mode")
 
 GROUPS: dict[str, dict[str, Variable]] = {
@@ -104,6 +105,8 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "samples",
         ("images", ("image", "channel", "height", "width"), "<f4", "generated images"),
         ("points", ("point", "coordinate"), "<f4", "generated points"),
+        ("plane", _PLANE, "<f8", "points around the path of a game of two parameters"),
+        ("field", _PLANE, "<f8", "v at the points of the plane"),
     ),
     "metrics": _table("metrics"),  # one variable for each metric, see Layout.variable
 }
@@ -130,6 +133,8 @@ AXES = {  # every axis with what its coordinate says
     "channel": "colour channel",
     "height": "row of pixels, from the top",
     "width": "column of pixels, from the left",
+    "plane_row": "row of points in the plane",
+    "plane_column": "column of points in the plane",
     "point": "number of the point",
     "coordinate": "coordinate of the point",
 }

@@ -13,7 +13,7 @@ from .prepared import Prepared
 from .regularizer import Regularizer, regularized
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-LEAST = {"steps": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_every": 0}
+LEAST = {"steps": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_every": 0, "sample_every": 1}
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Settings:
     blowup: float | None
     trace: bool
     compile: bool = False
+    sample_every: int | None = None
 
     def checked(self) -> Settings:
         """Itself, if every setting can be used. Raises UsageError."""
@@ -52,8 +53,9 @@ class Settings:
         return self
 
     @property
-    def sample_every(self) -> int:
-        return max(1, self.steps // 10)
+    def sampling(self) -> int:
+        """Steps between samples, and between evaluations of the game's metrics."""
+        return max(1, self.steps // 10) if self.sample_every is None else self.sample_every
 
     def table(self, game: Game, regularizers: Sequence[Regularizer]) -> Prepared:
         """The game under its regularisers, made ready for play."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from .game import Game
 from .local import LocalGame
-from .options import option
+from .options import StepSize, option
 from .rules import Rule
-from .tree import Batch, Params, Player, Setting, sub
+from .tree import Batch, Params, Player, sub
 
 Memory = dict[str, Any]
 Draw = Callable[[], Batch]
@@ -72,7 +72,7 @@ def simultaneous(
 class Composed(Solver):
     """direction x step rule x play order: theta - lr * rule(direction), played in some order."""
 
-    lr: Setting = option(0.01, "step size: a number, one per player, or one per member")
+    lr: StepSize = option(0.01, "step size: a number, one per player, or one per member")
     rule: Rule = option(Rule.parse("sgd"), "step rule: sgd, momentum, rmsprop, adam or adamw, with its settings")
 
     @property

@@ -207,7 +207,7 @@ def formulas(a, eta, x, players):
     yield "lola", {"opponent_lr": named, "exact": True}, exact_lola(a, w)
     yield "sos", {"opponent_lr": named}, sos(a, w)
     yield "sos", {"opponent_lr": named, "a": 0.01}, sos(a, w, 0.01)
-    yield "sos", {"b": 1e3}, sos(a, eta, 0.5, 1e3)
+    yield "sos", {"b": 0.99}, sos(a, eta, 0.5, 0.99)
     yield "unrolled", {"k": 3, "opponent_lr": named}, unrolled(a, w, 3, [0])
     yield "unrolled", {"k": 4, "everyone": True}, unrolled(a, eta, 4, range(players))
     yield "stackelberg", {}, stackelberg(a, 0)

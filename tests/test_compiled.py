@@ -100,7 +100,7 @@ def test_every_first_order_solver_bit_for_bit(tmp_path: Path, name: str, options
         ("bilinear", "simgd", {"rule": "adam", "lr": 0.05}),  # eager adam is torch's fused kernel
         ("dirac-gan", "altgd", {"lr": 0.3}),
         ("projection", "simgd", {"lr": 0.02}),
-        pytest.param("exponential", "extragradient", {"lr": 1e-9}, marks=pytest.mark.slow),
+        pytest.param("exponential", "extragradient", {"lr": 1e-18}, marks=pytest.mark.slow),
         pytest.param("four-player", "simgd", {"rule": {"name": "adamw", "weight_decay": 0.1}}, marks=pytest.mark.slow),
         pytest.param("random-polynomial", "ogda", {"lr": 1e-3}, marks=pytest.mark.slow),
     ],

@@ -37,6 +37,7 @@ FLOORS = (
         "undisturbed",
         "probe",
         "roots",
+        "window",
     },
     {
         "graph",
@@ -54,7 +55,7 @@ FLOORS = (
         "native",
     },
     {"tree", "loss", "game", "operator", "krylov", "krylov_schur"},
-    {"prepared", "local", "inner"},
+    {"products", "prepared", "local", "inner"},
     {"rules", "orders", "solver", "regularizer", "adapters"},
     {"plainfile", "sealed", "agreement", "rundir", "blockfile", "worker", "sandbox", "pieces", "blocks", "checkpoint"},
     {
@@ -69,6 +70,7 @@ FLOORS = (
         "chunk",
         "observers",
         "recorder",
+        "plane",
         "loop",
         "journal",
         "engine",
@@ -77,6 +79,10 @@ FLOORS = (
         "kinds",
         "thirdparty",
         "registry",
+        "checked",
+        "checked_games",
+        "checked_solvers",
+        "checked_parts",
         "conformance",
         "config",
         "progress",
@@ -104,6 +110,7 @@ TORCH_FREE = {
     "agreement",
     "plainfile",
     "sandbox",
+    "window",
 }
 
 

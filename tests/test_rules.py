@@ -173,9 +173,9 @@ def test_a_rule_is_a_name_a_table_or_a_rule():
     [
         ("adm", "did you mean 'adam'"),
         ({"name": "adam", "beta": 0.5}, "no setting 'beta'"),
-        ({"name": "adam", "betas": [0.5]}, "two numbers"),
-        ({"name": "adam", "betas": 0.5}, "two numbers"),
-        ({"name": "rmsprop", "alpha": "much"}, "numbers"),
+        ({"name": "adam", "betas": [0.5]}, "2 numbers"),
+        ({"name": "adam", "betas": 0.5}, "2 numbers"),
+        ({"name": "rmsprop", "alpha": "much"}, "a number"),
         ({"name": "sgd", "beta": 0.5}, "none"),
     ],
 )

@@ -71,8 +71,8 @@ def test_sos_by_hand():
         (1.0, {"a": 0.2}, 0.2),
         (0.05, {}, 2 * 0.05**2),
         (0.05, {"b": 0.05}, 0.5),
-        (1.0, {"b": 10.0}, 0.5),
-        (0.3, {"b": 1.0}, 0.18),
+        (0.6, {"b": 0.9}, 0.5),
+        (0.3, {"b": 0.9}, 0.18),
     ]:
         params = {i: {"value": torch.tensor([s], dtype=F64)} for i in game.players}
         found = cp.make("solver", "sos", opponent_lr=0.5, **options).direction(LocalGame.of(game, params, {}))

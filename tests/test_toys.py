@@ -79,25 +79,27 @@ def test_full_information_diverges_at_once():
     close(size[:20, 1], 2 + torch.arange(20, dtype=F64))
 
 
-@pytest.mark.parametrize(("alpha", "turns"), [(1e7, 1), (1e20, 2), (1e50, 4)])
-def test_local_information_oscillates_and_then_diverges(alpha, turns):
-    """Second panel: turning round slows divergence until the exponentials win; the larger alpha, the later."""
-    points, result = best_response("local", 100, alpha=alpha)
+@pytest.mark.parametrize(("options", "turns"), [({}, 1), ({"alpha": 1e20}, 1), ({"alpha": 1e50}, 2)])
+def test_local_information_oscillates_and_then_diverges(options, turns):
+    """Second panel: both turn round, which slows divergence until the exponentials win; the larger alpha, the later."""
+    points, result = best_response("local", 100, **options)
     assert result.status == "diverged"
     assert result.steps > best_response("full", 100)[1].steps
     moves = points.diff(dim=0).sign()
-    turned = sum(int(((m[1:] * m[:-1]) < 0).sum()) for m in moves.T)
-    assert turned >= turns
-    assert (points[:, 1].min() < 0) and (points[:, 1].max() > 0), "y crosses the origin"
+    for player, m in zip("xy", moves.T, strict=True):
+        assert int(((m[1:] * m[:-1]) < 0).sum()) >= turns, f"{player} turns"
+    assert (points.amin(0) < 0).all() and (points.amax(0) > 0).all(), "both cross the origin"
 
 
-def test_below_the_threshold_nothing_oscillates():
-    """At (1, 3) y turns back only if 2 alpha > e^16 - e^4: the reason for the default."""
-    threshold = (math.exp(16) - math.exp(4)) / 2
+@pytest.mark.parametrize(("exponents", "step", "there", "player"), [((16, 4), 1, [1, 3], 1), ((36, 16), 5, [5, -1], 0)])
+def test_below_the_threshold_nobody_turns_back(exponents, step, there, player):
+    """y at (1, 3) if 2 alpha > e^16 - e^4, x at (5, -1) if 2 alpha > e^36 - e^16: the reasons for the default."""
+    outer, inner = exponents
+    threshold = (math.exp(outer) - math.exp(inner)) / 2
     for alpha, back in ((0.99 * threshold, False), (1.01 * threshold, True)):
-        points, _ = best_response("local", 3, alpha=alpha)
-        assert points[1].tolist() == [1.0, 3.0]
-        assert (float(points[2, 1]) < 3) == back
+        points, _ = best_response("local", step + 2, alpha=alpha)
+        assert points[step].tolist() == there
+        assert (abs(float(points[step + 1, player])) < abs(there[player])) == back
 
 
 def test_local_and_aware_stays():

@@ -17,7 +17,8 @@ import counterplay as cp
 from counterplay.core import graph_capture, graph_passes
 from counterplay.core.graph import INPUT, Graph
 from counterplay.core.graph_rules import A
-from counterplay.core.prepared import Block, Prepared
+from counterplay.core.prepared import Prepared
+from counterplay.core.products import Block
 from counterplay.core.tree import Params, Tree, ravel
 from counterplay.games.networks import Apply, BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
 

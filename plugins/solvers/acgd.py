@@ -17,10 +17,10 @@ import torch
 
 from ...core.game import Game
 from ...core.local import LocalGame
-from ...core.options import Count, Decay, NonNegative, Positive, option
-from ...core.rules import root
+from ...core.options import Count, Decay, NonNegative, Positive, StepSize, option
+from ...core.roots import root
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Player, Setting, add, leaves, tmap, zeros_like
+from ...core.tree import Params, Player, add, leaves, tmap, zeros_like
 from .competitive import competitive
 
 
@@ -28,7 +28,7 @@ from .competitive import competitive
 class Acgd(Solver):
     """theta + d, with d the Nash step of the local game under RMSProp's step sizes."""
 
-    lr: Setting = option(1e-4, "alpha: a number, one per player, or one per member")
+    lr: StepSize = option(1e-4, "alpha: a number, one per player, or one per member")
     beta2: Decay = option(0.99, "decay of the second moment")
     eps: Positive = option(1e-5, "added to its root")
     method: Literal["auto", "dense", "cg", "gmres"] = option("auto", "inner solve; auto is dense when small")

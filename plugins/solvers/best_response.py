@@ -22,9 +22,9 @@ from torch.func import vmap
 from ...core.errors import UsageError
 from ...core.game import Game
 from ...core.local import LocalGame
-from ...core.options import Positive, option
+from ...core.options import Positive, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Setting, leaves
+from ...core.tree import Params, leaves
 
 FAR = 10.0  # full information looks this many radii ahead
 
@@ -36,7 +36,7 @@ class BestResponse(Solver):
     information: Literal["full", "local", "aware"] = option("aware", "what the players know")
     radius: Positive = option(1.0, "how far a player moves in a round, at most")
     points: int = option(201, "points compared on each axis: an odd number, so that staying is one")
-    lr: Setting = option(1.0, "share of the move that is made")
+    lr: StepSize = option(1.0, "share of the move that is made")
 
     def __post_init__(self) -> None:
         if self.points < 3 or self.points % 2 == 0:

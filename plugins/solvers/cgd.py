@@ -17,9 +17,9 @@ from typing import Literal
 
 from ...core.game import Game
 from ...core.local import LocalGame
-from ...core.options import Count, NonNegative, option
+from ...core.options import Count, NonNegative, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Player, Setting, add, tmap, zeros_like
+from ...core.tree import Params, Player, add, tmap, zeros_like
 from .competitive import competitive
 
 
@@ -27,7 +27,7 @@ from .competitive import competitive
 class Cgd(Solver):
     """theta + d, with d the Nash step of the local game."""
 
-    lr: Setting = option(0.01, "eta: a number, one per player, or one per member")
+    lr: StepSize = option(0.01, "eta: a number, one per player, or one per member")
     method: Literal["auto", "dense", "cg", "gmres"] = option("auto", "inner solve; auto is dense when small")
     tol: NonNegative | None = option(None, "relative residual of the inner solve; by default 1e-10, in float32 3e-5")
     max_iter: Count = option(200, "iterations of the inner solve at most")

@@ -35,10 +35,10 @@ def competitive(
     parameters) and of the last step, from which the solve starts, or None.
 
     To be called before v is asked for, whose pass through the losses the solve shares. Raises UsageError where
-    ``solve_for`` is no player of the game.
+    ``solve_for`` is no player of the game, or there is no choice of one.
     """
-    if solve_for is not None and solve_for not in local.players:
-        raise UsageError(f"solve_for is {solve_for!r}; the players are {', '.join(local.players)}.")
+    if solve_for is not None:
+        _chosen(local, method, solve_for)
     here = ravel(local.params, local.ensemble)  # (..., N)
     symmetric = method in ("auto", "cg") and local.zero_sum and len(local.players) == 2
     if symmetric and not is_dense(method, here.shape[-1], here) and not differentiated(here):
@@ -65,6 +65,18 @@ def competitive(
         return unravel(S * X, local.params), inner
 
     return play
+
+
+def _chosen(local: LocalGame, method: str, player: Player) -> None:
+    """Raise UsageError where the system cannot be that of ``player`` alone."""
+    has = f"the players are {', '.join(local.players)}"
+    if player not in local.players:
+        raise UsageError(f"solve_for is {player!r}; {has}.")
+    if len(local.players) != 2 or not local.zero_sum:
+        why = has if len(local.players) != 2 else "this one is not known to be one"
+        raise UsageError(f"solve_for chooses one of the two players of a zero-sum game; {why}: leave it out.")
+    if method in ("dense", "gmres"):
+        raise UsageError(f"method {method} solves for both players at once: leave solve_for out, or use auto or cg.")
 
 
 def _scaled(d: Tensor, S: Tensor) -> Tensor:

@@ -18,17 +18,17 @@ from torch import Tensor
 from ...core.game import Game
 from ...core.inner import Freeze, Report, System, differentiated, solve
 from ...core.local import LocalGame
-from ...core.options import Count, NonNegative, option
+from ...core.options import Count, NonNegative, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
 from ...core.tolerances import tolerances
-from ...core.tree import Params, Setting, ravel, tmap, unravel
+from ...core.tree import Params, ravel, tmap, unravel
 
 
 @dataclass(frozen=True)
 class ImplicitEuler(Solver):
     """theta - lr * v(theta+)."""
 
-    lr: Setting = option(0.01, "step size: a number, one per player, or one per member")
+    lr: StepSize = option(0.01, "step size: a number, one per player, or one per member")
     method: Literal["auto", "dense", "gmres"] = option("auto", "inner solve; auto is dense when small")
     tol: NonNegative | None = option(None, "residual of the fixed point, relative to the first; default by dtype")
     max_iter: Count = option(200, "iterations of each inner solve at most")

@@ -37,7 +37,7 @@ class Stackelberg(Composed):
     leader: str | None = option(None, "the leading player; by default the first")
     damping: NonNegative = option(0.0, "added to the followers' block of J")
     method: Literal["auto", "dense", "cg", "gmres"] = option(
-        "auto", "inner solve; auto is dense when small, else gmres"
+        "auto", "inner solve; auto is dense when small, else gmres; cg is for a single follower"
     )
     tol: NonNegative | None = option(None, "relative residual of the inner solve; by default 1e-10, in float32 3e-5")
     max_iter: Count = option(200, "iterations of the inner solve at most")
@@ -62,7 +62,13 @@ class Stackelberg(Composed):
             raise UsageError(
                 f"leader {leader!r}: one of at least two players leads; this game has {', '.join(players)}."
             )
-        return leader, tuple(j for j in players if j != leader)
+        followers = tuple(j for j in players if j != leader)
+        if self.method == "cg" and len(followers) > 1:
+            raise UsageError(
+                f"method cg needs a symmetric J_FF, which several followers ({', '.join(followers)}) do not have: "
+                "use gmres."
+            )
+        return leader, followers
 
     def _response(
         self, local: LocalGame, followers: tuple[str, ...], b: Params, transposed: bool

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from ...core.local import LocalGame
-from ...core.options import option
+from ...core.options import OpenShare, StepSize, option
 from ...core.solver import Composed
-from ...core.tree import Params, Setting, add, scale, sub
+from ...core.tree import Params, add, scale, sub
 from .shaping import ExactLola, FirstOrderLola
 
 
@@ -32,10 +32,10 @@ from .shaping import ExactLola, FirstOrderLola
 class La(Composed):
     """theta - lr * rule(v - J_off alpha v)."""
 
-    opponent_lr: Setting | None = option(None, "alpha, the step size expected of each opponent; by default lr")
+    opponent_lr: StepSize | None = option(None, "alpha, the step size expected of each opponent; by default lr")
 
     @property
-    def alpha(self) -> Setting:
+    def alpha(self) -> StepSize:
         return self.lr if self.opponent_lr is None else self.opponent_lr
 
     def looked(self, local: LocalGame) -> Params:
@@ -65,8 +65,8 @@ class Lola(La):
 class Sos(La):
     """theta - lr * rule(v - J_off alpha v - p chi)."""
 
-    a: float = option(0.5, "share of the look-ahead direction that shaping may take away")
-    b: float = option(0.1, "gradient norm below which shaping fades out")
+    a: OpenShare = option(0.5, "share of the look-ahead direction that shaping may take away")
+    b: OpenShare = option(0.1, "gradient norm below which shaping fades out")
 
     def direction(self, local: LocalGame) -> Params:
         v, xi = local.gradient(), self.looked(local)

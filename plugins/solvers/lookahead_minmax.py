@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from ...core.game import Game
-from ...core.options import Count, option
+from ...core.options import Count, Share, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Setting, add, leaves, scale, sub, zeros_like
+from ...core.tree import Params, add, leaves, scale, sub, zeros_like
 from .simgd import Simgd
 
 
@@ -25,9 +25,9 @@ class LookaheadMinmax(Solver):
     """Slow weights around any solver."""
 
     solver: Solver = option(Simgd(), "the inner solver, by name or as a table {name, options}")
-    lr: Setting | None = option(None, "the inner solver's step size; by default as it is")
+    lr: StepSize | None = option(None, "the inner solver's step size; by default as it is")
     k: Count = option(5, "inner steps between returns")
-    alpha: float = option(0.5, "share of the way that is kept")
+    alpha: Share = option(0.5, "share of the way that is kept")
 
     @property
     def period(self) -> int:  # type: ignore[override]

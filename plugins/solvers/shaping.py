@@ -38,6 +38,12 @@ class Wrapped(Game):
 class FirstOrderLola(Wrapped):
     """l_i - sum_{j != i} alpha_j <grad_j l_i, v_j>: the opponents' step within l_i, to first order."""
 
+    @property
+    def work(self) -> tuple[int, int]:
+        """Gradients of a loss set, and products: v's and each loss's, and their derivatives."""
+        n = len(self.players)
+        return n + 2, n + 1
+
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         losses = self.game.losses(params, batch)
         v, _ = field_of(self.game, self.players, params, batch)
@@ -53,6 +59,8 @@ class FirstOrderLola(Wrapped):
 class ExactLola(Wrapped):
     """l_i(theta_i, theta_j - alpha_j v_j(theta) for all j != i), the opponents' steps differentiated."""
 
+    work = (2, 1)  # v and the gradient after it, and v's derivative
+
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         v, _ = field_of(self.game, self.players, params, batch)
         ahead = {j: descend(params[j], v[j], batch[ALPHA][j]) for j in self.players}
@@ -65,6 +73,12 @@ class Unrolled(Wrapped):
 
     k: int
     seers: tuple[Player, ...]
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """The gradients and products of a step of every player: each step ahead is taken and differentiated."""
+        ahead = self.k * len(self.seers)
+        return 1 + ahead, ahead
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         losses = self.game.losses(params, batch)

@@ -15,9 +15,9 @@ from typing import Any
 
 from ...core.errors import UsageError
 from ...core.local import LocalGame
-from ...core.options import option
+from ...core.options import StepSize, option
 from ...core.solver import Composed
-from ...core.tree import Params, Setting
+from ...core.tree import Params
 from . import shaping
 
 
@@ -32,7 +32,7 @@ class Unrolled(Composed):
     """theta - lr * rule(gradient through k steps of the opponents)."""
 
     k: int = option(5, "steps of the opponents")
-    opponent_lr: Setting | None = option(None, "alpha, their step size; by default lr")
+    opponent_lr: StepSize | None = option(None, "alpha, their step size; by default lr")
     everyone: bool = option(False, "every player sees ahead, not the first alone")
 
     def __post_init__(self) -> None:

@@ -1,0 +1,86 @@
+"""What a log says of the course of a run: how large v was, how fast it shrank, which members left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .conditioning import neutral, radius, turn, without
+from .rate import Fit, fitted_line
+from .reader import Log
+
+ROUNDING = {"float32": 1e-5, "float64": 1e-12}  # of eigenvalues, relative to the largest
+
+
+def rates(log: Log) -> list[float | None]:
+    """The measured rate of each member, or of the one run: how v shrinks from step to step."""
+    return [None if isinstance(line, str) else float(np.exp(line[0])) for line in fits(log)]
+
+
+def fits(log: Log) -> list[Fit | str]:
+    """For each member, or the one run, the line laid through log ‖v‖, or why there is none."""
+    sizes = gradient_sizes(log)
+    if sizes is None:
+        return ["no gradients were recorded"] * (log.members or 1)
+    update, turns = moving(log), np.zeros(sizes[1].shape[1])
+    if update is not None:
+        turns = period_of(log) * turn(update).reshape(-1)
+    return [fitted_line(sizes[0], e, f, t) for e, f, t in zip(sizes[1].T, sizes[2].T, turns, strict=True)]
+
+
+def moving(log: Log) -> NDArray[Any] | None:
+    """The last eigenvalues ([members,] n) of F', NaN for those of neutral directions; None where there are none."""
+    values, update = last(log, "spectrum/eigenvalues"), last(log, "spectrum/update_eigenvalues")
+    if values is None or update is None:
+        return None
+    rounding = ROUNDING.get(dtype_of(log), 1e-5)
+    return without(update, neutral(values, rounding).sum(axis=-1), rounding)
+
+
+def gradient_sizes(log: Log) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+    """Steps (k,), ‖v‖ over all players (k, members), and what of it rounding could make up (k, members)."""
+    if "step/gradient_norms" not in log or not log.length("step"):
+        return None
+    v = norm(log["step/gradient_norms"]).reshape(log.length("step"), -1)
+    floor = np.zeros(v.shape)
+    values = last(log, "spectrum/eigenvalues")
+    if values is not None and "step/parameter_norms" in log:  # θ is off by its rounding, and J makes a v of that
+        theta = norm(log["step/parameter_norms"]).reshape(v.shape)
+        eps = np.finfo(np.float32 if dtype_of(log) == "float32" else np.float64).eps
+        floor = 1e3 * eps * np.nan_to_num(radius(values)) * theta
+    if log.members is not None and "step/parameter_norms" in log:  # a member that diverged stands where it last was
+        still = (log["step/parameter_norms"] == log.read("step/parameter_norms", -1)).all(axis=-1)  # (k, members)
+        stopped = np.flip(np.logical_and.accumulate(np.flip(still, 0), axis=0), 0)
+        floor = np.where(stopped & diverged(log) & (np.cumsum(stopped, axis=0) > 1), np.inf, floor)
+    return log["step/step"], v, floor
+
+
+def diverged(log: Log) -> NDArray[np.bool_]:
+    """Which members (members,) of an ensemble did not stay finite."""
+    gone, named = np.zeros(log.members or 1, dtype=bool), log.status.get("diverged_members")
+    for m in named if isinstance(named, list) else []:
+        if isinstance(m, int) and 0 <= m < len(gone):
+            gone[m] = True
+    return gone
+
+
+def dtype_of(log: Log) -> str:
+    return str(log.run.get("dtype", "float64"))
+
+
+def period_of(log: Log) -> int:
+    """Steps after which the solver repeats itself: F' is of so many."""
+    period = log.run.get("period", 1)
+    return period if isinstance(period, int) and period > 0 else 1
+
+
+def last(log: Log, key: str) -> NDArray[Any] | None:
+    """The last row of a variable, None where there is none; nothing else is read."""
+    return log.read(key, -1)[0] if key in log and log.length(key.partition("/")[0]) else None
+
+
+def norm(x: NDArray[Any]) -> NDArray[Any]:
+    """The norm along the last axis; where its square would not be finite, too."""
+    return np.asarray(np.hypot.reduce(x, axis=-1))

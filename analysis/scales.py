@@ -1,0 +1,61 @@
+"""Axes for whatever numbers come: linear, logarithmic, or logarithmic on both sides of zero; far ones do not fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BEYOND = 1e280  # what is larger is not drawn: with its margins the axis would pass what a double holds
+
+
+def drawable(y: np.ndarray) -> np.ndarray:
+    """Return ``y`` with NaN for what no axis can show, and 0 for what differs from it by less than 1 / BEYOND."""
+    size = np.abs(y)
+    return np.where(size < BEYOND, np.where(size > 1 / BEYOND, y, 0.0), np.nan)
+
+
+def scale(axes: Axes, values: np.ndarray, positive: bool = False) -> None:
+    """Choose the vertical scale: logarithmic over three decades or more, symmetric-log where signs change."""
+    values = drawable(values)
+    values = values[~np.isnan(values)]
+    good = np.abs(values[values != 0])
+    if not len(good):
+        return
+    low, middle, high = good.min(), np.median(good), good.max()
+    if high > 1e3 * low and (positive or (values > 0).all()):
+        axes.set_yscale("log")
+        bottom, top = float(np.log10(low)), float(np.log10(high))
+        if _far(axes, "y", bottom, top):
+            axes.yaxis.set_ticks(10.0 ** np.arange(np.ceil(bottom), top, max(1.0, (top - bottom) // 6)))
+    elif high > 1e3 * middle:
+        symlog(axes, "y", float(middle), float(high))
+
+
+def symlog(axes: Axes, which: Literal["x", "y"], middle: float, high: float) -> None:
+    """Make one axis ("x" or "y") logarithmic on both sides of zero, linear up to about ``middle``, up to ``high``."""
+    top, low = (int(np.floor(np.log10(x))) for x in (high, middle))
+    # A tenth of the axis at least is linear: else many decades squeeze what is near zero out of sight.
+    getattr(axes, f"set_{which}scale")("symlog", linthresh=10.0**low, linscale=max(1.0, (top - low) / 9))
+    ticks = [10.0**k for k in range(top, low, -max(1, -(-(top - low) // (2 if which == "x" else 3))))]
+    far = _far(axes, which, float(low), top + 1.0, both=True)
+    getattr(axes, f"{which}axis").set_ticks([*(-t for t in ticks), 0.0, *reversed(ticks)])
+    if not far:
+        axes.autoscale(axis=which)  # margins anew, in the new scale
+
+
+def _far(axes: Axes, which: Literal["x", "y"], bottom: float, top: float, both: bool = False) -> bool:
+    """Set the ends where matplotlib, looking for them and for ticks, would pass what a double holds; whether it would.
+
+    The axis goes from 10**``bottom`` to 10**``top``, or from there to there on ``both`` sides of zero.
+    """
+    if -100 < bottom and top < 100:
+        return False
+    margin = 0.05 * (top - bottom)
+    first, last = (10.0 ** np.clip(x, -307, 307) for x in (bottom - margin, top + margin))
+    getattr(axes, f"set_{which}lim")(-last if both else first, last)
+    getattr(axes, f"{which}axis").set_ticks([], minor=True)
+    return True

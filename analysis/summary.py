@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import printable
-from ..core.rundir import plain
+from ..core.rundir import parse, plain
 from ..core.schema import SPECTRUM_STATUS
 from .asked import named
 from .course import ROUNDING, dtype_of, last
@@ -23,6 +23,7 @@ def _own(value: Any, option: str) -> Any:
     return value.get(option) if isinstance(value, Mapping) else None
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what has blown up says so by itself
 def summarize(log: Log) -> dict[str, Any]:
     """Return the facts of a run as plain JSON values: NaN and infinities are None, ensembles have lists."""
     asked, status = log.experiment, log.status
@@ -40,6 +41,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "status": status.get("state"),
         "message": status.get("reason"),
         "steps": status.get("step", None if final is None else int(final)),
+        "inexact": _inexact(log),
         "losses": _by_player(log, "step/losses"),
         "gradient_norms": _by_player(log, "step/gradient_norms"),
         "parameter_norms": _by_player(log, "step/parameter_norms"),
@@ -51,6 +53,19 @@ def summarize(log: Log) -> dict[str, Any]:
         "metastable": lingering(log),
     }
     return plain(facts)
+
+
+def _inexact(log: Log) -> Any:
+    """From which steps on, and why, the run is not the one that was never stopped; [] where it is."""
+    try:
+        return parse(str(log.attrs.get("inexact", "[]")))
+    except ValueError:
+        return []
+
+
+def _marks(inexact: Any) -> list[tuple[Any, list[str]]]:
+    marks = [mark for mark in inexact if isinstance(mark, Mapping)] if isinstance(inexact, list) else []
+    return [(m.get("step"), list(map(str, m["changed"])) if isinstance(m.get("changed"), list) else []) for m in marks]
 
 
 def _is_metric(key: str) -> bool:
@@ -119,6 +134,7 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
         "status": facts["status"],
         "message": facts["message"],
         "steps": facts["steps"],
+        "inexact": "; ".join(f"from step {at}: {', '.join(why)}" for at, why in _marks(facts["inexact"])),
     }
     for name, one in (("losses", "loss"), ("gradient_norms", "gradient norm"), ("parameter_norms", "parameter norm")):
         found.update({f"{one} of {p}": _text(v) for p, v in facts[name].items()})

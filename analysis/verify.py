@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +11,14 @@ import numpy as np
 
 from ..core.agreement import Contents, parts
 from ..core.errors import BadLog, UsageError, UserError
-from ..core.pieces import Pieces, blocks_of, pieces_of
+from ..core.pieces import Pieces, blocks_of, missing, pieces_of
 from ..core.plainfile import open_plain, read_plain
 from ..core.rundir import MANIFEST, STATE, TENSORS, RunDirectory, parse
 from ..core.sandbox import Sandbox
 from ..core.schema import GROUPS, RUN_STATES
 
 Found = tuple[bool, str, str]  # good or bad, what was looked at, what is to be said of it
+ENDED = ("converged", "max_steps", "not_converged", "diverged")
 _PART = 16 << 20  # bytes read at once
 
 
@@ -84,14 +86,26 @@ def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
     """See whether the files follow each other."""
     numbers = [int(block.stem) for block in blocks]
     if not whole and numbers != list(range(1, len(numbers) + 1)):
-        missing = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
-        raise BadLog(f"{path / 'log'} has no block {missing:06d}, and has {len(numbers)} others.")
+        gap = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
+        raise BadLog(f"{path / 'log'} has no block {gap:06d}, and has {len(numbers)} others.")
+    saved, status = _newest(path), RunDirectory(path).status()
+    if not whole and not blocks and status.get("state") in ENDED:
+        raise BadLog(f"{path} has no log, and its run has ended: {status['state']} at step {status.get('step')}.")
+    if not whole and (lost := missing(path, saved)):
+        raise BadLog(f"{path / 'log'} has no block {lost:06d}; the newest checkpoint was saved after {saved}.")
     pieces = pieces_of(path, files)
     last = {group: _increasing(files, pieces, group) for group in GROUPS}
-    status = RunDirectory(path).status()
     if status.get("state") in RUN_STATES.keys() - {"running"} and max(last.values()) > status.get("step", 0):
         raise BadLog(f"{path} has rows of step {max(last.values())}, and status.json ends at {status.get('step')}.")
     return f"{len(pieces)} file{'' if len(pieces) == 1 else 's'}, no step missing between them or twice"
+
+
+def _newest(path: Path) -> int:
+    """How many blocks the log had when the newest checkpoint was saved that says so."""
+    for checkpoint in sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name), reverse=True):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BadLog):
+            return int(parse(read_plain(checkpoint / STATE, _PART))["blocks"])
+    return 0
 
 
 def _increasing(files: Sandbox, pieces: Pieces, group: str) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .errors import BadLog, StorageError, UsageError
 from .plainfile import open_plain
-from .rundir import MANIFEST, STATE, TENSORS, dumps, sync_directory, write_new
+from .rundir import MANIFEST, STATE, TENSORS, dumps, parse, sync_directory, write_new
 from .tree import Params
 
 Buffer = bytes | memoryview
@@ -83,7 +83,7 @@ def save_checkpoint(
         if synced:
             sync_directory(draft)
         if os.path.lexists(final):
-            shutil.rmtree(final)
+            _remove(final)
         os.replace(draft, final)
         if synced:
             sync_directory(final.parent)
@@ -97,11 +97,18 @@ def _make(draft: str) -> None:
     try:
         os.mkdir(draft)
     except FileExistsError:  # left by a kill
-        shutil.rmtree(draft)
+        _remove(draft)
         os.mkdir(draft)
     except FileNotFoundError:
         os.mkdir(os.path.dirname(draft))  # but not its parents: a run directory that has gone is not made again
         os.mkdir(draft)
+
+
+def _remove(path: Path | str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)  # a stranger's pipe: a walk through it would never end
 
 
 def _sum(parts: Iterable[Buffer]) -> str:
@@ -133,7 +140,7 @@ def _encoded(flat: dict[str, Tensor]) -> list[Buffer]:
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tensors and the state of one checkpoint directory. Raises BadLog where a sum does not agree."""
     try:
-        manifest = json.loads(_bytes(path / MANIFEST))
+        manifest = parse(_bytes(path / MANIFEST))
         parts = {name: _bytes(path / name) for name in (TENSORS, STATE)}
         for name, data in parts.items():
             if hashlib.sha256(data).hexdigest() != manifest[name]:
@@ -141,7 +148,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         flat = load_tensors(parts[TENSORS])
         if sorted(manifest["names"]) != sorted(flat):
             raise BadLog(f"{path / MANIFEST} is damaged: it names other tensors than there are.")
-        return unflatten({name: flat[name] for name in manifest["names"]}), json.loads(parts[STATE])
+        state = parse(parts[STATE])
+        if "step" in state and path.name != f"step-{state['step']}":
+            raise BadLog(f"{path} holds the state of step {state['step']}.")
+        return unflatten({name: flat[name] for name in manifest["names"]}), state
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadLog(f"{path} is not a whole checkpoint: {error}.") from error
 

@@ -18,8 +18,8 @@ PRODUCTS = set(FUSED) | set(FUSED.values())
 def improve(g: Graph, tangents: set[int] | None = None) -> Graph:
     """The same program with dead work gone, gradients nobody reads not asked for, and sums of products fused.
 
-    ``tangents`` are the inputs that change from use to use; what does not depend on them is computed once. With them,
-    None if there is nothing to gain, factors are taken out where that leaves less to do.
+    Of a program to be replayed ``tangents`` are the inputs that change from use to use, while what does not depend on
+    them is computed once; factors are taken out where that leaves less to do. None of any other.
     """
     plain = _fused(g)
     if tangents is None:

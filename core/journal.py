@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,6 @@ from torch import Tensor
 from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
 from .errors import StorageError, UsageError
-from .lock import acquire
 from .loop import Ending
 from .observers import Every, Observer
 from .pieces import blocks_of, column, merge, pieces_of
@@ -29,7 +28,7 @@ from .plane import PlaneRecorder, flat
 from .prepared import Prepared
 from .products import Cost
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
-from .rundir import RunDirectory, dumps
+from .rundir import RunDirectory, claim, dumps
 from .schema import Layout, Variable
 from .settings import Settings
 from .state import State
@@ -52,6 +51,8 @@ class Journal:
     files: RunDirectory | None = None
     lock: IO[str] | None = None
     checkpoint_every: int = 0
+    inexact: tuple[Any, ...] = ()  # from which steps on, and why, this is not the uninterrupted run
+    began: float = 0.0
     created: bool = False  # here, not resumed
     saved: int = -1  # the step of the newest checkpoint
     before: int | None = None  # that of the one before it; None: not known
@@ -75,26 +76,29 @@ class Journal:
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given}  # F' is the derivative of so many steps
         facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}
-        journal = Journal._open(RunDirectory.create(out, facts), game, solver, state, settings, {})
+        lock = claim(Path(out))
+        journal = Journal._open(RunDirectory.create(out, facts), game, solver, state, settings, lock)
         journal.created = True
         return journal
 
     @staticmethod
     def reopen(
         files: RunDirectory, lock: IO[str], game: Prepared, solver: Any, state: State, settings: Settings,
-        blocks: int, pending: Mapping[str, Mapping[str, Tensor]], marks: Mapping[str, Any],
+        saved: Mapping[str, Any], pending: Mapping[str, Mapping[str, Tensor]], inexact: list[Any],
     ) -> Journal:  # fmt: skip
-        """Go on in a run directory from ``state``, whose checkpoint was saved after ``blocks`` blocks of the log.
+        """Go on in a run directory from ``state``, whose checkpoint has ``saved`` where the log stood, and when.
 
         ``pending`` are the rows it holds. Later blocks hold rows of steps that will be taken again: they are set
-        aside, not removed.
+        aside, not removed. ``inexact`` says from which steps on, and why, the run is no longer the uninterrupted one.
         """
+        blocks = int(saved.get("blocks", 0))
         whole = (files.path / "log.h5").exists()  # then only the ending was not written down
         if whole:
             merge(files.path)  # which may not have come to its end
         else:
             _set_aside([b for b in blocks_of(files.path) if int(b.stem) > blocks], files.path / "aside")
-        journal = Journal._open(files, game, solver, state, settings, marks, lock)
+        spent = float(saved.get("seconds", 0.0))
+        journal = Journal._open(files, game, solver, state, settings, lock, inexact, spent)
         if whole:
             journal.observers, journal.log = [], None
         elif journal.log is not None:
@@ -105,8 +109,8 @@ class Journal:
 
     @staticmethod
     def _open(
-        files: RunDirectory, game: Prepared, solver: Any, state: State, settings: Settings,
-        marks: Mapping[str, Any], lock: IO[str] | None = None,
+        files: RunDirectory, game: Prepared, solver: Any, state: State, settings: Settings, lock: IO[str],
+        inexact: Sequence[Any] = (), spent: float = 0.0,
     ) -> Journal:  # fmt: skip
         trajectory = Trajectory(state.params, game.members)
         facts = files.run()
@@ -120,7 +124,7 @@ class Journal:
             metrics=_metrics(game),
             attrs={
                 "experiment": dumps(facts["experiment"]), "seed": settings.seed,
-                "versions": dumps(facts["versions"]), **marks,
+                "versions": dumps(facts["versions"]), **({"inexact": dumps(inexact)} if inexact else {}),
             },
         )  # fmt: skip
         log = LogWriter(files.path, layout)
@@ -129,7 +133,7 @@ class Journal:
         def fixed(what: str) -> Any:
             return lambda: probe(quiet, what)
 
-        began = time.monotonic()
+        began = time.monotonic() - spent
         observers: list[Observer] = [
             Every(settings.every, StepRecorder(log.append, game, trajectory, began, log.extend)),
             Every(settings.spectrum_every, SpectrumRecorder(log.append, quiet, solver, fixed("sample"))),
@@ -137,9 +141,11 @@ class Journal:
         ]
         if flat(game, state.params):
             observers.append(PlaneRecorder(log.append, quiet, fixed("sample"), lambda: _path(files.path, log)))
-        lock = acquire(files.path) if lock is None else lock
         files.write_status("running", state.step)
-        return Journal(files.path, observers, log, files, lock, settings.checkpoint_every, saved_at=began)
+        return Journal(
+            files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
+            saved_at=time.monotonic(),
+        )  # fmt: skip
 
     def __enter__(self) -> Journal:
         return self
@@ -178,8 +184,9 @@ class Journal:
                 group: {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in columns.items()}
                 for group, columns in self.log.pending().items()
             }
-        numbers = {**state.numbers(), "blocks": self.log.sealed if self.log is not None else 0}
         now = time.monotonic()
+        numbers = {**state.numbers(), "blocks": self.log.sealed if self.log is not None else 0}
+        numbers |= {"seconds": now - self.began, "inexact": list(self.inexact)}
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
         save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
         if self.before is None or not self._kept(self.before):  # else there is nothing to look for

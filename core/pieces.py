@@ -45,6 +45,12 @@ def blocks_of(directory: Path) -> list[Path]:
     return sorted(names, key=lambda block: int(block.stem))
 
 
+def missing(directory: Path, count: int) -> int:
+    """The first of ``count`` blocks that is not there; 0 if none is, or the log is one file by now."""
+    there = {int(block.stem) for block in blocks_of(directory)}
+    return 0 if (directory / "log.h5").exists() else next((n for n in range(1, count + 1) if n not in there), 0)
+
+
 def pieces_of(directory: Path, files: Files = blockfile) -> Pieces:
     """Return the files that make up a log, in order: log.h5 if there, then the blocks it does not hold yet.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import torch
 from . import registry
 from .checkpoint import load_checkpoint, newest, started
 from .engine import Result, chunked, condition, first, play
-from .errors import UsageError
+from .errors import BadLog, UsageError
 from .game import Game
 from .journal import Journal, circumstances, versions
 from .lock import acquire
 from .loop import Progress
 from .observers import Observer
+from .pieces import missing
 from .prepared import Prepared
 from .regularizer import Regularizer
-from .rundir import RunDirectory, dumps
+from .rundir import RunDirectory
 from .settings import Settings
 from .solver import Solver
 from .state import State
@@ -49,31 +51,38 @@ def resume(
     facts = files.run()
     if "settings" not in facts:
         raise UsageError(f"{directory} is not the directory of a run; give the --out of a run that was started.")
+    status = files.status()
+    if status.get("state") in ENDED:  # for good: nobody else can be at it
+        return _ended(files, status)
     lock = acquire(files.path)
     try:
-        status = files.status()
-        if status.get("state") in ENDED:
-            return _ended(files, status)
-        settings = Settings(**facts["settings"])
-        game, solver, regularizers = _made(facts["experiment"], game, solver, regularizers)
+        with _reading(files):
+            settings = Settings(**facts["settings"]).checked()
+            named = dict(facts["experiment"])
+        game, solver, regularizers = _made(named, game, solver, regularizers)
         with torch.no_grad():
             table = settings.table(game, regularizers)
             start = first(table, solver, settings)
-            changed = _changed(facts, table, start.params)
+            with _reading(files):
+                changed = _changed(facts, table, start.params)
             chunks, why = chunked(table, solver, start, settings) if settings.compile else (None, "")
             changed += [f"steps were compiled ({why})"] if why else []
+            tensors, numbers = _saved(files, facts, start)
+            pending = tensors.pop("log", {})
+            with _reading(files):
+                state = start.restored(tensors, numbers)
+                inexact = list(numbers.get("inexact", []))
+                lost = missing(files.path, int(numbers.get("blocks", 0)))
+                changed += [f"block {lost:06d} of its log has gone"] if lost else []
             if changed and not allow_inexact:
                 raise UsageError(
                     f"{directory} cannot go on exactly: {'; '.join(changed)}. "
                     "--allow-inexact goes on and marks the log."
                 )
-            tensors, numbers = _saved(files, facts, start)
-            pending = tensors.pop("log", {})
-            state = start.restored(tensors, numbers)
-            marks = {"inexact": dumps({"step": state.step, "changed": changed})} if changed else {}
+            inexact += [{"step": state.step, "changed": changed}] if changed else []
             met = condition(settings.until, table)
-            blocks = int(numbers.get("blocks", 0))
-            journal = Journal.reopen(files, lock, table, solver, state, settings, blocks, pending, marks)
+            with _reading(files):
+                journal = Journal.reopen(files, lock, table, solver, state, settings, numbers, pending, inexact)
             return play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
     finally:
         lock.close()
@@ -86,13 +95,28 @@ def _saved(files: RunDirectory, facts: Mapping[str, Any], first: State) -> tuple
     return load_checkpoint(newest(files.path))
 
 
+@contextmanager
+def _reading(files: RunDirectory) -> Iterator[None]:
+    """What a directory holds that no run writes, by whatever it breaks first, is a BadLog."""
+    try:
+        yield
+    except UsageError as error:
+        raise BadLog(f"{files.path} holds what no run writes: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise BadLog(
+            f"{files.path} holds what no run of this version writes ({what:.200}); it cannot go on."
+        ) from error
+
+
 def _ended(files: RunDirectory, status: Mapping[str, Any]) -> Result:
     tensors, _ = load_checkpoint(newest(files.path))
-    gone = tuple(int(m) for m in status.get("diverged_members", ()))
-    return Result(
-        tensors["params"], tensors.get("memory", {}), str(status["state"]), int(status["step"]), files.path,
-        str(status.get("reason", "")), gone,
-    )  # fmt: skip
+    with _reading(files):
+        gone = tuple(int(m) for m in status.get("diverged_members", ()))
+        return Result(
+            tensors["params"], tensors.get("memory", {}), str(status["state"]), int(status["step"]), files.path,
+            str(status.get("reason", "")), gone,
+        )  # fmt: skip
 
 
 def _made(

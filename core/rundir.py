@@ -7,11 +7,12 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import BadLog, StorageError, UsageError
+from .lock import NAME, acquire, held
 from .plainfile import read_plain
 
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"  # the files of a checkpoint
@@ -21,10 +22,11 @@ _DRAFT = ".run.json.tmp"  # what a kill at the very beginning leaves: nothing wa
 _MAX_JSON = 16 << 20  # a run.json larger than this is not one of ours
 
 
-def write_atomic(path: Path | str, data: bytes) -> Path:
+def write_atomic(path: Path | str, data: bytes | Iterable[bytes]) -> Path:
     """Write ``data`` to ``path`` so that a reader, or a crash at any moment, finds the old file or the new one whole.
 
-    Raises StorageError naming the path where the file system refuses.
+    ``data`` may come in parts, of which there may be more than the memory holds. Raises StorageError naming the path
+    where the file system refuses.
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.tmp")  # never ends in .h5: no reader takes a draft for a block
@@ -33,20 +35,22 @@ def write_atomic(path: Path | str, data: bytes) -> Path:
         write_new(draft, data)
         os.replace(draft, path)
         sync_directory(path.parent)
-    except OSError as error:
+    except BaseException as error:  # parts may fail to come
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise StorageError(
             f"Could not write {path}: {error.strerror or error}. Free some space or choose another place."
         ) from error
     return path
 
 
-def write_new(path: Path | str, *parts: bytes | memoryview, synced: bool = True) -> None:
+def write_new(path: Path | str, *parts: bytes | memoryview | Iterable[bytes], synced: bool = True) -> None:
     """Write a new file and, if it is to be ``synced``, see it to the disk."""
     with open(path, "xb") as file:
         for part in parts:
-            file.write(part)
+            file.writelines([part] if isinstance(part, (bytes, memoryview)) else part)
         file.flush()
         if synced:
             os.fsync(file.fileno())
@@ -120,6 +124,32 @@ def loads(path: Path) -> dict[str, Any]:
     return found
 
 
+def claim(path: Path) -> IO[str]:
+    """Make a directory for a new run and hold it until the file returned is closed: of two runs one gets it.
+
+    Raises Busy where a run is under way there, UsageError where it holds anything else, StorageError if it is refused.
+    """
+    taken = UsageError(f"{path} exists and is not an empty directory; choose another --out or remove it.")
+    try:
+        if path.exists() and (not path.is_dir() or _entries(path)):
+            if held(path):
+                acquire(path).close()  # which says by whom
+            raise taken
+        path.mkdir(parents=True, exist_ok=True)
+        lock = acquire(path)
+        if _entries(path):  # another was here a moment ago
+            lock.close()
+            raise taken
+    except OSError as error:
+        raise StorageError(f"Could not make the run directory {path}: {error.strerror or error}.") from error
+    return lock
+
+
+def _entries(path: Path) -> list[str]:
+    """What is in a directory, but for what a kill at the very beginning leaves."""
+    return [p.name for p in path.iterdir() if p.name not in (_DRAFT, NAME)]
+
+
 class RunDirectory:
     """The files of one run, but for its log and its checkpoints."""
 
@@ -128,17 +158,9 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path | str, run: Mapping[str, Any]) -> RunDirectory:
-        """Make a new run directory and write run.json, which is never rewritten.
-
-        Raises UsageError where ``path`` holds anything already, StorageError where it cannot be made.
-        """
+        """Write run.json into a directory that is there to stay: it is never rewritten."""
         path = Path(path)
-        try:
-            if path.exists() and (not path.is_dir() or any(p.name != _DRAFT for p in path.iterdir())):
-                raise UsageError(f"{path} exists and is not an empty directory; choose another --out or remove it.")
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"Could not make the run directory {path}: {error.strerror or error}.") from error
+        path.mkdir(parents=True, exist_ok=True)
         write_atomic(path / "run.json", dumps(run).encode())
         return cls(path)
 

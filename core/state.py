@@ -61,6 +61,8 @@ class State:
         try:
             own = {**self.tensors(), "rngs": tensors["rngs"]}
             found = _fill(own, tensors, "")
+            for m in range(len(self.rngs)):
+                torch.Generator().set_state(found["rngs"][str(m)])
             return State(
                 step=int(numbers["step"]),
                 params=found["params"],
@@ -71,7 +73,7 @@ class State:
                 bound=found["bound"],
                 cost=tuple(int(n) for n in numbers["cost"]),  # type: ignore[arg-type]
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise BadLog(f"the checkpoint does not fit this game and solver: {error}.") from error
 
 

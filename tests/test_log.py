@@ -17,9 +17,9 @@ from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
 from counterplay.core import pieces, rundir
 from counterplay.core.blocks import LogWriter
-from counterplay.core.errors import StorageError, UsageError
+from counterplay.core.errors import Busy, StorageError, UsageError
 from counterplay.core.pieces import blocks_of, merge
-from counterplay.core.rundir import RunDirectory, write_atomic
+from counterplay.core.rundir import RunDirectory, claim, write_atomic
 from counterplay.core.schema import COUNTS, GROUPS, Layout, Variable
 
 xarray = pytest.importorskip("xarray")
@@ -340,11 +340,19 @@ def test_run_directory(tmp_path: Path) -> None:
 
 
 def test_an_existing_directory_is_refused_unless_empty(tmp_path: Path) -> None:
-    RunDirectory.create(tmp_path, {})
-    with pytest.raises(UsageError, match="not an empty directory"):
-        RunDirectory.create(tmp_path, {})
+    run = tmp_path / "run"
+    claim(run).close()  # killed there
+    lock = claim(run)
+    with pytest.raises(Busy, match=f"in use by process {os.getpid()}"):
+        claim(run)
+    RunDirectory.create(run, {})
+    with pytest.raises(Busy):
+        claim(run)
+    lock.close()
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="not an empty directory"):
-        RunDirectory.create(tmp_path / "file", {})
+    for taken in (run, tmp_path, tmp_path / "file"):
+        with pytest.raises(UsageError, match="not an empty directory"):
+            claim(taken)
+    assert not (tmp_path / "lock").exists()
     with pytest.raises(StorageError):
-        RunDirectory.create(tmp_path / "file" / "below", {})
+        claim(tmp_path / "file" / "below")

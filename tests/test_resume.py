@@ -205,7 +205,10 @@ def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monke
     monkeypatch.setattr(journals, "save_checkpoint", spoil)
     with pytest.raises(Killed):
         cp.run(game, solver, out=tmp_path / "again", observers=[kill_at(7)], **run)
-    assert saved == set(PARTS), "a part is saved that is not spoilt here"
+    assert saved == {*PARTS, "seconds", "inexact"}, "a part is saved that is not spoilt here, or below"
+    if part == "step":  # the name of the directory tells another: an older one is gone on with
+        assert newest(tmp_path / "again").name == "step-0"
+        return
     try:
         again = cp.resume(tmp_path / "again", game=game, solver=solver, regularizers=norm)
         assert_same_state(whole, again)

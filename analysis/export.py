@@ -5,40 +5,59 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..core.agreement import parts, row_bytes
 from ..core.errors import UsageError, printable
 from ..core.rundir import dumps, write_atomic
+from ..core.sandbox import MOST
 from .merge import absent
 from .reader import Log
-from .views import columns, variables
+from .views import columns, variables, width
+
+_PART = 16 << 20  # bytes of numbers in memory at once; as text and Python's own they take ten times as much
+_LINES = 1000
+MAX_COLUMNS = 100_000  # of a table; no spreadsheet has a fifth of it
 
 
 def export(log: Log, group: str, target: Path, force: bool = False) -> Path:
     """Write ``group`` to ``target``, whose ending tells the format, whole or not at all.
 
-    Raises UsageError for another ending, a group without rows, or a file that exists and was not given up.
+    Raises UsageError for another ending, a group without rows or too large for the format, or a file that exists and
+    was not given up.
     """
     write = FORMATS.get(target.suffix.lower())
     if write is None:
         raise UsageError(f"{target} can be written as none of {', '.join(FORMATS)}: name a file with such an ending.")
     absent(target, force)
+    variables(log, group)  # which says so where there are none
     return write_atomic(target, write(log, group))
 
 
-def _csv(log: Log, group: str) -> bytes:
-    index, values = columns(log, group)
-    cells: dict[str, np.ndarray] = {}
-    for name, column in (index | values).items():
-        parts = {".re": column.real, ".im": column.imag} if column.dtype.kind == "c" else {"": column}
-        cells |= {name + end: part for end, part in parts.items()}
+def _csv(log: Log, group: str) -> Iterator[bytes]:
+    across = width(log, group)
+    if across > MAX_COLUMNS:
+        raise UsageError(f"{log.path} has {across:,} columns of {group}, and a table {MAX_COLUMNS:,}: choose .npz.")
+    each = 16 * (across + 2) * (log.members or 1)
+    for start, stop in parts(log.length(group), each, _PART):
+        index, values = columns(log, group, start, stop)
+        cells: dict[str, np.ndarray] = {}
+        for name, column in (index | values).items():
+            halves = {".re": column.real, ".im": column.imag} if column.dtype.kind == "c" else {"": column}
+            cells |= {name + end: half for end, half in halves.items()}
+        if start == 0:
+            yield _lines([list(map(harmless, cells))])
+        for low in range(0, len(index["step"]), _LINES):
+            some = [column[low : low + _LINES].tolist() for column in cells.values()]
+            yield _lines(zip(*some, strict=True))
+
+
+def _lines(rows: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(harmless, cells))
-    writer.writerows(zip(*(column.tolist() for column in cells.values()), strict=True))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
@@ -48,24 +67,40 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if cell.lstrip()[:1] in tuple("=+-@") else cell
 
 
-def _json(log: Log, group: str) -> bytes:
-    found = {
-        name: {"dimensions": about.dims, "units": about.units, "long_name": about.long_name, "values": log[key]}
-        for name, key in variables(log, group).items()
-        for about in (log.variables[key],)
-    }
-    return dumps(
-        {"group": group, "experiment": log.experiment, "labels": _labels(log, group), "variables": found}, None
-    ).encode()
+def _json(log: Log, group: str) -> Iterator[bytes]:
+    """The parts of one JSON object: the numbers of each variable come by rows."""
+    facts = dumps({"group": group, "experiment": log.experiment, "labels": _labels(log, group)}, None)
+    yield _open(facts) + b', "variables": {'
+    for n, (name, key) in enumerate(variables(log, group).items()):
+        about, shape = log.variables[key], log.shape(key)
+        facts = dumps({"dimensions": about.dims, "units": about.units, "long_name": about.long_name}, None)
+        yield b", " * (n > 0) + dumps(name, None).strip().encode() + b": " + _open(facts) + b', "values": ['
+        for start, stop in parts(shape[0], row_bytes(about, shape), _PART):
+            rows = dumps(log.read(key, start, stop), None).strip()[1:-1]
+            yield b", " * (start > 0) + rows.encode()
+        yield b"]}"
+    yield b"}}\n"
+
+
+def _open(text: str) -> bytes:
+    """A JSON object to which more is to be added."""
+    return text.strip().removesuffix("}").encode()
 
 
 def _npz(log: Log, group: str) -> bytes:
-    arrays = {name: log[key] for name, key in variables(log, group).items()}
-    arrays |= {dim: np.array(names) for dim, names in _labels(log, group).items() if dim not in arrays}
+    keys = variables(log, group)
+    size = sum(log.shape(key)[0] * row_bytes(log.variables[key], log.shape(key)) for key in keys.values())
+    if size > MOST:
+        raise UsageError(
+            f"{log.path} has {size:,} bytes of {group}, and an .npz file gets {MOST:,}: choose .csv or .json, "
+            "which are written by rows, or log.dataset() in Python."
+        )
+    labels = {dim: names for dim, names in _labels(log, group).items() if dim not in keys}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:  # numpy.savez has names of its own
-        for name, array in arrays.items():
+        for name in (*keys, *labels):
             with file.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                array = log[keys[name]] if name in keys else np.array(labels[name])
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     return buffer.getvalue()
 
@@ -75,4 +110,4 @@ def _labels(log: Log, group: str) -> dict[str, tuple[str, ...]]:
     return {dim: names for dim in sorted(dims) if (names := log.labels(dim))}
 
 
-FORMATS: dict[str, Callable[[Log, str], bytes]] = {".csv": _csv, ".json": _json, ".npz": _npz}
+FORMATS: dict[str, Callable[[Log, str], bytes | Iterable[bytes]]] = {".csv": _csv, ".json": _json, ".npz": _npz}

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MAX_PANELS = 40  # each takes a fifth of a second, and of more nobody sees one
+
 
 def draw(logs: list[Log], against: str = "step") -> Figure:
     """A number becomes a curve for each run; a vector the bars of its last evaluation."""
     names = list(dict.fromkeys(key for log in logs for key in log if key.startswith("metrics/")))
     names.remove("metrics/step")
     names.sort(key=lambda key: max(log.variables[key].dims[1:] != () for log in logs if key in log))  # curves first
+    more, names = len(names) - MAX_PANELS, names[:MAX_PANELS]
     columns = min(max(len(names), 1), 2)
     made, panels = figure(max(1, math.ceil(len(names) / columns)), columns, (4.8, 3.0))
     for axes, key in zip(panels.flat, names, strict=False):
@@ -29,7 +32,8 @@ def draw(logs: list[Log], against: str = "step") -> Figure:
         below(made)
     for axes in panels.flat[len(names) :]:
         empty(axes, "" if names else "no metrics")
-    made.suptitle(title(logs[0]) if len(logs) == 1 else "Metrics", fontsize=10.5)
+    left_out = f" (and {more} more metrics)" if more > 0 else ""
+    made.suptitle((title(logs[0]) if len(logs) == 1 else "Metrics") + left_out, fontsize=10.5)
     return made
 
 
@@ -52,7 +56,7 @@ def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
             axes.set_ylabel(f"{short(about.long_name)} ({about.units})")
         else:
             _bars(axes, log, key, i, len(logs), label)
-    if len(logs) == 1:
+    if len(logs) == 1 and axes.get_legend_handles_labels()[0]:  # not of numbers that cannot be drawn
         axes.legend(loc="best")
 
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core.errors import UsageError, did_you_mean
 from ..core.rundir import write_atomic
 from .extras import need
@@ -39,6 +41,21 @@ NEEDS = {
     "samples": ("samples/images", "samples/points"),
     "metrics": ("metrics/step",),
 }
+
+
+class _Drawn(Log):
+    """A log as it is drawn: what is too large for an axis's own arithmetic is left out, as NaN is."""
+
+    def __init__(self, log: Log) -> None:
+        self.__dict__.update(log.__dict__)
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        values = super().read(key, start, stop)
+        if values.dtype.kind not in "fc":
+            return values
+        with np.errstate(over="ignore", invalid="ignore"):
+            large = np.abs(values) > np.sqrt(np.finfo(values.dtype).max)
+        return np.where(large, values.dtype.type(np.nan), values) if large.any() else values
 
 
 def holds(log: Log, figure: str) -> bool:
@@ -88,7 +105,7 @@ def plot(
         options["ascent"] = ascent
     with styled():
         draw: Callable[..., Figure] = import_module(f".figure_{figure}", __package__).draw
-        return draw(logs, **options)
+        return draw([_Drawn(log) for log in logs], **options)
 
 
 def render(drawn: Figure, kind: str, dpi: int = 180) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -174,7 +175,7 @@ def lines(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def eigenvalue(z: complex, largest: float = 0.0, rounding: float = 1e-12, digits: int = 6) -> str:
     """``z`` as text, 0 for a part that is rounding beside |z|, or beside ``largest``, the modulus of another."""
-    zero = max(rounding * abs(z), 1e-3 * rounding * largest)
+    zero = max(math.hypot(rounding * z.real, rounding * z.imag), 1e-3 * rounding * largest)
     re, im = (0.0 if abs(part) <= zero else part for part in (z.real, z.imag))
     return f"{re:.{digits}g}" + (f"{im:+.{digits}g}i" if im else "")
 

@@ -22,10 +22,10 @@ def merge(directory: Path) -> Path:
     if not pieces.blocks_of(directory) and not (directory / "log.h5").exists():
         raise UsageError(f"{directory} has no blocks of a log to merge; give the directory of a run.")
     with acquire(directory):
-        status = RunDirectory(directory).status()
-        if status.get("state") in _OPEN:
+        if RunDirectory(directory).status().get("state") in _OPEN:
+            step = open_log(directory, sandbox=True).status.get("step")
             raise UsageError(
-                f"{directory} stopped at step {status.get('step')} and can go on from there (counterplay resume), "
+                f"{directory} stopped at step {step} and can go on from there (counterplay resume), "
                 "which needs the blocks of its log. To have them as one file beside it, name one: --to FILE.h5."
             )
         return pieces.merge(directory, files=Sandbox())

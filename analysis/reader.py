@@ -190,13 +190,16 @@ class Log(Mapping[str, np.ndarray]):
     def status(self) -> dict[str, Any]:
         """Where the run stands (status.json), read anew; {} for a lone log file.
 
-        A run that says "running" while no process holds its directory has "crashed".
+        A run that says "running" while no process holds its directory has "crashed"; where either stands, its last row
+        says better than the file, which is written when a run begins and when it ends.
         """
         if self._directory is None:
             return {}
         status = self._directory.status()
         if status.get("state") == "running" and not held(self._directory.path):
             status["state"] = "crashed"
+        if status.get("state") in ("running", "crashed") and self.length("step"):
+            status["step"] = max(status.get("step", 0), int(self.read("step/step", -1)[0]))
         return status
 
     def dataset(self, group: str = "step") -> xarray.Dataset:

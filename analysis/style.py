@@ -55,7 +55,7 @@ _STYLE = {
 def styled() -> Iterator[None]:
     """Draw in this style without changing the user's own."""
     matplotlib = need("matplotlib", "a figure")
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), np.errstate(over="ignore", invalid="ignore"):  # what has blown up may be drawn
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,29 +81,43 @@ def frame(log: Log, group: str) -> pandas.DataFrame:
     return made.set_index([pandas.Index(column, name=name) for name, column in index.items()])
 
 
-def columns(log: Log, group: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return a group as columns of one length: the step, and the member in ensembles; then the numbers.
+def columns(
+    log: Log, group: str, start: int = 0, stop: int | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return rows of a group as columns of one length: the step, and the member in ensembles; then the numbers.
 
     A number per player becomes one column per player, ``losses[x]``; images and the like are left to `dataset`.
     """
-    keys = variables(log, group)
     members = log.members
-    steps = log[keys.pop("step")]
+    steps = log.read(f"{group}/step", start, stop)
     index = {"step": steps}
     if members is not None:
         index = {"step": np.repeat(steps, members), "member": np.tile(np.arange(members), len(steps))}
     found: dict[str, np.ndarray] = {}
-    for name, key in keys.items():
-        dims, shape = log.variables[key].dims[1:], log.shape(key)[1:]
-        inner = [(d, n) for d, n in zip(dims, shape, strict=True) if d != "member"]
-        if len(inner) > 2 or (group == "samples"):
-            continue
-        values = log[key]
+    for name, (key, inner) in _flat(log, group).items():
+        values = log.read(key, start, stop)
         if members is not None:
-            if "member" not in dims:  # the same for all members
+            if "member" not in log.variables[key].dims:  # the same for all members
                 values = np.repeat(values[:, None], members, axis=1)
             values = values.reshape(len(steps) * members, *(n for _, n in inner))
+        along = [coordinate(log, d, n) for d, n in inner]
         for at in np.ndindex(*(n for _, n in inner)):
-            label = ",".join(str(coordinate(log, d, n)[i]) for (d, n), i in zip(inner, at, strict=True))
+            label = ",".join(str(axis[i]) for axis, i in zip(along, at, strict=True))
             found[f"{name}[{label}]" if inner else name] = values[(slice(None), *at)]
     return index, found
+
+
+def width(log: Log, group: str) -> int:
+    """Return how many columns of numbers `columns` has."""
+    return sum(math.prod(n for _, n in inner) for _, inner in _flat(log, group).values())
+
+
+def _flat(log: Log, group: str) -> dict[str, tuple[str, list[tuple[str, int]]]]:
+    """The variables that a table has room for: name -> key, and the sizes of the axes within a row of the table."""
+    found: dict[str, tuple[str, list[tuple[str, int]]]] = {}
+    for name, key in variables(log, group).items():
+        axes = zip(log.variables[key].dims[1:], log.shape(key)[1:], strict=True)
+        inner = [(d, n) for d, n in axes if d != "member"]
+        if name != "step" and len(inner) <= 2 and group != "samples":
+            found[name] = (key, inner)
+    return found

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import BadLog
-from .schema import GROUPS, Variable
+from .errors import BadLog, UsageError
+from .schema import COUNTS, GROUPS, MAX_VARIABLES, Variable
 
 MAX_MEMBERS = 100_000  # what is found out of a run takes time for each
 MAX_ROW = 512 << 20  # bytes of a row of all variables of a group, which is read at once
+_TYPES = {variable.dtype for group in GROUPS.values() for variable in group.values()}
 _FILLED = ("member", "player", "parameter", "direction", "image", "channel", "height", "width", "point", "coordinate")
 
 
@@ -57,15 +58,19 @@ def agree(found: Contents, path: Path | str) -> None:
         if size > MAX_ROW:
             raise BadLog(f"{path} was refused: a row of /{group} claims {size:,} bytes, more than {MAX_ROW:,}.")
     for key, variable in found.variables.items():
-        if np.dtype(variable.dtype).kind not in "iufc":
-            raise BadLog(f"{path} is damaged: /{key} holds {variable.dtype}, which is no number.")
+        group = key.partition("/")[0]
+        if variable.dtype not in _TYPES or (group == "metrics" and np.dtype(variable.dtype).kind == "c"):
+            raise BadLog(f"{path} is damaged: /{key} holds {variable.dtype}, which is no number of a log.")
         if (wanted := known[key]) is not None:
             own = wanted if ensemble else replace(wanted, dims=tuple(d for d in wanted.dims if d != "member"))
             if (variable.dims, variable.dtype) != (own.dims, own.dtype):
                 has = " × ".join(variable.dims)
                 raise BadLog(f"{path} is damaged: /{key} is {variable.dtype} along {has}, which no log has.")
         for dim, size in zip(variable.dims[1:], found.shapes[key][1:], strict=True):
-            if size == 0 and dim in _FILLED:
+            if known[key] is None and (dim in (group, "step") or f"{group}/{dim}" in found.variables):
+                raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} is called as another variable.")
+            nothing = dim == "parameter" and found.labels.get(dim) == ()  # of a game without a number to play with
+            if size == 0 and (dim in _FILLED or known[key] is None) and not nothing:
                 raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} is empty.")
             if dim == "member" and size > MAX_MEMBERS:
                 raise BadLog(f"{path} was refused: it claims {size:,} members, more than {MAX_MEMBERS:,}.")
@@ -73,6 +78,24 @@ def agree(found: Contents, path: Path | str) -> None:
                 raise BadLog(f"{path} is damaged: it does not name its players.")
             if (dim in found.labels or dim == "member") and sizes.setdefault(dim, size) != size:
                 raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} has {size} entries, not {sizes[dim]}.")
+
+
+def admit(held: Mapping[str, Mapping[str, Variable]], group: str, new: Variable, size: int) -> None:
+    """Raise UsageError where with ``new``, of ``size`` numbers, beside the variables ``held`` no log would be read."""
+    own = {**held[group], new.name: new}
+    names = [{*found, *(dim for v in found.values() for dim in v.dims)} for found in {**held, group: own}.values()]
+    if sum(map(len, names)) > MAX_VARIABLES - len(COUNTS):  # the counts are added where they are missing
+        raise UsageError(
+            f"With {new.name!r} the log has more than the {MAX_VARIABLES} variables and axes that a log can have: "
+            "give metrics that belong together as one with an axis."
+        )
+    strange = [v for name, v in own.items() if name not in GROUPS[group]]
+    for variable in strange:
+        for dim in variable.dims[1:]:
+            if dim in own or dim in (group, "step"):
+                raise UsageError(f"The axis {dim!r} of {variable.name!r} has the name of a variable: rename it.")
+    if new in strange and not size:
+        raise UsageError(f"Variable {new.name!r} of the log got no number; leave it out where there is none.")
 
 
 def one_log(pieces: list[tuple[Path, Contents]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .agreement import admit
 from .blockfile import Table, encode, fill, pad
 from .errors import StorageError, UsageError
 from .pieces import TooLarge, blocks_of, merge
@@ -150,6 +151,8 @@ class LogWriter:
             known = self._variables[group].get(name)
             variable = known or self.layout.variable(group, name, np.shape(_first(value)))
             array = self._array(variable, value)
+            if known is None:
+                admit(self._variables, group, variable, array.size)
             self._variables[group][name] = variable
             weight += array.nbytes
         return weight

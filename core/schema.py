@@ -15,6 +15,7 @@ from .errors import UsageError
 
 FORMAT = "counterplay-log"
 VERSION = 1  # grows when an old reader would misread a new log; new variables alone do not change it
+MAX_VARIABLES = 500  # of a file, axes included; whoever shows them takes time for each
 
 SPECTRUM_STATUS = ("converged", "not_converged", "not_finite", "not_differentiable")
 

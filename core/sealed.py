@@ -30,7 +30,7 @@ def sum_of(data: bytes | memoryview) -> bytes:
 
 def check_seal(file: BinaryIO, path: Path | str) -> None:
     """Raise BadLog, naming ``path``, unless the file ends with the sum of all bytes before."""
-    key = _stamp(file)
+    key = stamp(file)
     if key in _checked:
         return
     left = file.seek(0, os.SEEK_END) - LENGTH
@@ -51,7 +51,8 @@ def check_seal(file: BinaryIO, path: Path | str) -> None:
         _checked.add(key)
 
 
-def _stamp(file: BinaryIO) -> tuple[int, ...] | None:
+def stamp(file: BinaryIO) -> tuple[int, ...] | None:
+    """Return what changes whenever a file is written; None for what is in memory."""
     try:
         about = os.fstat(file.fileno())
     except OSError:  # in memory

@@ -15,10 +15,11 @@ import h5py
 from h5py import h5o, h5t, h5z
 
 from .errors import BadLog, printable
+from .schema import MAX_VARIABLES
 
 MAX_BYTES = 4 << 30  # one variable, unpacked
 MAX_RATIO = 300  # unpacked to packed; gzip at the writer's level never reaches 230
-MAX_SMALL = 16 << 20  # bytes up to which the ratio is free
+MAX_SMALL = 16 << 20  # bytes up to which the ratio is free: of one variable, and of a file's variables together
 MAX_CHUNKS = 100_000  # of one variable
 MAX_DEPTH = 4
 MAX_OBJECTS = 10_000
@@ -84,7 +85,7 @@ class _Walk:
     def __init__(self, path: Path | str) -> None:
         self.path = path
         self.seen: set[Any] = set()
-        self.packed = 0
+        self.packed = self.claimed = self.variables = 0
 
     def refuse(self, name: str, why: str) -> BadLog:
         shown = printable(name or "/")[:200]
@@ -118,6 +119,9 @@ class _Walk:
             if info.type == h5o.TYPE_GROUP:
                 self.group(h5py.h5g.open(group, key), child, depth + 1)
             elif info.type == h5o.TYPE_DATASET:
+                self.variables += 1
+                if self.variables > MAX_VARIABLES:
+                    raise self.refuse(child, f"is one of more than {MAX_VARIABLES} variables and axes")
                 self.dataset(h5py.h5d.open(group, key), child)
             elif info.type == h5o.TYPE_NAMED_DATATYPE:
                 self.type(h5t.open(group, key), child, 1)
@@ -165,6 +169,9 @@ class _Walk:
             raise self.refuse(name, "shares its bytes with others")
         if size > MAX_SMALL and size > MAX_RATIO * stored:
             raise self.refuse(name, f"claims {size:,} bytes and keeps {stored:,}")
+        self.claimed += size
+        if self.claimed > max(MAX_SMALL, MAX_RATIO * self.limit):
+            raise self.refuse(name, f"and those before it claim {self.claimed:,} bytes in a file of {self.limit:,}")
 
     def type(self, kind: Any, name: str, strings: int) -> None:
         """``strings`` is how many strings of variable length would be read."""

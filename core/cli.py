@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ from typing import Any
 import click
 
 from .. import __version__
-from . import registry
-from .errors import Interrupted, PluginError, UsageError, UserError, did_you_mean, printable
-from .thirdparty import guard
+from . import registry, signals, streams
+from .errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
+from .thirdparty import commands_of
 
 # name -> (module, what it does); built in here, the analysis commands come through the hook
 _OURS = {
@@ -61,45 +60,34 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _nobody_listening():
+        with _not_clicks():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _nobody_listening():
+        with _not_clicks():
             return super().invoke(ctx)
 
     def _analysis(self) -> dict[str, click.Command]:
         module = import_module(registry.COMMANDS)
         if not registry.REGISTRY.manager.is_registered(module):
             registry.REGISTRY.manager.register(module)
-        return _commands_of(module)
+        return commands_of(registry.REGISTRY.manager, module)
 
     def _third_party(self) -> dict[str, click.Command]:
-        registry.REGISTRY.load_third_parties()
-        taken: dict[str, click.Command] = {}
-        for plugin in registry.REGISTRY.plugins:
-            with guard(plugin.source, registry.REGISTRY.problems):
-                taken = _commands_of(plugin.object) | taken
-        return taken
+        return registry.REGISTRY.commands([*_OURS, *self._analysis()])
+
+
+class _NotClicks(Exception):
+    """Carries an error past click."""
 
 
 @contextlib.contextmanager
-def _nobody_listening() -> Iterator[None]:
-    """End quietly and well when the output was closed, as in ``counterplay list | head``."""
+def _not_clicks() -> Iterator[None]:
+    """click takes every broken pipe for the standard output's and ends without a word; this one may be a plugin's."""
     try:
         yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes there
-        raise click.exceptions.Exit(0) from None
-
-
-def _commands_of(plugin: Any) -> dict[str, click.Command]:
-    """The commands one plugin's ``register_commands`` adds; to a group of its own, so that none can replace ours."""
-    manager = registry.REGISTRY.manager
-    group = click.Group()
-    others = [p for p in manager.get_plugins() if p is not plugin]
-    manager.subset_hook_caller("register_commands", others)(group=group)
-    return dict(group.commands)
+    except BrokenPipeError as error:
+        raise _NotClicks from error
 
 
 @click.group(
@@ -118,25 +106,31 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with DESIGN's codes; no traceback reaches a user without COUNTERPLAY_DEBUG=1."""
-    _terminate_like_ctrl_c()
-    try:
-        code = cli.main(args, prog_name="counterplay", standalone_mode=False)
-        code = code if isinstance(code, int) else 0  # what ctx.exit(code) comes back as
-    except BaseException as error:
-        code = _ending(error)
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
+    code = Interrupted.exit_code
+    with contextlib.suppress(KeyboardInterrupt), signals.caught(to_the_end=args is None), streams.kept():
+        code = _run(args)
     sys.exit(code)
 
 
-def _terminate_like_ctrl_c() -> None:
-    """A batch system's SIGTERM ends a run as Ctrl-C does: what was recorded is sealed, and the exit code is 75."""
-    with contextlib.suppress(ValueError):  # not in the main thread: then signals are the host's business
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _run(args: list[str] | None) -> int:
+    try:
+        code = cli.main(args, prog_name="counterplay", standalone_mode=False)
+        sys.stdout.flush()
+        signals.over()
+        return code if isinstance(code, int) else 0  # what ctx.exit(code) comes back as
+    except BaseException as error:
+        signals.over()
+        return _ending(error)
 
 
 def _ending(error: BaseException) -> int:
     """Say what happened and return the exit code."""
+    if isinstance(error, _NotClicks) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, streams.Unwritten):
+        if error.gone:  # nobody listens any more, as in ``counterplay list | head``
+            return 0
+        error = StorageError(f"Could not write to the standard output: {error}.")
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     if os.environ.get("COUNTERPLAY_DEBUG", "0") not in ("", "0"):
@@ -147,7 +141,7 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         help = f" See {error.ctx.command_path} --help." if isinstance(error, click.UsageError) and error.ctx else ""
         return _say(error.format_message() + help, 2)
-    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+    if isinstance(error, (click.Abort, KeyboardInterrupt)) or signals.came():
         return _say("interrupted.", Interrupted.exit_code)
     what = f"{type(error).__name__}: {error}".strip(": ")
     if (plugin := _culprit(error)) is not None:

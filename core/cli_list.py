@@ -9,9 +9,10 @@ import click
 
 from . import registry
 from .coerce import describe as type_in_words
-from .errors import PluginError
+from .errors import PluginError, printable
 from .kinds import KINDS, kind_name
 from .options import MISSING, options_of
+from .rundir import dumps
 
 
 def _load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
@@ -34,17 +35,20 @@ plugin_option = click.option(
 @click.argument("kind", required=False)
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {name, summary, reference}.")
-def list_command(kind: str | None, as_json: bool) -> None:
+@click.pass_context
+def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
     """List games, solvers, losses and regularizers, or one KIND of them, plugins included."""
     kinds = [kind_name(kind)] if kind else list(KINDS)
     found = [(k, r) for k in kinds for r in registry.REGISTRY.all(k).values()]
+    root = ctx.find_root().command
+    registry.REGISTRY.commands(root.list_commands(ctx) if isinstance(root, click.Group) else ())  # for their problems
     if as_json:
         facts = [
             ({} if kind else {"kind": k})
             | {"name": r.entry.name, "summary": r.entry.summary, "reference": r.entry.reference}
             for k, r in found
         ]
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        click.echo(dumps(facts), nl=False)
     else:
         width = max((len(r.entry.name) for _, r in found), default=0)
         for k in kinds:
@@ -52,9 +56,9 @@ def list_command(kind: str | None, as_json: bool) -> None:
             for other, r in found:
                 if other == k:
                     source = "" if r.source == registry.BUILT_IN else f"  ({r.source})"
-                    click.echo(f"  {r.entry.name:<{width}}  {r.entry.summary}{source}")
+                    click.echo(printable(f"  {r.entry.name:<{width}}  {r.entry.summary}{source}"))
     for problem in registry.problems():
-        click.echo(f"problem: {problem.plugin}: {problem.message}", err=True)
+        click.echo(f"problem: {problem}", err=True)
 
 
 @click.command("describe")
@@ -66,20 +70,20 @@ def describe_command(kind: str, name: str) -> None:
     kind = kind_name(kind)
     found = registry.REGISTRY.find(kind, name)
     entry = found.entry
-    click.echo(f"{kind} {entry.name}: {entry.summary}")
-    click.echo(f"reference: {entry.reference or 'none given'}")
-    click.echo(f"source: {found.source}")
+    click.echo(printable(f"{kind} {entry.name}: {entry.summary}"))
+    click.echo(printable(f"reference: {entry.reference or 'none given'}"))
+    click.echo(printable(f"source: {found.source}"))
     # a built-in method's formula stands at the top of its file, the class says the rest
     for doc in (inspect.getdoc(inspect.getmodule(entry.factory)), inspect.getdoc(entry.factory)):
         if doc:
-            click.echo(f"\n{doc}")
+            click.echo("\n" + "\n".join(map(printable, doc.split("\n"))))
     options = options_of(entry.factory)
     click.echo("\noptions" if options else "\nno options")
     for o in options:
         default = "required" if o.default is MISSING else f"default {_shown(o.default)}"
-        click.echo(f"  {o.name}: {type_in_words(o.annotation)}; {default}")
+        click.echo(printable(f"  {o.name}: {type_in_words(o.annotation)}; {default}"))
         if o.help:
-            click.echo(f"      {o.help}")
+            click.echo(printable(f"      {o.help}"))
 
 
 def _shown(value: object) -> str:
@@ -103,7 +107,7 @@ def check_command(kind: str, name: str) -> None:
     results = check(kind, name)
     for title, ok, message in results:
         failed += not ok
-        click.echo(f"{'ok  ' if ok else 'FAIL'}  {title}{': ' + message if message else ''}")
+        click.echo(printable(f"{'ok  ' if ok else 'FAIL'}  {title}{': ' + message if message else ''}"))
     if failed:
         raise PluginError(f"{kind} {name} fails {failed} of {len(results)} checks.")
     click.echo(f"{kind} {name} passes {len(results)} checks.")

@@ -94,7 +94,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         registry.load_file(path)
     game, solver, regularizers = build(experiment)
     for problem in registry.problems()[seen:]:
-        click.echo(f"Warning: {problem.plugin}: {problem.message}", err=True)
+        click.echo(f"Warning: {problem}", err=True)
     if given["dry_run"]:
         tried(experiment, (game, solver, regularizers))
         click.echo(config.to_toml(completed(experiment, game, solver, regularizers)), nl=False)

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .blame import guarded
 from .chunk import Chunks
 from .compiled import compiled_solver
+from .contract import memory_of
 from .errors import UsageError
 from .game import Game
 from .journal import Journal
@@ -160,7 +162,8 @@ def first(game: Prepared, solver: Solver, settings: Settings, start: Params | No
     params, buffers = game.start(rngs)
     if start is not None:
         params = _from(start, params, game)
-    memory = solver.init(game, params)
+    with guarded("starting", solver, game, refusing=True):
+        memory = memory_of(solver, solver.init(game, params))
     norm = joint(Watch(params, game.members, np.inf).norms)  # (), or (M,)
     far = tolerances(leaves(params)[0].dtype).blowup * (1 + norm)
     bound = torch.from_numpy(np.asarray(far if settings.blowup is None else np.full_like(norm, settings.blowup)))

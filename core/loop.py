@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .blame import blamed, guarded, ours
 from .chunk import Chunks, RowWatch
 from .contract import Contract
 from .errors import PluginError, StorageError, UsageError
@@ -55,7 +56,7 @@ class Loop:
         game, rngs = self.game, state.generators()
         self._spend(state)
         watch = (RowWatch if self.chunks else Watch)(state.params, game.members, state.bound.numpy())
-        contract = Contract(self.solver, state.params, state.memory, game.members)
+        contract = Contract(self.solver, game, state, game.members)
         while state.step < self.steps:
             if self.stop():
                 self.save(state, True)
@@ -66,8 +67,8 @@ class Loop:
                 self._spend(state)
                 continue
             batches: list[Batch] = []
-            with self._saving(state):
-                buffers = game.refresh(state.params, state.buffers)
+            with self._saving(state, contract):
+                buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
 
                 def draw(buffers: Buffers = buffers, batches: list[Batch] = batches) -> Batch:
                     batches.append(game.draw(rngs, buffers))
@@ -99,14 +100,16 @@ class Loop:
             )  # fmt: skip
             if self.progress is not None:
                 self.progress(state.step, self.steps, info.losses)
-        return self._last(state, watch)
+        return self._last(state, watch, contract)
 
-    def _last(self, state: State, watch: Watch) -> Ending:
+    def _last(self, state: State, watch: Watch, contract: Contract) -> Ending:
         """The steps are spent: look at the last point too, on the batch the next step would draw."""
         self.save(state, True)
         game = self.game
-        batch = game.draw(state.generators(), game.refresh(state.params, state.buffers))
-        info = StepInfo.at(LocalGame.of(game, state.params, batch))
+        with guarded("the last look", game):
+            buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
+            batch = game.draw(state.generators(), buffers)
+            info = StepInfo.at(LocalGame.of(game, state.params, batch))
         figures, finding = watch(info, state.params, [], {})  # the rest of the state was looked at when it was made
         self._spend(state)  # looking costs the solver nothing
         self._show(Seen(state.step, state.params, state.memory, batch, info, figures, True))
@@ -122,23 +125,30 @@ class Loop:
         return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
 
     @contextlib.contextmanager
-    def _saving(self, state: State) -> Iterator[None]:
-        """A step that fails, whatever the reason, takes nothing with it: the state before it is saved."""
+    def _saving(self, state: State, contract: Contract) -> Iterator[None]:
+        """A step that fails, whatever the reason, takes nothing with it: the state before it is saved, if whole."""
+        contract.hold(state)
         try:
             yield
+            if not contract.whole(state):
+                raise contract.spoilt()
         except BaseException as error:
-            with contextlib.suppress(StorageError):  # what failed first is what is told
-                self.save(state, True)
-            if isinstance(error, SystemExit | GeneratorExit):  # not the run's to decide
-                raise PluginError(
-                    f"a step raised {type(error).__name__}: {error}.", type(self.solver).__module__
-                ) from error
-            raise
+            if contract.whole(state):
+                with contextlib.suppress(StorageError):  # what failed first is what is told
+                    self.save(state, True)
+            told = blamed(error, "a step", self.solver, self.game, refusing=state.step == 0)
+            if told is error:
+                raise
+            raise told from error
 
     def _show(self, seen: Seen) -> None:
         for observer in self.observers:
+            if not ours(getattr(observer, "observer", observer)):
+                observer(seen)  # the caller's own
+                continue
             try:
-                observer(seen)
+                with guarded("what a run records", self.solver, self.game):
+                    observer(seen)
             except UsageError as error:
                 game = type(innermost(self.game))
                 raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error

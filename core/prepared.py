@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 from torch.utils._pytree import tree_map
 
-from .errors import PluginError
+from .answers import losses_of, named, parameters
+from .blame import guarded
 from .game import Game, innermost
 from .products import Block, Cost, Linear, Product, Rows
 from .trace import Staged, staged, traced
@@ -75,16 +76,18 @@ class Prepared(Game):
 
     def start(self, rngs: Sequence[torch.Generator]) -> tuple[Params, Buffers]:
         """Initial parameters and buffers; member m draws from ``rngs[m]``."""
-        return (
-            self.each(lambda m: self.game.init(rngs[m]), len(rngs)),
-            self.each(lambda m: self.game.buffers(rngs[m]), len(rngs)),
-        )
+        game, own = self.game, innermost(self.game)
+        with guarded("starting", game, refusing=True):
+            params = [parameters(game, game.init(rng)) for rng in rngs]
+            buffers = [named(own, "buffers", game.buffers(rng)) for rng in rngs]
+            return self.each(params.__getitem__, len(rngs)), self.each(buffers.__getitem__, len(rngs))
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """One batch, each member's from its own generator."""
         if not self.game.draws:
             return buffers
-        batch = self.each(lambda m: self.game.sample(rngs[m], self.own(buffers, m)), len(rngs))
+        game = self.game
+        batch = self.each(lambda m: named(game, "sample", game.sample(rngs[m], self.own(buffers, m))), len(rngs))
         real = batch.get("real")
         if isinstance(real, Tensor):
             self.cost.samples += real.shape[0 if self.members is None else 1]
@@ -112,10 +115,12 @@ class Prepared(Game):
         return self.game.sample(rng, buffers)
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        return self.over_members(self.game.losses, params, batch)
+        return self.over_members(lambda p, b: losses_of(self.game, p, b), params, batch)
 
     def refresh(self, params: Params, buffers: Buffers) -> Buffers:
-        return self.over_members(self.game.refresh, params, buffers) if buffers else buffers
+        if not buffers:
+            return buffers
+        return self.over_members(lambda p, b: named(self.game, "refresh", self.game.refresh(p, b)), params, buffers)
 
     def project(self, params: Params) -> Params:
         stays = type(self.game).project is Game.project
@@ -187,7 +192,7 @@ class Prepared(Game):
     @cached_property
     def _loss_gradient(self) -> Callable[..., Any]:
         def gradient(i: Player, params: Params, batch: Batch) -> Params:
-            return self.over_members(lambda p, b: grad(lambda p: self.game.losses(p, b)[i])(p), params, batch)
+            return self.over_members(lambda p, b: grad(lambda p: losses_of(self.game, p, b)[i])(p), params, batch)
 
         return traced(gradient) if self.trace else gradient
 
@@ -227,14 +232,7 @@ def pullback(f: Linear, x: Params) -> tuple[Params, Linear]:
 
 def field_of(game: Game, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
     """v_i = d loss_i / d theta_i for the players i in ``rows``, from one evaluation of the losses."""
-    losses, pull = vjp(lambda own: game.losses({**params, **own}, batch), {i: params[i] for i in rows})[:2]
-    for i in game.players:
-        if i not in losses or losses[i].dim() > 0:
-            got = f"of shape {tuple(losses[i].shape)}" if i in losses else "missing"
-            cls = type(innermost(game))
-            raise PluginError(
-                f"the game {cls.__name__} breaks its contract: the loss of {i} is {got}, not a scalar.", cls.__module__
-            )
+    losses, pull = vjp(lambda own: losses_of(game, {**params, **own}, batch), {i: params[i] for i in rows})[:2]
 
     def pick(i: Player) -> dict[Player, Tensor]:
         return {j: torch.ones_like(x) if j == i else torch.zeros_like(x) for j, x in losses.items()}

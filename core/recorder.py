@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+from torch.utils._pytree import tree_map
 
+from .answers import broken, named, told
 from .blockfile import pad
+from .game import innermost
 from .leader import leader_curvature
 from .local import LocalGame
 from .observers import Seen
@@ -149,17 +152,39 @@ class SampleRecorder:
         return self.gallery()
 
     def __call__(self, seen: Seen) -> None:
-        game, own = self.game, self.game.own
+        game = self.game
+
+        def own(tree: Any, m: int) -> Any:  # copies: what a game does to them does not matter
+            return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, game.own(tree, m))
+
         shown = game.game.show(own(seen.params, 0), own(self.batch, 0))
         if shown is not None:
+            if not (isinstance(shown, Tensor) and shown.dim() in (2, 4) and not shown.is_complex()):
+                expected = "None, images (B, C, H, W) or points (B, 2)"
+                raise broken(innermost(game), f"its show returned {told(shown)}; expected: {expected}")
             name = "images" if shown.dim() == 4 else "points"
             kept = shown[: self.shown] if name == "images" else shown
             self.append("samples", {"step": seen.step, name: numpy(kept)})
-        metrics = [game.game.metrics(own(seen.params, m), own(self.batch, m)) for m in range(game.members or 1)]
+        members = range(game.members or 1)
+        metrics = [_figures(game, game.game.metrics(own(seen.params, m), own(self.batch, m))) for m in members]
+        if any(m.keys() != metrics[0].keys() for m in metrics):
+            raise broken(innermost(game), "its metrics returned other names for one member than for another")
         if metrics[0]:
             self.append("metrics", {"step": seen.step, **{k: _stacked(metrics, k, game.members) for k in metrics[0]}})
 
 
+def _figures(game: Prepared, metrics: Any) -> dict[str, Any]:
+    """A game's metrics as arrays. Raises PluginError where they are no numbers."""
+    found = {}
+    for name, x in named(innermost(game), "metrics", metrics).items():
+        try:
+            found[name] = numpy(torch.as_tensor(x))
+        except (TypeError, ValueError, RuntimeError, NotImplementedError):
+            wrong = f"its metrics returned {told(x)} as {name!s:.40}; expected: a number or a tensor of numbers"
+            raise broken(innermost(game), wrong) from None
+    return found
+
+
 def _stacked(metrics: list[dict[str, Any]], name: str, members: int | None) -> Any:
-    values = [numpy(torch.as_tensor(m[name])) for m in metrics]
+    values = [m[name] for m in metrics]
     return values[0] if members is None else np.stack(values)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+import click
 import pluggy
 
 from . import hookspecs, thirdparty
@@ -72,10 +73,12 @@ class Registry:
     def _take(self, kind: str, plugin: Plugin, known: dict[str, Registered]) -> None:
         for entry in thirdparty.entries(self.manager, KINDS[kind].hook, plugin, self.problems):
             if (first := known.get(entry.name)) is not None:
-                taken = f"the {kind} name {entry.name!r} is taken ({first.source}); this one was dropped"
-                self.problems.append(Problem(plugin.source, taken))
+                self._taken(f"{kind} name {entry.name!r}", first.source, plugin)
             else:
                 known[entry.name] = Registered(entry, plugin.source, plugin)
+
+    def _taken(self, what: str, by: str, plugin: Plugin) -> None:
+        self.problems.append(Problem(plugin.source, f"the {what} is taken ({by}); this one was dropped"))
 
     def load_third_parties(self) -> None:
         """Import every installed plugin, once."""
@@ -84,6 +87,19 @@ class Registry:
         self._third_parties_loaded = True  # before loading: a plugin may itself ask for things by name
         for plugin in thirdparty.installed(self.problems):
             self.add(plugin)
+
+    def commands(self, ours: Iterable[str]) -> dict[str, click.Command]:
+        """The commands third parties bring, by name: none that is one of ``ours`` or another's."""
+        self.load_third_parties()
+        sources, found = dict.fromkeys(ours, BUILT_IN), {}
+        for plugin in self.plugins:
+            with thirdparty.guard(plugin.source, self.problems):
+                for name, command in thirdparty.commands_of(self.manager, plugin.object).items():
+                    if name in sources:
+                        self._taken(f"command name {name!r}", sources[name], plugin)
+                    else:
+                        sources[name], found[name] = plugin.source, command
+        return found
 
     def all(self, kind: str) -> dict[str, Registered]:
         """Every entry of a kind by name, third parties included."""
@@ -190,8 +206,8 @@ class Registry:
     def origin(self, kind: str, name: str) -> dict[str, str]:
         """Where a thing comes from, for the log of a run that uses it."""
         found = self.find(kind, name)
-        file = found.plugin.sha256() if found.plugin else None
-        return {"kind": kind, "name": name, "source": found.source} | ({"sha256": file} if file else {})
+        code = found.plugin.sha256(found.entry.factory) if found.plugin else None
+        return {"kind": kind, "name": name, "source": found.source} | ({"sha256": code} if code else {})
 
 
 REGISTRY = Registry()
@@ -213,8 +229,8 @@ def make(kind: str, what: Any, /, **options: Any) -> Any:
 
 
 def problems() -> list[Problem]:
-    """Everything wrong with the third parties met so far."""
-    return list(REGISTRY.problems)
+    """Everything wrong with the third parties met so far, each once: their commands are asked for more than once."""
+    return list(dict.fromkeys(REGISTRY.problems))
 
 
 def load_file(path: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .answers import losses_of, named
 from .errors import UsageError
 from .game import Game, GanGame
 from .tree import Batch, Buffers, Params, Player, Tree
@@ -86,13 +87,14 @@ class Regularized(Game):
         return self.game.draws or type(self.regularizer).sample is not Regularizer.sample
 
     def buffers(self, rng: torch.Generator) -> Buffers:
-        own = self.game.buffers(rng)
+        own = named(self.game, "buffers", self.game.buffers(rng))
         # Shapes only: parameters drawn here are thrown away, from a generator of their own.
         shapes = self.game.init(torch.Generator().manual_seed(0))
         return {**own, **self.regularizer.buffers(self.game, rng, shapes)}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        return self.regularizer.sample(self.game, rng, {**buffers, **self.game.sample(rng, buffers)})
+        batch = named(self.game, "sample", self.game.sample(rng, buffers))
+        return self.regularizer.sample(self.game, rng, {**buffers, **batch})
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         return {**buffers, **self.game.gallery(rng, buffers)}
@@ -109,7 +111,7 @@ class Regularized(Game):
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         params = self.inner(params, batch)
         penalties = self.regularizer.penalties(self.game, params, batch)
-        return {i: x + penalties[i] if i in penalties else x for i, x in self.game.losses(params, batch).items()}
+        return {i: x + penalties[i] if i in penalties else x for i, x in losses_of(self.game, params, batch).items()}
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
         return self.game.metrics(self.inner(params, batch), batch)

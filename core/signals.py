@@ -1,7 +1,11 @@
-"""Being asked to stop: the first signal lets the step finish and the state be saved, a second one ends at once."""
+"""Being asked to stop: the first signal lets the step finish and the state be saved, a second one ends at once.
+
+Before a run has begun, and after it, there is nothing to wait for: the first is a KeyboardInterrupt.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -12,6 +16,59 @@ from .errors import Interrupted
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 
+_early = 0  # signals that came while ``caught`` alone was open
+_over = False
+
+
+class _Stopped(KeyboardInterrupt):
+    """After a plain one has passed through an ``exec``, as imports have, Python ends by SIGINT whoever caught it."""
+
+
+@contextlib.contextmanager
+def caught(to_the_end: bool) -> Iterator[None]:
+    """While open, no signal ends the process by itself; ``to_the_end`` of the process, if that is ours."""
+    global _early, _over
+    _early, _over = 0, False
+    before = {}
+    with contextlib.suppress(ValueError):  # not in the main thread: then signals are the host's business
+        for number in SIGNALS:
+            if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job
+                before[number] = signal.signal(number, _interrupt)
+    if to_the_end and before:
+        atexit.register(_ignore, list(before))  # Python itself puts the default actions back when it ends
+    try:
+        yield
+    finally:
+        if not to_the_end:
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)  # None: not Python's
+
+
+def over() -> None:
+    """There is nothing left to interrupt."""
+    global _over
+    _over = True
+
+
+def came() -> bool:
+    """Whether a signal came that may have been swallowed: an import may do that."""
+    return _early > 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _early
+    if _over:
+        return
+    _early += 1
+    if _early > 1:
+        os._exit(Interrupted.exit_code)
+    raise _Stopped
+
+
+def _ignore(numbers: list[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+
 
 @contextlib.contextmanager
 def asked() -> Iterator[Callable[[], bool]]:
@@ -19,7 +76,7 @@ def asked() -> Iterator[Callable[[], bool]]:
 
     Outside the main thread signals are the host's business, and nothing is noted.
     """
-    count = 0
+    count = _early
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal count

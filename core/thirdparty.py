@@ -20,12 +20,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pluggy
 
 from . import hookspecs, probe
-from .errors import PluginError, UsageError
+from .errors import PluginError, UsageError, printable
 from .hookspecs import PROJECT, Entry
 from .signals import ctrl_c
+from .sourcecode import source_sha256
+from .streams import diverted
 from .undisturbed import undisturbed
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
@@ -38,6 +41,9 @@ class Problem:
     plugin: str
     message: str
 
+    def __str__(self) -> str:
+        return printable(" ".join(f"{self.plugin}: {self.message}".split()))
+
 
 @dataclasses.dataclass(frozen=True)
 class Plugin:
@@ -47,12 +53,9 @@ class Plugin:
     source: str  # "mypackage 1.2" or "file mine.py"
     file: str | None
 
-    def sha256(self) -> str | None:
-        """The digest of the plugin's module file, recorded with the runs that use it."""
-        try:
-            return hashlib.sha256(Path(self.file or "").read_bytes()).hexdigest()
-        except OSError:
-            return None
+    def sha256(self, factory: Any) -> str | None:
+        """The digest of the code ``factory`` comes from, recorded with the runs that use it."""
+        return source_sha256(str(getattr(factory, "__module__", "")), self.file)
 
 
 @contextlib.contextmanager
@@ -64,12 +67,12 @@ def guard(plugin: str, problems: list[Problem]) -> Iterator[None]:
 
     with ctrl_c() as pressed, undisturbed(report):
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # a plugin that prints must not end up in --json
+            with diverted():  # a plugin that prints must not end up in --json
                 yield
         except BaseException as e:
             if isinstance(e, KeyboardInterrupt) and pressed():
                 raise
-            report(f"{type(e).__name__}: {e}".strip(": "))
+            report(" ".join(f"{type(e).__name__}: {e}".split()).strip(": "))  # pluggy's have several lines
 
 
 def installed(problems: list[Problem]) -> list[Plugin]:
@@ -172,6 +175,14 @@ def entries(manager: pluggy.PluginManager, hook: str, plugin: Plugin, problems: 
                     else:
                         found.append(entry)
     return found
+
+
+def commands_of(manager: pluggy.PluginManager, plugin: Any) -> dict[str, click.Command]:
+    """The commands one plugin's ``register_commands`` adds; to a group of its own, so that none can replace ours."""
+    group = click.Group()
+    others = [p for p in manager.get_plugins() if p is not plugin]
+    manager.subset_hook_caller("register_commands", others)(group=group)
+    return {name: command for name, command in group.commands.items() if isinstance(command, click.Command)}
 
 
 def _unsound(entry: Any) -> str | None:

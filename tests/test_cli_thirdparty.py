@@ -39,7 +39,8 @@ def command(home: Path) -> Command:
 
 def test_it_is_listed_with_its_distribution(command: Command) -> None:
     done = command("list")
-    assert done.returncode == 0 and done.stderr == ""
+    dropped = "the command name 'run' is taken (built in); this one was dropped"
+    assert done.returncode == 0 and done.stderr == f"problem: counterplay-example 1.2: {dropped}\n"
     for name in ("example-hamiltonian", "example-tempered", "example-anchor", "example-saddle"):
         (line,) = (x for x in done.stdout.splitlines() if f"  {name} " in x)
         assert line.endswith("(counterplay-example 1.2)")

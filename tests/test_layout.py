@@ -24,8 +24,11 @@ FOLDERS = ("core", "plugins", "games", "analysis")
 FLOORS = (
     {
         "errors",
+        "blame",
         "lock",
         "signals",
+        "streams",
+        "sourcecode",
         "options",
         "coerce",
         "schema",
@@ -54,7 +57,7 @@ FLOORS = (
         "scalars",
         "native",
     },
-    {"tree", "loss", "game", "operator", "krylov", "krylov_schur"},
+    {"tree", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
     {"products", "prepared", "local", "inner"},
     {"rules", "orders", "solver", "regularizer", "adapters"},
     {"plainfile", "sealed", "agreement", "rundir", "blockfile", "worker", "sandbox", "pieces", "blocks", "checkpoint"},

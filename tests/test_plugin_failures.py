@@ -47,7 +47,13 @@ def register_solvers():
 SOLVERS = {
     "raise KeyError('oh')": "KeyError: 'oh'",
     "raise OSError(28, 'No space left on device')": "OSError",
-    "sys.exit(0)": "a step raised SystemExit: 0",
+    "sys.exit(0)": "a step raised SystemExit: 0 (mine.py, line ",
+    "raise BrokenPipeError": "a step raised BrokenPipeError (mine.py, line ",
+    "import click; raise click.exceptions.Exit(0)": "a step raised Exit: 0",
+    "import click; raise click.Abort": "a step raised Abort",
+    "raise cp.UsageError('mine says')": "a step raised UsageError: mine says",
+    "raise cp.BadLog('mine says')": "a step raised BadLog: mine says",
+    "raise cp.StorageError('mine says')": "a step raised StorageError: mine says",
     "return None": "its step returned a NoneType, not (parameters, memory, StepInfo)",
     "return params, after": "its step returned a tuple, not (parameters, memory, StepInfo)",
     "params['x'] = {'value': torch.ones(2, dtype=torch.float64)}": "x/value is a tensor of shape (2,) and type float64"
@@ -109,6 +115,8 @@ GAMES = {
 METRICS = {
     "if bad: found['size'] = torch.ones(3)": "the log got shape (3,)",
     "if bad: 1 / 0": "ZeroDivisionError",
+    "if bad: raise BrokenPipeError": "what a run records raised BrokenPipeError",
+    "if bad: raise SystemExit(0)": "what a run records raised SystemExit: 0",
 }
 
 

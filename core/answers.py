@@ -1,0 +1,77 @@
+"""What a game's functions promise to give back: looked at where it comes in, in words that name the game."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import PluginError
+from .game import Game, innermost
+from .tree import Batch, Params, Player
+
+
+def broken(game: Any, wrong: str) -> PluginError:
+    """``game``, or the regularizer that it is wrapped in, has done ``wrong``."""
+    regularizer = getattr(game, "regularizer", None)
+    kind, who = ("game", innermost(game)) if regularizer is None else ("regularizer", regularizer)
+    cls = type(who)
+    return PluginError(f"the {kind} {cls.__name__} breaks its contract: {wrong}.", cls.__module__)
+
+
+def told(x: Any) -> str:
+    """What ``x`` is, in words."""
+    if isinstance(x, Tensor):
+        kind = "" if x.layout is torch.strided else f", {str(x.layout).removeprefix('torch.')}"
+        kind += f", on {x.device.type}" if x.device.type == "meta" else ""
+        return f"a tensor of shape {tuple(x.shape)} and type {str(x.dtype).removeprefix('torch.')}{kind}"
+    return "None" if x is None else f"a {type(x).__name__}"
+
+
+def numbers(x: Any) -> bool:
+    """Whether ``x`` is a tensor of real floating numbers that are there."""
+    return (
+        isinstance(x, Tensor) and x.is_floating_point() and x.layout is torch.strided and x.device.type != "meta"
+    )  # fmt: skip
+
+
+def named(game: Any, function: str, x: Any) -> Any:
+    """``x`` itself, what ``function`` returned. Raises PluginError unless it is a dictionary."""
+    if not isinstance(x, Mapping):
+        raise broken(game, f"its {function} returned {told(x)}; expected: a dictionary")
+    return x
+
+
+def parameters(game: Game, x: Any) -> Params:
+    """The first parameters themselves. Raises PluginError unless they are every player's floating tensors by name."""
+    game, players = innermost(game), tuple(game.players)
+    expected = f"expected: {{player: {{name: floating tensor}}}} of the players {', '.join(map(str, players))}"
+    if not isinstance(x, Mapping):
+        raise broken(game, f"its init returned {told(x)}; {expected}")
+    if {*x} != {*players}:
+        raise broken(game, f"its init returned parameters of {', '.join(map(str, x)) or 'nobody'}; {expected}")
+    for i, tree in x.items():
+        if not isinstance(tree, Mapping):
+            raise broken(game, f"its init returned {told(tree)} for {i}; {expected}")
+        for k, t in tree.items():
+            if not (isinstance(k, str) and numbers(t)):
+                raise broken(game, f"its init returned {told(t)} as {i}/{k!s:.40}; {expected}")
+    if not any(x.values()):
+        raise broken(game, f"its init returned no tensor at all; {expected}")
+    return x  # type: ignore[return-value]
+
+
+def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
+    """``game.losses`` there. Raises PluginError unless they are one real number for every player."""
+    losses = game.losses(params, batch)
+    if not isinstance(losses, Mapping):
+        raise broken(game, f"its losses are {told(losses)}; expected: a dictionary of one scalar for each player")
+    for i in game.players:
+        if i not in losses or not isinstance(x := losses[i], Tensor) or x.dim() > 0 or not x.is_floating_point():
+            shape = i in losses and isinstance(losses[i], Tensor) and losses[i].dim() > 0
+            got = "missing" if i not in losses else told(losses[i])
+            got = f"of shape {tuple(losses[i].shape)}" if shape else got
+            raise broken(game, f"the loss of {i} is {got}, not a scalar" + ("" if shape else " tensor of a real type"))
+    return losses

@@ -1,0 +1,50 @@
+"""The digest of a third party's code: a run goes on only with the code it began with."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+_MOST_FILES = 2_000
+
+
+def source_sha256(module: str, file: str | None) -> str | None:
+    """The digest of what ``module`` is part of, and of the plugin's own module ``file``: a package or a lone file.
+
+    None where neither has a file. A lone file's is the digest of its bytes.
+    """
+    own = _home(module) if module.split(".")[0] != __name__.split(".")[0] else None
+    homes = {home for home in (own, _package(Path(file)) if file else None) if home is not None}
+    found = [sum for home in sorted(homes) if (sum := _sha256(home)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def _home(module: str) -> Path | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return _package(Path(file)) if isinstance(file, str) else None
+
+
+def _package(file: Path) -> Path:
+    """The outermost package that a file is in, or the file."""
+    file = file.resolve()
+    home = file
+    while (home.parent / "__init__.py").is_file():
+        home = home.parent
+    return home
+
+
+def _sha256(home: Path) -> str | None:
+    try:
+        if not home.is_dir():
+            return hashlib.sha256(home.read_bytes()).hexdigest()
+        whole = hashlib.sha256()
+        for path in sorted(p for p in home.rglob("*.py") if p.is_file())[:_MOST_FILES]:
+            whole.update(
+                f"{path.relative_to(home).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+            )
+        return whole.hexdigest()
+    except OSError:
+        return None

@@ -218,7 +218,7 @@ def test_a_plugin_that_fails_in_the_middle_is_blamed(cli: Run) -> None:
     assert code == 0 and out.startswith("max_steps")
     assert err == "Warning: file mine.py: the solver name 'simgd' is taken (built in); this one was dropped\n"
     code, _, err = cli(*mine, "-s", "fail=true")
-    assert code == 3 and "Error: the plugin file mine.py failed: KeyError: 'oh'" in err
+    assert code == 3 and "Error: the plugin file mine.py failed: a step raised KeyError: 'oh' (mine.py, line 11)" in err
 
 
 def test_a_bug_is_1_and_asks_for_a_report(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:

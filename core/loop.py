@@ -17,6 +17,7 @@ from .chunk import Chunks, RowWatch
 from .contract import Contract
 from .errors import PluginError, StorageError, UsageError
 from .game import innermost
+from .intact import Intact
 from .local import LocalGame
 from .observers import Observer, Seen
 from .prepared import Prepared
@@ -52,11 +53,16 @@ class Loop:
     stop: Callable[[], bool] = lambda: False
     chunks: Chunks | None = None  # of a compiled solver
 
+    def __post_init__(self) -> None:
+        """Our recorders, which call the game, are told from the caller's observers, whose errors are the caller's."""
+        known = [(o, ours(getattr(o, "observer", o))) for o in self.observers]
+        self._own, self._callers = ([o for o, own in known if own is which] for which in (True, False))
+
     def play(self, state: State) -> Ending:
         game, rngs = self.game, state.generators()
         self._spend(state)
         watch = (RowWatch if self.chunks else Watch)(state.params, game.members, state.bound.numpy())
-        contract = Contract(self.solver, game, state, game.members)
+        contract, intact = Contract(self.solver, game, state, game.members), Intact(self.solver, game)
         while state.step < self.steps:
             if self.stop():
                 self.save(state, True)
@@ -67,7 +73,7 @@ class Loop:
                 self._spend(state)
                 continue
             batches: list[Batch] = []
-            with self._saving(state, contract):
+            with self._saving(state, intact):
                 buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
 
                 def draw(buffers: Buffers = buffers, batches: list[Batch] = batches) -> Batch:
@@ -125,15 +131,15 @@ class Loop:
         return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
 
     @contextlib.contextmanager
-    def _saving(self, state: State, contract: Contract) -> Iterator[None]:
+    def _saving(self, state: State, intact: Intact) -> Iterator[None]:
         """A step that fails, whatever the reason, takes nothing with it: the state before it is saved, if whole."""
-        contract.hold(state)
+        intact.hold(state)
         try:
             yield
-            if not contract.whole(state):
-                raise contract.spoilt()
+            if not intact.untouched():
+                raise intact.spoilt()
         except BaseException as error:
-            if contract.whole(state):
+            if intact.whole(state):
                 with contextlib.suppress(StorageError):  # what failed first is what is told
                     self.save(state, True)
             told = blamed(error, "a step", self.solver, self.game, refusing=state.step == 0)
@@ -142,16 +148,19 @@ class Loop:
             raise told from error
 
     def _show(self, seen: Seen) -> None:
-        for observer in self.observers:
-            if not ours(getattr(observer, "observer", observer)):
-                observer(seen)  # the caller's own
-                continue
-            try:
-                with guarded("what a run records", self.solver, self.game):
-                    observer(seen)
-            except UsageError as error:
-                game = type(innermost(self.game))
-                raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error
+        try:
+            for observer in self._own:
+                observer(seen)
+        except UsageError as error:
+            game = type(innermost(self.game))
+            raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error
+        except BaseException as error:
+            told = blamed(error, "what a run records", self.solver, self.game)
+            if told is error:
+                raise
+            raise told from error
+        for observer in self._callers:
+            observer(seen)
 
     def _spend(self, state: State) -> None:
         self.game.cost.gradients, self.game.cost.products, self.game.cost.samples = state.cost

@@ -69,6 +69,7 @@ FLOORS = (
         "update",
         "watch",
         "contract",
+        "intact",
         "compiled",
         "chunk",
         "observers",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import platform
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
+from .circumstances import circumstances, described, versions
 from .errors import StorageError, UsageError
 from .loop import Ending
 from .observers import Every, Observer
@@ -32,7 +31,6 @@ from .rundir import RunDirectory, claim, dumps
 from .schema import Layout, Variable
 from .settings import Settings
 from .state import State
-from .tree import Params, Player, leaves
 
 GALLERY_SEED = 2**31 - 1  # the probe and gallery batches: the same for every seed, so that runs compare
 
@@ -72,7 +70,7 @@ class Journal:
         """Make the run directory, or none. Raises UsageError where it is taken."""
         if out is None:
             return Journal()
-        asked = dict(experiment) if experiment is not None else _described(game, solver)
+        asked = dict(experiment) if experiment is not None else described(game, solver)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given}  # F' is the derivative of so many steps
         facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}
@@ -244,47 +242,3 @@ def _metrics(game: Prepared) -> tuple[Variable, ...]:
         Variable(name, ("metrics", *member, *axes), "<f8", name.replace("_", " "))
         for name, axes in game.game.metric_axes.items()
     )
-
-
-def versions() -> dict[str, str]:
-    """What a run depends on, by version."""
-    import h5py
-    import numpy
-
-    from .. import __version__
-
-    return {
-        "counterplay": __version__, "python": platform.python_version(), "torch": torch.__version__,
-        "numpy": numpy.__version__, "h5py": h5py.__version__,
-    }  # fmt: skip
-
-
-def circumstances(game: Prepared, params: Params) -> dict[str, Any]:
-    first = leaves(params)[0]
-    counts: dict[Player, int] = {
-        i: sum(x.numel() for x in t.values()) // (game.members or 1) for i, t in params.items()
-    }
-    return {
-        "players": counts, "dtype": str(first.dtype).removeprefix("torch."), "device": str(first.device),
-        "threads": torch.get_num_threads(), "trace": game.trace, "platform": platform.platform(),
-        "processors": os.cpu_count(), "argv": sys.argv[1:],
-    }  # fmt: skip
-
-
-def _described(game: Prepared, solver: Any) -> dict[str, Any]:
-    """An experiment put together in Python, in words: class names and settings."""
-    return {"game": describe(game.game), "solver": describe(solver)}
-
-
-def describe(x: Any) -> Any:
-    """A frozen dataclass as {"name": class, field: value, ...}; anything else as plain data or its repr."""
-    if is_dataclass(x) and not isinstance(x, type):
-        shown = {f.name: describe(getattr(x, f.name)) for f in fields(x) if f.repr}
-        return {"name": getattr(type(x), "name", type(x).__name__), **shown}
-    if isinstance(x, Mapping):
-        return {str(k): describe(v) for k, v in x.items()}
-    if isinstance(x, list | tuple):
-        return [describe(v) for v in x]
-    if x is None or isinstance(x, bool | int | float | str):
-        return x
-    return f"tensor {tuple(x.shape)}" if isinstance(x, Tensor) else getattr(x, "__qualname__", type(x).__qualname__)

@@ -11,10 +11,11 @@ import torch
 
 from . import registry
 from .checkpoint import load_checkpoint, newest, started
+from .circumstances import circumstances, versions
 from .engine import Result, chunked, condition, first, play
 from .errors import BadLog, UsageError
 from .game import Game
-from .journal import Journal, circumstances, versions
+from .journal import Journal
 from .lock import acquire
 from .loop import Progress
 from .observers import Observer

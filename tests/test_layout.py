@@ -76,6 +76,7 @@ FLOORS = (
         "recorder",
         "plane",
         "loop",
+        "circumstances",
         "journal",
         "engine",
     },

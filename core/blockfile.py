@@ -94,13 +94,14 @@ def encode(tables: Mapping[str, Rows], labels: Mapping[str, Sequence[str]], attr
 def _write_group(file: h5py.File, name: str, table: Rows, labels: Mapping[str, Sequence[str]]) -> None:
     group = file.create_group(name)
     scales: dict[str, h5py.Dataset] = {}
+    made: dict[str, h5py.Dataset] = {}  # to look one up in the file takes as long as to write to it
     shapes = table.shapes
     for key, variable in table.variables.items():
         shape = shapes[key]
         chunk = max(1, min(shape[0], _CHUNK_BYTES // max(1, row_bytes(variable, shape))))
         dtype = file[_COMPLEX] if np.dtype(variable.dtype).kind == "c" else variable.dtype
         filters: dict[str, Any] = dict(_FILTERS, chunks=(chunk, *shape[1:])) if math.prod(shape) else {}
-        data = group.create_dataset(key, shape=shape, dtype=dtype, **filters)
+        data = made[key] = group.create_dataset(key, shape=shape, dtype=dtype, **filters)
         _describe(data, variable)
         if key == variable.dims[0]:  # /step/step is its axis's own coordinate
             data.make_scale(key)
@@ -111,12 +112,12 @@ def _write_group(file: h5py.File, name: str, table: Rows, labels: Mapping[str, S
         for axis, dim in enumerate(variable.dims):
             if dim not in scales:
                 scales[dim] = _scale(group, dim, shapes[key][axis], labels.get(dim))
-            if group[key].name != scales[dim].name:
-                group[key].dims[axis].attach_scale(scales[dim])
+            if made[key] is not scales[dim]:
+                made[key].dims[axis].attach_scale(scales[dim])
     at = 0
     for part in table.parts():
         for key, column in part.items():
-            group[key][at : at + len(column)] = column
+            made[key][at : at + len(column)] = column
         at += len(part["step"])
 
 

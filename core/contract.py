@@ -18,6 +18,7 @@ from .state import State
 from .tree import Buffers, Params
 
 _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "device", "layout")
+FEW = 24  # tensors of which all is asked at every step
 INNER = ("iterations", "residual", "converged")  # what the log has room for
 
 
@@ -103,11 +104,12 @@ class Contract:
         return f"its step returned losses that are not one number for each of {', '.join(params)}"
 
     def _alike(self, state: list[Tensor], gradient: list[Tensor]) -> bool:
-        """Whether the state's tensors are of the kind they were. All there is to ask, of the gradient's too, is asked
-        at first and now and then: it takes twice as long.
+        """Whether the state's tensors are of the kind they were.
+
+        All there is to ask, of the gradient's too, is asked of many tensors at first and now and then only.
         """
         self.count += 1
-        if self.count % 64 == 1:
+        if len(self.full) <= FEW or self.count % 64 == 1:
             return list(map(_FULL, state + gradient)) == self.full
         return list(map(_QUICK, state)) == self.quick and all(isinstance(x, Tensor) for x in gradient)
 

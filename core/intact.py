@@ -13,6 +13,7 @@ from .game import Game, innermost
 from .solver import Solver
 from .state import State
 
+FEW = 24  # tensors of which all is asked at every step
 _version = attrgetter("_version")
 
 
@@ -27,14 +28,15 @@ class Intact:
         self.held = _held(state)
         self.versions = _versions(self.held)
 
-    def untouched(self) -> bool:
-        """Whether none of these tensors has been written to."""
-        return _versions(self.held) == self.versions
+    def untouched(self, state: State) -> bool:
+        """Whether none of these tensors has been written to; of few, whether they all are there, too."""
+        return self.whole(state) if len(self.held) <= FEW else _versions(self.held) == self.versions
 
     def whole(self, state: State) -> bool:
-        """Whether it still is all that: the same tensors in the same places, too."""
+        """Whether it still is all that: the same tensors in the same places."""
         now = _held(state)
-        return len(now) == len(self.held) and all(map(is_, now, self.held)) and self.untouched()
+        same = len(now) == len(self.held) and all(map(is_, now, self.held))
+        return same and _versions(self.held) == self.versions
 
     def spoilt(self) -> PluginError:
         """What to say where it is not."""

@@ -75,7 +75,7 @@ class Journal:
         facts |= {"period": solver.period, "start_given": start_given}  # F' is the derivative of so many steps
         facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}
         lock = claim(Path(out))
-        journal = Journal._open(RunDirectory.create(out, facts), game, solver, state, settings, lock)
+        journal = Journal._open(RunDirectory(out).begin(facts), game, solver, state, settings, lock)
         journal.created = True
         return journal
 

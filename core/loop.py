@@ -136,7 +136,7 @@ class Loop:
         intact.hold(state)
         try:
             yield
-            if not intact.untouched():
+            if not intact.untouched(state):
                 raise intact.spoilt()
         except BaseException as error:
             if intact.whole(state):

@@ -158,11 +158,14 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path | str, run: Mapping[str, Any]) -> RunDirectory:
-        """Write run.json into a directory that is there to stay: it is never rewritten."""
-        path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_atomic(path / "run.json", dumps(run).encode())
-        return cls(path)
+        """Make a directory, which nobody else wants, with its run.json."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+        return cls(path).begin(run)
+
+    def begin(self, run: Mapping[str, Any]) -> RunDirectory:
+        """Write run.json into the directory, which was claimed. It is never rewritten."""
+        write_atomic(self.path / "run.json", dumps(run).encode())
+        return self
 
     def run(self) -> dict[str, Any]:
         """Return what was asked."""

@@ -56,7 +56,7 @@ class Faults:
         opened, os_open = builtins.open, os.open
 
         def faulty_open(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if not set(mode) & set("wxa+"):
+            if not set(mode) & set("wxa+") or file == os.devnull:
                 return opened(file, mode, *args, **kwargs)
             self("open")
             return File(opened(file, mode, *args, **kwargs), self)

@@ -94,6 +94,10 @@ class File:
         self.faults("write", half)
         return self.file.write(data)
 
+    def writelines(self, parts: Any) -> None:
+        for part in parts:
+            self.write(part)
+
     def flush(self) -> None:
         self.faults("flush")
         self.file.flush()

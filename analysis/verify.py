@@ -15,10 +15,9 @@ from ..core.pieces import Pieces, blocks_of, missing, pieces_of
 from ..core.plainfile import open_plain, read_plain
 from ..core.rundir import MANIFEST, STATE, TENSORS, RunDirectory, parse
 from ..core.sandbox import Sandbox
-from ..core.schema import GROUPS, RUN_STATES
+from ..core.schema import ENDED, GROUPS, RUN_STATES
 
 Found = tuple[bool, str, str]  # good or bad, what was looked at, what is to be said of it
-ENDED = ("converged", "max_steps", "not_converged", "diverged")
 _PART = 16 << 20  # bytes read at once
 
 

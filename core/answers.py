@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ def parameters(game: Game, x: Any) -> Params:
                 raise broken(game, f"its init returned {told(t)} as {i}/{k!s:.40}; {expected}")
     if not any(x.values()):
         raise broken(game, f"its init returned no tensor at all; {expected}")
-    return x  # type: ignore[return-value]
+    return cast(Params, x)
 
 
 def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:

@@ -13,12 +13,12 @@ from .answers import broken, told
 from .blame import foreign
 from .errors import PluginError
 from .game import Game
+from .intact import FEW
 from .solver import Memory, Solver, StepInfo
 from .state import State
 from .tree import Buffers, Params
 
 _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "device", "layout")
-FEW = 24  # tensors of which all is asked at every step
 INNER = ("iterations", "residual", "converged")  # what the log has room for
 
 

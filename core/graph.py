@@ -98,6 +98,11 @@ class Graph:
         self.returned = old.returned
         return self
 
+    def late(self, tangents: Iterable[int]) -> set[Node]:
+        """Every live node that depends on one of these inputs, by number."""
+        wanted = set(tangents)
+        return self.reached_from(node for node in self.nodes if node.op is INPUT and node.args[0] in wanted)
+
     def reached_from(self, sources: Iterable[Node]) -> set[Node]:
         """Every live node that depends on one of ``sources``, themselves included."""
         reached = set(sources)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .graph import INPUT, NOTHING, Graph, Node, substitute
+from .graph import NOTHING, Graph, Node, substitute
 from .graph_adjoint import from_the_other_end
 from .graph_factors import factored
 from .graph_rules import A, simplify
@@ -24,8 +24,11 @@ def improve(g: Graph, tangents: set[int] | None = None) -> Graph:
     plain = _fused(g)
     if tangents is None:
         return plain
-    late = g.reached_from({node for node in g.nodes if node.op is INPUT and node.args[0] in tangents})
-    return min(plain, _fused(factored(from_the_other_end(g, late), tangents)), key=lambda found: work(found, tangents))
+    return min(
+        plain,
+        _fused(factored(from_the_other_end(g, g.late(tangents)), tangents)),
+        key=lambda found: work(found, tangents),
+    )
 
 
 def _fused(g: Graph) -> Graph:

@@ -14,7 +14,7 @@ MOVE = 8  # and in the time that an element is read and written
 
 def work(g: Graph, tangents: set[int]) -> float:
     """Multiplications of one pass through the point and of ``USES`` products; ``tangents`` are the inputs of these."""
-    late = g.reached_from({node for node in g.nodes if node.op is INPUT and node.args[0] in tangents})
+    late = g.late(tangents)
     return sum(_own(node) * (USES if node in late else 1) for node in g.live() if node.op is not INPUT)
 
 

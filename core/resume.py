@@ -23,11 +23,10 @@ from .pieces import missing
 from .prepared import Prepared
 from .regularizer import Regularizer
 from .rundir import RunDirectory
+from .schema import ENDED
 from .settings import Settings
 from .solver import Solver
 from .state import State
-
-ENDED = ("converged", "max_steps", "not_converged", "diverged")
 
 
 def resume(

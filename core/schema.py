@@ -32,6 +32,9 @@ RUN_STATES = {  # the states of a run (status.json), each in words
 }
 
 
+ENDED = ("converged", "max_steps", "not_converged", "diverged")  # states of runs that cannot go on
+
+
 @dataclass(frozen=True)
 class Variable:
     """One variable of a log: its axes in order, its type on disk, what it is."""

@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 
 import counterplay as cp
 from counterplay.core import graph_capture, graph_passes
-from counterplay.core.graph import INPUT, Graph
+from counterplay.core.graph import Graph
 from counterplay.core.graph_rules import A
 from counterplay.core.prepared import Prepared
 from counterplay.core.products import Block
@@ -116,9 +116,7 @@ class Programs(list[tuple[Graph, set[int]]]):
     def late(self, at: int) -> Counter[Any]:
         """The layers that every product takes."""
         g, tangents = self[at]
-        return Counter(
-            node.op for node in g.reached_from({x for x in g.nodes if x.op is INPUT and x.args[0] in tangents})
-        ) & Counter(dict.fromkeys(LAYERS, 1000))
+        return Counter(node.op for node in g.late(tangents)) & Counter(dict.fromkeys(LAYERS, 1000))
 
     def early(self, at: int) -> Counter[Any]:
         """Those that the point takes."""

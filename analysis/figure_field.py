@@ -60,7 +60,7 @@ def _panel(axes: Axes, made: Any, log: Log, path: np.ndarray) -> None:
     corners, members = window(path), path.shape[1]
     shown = np.unique(np.linspace(0, members - 1, min(members, _PATHS)).astype(int))
     plane, field = last(log, "samples/plane"), last(log, "samples/field")
-    around = members == 1 and plane is not None and field is not None
+    around = None if members > 1 or plane is None or field is None else (plane, field)
     style: dict[str, Any] = {"linewidth": 1.2 if around else 0.7, "alpha": 1.0 if around else 0.45}
     style |= {"color": colour(1 if around else 0), "linestyle": dash(0), "zorder": 5 if around else 2}
     for m in shown:
@@ -70,7 +70,7 @@ def _panel(axes: Axes, made: Any, log: Log, path: np.ndarray) -> None:
     axes.plot(*drawable(path[0, shown]).T, color=style["color"], marker="o", markersize=4.5, markerfacecolor="white",
               linestyle="none", label="start", zorder=6)  # fmt: skip
     if around:
-        assert plane is not None and field is not None
+        plane, field = around
         _arrows(axes, made, plane.reshape(-1, 2), -field.reshape(-1, 2), "length of −v (1)")
     else:
         _arrows(axes, made, *mean_steps(log["step/step"], path, corners), "length of the step (1)")

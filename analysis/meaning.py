@@ -120,7 +120,8 @@ def meaning(log: Log) -> dict[str, Any] | None:
     found = []
     for m, line in zip([None] if log.members is None else range(log.members), fits(log), strict=True):
         values, own, update, led, v, theta = (x if x is None or m is None else x[m] for x in rows)
-        assert values is not None
+        if values is None:  # there are rows of the spectrum
+            continue
         blocks = None if own is None else dict(zip(log.players, own, strict=True))
         facts = point(values, blocks, update, gradient=_float(v), parameters=_float(theta), led=_float(led), **fixed)
         none = isinstance(line, str)

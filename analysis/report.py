@@ -55,7 +55,6 @@ _CAPTIONS = {
     "samples": "What the generator makes from one fixed draw of noise.",
     "metrics": "Metrics: curves over the run, bars for the last evaluation of those with several values.",
 }
-assert _CAPTIONS.keys() == FIGURES.keys()
 _ENDED_BADLY = ("diverged", "failed", "not_converged", "interrupted")
 
 

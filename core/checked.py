@@ -1,4 +1,7 @@
-"""What conformance checks are made of: small cases in float64, and assertions that say what is wrong."""
+"""What conformance checks are made of: small cases in float64, and findings that say what is wrong.
+
+No check is an ``assert``: ``python -O`` leaves those out.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,16 @@ from .tree import Batch, Params, leaves, like, norm, scale
 
 TOL = TOLERANCES[torch.float64]
 Case = tuple[str, Callable[[], None]]
+
+
+class Broken(Exception):
+    """A check found the contract broken; the message says how."""
+
+
+def require(holds: object, otherwise: str) -> None:
+    """Raise `Broken` with the sentence ``otherwise`` unless ``holds``."""
+    if not holds:
+        raise Broken(otherwise)
 
 
 def tabled(game: Game, members: int | None = None) -> Prepared:
@@ -50,16 +63,17 @@ def same(a: Any, b: Any) -> bool:
 def close(a: Tensor, b: Tensor, tol: float, what: str, size: float = 0.0) -> None:
     error = float((a - b).abs().max()) if a.numel() else 0.0
     bound = tol * max(1.0, float(b.abs().max()) if b.numel() else 0.0, size)
-    assert error <= bound, f"{what}: off by {error:.2e}, {bound:.2e} allowed"
+    require(error <= bound, f"{what}: off by {error:.2e}, {bound:.2e} allowed")
 
 
 def is_pure(f: Callable[..., Any], *args: Any) -> None:
     """``f`` gives the same twice, leaves its arguments alone, and draws no random number."""
     before, state = copied(args), torch.get_rng_state()
     first = copied(f(*args))
-    assert same(before, args), "the arguments were changed in place"
-    assert torch.equal(state, torch.get_rng_state()), "global random numbers were drawn: use the generator or the batch"
-    assert same(first, f(*args)), "the same arguments gave another result: something is drawn or kept inside"
+    require(same(before, args), "the arguments were changed in place")
+    unmoved = torch.equal(state, torch.get_rng_state())
+    require(unmoved, "global random numbers were drawn: use the generator or the batch")
+    require(same(first, f(*args)), "the same arguments gave another result: something is drawn or kept inside")
 
 
 def member(many: Any, m: int) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from .checked import TOL, Case, close, direction, is_pure, member, point, same, tabled
+from .checked import TOL, Case, close, direction, is_pure, member, point, require, same, tabled
 from .game import Game
 from .local import LocalGame
 from .registry import make
@@ -24,9 +24,10 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
         game = build()
         params, batch = point(tabled(game))
         out = game.losses(params, batch)
-        assert set(out) == set(game.players) == set(params), f"losses for {set(out)}, parameters of {set(params)}"
+        whole = set(out) == set(game.players) == set(params)
+        require(whole, f"losses for {set(out)}, parameters of {set(params)}")
         shapes = {i: tuple(x.shape) for i, x in out.items() if x.dim()}
-        assert not shapes, f"a loss is a scalar; got shapes {shapes}"
+        require(not shapes, f"a loss is a scalar; got shapes {shapes}")
 
     def pure() -> None:
         game = build()
@@ -35,8 +36,9 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def seeded() -> None:
         table, state = tabled(build()), torch.get_rng_state()
-        assert same(point(table, 3), point(table, 3)), "the same seed gave another start or batch"
-        assert torch.equal(state, torch.get_rng_state()), "global random numbers were drawn: use the generator given"
+        require(same(point(table, 3), point(table, 3)), "the same seed gave another start or batch")
+        unmoved = torch.equal(state, torch.get_rng_state())
+        require(unmoved, "global random numbers were drawn: use the generator given")
 
     def gradient() -> None:
         game = build()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from .adapters import game_from_losses
-from .checked import TOL, Case, close, is_pure, member, point, tabled
+from .checked import TOL, Case, close, is_pure, member, point, require, tabled
 from .errors import UsageError
 from .game import Game
 from .options import options_of
@@ -66,7 +66,7 @@ def solvers(name: str) -> Iterator[Case]:
         return [arena for arena in ARENAS if suits(arena)]
 
     def playable() -> None:
-        assert arenas(), f"it refuses every one of these games: {', '.join(ARENAS)}"
+        require(arenas(), f"it refuses every one of these games: {', '.join(ARENAS)}")
 
     def pure() -> None:
         for arena in arenas():
@@ -79,13 +79,12 @@ def solvers(name: str) -> Iterator[Case]:
         for arena in arenas():
             table, solver, params, batch = started(arena)
             first = solver.init(table, params)
-            assert all(isinstance(x, Tensor) for x in tree_leaves(first)), (
-                "the memory holds something that is no tensor"
-            )
-            assert all(not x.any() for x in tree_leaves(first)), "the first memory is not zero"
+            tensors = all(isinstance(x, Tensor) for x in tree_leaves(first))
+            require(tensors, "the memory holds something that is no tensor")
+            require(all(not x.any() for x in tree_leaves(first)), "the first memory is not zero")
             after = solver.step(table, params, first, lambda b=batch: b)[1]
             shapes = [(tree_flatten(t)[1], [x.shape for x in tree_leaves(t)]) for t in (first, after)]
-            assert shapes[0] == shapes[1], "the memory's structure changed in a step"
+            require(shapes[0] == shapes[1], "the memory's structure changed in a step")
 
     def rest() -> None:
         """At a point where v = 0 and nothing is remembered, a solver stays."""
@@ -116,12 +115,13 @@ def solvers(name: str) -> Iterator[Case]:
             table, solver, params, batch = started(arena)
             after, _, info = solver.step(table, params, solver.init(table, params), lambda b=batch: b)
             kinds = [[(i, k, x.shape, x.dtype) for i, t in p.items() for k, x in t.items()] for p in (after, params)]
-            assert kinds[0] == kinds[1], "the parameters came back with other players, shapes or types"
-            assert set(info.losses) == set(params) == set(info.gradient), "StepInfo lacks a player's loss or gradient"
+            require(kinds[0] == kinds[1], "the parameters came back with other players, shapes or types")
+            told = set(info.losses) == set(params) == set(info.gradient)
+            require(told, "StepInfo lacks a player's loss or gradient")
 
     def setting() -> None:
         names = {o.name for o in options_of(find("solver", name).factory)}
-        assert "lr" in names, "a solver's step size is the option lr"
+        require("lr" in names, "a solver's step size is the option lr")
         make("solver", name, lr=0.01), make("solver", name, lr={"x": 0.01, "y": 0.02})
 
     yield "there are games it can play", playable

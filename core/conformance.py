@@ -1,6 +1,6 @@
 """Checks that anything registered must pass, ours and a third party's: ``counterplay check KIND NAME``.
 
-Each check is a function that raises AssertionError with a sentence. They run in float64 on small cases.
+Each check is a function that raises `Broken` with a sentence. They run in float64 on small cases.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from .checked import Case
+from .checked import Broken, Case, require
 from .checked_games import games
 from .checked_parts import losses, regularizers
 from .checked_solvers import solvers
@@ -23,7 +23,7 @@ def check(kind: str, name: str) -> list[tuple[str, bool, str]]:
     for label, run in cases(kind, name):
         try:
             run()
-        except AssertionError as error:
+        except Broken as error:
             results.append((label, False, str(error)))
         except Exception as error:  # a plugin under test may raise anything, and that is the finding
             results.append((label, False, f"{type(error).__name__}: {error}"))
@@ -42,13 +42,13 @@ def cases(kind: str, name: str) -> Iterator[Case]:
 
 
 def _documented(entry: Any) -> None:
-    assert entry.summary.strip(), "the entry has no summary: say in one line what it is"
-    assert entry.reference.strip(), "the entry has no reference: give authors, year and arXiv id"
+    require(entry.summary.strip(), "the entry has no summary: say in one line what it is")
+    require(entry.reference.strip(), "the entry has no reference: give authors, year and arXiv id")
 
 
 def _options(factory: Any) -> None:
-    assert dataclasses.is_dataclass(factory), "the factory is not a dataclass; its fields would be the options"
+    require(dataclasses.is_dataclass(factory), "the factory is not a dataclass; its fields would be the options")
     params = getattr(factory, "__dataclass_params__")  # noqa: B009
-    assert params.frozen, "the dataclass is not frozen: an object in use must not change"
+    require(params.frozen, "the dataclass is not frozen: an object in use must not change")
     silent = [o.name for o in options_of(factory) if not o.help]
-    assert not silent, f"options without a line of help: {', '.join(silent)}"
+    require(not silent, f"options without a line of help: {', '.join(silent)}")

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import thread as pools
 from importlib import import_module
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 import pluggy
@@ -65,9 +65,8 @@ def _tried(points: Sequence[EntryPoint]) -> tuple[bytes, str]:
     finally:
         os.close(writer)
     try:
-        assert process.stdin is not None
-        with contextlib.suppress(OSError), process.stdin:
-            process.stdin.write(json.dumps(asked).encode())
+        with contextlib.suppress(OSError), cast(IO[bytes], process.stdin) as line:
+            line.write(json.dumps(asked).encode())
         came = b""
         while ready := select.select([reader], [], [], SECONDS if came else START_SECONDS)[0]:
             if not (answer := os.read(reader, 1)):

@@ -140,14 +140,15 @@ def regularized(game: Game, *regularizers: Regularizer) -> Game:
     return game
 
 
-def need_gan(name: str, game: Game) -> None:
-    """Raise UsageError unless ``game`` has a generator and a discriminator."""
+def need_gan(name: str, game: Game) -> GanGame:
+    """Return ``game``. Raises UsageError unless it has a generator and a discriminator."""
     if not isinstance(game, GanGame):
         players = ", ".join(game.players)
         raise UsageError(
             f"regularizer {name} needs a GAN that says what is generated and discriminated, a counterplay.GanGame; "
             f"this is a {type(game).__name__}, its players {players}."
         )
+    return game
 
 
 def need_player(name: str, game: Game, player: Player) -> None:

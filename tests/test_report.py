@@ -11,11 +11,15 @@ pytest.importorskip("matplotlib")
 
 from counterplay.analysis.figures import FIGURES, holds
 from counterplay.analysis.reader import open_log
-from counterplay.analysis.report import write_report
+from counterplay.analysis.report import _CAPTIONS, write_report
 from counterplay.core.errors import StorageError
 from counterplay.core.schema import RUN_STATES
 
 from .logs import quadratic
+
+
+def test_every_figure_has_a_caption() -> None:
+    assert _CAPTIONS.keys() == FIGURES.keys()
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,6 @@ def input_gradient(game: GanGame, params: Params, x: Tensor, batch: Batch) -> Te
     return g.reshape(g.shape[0], -1)
 
 
-def _gan(name: str, game: Game) -> GanGame:
-    need_gan(name, game)
-    assert isinstance(game, GanGame)
-    return game
-
-
 @dataclass(frozen=True)
 class GradientPenalty(Regularizer):
     """weight * E (||grad_x D|| - 1)^2 on interpolates, in the discriminator's loss."""
@@ -52,7 +46,7 @@ class GradientPenalty(Regularizer):
         return {**batch, MIX: torch.rand(real.shape[0], generator=rng, dtype=real.dtype)}
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        gan = _gan("gradient-penalty", game)
+        gan = need_gan("gradient-penalty", game)
         real = batch["real"]
         fake = gan.generate(params["generator"], batch["noise"], batch)
         mix = batch[MIX].reshape(-1, *[1] * (real.dim() - 1))
@@ -73,5 +67,5 @@ class R1(Regularizer):
         need_gan("r1", game)
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        g = input_gradient(_gan("r1", game), params, batch["real"], batch)
+        g = input_gradient(need_gan("r1", game), params, batch["real"], batch)
         return {"discriminator": self.gamma / 2 * g.square().sum(1).mean()}

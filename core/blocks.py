@@ -28,8 +28,9 @@ class LogWriter:
     """Writes the log of the run directory ``directory``, after whatever blocks it holds already.
 
     A row is a mapping from variable names to numbers, arrays or, for one value per player, mappings by player. Rows are
-    kept as given until they are sealed: do not write into an array that was appended. A block is sealed with the first
-    row after ``seal_seconds`` seconds or ``seal_bytes`` bytes.
+    kept as given until they are sealed: do not write into an array that was appended. A block is sealed before the
+    first row of another step after ``seal_seconds`` seconds or ``seal_bytes`` bytes: the newest step stays outside,
+    since it is taken again where someone who looks at it fails.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class LogWriter:
         self._weights: dict[tuple[str, ...], int] = {}  # bytes of a row of "step", by the names in it
         self._variables: dict[str, dict[str, Variable]] = {group: {} for group in GROUPS}
         self._bytes = 0
+        self.newest: int | None = None  # the step of the newest row
         self._sealed_at = time.monotonic()
         self._number = max((int(b.stem) for b in blocks_of(self.directory)), default=0)
 
@@ -72,10 +74,13 @@ class LogWriter:
             self._take(group, Columns(arrays), count * weight)
 
     def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
+        step = entry["step"][-1] if isinstance(entry, Columns) else entry["step"]
+        if step != self.newest:
+            self.newest = step
+            if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
+                self.seal()
         self._rows[group].append(entry)
         self._bytes += weight
-        if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
-            self.seal()
 
     @property
     def sealed(self) -> int:
@@ -113,10 +118,11 @@ class LogWriter:
         except TooLarge:
             return self.directory / "log"
 
-    def pending(self) -> dict[str, dict[str, np.ndarray]]:
+    def pending(self, before: int | None = None) -> dict[str, dict[str, np.ndarray]]:
         """The rows that are in no block yet, as columns of real numbers by group: what a checkpoint keeps of the log.
 
-        A block costs as much as several steps of a small network, and checkpoints may be many; this costs little.
+        Only those of steps ``before`` that one, if it is given. A block costs as much as several steps of a small
+        network, and checkpoints may be many; this costs little.
         """
         found: dict[str, dict[str, np.ndarray]] = {}
         for group, entries in self._rows.items():
@@ -126,7 +132,11 @@ class LogWriter:
                 table = self._table(group, entries)
                 self._variables[group].update(table.variables)
                 entries[:] = [Columns(table.columns)]  # as that they stay: rows are turned into columns once
-            found[group] = {name: x.view("<f8") if x.dtype.kind == "c" else x for name, x in entries[0].items()}
+            columns = {name: x.view("<f8") if x.dtype.kind == "c" else x for name, x in entries[0].items()}
+            if before is not None:
+                columns = {name: x[entries[0]["step"] < before] for name, x in columns.items()}
+            if len(columns["step"]):
+                found[group] = columns
         return found
 
     def restore(self, pending: Mapping[str, Mapping[str, np.ndarray]]) -> None:

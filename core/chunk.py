@@ -83,7 +83,7 @@ class Chunks:
             state, step=state.step + steps, params=played.params, memory=played.memory,
             cost=tuple(int(columns[name][-1]) for name in ("gradients", "products", "samples")),  # type: ignore[arg-type]
         )  # fmt: skip
-        if loop.progress is not None:
+        if loop.progress is not None and state.step < loop.steps:
             losses = torch.from_numpy(columns["losses"][-1])  # ([M,] P)
             loop.progress(state.step, loop.steps, dict(zip(watch.players, losses.unbind(-1), strict=True)))
         return state
@@ -120,7 +120,7 @@ def _quiet(loop: Loop, state: State, watch: Watch, played: Played, norms: Array,
     sound = _members(watch, played.sound) & np.isfinite(after).all(0) & np.isfinite(figures.gradient_norms).all(-1)
     sound = sound & (joint(after) <= watch.bound)
     quiet = (sound | ~alive).reshape(len(sound), -1).all(-1)
-    if loop.met is not None and alive.all():  # a member that stopped is found again in each step, and never converges
+    if loop.met is not None and alive.all():  # a member that left meets nothing any more
         quiet &= ~loop.met.holds(figures).reshape(len(sound), -1).all(-1)
     return quiet
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -20,6 +21,7 @@ from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
 from .circumstances import circumstances, described, versions
 from .errors import StorageError, UsageError
+from .lock import NAME
 from .loop import Ending
 from .observers import Every, Observer
 from .pieces import blocks_of, column, merge, pieces_of
@@ -52,6 +54,7 @@ class Journal:
     inexact: tuple[Any, ...] = ()  # from which steps on, and why, this is not the uninterrupted run
     began: float = 0.0
     created: bool = False  # here, not resumed
+    made: bool = False  # the directory, too
     saved: int = -1  # the step of the newest checkpoint
     before: int | None = None  # that of the one before it; None: not known
     saved_at: float = 0.0
@@ -74,9 +77,15 @@ class Journal:
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given}  # F' is the derivative of so many steps
         facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}
+        made = not Path(out).exists()
         lock = claim(Path(out))
-        journal = Journal._open(RunDirectory(out).begin(facts), game, solver, state, settings, lock)
-        journal.created = True
+        try:
+            journal = Journal._open(RunDirectory(out).begin(facts), game, solver, state, settings, lock)
+        except UsageError:
+            _withdraw(Path(out), made)
+            lock.close()
+            raise
+        journal.created, journal.made = True, made
         return journal
 
     @staticmethod
@@ -159,11 +168,13 @@ class Journal:
                 self.lock.close()
 
     def _failed(self, error: BaseException, files: RunDirectory) -> None:
-        if isinstance(error, UsageError) and self.created and self.saved <= 0:
-            shutil.rmtree(files.path, ignore_errors=True)  # nothing was played: the name is free again
+        log = self.log
+        played = not self.created or self.saved > 0 or log is None or log.sealed > 0 or bool(log.pending())
+        if isinstance(error, UsageError) and not played:
+            _withdraw(files.path, self.made)  # the name is free again
         elif not isinstance(error, StorageError):  # a full disk is not asked again
-            if self.log is not None:
-                self.log.seal()
+            if log is not None:
+                log.seal()
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             files.write_status(state, max(self.saved, 0), f"{type(error).__name__}: {error}")
 
@@ -176,11 +187,12 @@ class Journal:
             return
         held: dict[str, Any] = {}
         if self.log is not None:
-            if last:
+            again = self.log.newest is not None and self.log.newest >= state.step  # what will be looked at once more
+            if last and not again:
                 self.log.seal()
             held = {
                 group: {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in columns.items()}
-                for group, columns in self.log.pending().items()
+                for group, columns in self.log.pending(state.step if again else None).items()
             }
         now = time.monotonic()
         numbers = {**state.numbers(), "blocks": self.log.sealed if self.log is not None else 0}
@@ -207,6 +219,16 @@ class Journal:
             self.log.seal() if ending.status == "interrupted" else self.log.finish()
         facts = {"diverged_members": list(diverged)} if diverged else {}
         self.files.write_status(ending.status, ending.state.step, ending.message, **facts)
+
+
+def _withdraw(path: Path, made: bool) -> None:
+    """Remove what a run that was refused before its first step has written, and no more than that."""
+    shutil.rmtree(path / "checkpoints", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for name in ("run.json", "status.json", NAME):
+            (path / name).unlink(missing_ok=True)
+        if made:
+            path.rmdir()  # unless someone else has put something there
 
 
 def _set_aside(blocks: list[Path], aside: Path) -> None:

@@ -57,12 +57,14 @@ class Loop:
         """Our recorders, which call the game, are told from the caller's observers, whose errors are the caller's."""
         known = [(o, ours(getattr(o, "observer", o))) for o in self.observers]
         self._own, self._callers = ([o for o, own in known if own is which] for which in (True, False))
+        self._intact = Intact(self.solver, self.game)
 
     def play(self, state: State) -> Ending:
         game, rngs = self.game, state.generators()
         self._spend(state)
-        watch = (RowWatch if self.chunks else Watch)(state.params, game.members, state.bound.numpy())
-        contract, intact = Contract(self.solver, game, state, game.members), Intact(self.solver, game)
+        kind = RowWatch if self.chunks else Watch
+        watch = kind(state.params, game.members, state.bound.numpy(), state.alive.numpy())
+        contract = Contract(self.solver, game, state, game.members)
         while state.step < self.steps:
             if self.stop():
                 self.save(state, True)
@@ -73,7 +75,7 @@ class Loop:
                 self._spend(state)
                 continue
             batches: list[Batch] = []
-            with self._saving(state, intact):
+            with self._saving(state):
                 buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
 
                 def draw(buffers: Buffers = buffers, batches: list[Batch] = batches) -> Batch:
@@ -86,31 +88,39 @@ class Loop:
                 figures, finding = watch(info, params, kept + tensors(buffers), named)
             alive = state.alive.numpy()
             sound = alive if finding is None else alive & ~finding.bad
-            over = not sound.any()
-            done = finding is None and self.met is not None and self.met(figures)
+            whole = bool(sound.all())
+            over = not (whole or sound.any())
+            done = whole and self.met is not None and self.met(figures)  # a member that left meets nothing any more
             if over or done:
                 self.save(state, True)  # first: a run resumed from here looks at this point once more
-            self._show(Seen(state.step, state.params, state.memory, batches[0], info, figures, bool(over or done)))
+            seen = Seen(state.step, state.params, state.memory, batches[0], info, figures, bool(over or done))
+            self._show(state, seen)
             if finding is not None and over:
                 return self._diverged(state, sound, finding.what)
             if done:
+                self._progress(state, info)
                 return Ending(state, "converged")
-            if finding is not None:  # members that did not stay finite stand where they last were
+            if not whole:  # members that did not stay finite stand where they last were, for good
                 new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
                 params, memory, buffers = _keep(sound, new, old)
-                watch.stand(params)
+                watch.stand(params, sound)
                 state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
             state = replace(
                 state, step=state.step + 1, params=params, memory=memory, buffers=buffers,
                 rngs=tuple(r.get_state() for r in rngs) if game.draws else state.rngs, cost=_spent(game.cost),
             )  # fmt: skip
-            if self.progress is not None:
-                self.progress(state.step, self.steps, info.losses)
+            if state.step < self.steps:
+                self._progress(state, info)
         return self._last(state, watch, contract)
+
+    def _progress(self, state: State, info: StepInfo) -> None:
+        if self.progress is not None:
+            self.progress(state.step, self.steps, info.losses)
 
     def _last(self, state: State, watch: Watch, contract: Contract) -> Ending:
         """The steps are spent: look at the last point too, on the batch the next step would draw."""
         self.save(state, True)
+        self._intact.hold(state)
         game = self.game
         with guarded("the last look", game):
             buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
@@ -118,7 +128,8 @@ class Loop:
             info = StepInfo.at(LocalGame.of(game, state.params, batch))
         figures, finding = watch(info, state.params, [], {})  # the rest of the state was looked at when it was made
         self._spend(state)  # looking costs the solver nothing
-        self._show(Seen(state.step, state.params, state.memory, batch, info, figures, True))
+        self._show(state, Seen(state.step, state.params, state.memory, batch, info, figures, True))
+        self._progress(state, info)
         if finding is not None:
             sound = state.alive.numpy() & ~finding.bad
             if not sound.any():
@@ -126,28 +137,41 @@ class Loop:
             state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
         if self.met is None:
             return Ending(state, "max_steps")
-        if finding is None and self.met(figures):
+        if finding is None and state.alive.all() and self.met(figures):
             return Ending(state, "converged")
         return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
 
     @contextlib.contextmanager
-    def _saving(self, state: State, intact: Intact) -> Iterator[None]:
-        """A step that fails, whatever the reason, takes nothing with it: the state before it is saved, if whole."""
-        intact.hold(state)
+    def _saving(self, state: State) -> Iterator[None]:
+        """A step that fails, whatever the reason, takes nothing with it."""
+        self._intact.hold(state)
         try:
             yield
-            if not intact.untouched(state):
-                raise intact.spoilt()
+            if not self._intact.untouched(state):
+                raise self._intact.spoilt()
         except BaseException as error:
-            if intact.whole(state):
-                with contextlib.suppress(StorageError):  # what failed first is what is told
-                    self.save(state, True)
+            self._rescue(state)
             told = blamed(error, "a step", self.solver, self.game, refusing=state.step == 0)
             if told is error:
                 raise
             raise told from error
 
-    def _show(self, seen: Seen) -> None:
+    def _rescue(self, state: State) -> None:
+        """Save the state before a step that failed, if it is whole."""
+        if self._intact.whole(state):
+            with contextlib.suppress(StorageError):  # what failed first is what is told
+                self.save(state, True)
+
+    def _show(self, state: State, seen: Seen) -> None:
+        try:
+            self._record(seen)
+            for observer in self._callers:
+                observer(seen)
+        except BaseException:  # whoever looks on, and whatever is raised: what was played stays
+            self._rescue(state)
+            raise
+
+    def _record(self, seen: Seen) -> None:
         try:
             for observer in self._own:
                 observer(seen)
@@ -159,8 +183,6 @@ class Loop:
             if told is error:
                 raise
             raise told from error
-        for observer in self._callers:
-            observer(seen)
 
     def _spend(self, state: State) -> None:
         self.game.cost.gradients, self.game.cost.products, self.game.cost.samples = state.cost

@@ -52,18 +52,19 @@ def joint(norms: Array) -> Array:
 class Watch:
     """Takes the figures of each step and finds the first value that is not finite or passes the bound."""
 
-    def __init__(self, params: Params, members: int | None, bound: Any) -> None:
+    def __init__(self, params: Params, members: int | None, bound: Any, alive: Any = True) -> None:
         self.members = members
         self.players = tuple(params)
         self.keys = [(i, k) for i, tree in params.items() for k in tree]
         self.names = ["/".join(key) for key in self.keys]
         ends = np.cumsum([0, *(len(tree) for tree in params.values())])
         self.owned = [slice(a, b) for a, b in itertools.pairwise(ends)]  # which tensors are whose
-        self.stand(params)
+        self.stand(params, alive)
         self.bound = np.asarray(bound)  # (), or (M,)
 
-    def stand(self, params: Params) -> None:
-        """Take the norms of the point that the next step starts from."""
+    def stand(self, params: Params, alive: Any) -> None:
+        """Take the norms of the point that the next step starts from; only members that are ``alive`` are judged."""
+        self.alive = np.asarray(alive)  # (), or (M,)
         x = self._tensors(params)
         self.norms = self._recheck(self._host(self._norms(x)), x)  # (tensors,) or (tensors, M)
 
@@ -128,14 +129,15 @@ class Watch:
         labels = [f"the loss of {i}" for i in self.players]
         labels += [f"the gradient of {name}" for name in self.names] + [f"the parameter {name}" for name in self.names]
         labels += [f"the {path}" for path in paths]
-        sound = np.isfinite(np.concatenate([loss, gradient, norms, others]))  # (K,) or (K, M)
+        sound = np.isfinite(np.concatenate([loss, gradient, norms, others])) | ~self.alive  # (K,) or (K, M)
         bad = ~sound.all(0)
         if bad.any():
             first = int(np.argmax((~sound).reshape(len(labels), -1).any(1)))
             return Finding(bad, f"{labels[first]} is not finite")
+        norms = np.where(self.alive, norms, 0)
         bad = np.asarray(joint(norms) > self.bound)
         if bad.any():
-            worst = self.names[int(np.argmax(np.nan_to_num(norms).reshape(len(self.names), -1).max(1)))]
+            worst = self.names[int(np.argmax(norms.reshape(len(self.names), -1).max(1)))]
             size, bound = float(np.max(joint(norms))), float(np.max(self.bound))
             return Finding(
                 bad, f"the parameters' norm {size:.3g} passed the blow-up bound {bound:.3g}, most of it in {worst},"

@@ -159,11 +159,15 @@ def test_blocks_are_sealed_by_size_and_by_time(tmp_path: Path) -> None:
     assert len(blocks_of(tmp_path)) == 2  # 88 bytes a row
     writer.seal_seconds = 0.0
     writer.append("step", row(30, rng))
-    assert len(blocks_of(tmp_path)) == 3
+    assert len(blocks_of(tmp_path)) == 3 and list(open_log(tmp_path)["step/step"]) == list(range(30))
+    writer.append("step", row(30, rng) | {"wall_seconds": 9.0})  # of one step: what is taken again is not sealed
+    assert len(blocks_of(tmp_path)) == 3 and writer.pending()["step"]["step"].tolist() == [30, 30]
+    assert writer.pending(30) == {}
     again = LogWriter(tmp_path, LAYOUT, seal_seconds=0.0)  # continues, never overwrites
-    again.append("step", row(31, rng))
+    for step in (30, 31):
+        again.append("step", row(step, rng))
     assert [b.name for b in blocks_of(tmp_path)] == [f"{i:06d}.h5" for i in range(1, 5)]
-    assert list(open_log(tmp_path)["step/step"]) == list(range(32))
+    assert list(open_log(tmp_path)["step/step"]) == list(range(31))
 
 
 def test_the_whole_log_does_not_depend_on_how_it_was_cut(tmp_path: Path) -> None:

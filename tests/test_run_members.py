@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ import torch
 import counterplay as cp
 from counterplay.core.tree import ravel
 
-from .cases import CONVERGES, QUADRATIC, SmoothGan, close_trees, identical, member, simgd, watched
+from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close_trees, identical, member, simgd, watched
 
 
 @pytest.mark.parametrize("name", ["simgd", "altgd", "extragradient", "conopt", "jare", "cgd", "acgd"])
@@ -73,3 +76,74 @@ def test_an_ensemble_has_converged_when_every_member_has():
         for m, x in enumerate((0.09, 0.05))
     ]
     assert both.status == "converged" and both.steps >= max(alone)
+
+
+@dataclass(frozen=True)
+class Gusts(cp.Game):
+    """x^2 / 2, but for a gust now and then, at which the loss is infinite: a draw of each member's own."""
+
+    players = ("x",)
+    chance: float = 0.08
+
+    def init(self, rng):
+        return {"x": {"w": torch.randn(2, generator=rng, dtype=F64)}}
+
+    def sample(self, rng, buffers):
+        u = torch.rand((), generator=rng, dtype=F64)
+        return {"scale": torch.where(u < self.chance, torch.inf, 1 + u), **buffers}
+
+    def losses(self, params, batch):
+        return {"x": 0.5 * batch["scale"] * (params["x"]["w"] ** 2).sum()}
+
+
+def gusty(m: int | None, **options: Any):
+    """Members at once (None), or member m alone."""
+    solver = simgd(0.05, rule={"name": "momentum", "beta": 0.5})
+    alone = {"members": 5, "seed": 3} if m is None else {"seed": 3 + m}
+    return watched(Gusts(), solver, **{"steps": 12, **alone, **options})
+
+
+def test_a_member_that_left_does_not_come_back():
+    """Its loss is infinite once, at later draws it is not: it stands where it last was, the others go on."""
+    many, seen = gusty(None)
+    alone = [gusty(m) for m in range(5)]
+    gone = tuple(m for m, (result, _) in enumerate(alone) if result.status == "diverged")
+    assert 0 < len(gone) < 5 and many.diverged == gone and many.status == "max_steps"
+    for m, (result, own) in enumerate(alone):
+        assert identical(member(many.params, m), result.params) and identical(member(many.memory, m), result.memory)
+        for one, all_ in zip(own, seen, strict=False):
+            assert identical(one.params, member(all_.params, m))
+            assert one.figures.parameter_norms.tolist() == all_.figures.parameter_norms[m].tolist()
+        last = float(torch.linalg.vector_norm(result.params["x"]["w"]))
+        assert all(s.figures.parameter_norms[m, 0] == pytest.approx(last, rel=1e-14) for s in seen[result.steps :])
+
+
+def test_members_that_left_stay_so_in_logs_checkpoints_and_resumed_runs(tmp_path):
+    whole, _ = gusty(None, out=tmp_path / "whole")
+    left = iter([False] * 9 + [True])
+    gusty(None, out=tmp_path / "run", stop=lambda: next(left))
+    again = cp.resume(tmp_path / "run", game=Gusts(), solver=simgd(0.05, rule={"name": "momentum", "beta": 0.5}))
+    assert identical((again.params, again.memory), (whole.params, whole.memory))
+    assert (again.diverged, again.status) == (whole.diverged, whole.status)
+    a, b = (cp.open_log(tmp_path / name) for name in ("whole", "run"))
+    for name in ("losses", "parameters", "parameter_norms", "gradient_norms"):
+        assert np.array_equal(a[f"step/{name}"], b[f"step/{name}"], equal_nan=True)
+
+
+def test_a_member_that_left_meets_no_condition():
+    """All points ever after meet it, also those where the members stand that left: that is not convergence."""
+    result, seen = gusty(None, until="parameter_norm<2")
+    alive = [m for m in range(5) if m not in result.diverged]
+    assert result.status == "not_converged" and result.steps == 12 and 0 < len(alive) < 5
+    assert (seen[-1].figures.parameter_norms < 2).all() and not (seen[0].figures.parameter_norms < 2).all()
+
+
+def test_what_ended_a_run_is_said_of_the_members_that_were_left():
+    """The first loses its loss at 27 and finds it no number at every step from there; the second passes the bound."""
+    start = {"x": {"w": torch.tensor([[1.0], [-1e-3]], dtype=F64)}}
+    loss = lambda w: (-w * w + 0 * (10 - w).sqrt()).sum()  # noqa: E731
+    game = cp.game_from_losses(lambda p, b: {"x": loss(p["x"]["w"])}, {"x": {"w": torch.ones(1, dtype=F64)}})
+    result = cp.run(game, simgd([1.0, 1.0]), steps=100, members=2, start=start, blowup=40.0)
+    assert (result.status, result.diverged, result.steps) == ("diverged", (0, 1), 9)
+    assert result.params["x"]["w"].flatten().tolist() == pytest.approx([27.0, -1e-3 * 3**9], rel=1e-12)
+    assert "norm 59 passed the blow-up bound 40" in result.message

@@ -138,6 +138,16 @@ def test_progress_is_told():
     assert told == [(1, 3, {"x", "y"}), (2, 3, {"x", "y"}), (3, 3, {"x", "y"})]
 
 
+@pytest.mark.parametrize(
+    "options", [{"steps": 7}, {"steps": 300, "compile": True}, {"steps": 3000, "until": "loss.x<1e-3"}]
+)
+def test_the_last_losses_told_are_those_of_the_point_returned(options):
+    told = []
+    result = cp.run(QUADRATIC, simgd(CONVERGES), progress=lambda done, steps, x: told.append((done, x)), **options)
+    losses = LocalGame.of(QUADRATIC, result.params, {}).losses()
+    assert told[-1][0] == result.steps and {i: float(x) for i, x in told[-1][1].items()} == losses
+
+
 def test_a_run_without_a_directory_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cp.run(QUADRATIC, simgd(), steps=2, spectrum_every=1, checkpoint_every=1)

@@ -49,6 +49,7 @@ class Chunks:
     """Takes the steps ahead of a loop whose solver is ``solver``; ends at each checkpoint that is due."""
 
     solver: Compiled
+    start: int = 0  # the first step that is taken so
     checkpoint_every: int = 0
     length: int = 64  # of the next one: twice the last that came through, so that little is taken in vain
 

@@ -36,8 +36,8 @@ def circumstances(game: Prepared, params: Params) -> dict[str, Any]:
     }
     return {
         "players": counts, "dtype": str(first.dtype).removeprefix("torch."), "device": str(first.device),
-        "threads": torch.get_num_threads(), "trace": game.trace, "platform": platform.platform(),
-        "processors": os.cpu_count(), "argv": sys.argv[1:],
+        "threads": torch.get_num_threads(), "platform": platform.platform(), "processors": os.cpu_count(),
+        "argv": sys.argv[1:],
     }  # fmt: skip
 
 

@@ -69,7 +69,10 @@ def objects(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--checkpoint-every", type=int, help="Write a checkpoint every so many steps.")
 @click.option("--start", metavar="FILE.safetensors", help="Start from these parameters.")
 @click.option("--blowup", type=float, help="Stop when the parameters' norm exceeds this; inf turns it off.")
-@click.option("--compile/--no-compile", default=None, help="Compile the step of a small game.  [default: in long runs]")
+@click.option("--trace/--no-trace", default=None, help="Replay traced graphs.  [default: from step 200 on]")
+@click.option(
+    "--compile/--no-compile", default=None, help="Compile the step of a small game.  [default: from step 2000 on]"
+)
 @click.option("--out", metavar="DIR", help="Where the run is written.  [default: runs/GAME-SOLVER-N]")
 @click.option("--config", "config_file", metavar="FILE.toml", help="Read the experiment from a file.")
 @click.option("--plugin", multiple=True, metavar="FILE.py", help="Load a plugin file; repeat for several.")
@@ -155,6 +158,7 @@ def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
         "checkpoint_every": e.checkpoint_every or 0,
         "sample_every": e.sample_every,
         "blowup": e.blowup,
+        "trace": e.trace,
         "compile": e.compile,
     }
 

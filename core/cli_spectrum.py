@@ -87,7 +87,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     experiment = config.resolve(unasked, typed)
     game, solver, regularizers = build(experiment)
     settings = Settings(
-        0, experiment.seed, None, None, device_of(experiment.device), experiment.dtype, 1, 0, 0, None, False
+        0, experiment.seed, None, None, device_of(experiment.device), experiment.dtype, 1, 0, 0, None, None
     ).checked()
     prepared = settings.table(game, regularizers)
     with torch.no_grad():

@@ -46,6 +46,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froze
     sample_every: Count | None = None
     start: str | None = None
     blowup: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    trace: bool | None = None
     compile: bool | None = None
     out: str | None = None
     plugins: list[str] = []

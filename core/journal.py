@@ -135,7 +135,7 @@ class Journal:
             },
         )  # fmt: skip
         log = LogWriter(files.path, layout)
-        quiet = replace(game, cost=Cost())  # looking costs the solver nothing
+        quiet = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
 
         def fixed(what: str) -> Any:
             return lambda: probe(quiet, what)

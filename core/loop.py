@@ -62,15 +62,19 @@ class Loop:
     def play(self, state: State) -> Ending:
         game, rngs = self.game, state.generators()
         self._spend(state)
-        kind = RowWatch if self.chunks else Watch
-        watch = kind(state.params, game.members, state.bound.numpy(), state.alive.numpy())
+        watch = Watch(state.params, game.members, state.bound.numpy(), state.alive.numpy())
         contract = Contract(self.solver, game, state, game.members)
         while state.step < self.steps:
             if self.stop():
                 self.save(state, True)
                 return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
             self.save(state, False)
-            if self.chunks is not None and (ahead := self.chunks.ahead(self, state, watch)) is not state:
+            game.clock.step, solver = state.step, self.solver
+            if self.chunks is not None and state.step >= self.chunks.start:
+                if not isinstance(watch, RowWatch):
+                    watch = RowWatch(state.params, game.members, state.bound.numpy(), state.alive.numpy())
+                solver = self.chunks.solver
+            if solver is not self.solver and (ahead := self.chunks.ahead(self, state, watch)) is not state:
                 state = ahead
                 self._spend(state)
                 continue
@@ -82,7 +86,7 @@ class Loop:
                     batches.append(game.draw(rngs, buffers))
                     return batches[-1]
 
-                params, memory, info, kept = contract(self.solver.step(game, state.params, state.memory, draw))
+                params, memory, info, kept = contract(solver.step(game, state.params, state.memory, draw))
                 params = contract.projected(params, game.project(params))
                 named = {"memory": memory, "buffer": buffers}
                 figures, finding = watch(info, params, kept + tensors(buffers), named)
@@ -121,7 +125,7 @@ class Loop:
         """The steps are spent: look at the last point too, on the batch the next step would draw."""
         self.save(state, True)
         self._intact.hold(state)
-        game = self.game
+        game = replace(self.game, trace=False)
         with guarded("the last look", game):
             buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
             batch = game.draw(state.generators(), buffers)

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map
 from .answers import losses_of, named, parameters
 from .blame import guarded
 from .game import Game, innermost
-from .products import Block, Cost, Linear, Product, Rows
+from .products import Block, Clock, Cost, Linear, Product, Rows
 from .trace import Staged, staged, traced
 from .tree import Batch, Buffers, Params, Player
 
@@ -29,7 +29,8 @@ class Prepared(Game):
     """``game`` for ``members`` members (None: no ensemble axis), in one dtype on one device.
 
     With ``trace``, the field and its products are traced once for the shapes at hand and replayed, which removes
-    the overhead of torch.func and all dead work; without it they are eager and can be differentiated again.
+    the overhead of torch.func and all dead work: from step ``trace_from`` on, by the ``clock`` of the run, so that
+    what a step computes does not depend on how long the run is. Else they are eager and can be differentiated again.
     """
 
     game: Game
@@ -37,6 +38,8 @@ class Prepared(Game):
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     trace: bool = False
+    trace_from: int = 0
+    clock: Clock = dataclasses.field(default_factory=Clock, compare=False)
     cost: Cost = dataclasses.field(default_factory=Cost, compare=False)
 
     @property
@@ -46,6 +49,11 @@ class Prepared(Game):
     @property
     def zero_sum(self) -> bool:  # type: ignore[override]
         return self.game.zero_sum
+
+    @property
+    def replays(self) -> bool:
+        """Whether traced graphs are played at this step."""
+        return self.trace and self.clock.step >= self.trace_from
 
     @property
     def draws(self) -> bool:
@@ -138,7 +146,9 @@ class Prepared(Game):
         """
         self.cost.add(self.game)
         shared = [product for product in along if isinstance(product, Product)]
-        if not (self.trace and shared):
+        if not self.replays:
+            return self._field_here(rows, params, batch)
+        if not shared:
             return self._field(rows, params, batch)
         found, maps = self._linearised(rows, [product.block for product in shared], params, batch)
         for product, map in zip(shared, maps, strict=True):
@@ -148,7 +158,7 @@ class Prepared(Game):
     def loss_gradient(self, i: Player, params: Params, batch: Batch) -> Params:
         """The gradient of player i's loss with respect to everyone's parameters."""
         self.cost.gradients += 1
-        return self._loss_gradient(i, params, batch)
+        return (self._loss_gradient if self.replays else self._loss_gradient_here)(i, params, batch)
 
     def variant(self, wrap: Callable[[Game], Game]) -> Prepared:
         """The same table for ``wrap(game)``, made once for each ``wrap``: what it traces is kept."""
@@ -159,7 +169,7 @@ class Prepared(Game):
     def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Product, Product]:
         """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
         blocks = Block(rows, cols), Block(rows, cols, adjoint=True)
-        if not self.trace:
+        if not self.replays:
             push, pull = self._reverse(rows, cols, params, batch)
             return Product(blocks[0], self.cost, lambda: push), Product(blocks[1], self.cost, lambda: pull)
 
@@ -180,21 +190,21 @@ class Prepared(Game):
         _, push = pullback(pull, tree_map(torch.zeros_like, v))
         return push, pull
 
-    # Each of these is traced at its first use, once for the shapes at hand, or is the function itself.
+    # Each of these is traced at its first use, once for the shapes at hand.
 
     @cached_property
     def _field(self) -> Callable[..., Any]:
-        return traced(self._field_here) if self.trace else self._field_here
+        return traced(self._field_here)
 
     def _field_here(self, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
         return self.over_members(lambda p, b: field_of(self.game, rows, p, b), params, batch)
 
     @cached_property
     def _loss_gradient(self) -> Callable[..., Any]:
-        def gradient(i: Player, params: Params, batch: Batch) -> Params:
-            return self.over_members(lambda p, b: grad(lambda p: losses_of(self.game, p, b)[i])(p), params, batch)
+        return traced(self._loss_gradient_here)
 
-        return traced(gradient) if self.trace else gradient
+    def _loss_gradient_here(self, i: Player, params: Params, batch: Batch) -> Params:
+        return self.over_members(lambda p, b: grad(lambda p: losses_of(self.game, p, b)[i])(p), params, batch)
 
     @cached_property
     def _point(self) -> Staged:

@@ -60,7 +60,7 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
     experiment = facts["experiment"]
     game, solver, regularizers = _made(files.path, experiment)
     try:
-        settings = dataclasses.replace(Settings(**facts["settings"]), device=device, trace=False).checked()
+        settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None).checked()
     except TypeError as error:
         raise BadLog(f"{files.path / 'run.json'} has settings that no run has: {error}.") from error
     table = settings.table(game, regularizers)

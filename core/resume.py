@@ -57,7 +57,7 @@ def resume(
     lock = acquire(files.path)
     try:
         with _reading(files):
-            settings = Settings(**facts["settings"]).checked()
+            settings = Settings.read(facts["settings"]).checked()
             named = dict(facts["experiment"])
         game, solver, regularizers = _made(named, game, solver, regularizers)
         with torch.no_grad():
@@ -65,7 +65,7 @@ def resume(
             start = first(table, solver, settings)
             with _reading(files):
                 changed = _changed(facts, table, start.params)
-            chunks, why = chunked(table, solver, start, settings) if settings.compile else (None, "")
+            chunks, why = chunked(table, solver, start, settings) if settings.compile_from is not None else (None, "")
             changed += [f"steps were compiled ({why})"] if why else []
             tensors, numbers = _saved(files, facts, start)
             pending = tensors.pop("log", {})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -13,12 +14,17 @@ from .prepared import Prepared
 from .regularizer import Regularizer, regularized
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-LEAST = {"steps": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_every": 0, "sample_every": 1}
+LEAST = {
+    "steps": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_every": 0, "sample_every": 1,
+    "trace_from": 0, "compile_from": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Settings:
-    """See ``counterplay.run``; ``trace`` and ``compile`` are decided when a run begins: a resumed one is the same."""
+    """See ``counterplay.run``. ``trace_from`` and ``compile_from`` are the steps from which graphs are replayed, and
+    many steps are taken at once; None: never. They are decided when a run begins: a resumed one is the same.
+    """
 
     steps: int
     seed: int
@@ -30,9 +36,18 @@ class Settings:
     spectrum_every: int
     checkpoint_every: int
     blowup: float | None
-    trace: bool
-    compile: bool = False
+    trace_from: int | None
+    compile_from: int | None = None
     sample_every: int | None = None
+
+    @staticmethod
+    def read(facts: Mapping[str, Any]) -> Settings:
+        """Those in run.json. Runs used to be traced and compiled as a whole, or not at all."""
+        known = dict(facts)
+        for old, new in (("trace", "trace_from"), ("compile", "compile_from")):
+            if old in known:
+                known[new] = 0 if known.pop(old) else None
+        return Settings(**known)
 
     def checked(self) -> Settings:
         """Itself, if every setting can be used. Raises UsageError."""
@@ -60,7 +75,8 @@ class Settings:
     def table(self, game: Game, regularizers: Sequence[Regularizer]) -> Prepared:
         """The game under its regularisers, made ready for play."""
         dtype = None if self.dtype is None else DTYPES[self.dtype]
-        return Prepared(regularized(game, *regularizers), self.members, dtype, self.device, self.trace)
+        game, since = regularized(game, *regularizers), self.trace_from
+        return Prepared(game, self.members, dtype, self.device, since is not None, since or 0)
 
     def facts(self) -> dict[str, object]:
         """As run.json holds them."""

@@ -198,17 +198,25 @@ def test_a_run_resumed_in_the_middle_is_the_run(tmp_path: Path, members: int | N
     assert_same(log_of(tmp_path / "whole"), log_of(tmp_path / "cut"))
 
 
-def test_short_runs_are_not_compiled_and_long_ones_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr=GOOD)
-
-    def compiled_by_default(steps: int) -> bool:
-        out = tmp_path / str(steps)
-        cp.run(game, solver, steps=steps, out=out)
-        return json.loads((out / "run.json").read_text())["settings"]["compile"]
-
-    assert not compiled_by_default(50)
+def test_a_longer_run_begins_as_a_shorter_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, in the log too: steps are compiled from one on, whatever the length of the run."""
+    monkeypatch.setattr(engine, "TRACE_FROM", 20)
     monkeypatch.setattr(engine, "COMPILE_FROM", 60)
-    assert compiled_by_default(60)
+    game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr=GOOD, rule="adam")
+    logs = {}
+    for steps in (30, 59, 60, 61, 150):
+        out = tmp_path / str(steps)
+        cp.run(game, solver, steps=steps, out=out, seed=1)
+        asked = json.loads((out / "run.json").read_text())["settings"]
+        assert (asked["trace_from"], asked["compile_from"]) == (20, 60 if steps > 60 else None)
+        logs[steps] = log_of(out)
+    for steps, log in logs.items():
+        for name, x in log.items():
+            assert x[:steps].tobytes() == logs[150][name][:steps].tobytes(), (steps, name)
+    cp.run(game, solver, steps=150, out=tmp_path / "cut", seed=1, stop=Stop(40))
+    assert cp.resume(tmp_path / "cut", game=game, solver=solver, stop=Stop(25)).steps > 60
+    cp.resume(tmp_path / "cut", game=game, solver=solver)
+    assert_same(log_of(tmp_path / "cut"), logs[150])
 
 
 @pytest.fixture

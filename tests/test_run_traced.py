@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import settings
+from counterplay.core import engine, settings
 from counterplay.core.prepared import Prepared
 from counterplay.core.tree import leaves
 
@@ -44,7 +44,33 @@ def test_traced_and_eager_runs_see_and_cost_the_same(tmp_path):
             np.testing.assert_allclose(logs[1][key], logs[0][key], rtol=1e-12, atol=1e-14, err_msg=key)
 
 
-def test_long_runs_are_traced_and_short_ones_are_not(monkeypatch):
+MIXTURE = {"hidden": 4, "layers": 1, "latent": 2, "batch": 4}
+
+
+@pytest.mark.parametrize(
+    ("game", "solver", "options"),
+    [
+        ("quadratic", "simgd", {"lr": CONVERGES, "rule": "adam"}),
+        ("quadratic", "cgd", {"lr": 0.01}),
+        ("mixture", "simgd", {"rule": "adam"}),
+        pytest.param("mixture", "cgd", {"lr": 0.01}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_longer_run_begins_as_a_shorter_one(game, solver, options, monkeypatch):
+    """Bit for bit: graphs are replayed from a step on, whatever the length of the run."""
+    monkeypatch.setattr(engine, "TRACE_FROM", 20)
+    game = cp.make("game", game, **MIXTURE if game == "mixture" else {})
+    solver = cp.make("solver", solver, **options)
+    runs = {steps: watched(game, solver, steps=steps, dtype="float32")[1] for steps in (15, 19, 20, 21, 26)}
+    for steps, seen in runs.items():
+        assert len(seen) == steps + 1
+        for own, longest in zip(seen, runs[26], strict=False):
+            assert all(map(torch.equal, leaves(own.params), leaves(longest.params))), (steps, own.step)
+            if own.step < steps:
+                assert own.info.losses == longest.info.losses and (own.figures.losses == longest.figures.losses).all()
+
+
+def test_what_is_replayed_depends_on_the_step(monkeypatch):
     made = []
 
     def prepared(*args):
@@ -52,9 +78,22 @@ def test_long_runs_are_traced_and_short_ones_are_not(monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(settings, "Prepared", prepared)
-    for steps, trace in [(199, None), (200, None), (1000, False), (1, True)]:
-        cp.run(QUADRATIC, simgd(CONVERGES), steps=steps, trace=trace, until="gradient_norm<1e9")
-    assert [table.trace for table in made] == [False, True, False, True]
+    for trace in (None, True, False):
+        cp.run(QUADRATIC, simgd(CONVERGES), steps=1, trace=trace)
+    replays = []
+    for table in made:
+        replays.append([])
+        for table.clock.step in (0, 199, 200, 10**6):
+            replays[-1].append(table.replays)
+    assert replays == [[False, False, True, True], [True] * 4, [False] * 4]
+
+
+def test_settings_of_older_runs():
+    """A run used to be traced and compiled as a whole."""
+    new = settings.Settings(9, 0, None, None, None, None, 1, 0, 0, None, 0, None).facts()
+    old = {k: v for k, v in new.items() if not k.endswith("_from")} | {"trace": True, "compile": False}
+    assert settings.Settings.read(old) == settings.Settings.read(new)
+    assert settings.Settings.read(old | {"trace": False, "compile": True}).compile_from == 0
 
 
 def test_results_carry_no_graph():

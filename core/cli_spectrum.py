@@ -92,10 +92,10 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     prepared = settings.table(game, regularizers)
     with torch.no_grad():
         state = first(prepared, solver, settings, start_of(experiment.start))
+        buffers = prepared.refresh(state.params, state.buffers)
     source = f"the start in {experiment.start}" if experiment.start else f"the game's start from seed {experiment.seed}"
-    return Point(
-        prepared, None if unasked else solver, state.params, None, None, source, config.to_table(experiment)
-    )  # fmt: skip
+    played = None if unasked else solver
+    return Point(prepared, played, state.params, None, None, source, config.to_table(experiment), buffers)
 
 
 def table(facts: Mapping[str, Any]) -> str:

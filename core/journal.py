@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -21,6 +22,7 @@ from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
 from .circumstances import circumstances, described, versions
 from .errors import StorageError, UsageError
+from .fixed_batch import probe
 from .lock import NAME
 from .loop import Ending
 from .observers import Every, Observer
@@ -33,9 +35,6 @@ from .rundir import RunDirectory, claim, dumps
 from .schema import Layout, Variable
 from .settings import Settings
 from .state import State
-
-GALLERY_SEED = 2**31 - 1  # the probe and gallery batches: the same for every seed, so that runs compare
-
 
 AUTOSAVE_SECONDS = 300.0  # a crash costs at most so much work
 SYNC_SECONDS = 5.0  # and a power cut as much as it costs the log: waiting for the disk is most of a small checkpoint
@@ -136,18 +135,16 @@ class Journal:
         )  # fmt: skip
         log = LogWriter(files.path, layout)
         quiet = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
-
-        def fixed(what: str) -> Any:
-            return lambda: probe(quiet, what)
-
         began = time.monotonic() - spent
         observers: list[Observer] = [
             Every(settings.every, StepRecorder(log.append, game, trajectory, began, log.extend)),
-            Every(settings.spectrum_every, SpectrumRecorder(log.append, quiet, solver, fixed("sample"))),
-            Every(settings.sampling, SampleRecorder(log.append, quiet, fixed("gallery"))),
+            Every(settings.spectrum_every, SpectrumRecorder(log.append, quiet, solver)),
+            Every(settings.sampling, SampleRecorder(log.append, quiet)),
         ]
         if flat(game, state.params):
-            observers.append(PlaneRecorder(log.append, quiet, fixed("sample"), lambda: _path(files.path, log)))
+            observers.append(
+                PlaneRecorder(log.append, quiet, partial(probe, quiet, "sample"), lambda: _path(files.path, log))
+            )
         files.write_status("running", state.step)
         return Journal(
             files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
@@ -247,15 +244,6 @@ def _path(directory: Path, log: LogWriter) -> np.ndarray:
     count = sum(found.length("step") for _, found in pieces)
     sealed = [column(pieces, "step/parameters", 0, count)] if count else []
     return np.concatenate(sealed + ([pending["parameters"]] if pending else []))
-
-
-def probe(game: Prepared, what: str) -> Any:
-    """A batch that stays: "sample", on which spectra are measured, or "gallery", to be shown."""
-    rngs = [torch.Generator().manual_seed(GALLERY_SEED + m) for m in range(game.members or 1)]
-    params, buffers = game.start(rngs)
-    buffers = game.refresh(params, buffers)
-    draw = getattr(game.game, what)
-    return game.each(lambda m: draw(rngs[m], game.own(buffers, m)), len(rngs))
 
 
 def _metrics(game: Prepared) -> tuple[Variable, ...]:

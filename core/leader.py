@@ -10,20 +10,21 @@ from .spectrum import DENSE
 from .tree import ravel
 
 
-def leader_curvature(local: LocalGame) -> Tensor | None:
+def leader_curvature(local: LocalGame, J: Tensor | None = None) -> Tensor | None:
     """The least eigenvalue (...) of J_11 - J_12 J_22^{-1} J_21, the first player leading the second.
 
     It is the curvature of the leader's loss along the other's best answers: at rest, where the other's own block is
     positive definite, the point is a Stackelberg equilibrium if it is positive (Fiez, Chasnov and Ratliff 2019, arXiv
     1906.01217, Def. 4). NaN where J_22 is singular or something is not finite. None for games that are not zero-sum
-    games of two, whose formula has more than J in it, and for those too large for a matrix.
+    games of two, whose formula has more than J in it, and for those too large for a matrix. ``J`` (..., N, N) is the
+    Jacobian's matrix, if it is known.
     """
     if len(local.players) != 2 or not local.zero_sum:
         return None
     sizes = [ravel({i: local.params[i]}, local.ensemble).shape[-1] for i in local.players]
     if sum(sizes) > DENSE:
         return None
-    J = local.jacobian().dense().detach().to("cpu", torch.float64)
+    J = (local.jacobian().dense() if J is None else J).detach().to("cpu", torch.float64)
     n = sizes[0]
     A, B, C, D = J[..., :n, :n], J[..., :n, n:], J[..., n:, :n], J[..., n:, n:]
     answer, failed = torch.linalg.solve_ex(D, C)

@@ -97,7 +97,7 @@ class Loop:
             done = whole and self.met is not None and self.met(figures)  # a member that left meets nothing any more
             if over or done:
                 self.save(state, True)  # first: a run resumed from here looks at this point once more
-            seen = Seen(state.step, state.params, state.memory, batches[0], info, figures, bool(over or done))
+            seen = Seen(state.step, state.params, state.memory, batches[0], info, figures, bool(over or done), buffers)
             self._show(state, seen)
             if finding is not None and over:
                 return self._diverged(state, sound, finding.what)
@@ -132,7 +132,7 @@ class Loop:
             info = StepInfo.at(LocalGame.of(game, state.params, batch))
         figures, finding = watch(info, state.params, [], {})  # the rest of the state was looked at when it was made
         self._spend(state)  # looking costs the solver nothing
-        self._show(state, Seen(state.step, state.params, state.memory, batch, info, figures, True))
+        self._show(state, Seen(state.step, state.params, state.memory, batch, info, figures, True, buffers))
         self._progress(state, info)
         if finding is not None:
             sound = state.alive.numpy() & ~finding.bad

@@ -10,14 +10,11 @@ import torch
 from torch import Tensor
 
 from . import registry
-from .journal import probe
-from .leader import leader_curvature
-from .local import LocalGame
+from .point_spectra import Places, jacobian_spectra, update_spectra
 from .recorded import Point
 from .schema import SPECTRUM_STATUS
-from .spectrum import Spectrum, parts, spectrum, update_spectrum
+from .spectrum import Spectrum
 from .tree import leaves, ravel
-from .update import UpdateMap
 
 Own = Callable[[Tensor], Tensor]
 
@@ -25,33 +22,28 @@ Own = Callable[[Tensor], Tensor]
 def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
     """Every spectrum at a point, ``k`` eigenvalues of each, and what they say: what ``--json`` prints.
 
-    Of an ensemble, those of ``member``. Eigenvalues have the largest modulus first, those of a large F' the farthest
-    from 1; ``dimension`` is the size of the matrix, ``found`` how many of its eigenvalues were found.
+    Of an ensemble, those of ``member``. Eigenvalues have the largest modulus first; ``dimension`` is the size of the
+    matrix, ``found`` how many of its eigenvalues were found. Of a large F', whose dimension is ``state_size``, there
+    are also those farthest from 1, ``update_far``: the largest modulus of what has converged is then a lower bound of
+    the spectral radius, and no more. ``gradient_noise`` is the deviation of v between independent batches.
     """
 
     def own(x: Tensor) -> Tensor:
         return x if member is None else x[member]
 
     game, ensemble = point.game, point.game.members is not None
+    sizes = {i: own(ravel({i: t}, ensemble)).numel() for i, t in point.params.items()}
+    N, wide = sum(sizes.values()), max(20, k)
     with torch.no_grad():
-        local = LocalGame.of(game, point.params, probe(game, "sample"))
-        J = local.jacobian()
-        v = local.gradient()
-        sizes = {i: own(ravel({i: t}, ensemble)).numel() for i, t in point.params.items()}
-        N, wide = sum(sizes.values()), max(20, k)
-        operators = {"jacobian": (J, N)}
-        operators |= dict(zip(("symmetric", "antisymmetric"), ((part, N) for part in parts(J)), strict=True))
-        blocks = {i: (J.block(i, i), n) for i, n in sizes.items()}
-        found = {name: _facts(spectrum(A, wide, 5 * wide), n, own) for name, (A, n) in operators.items()}
-        own_blocks = {i: _facts(spectrum(A, wide, 5 * wide), n, own) for i, (A, n) in blocks.items()}
-        led = leader_curvature(local)
-        update = None
-        if point.solver is not None:
-            F = UpdateMap(game, point.solver, point.params, point.memory, local.batch)
-            update = _facts(update_spectrum(F, wide, 5 * wide), F.size, own)
-    norms = {
-        name: float(own(local.norm(x)).to(torch.float64)) for name, x in (("gradient", v), ("parameters", point.params))
-    }
+        place = Places(game, point.solver)(point.params, point.memory, point.buffers)
+        J, noise = jacobian_spectra(place.local(), wide, 5 * wide), place.noise()
+        F = None if point.solver is None else update_spectra(place.map(point.solver), wide, 5 * wide)
+        parameters = place.local().norm(place.params)
+    found = {name: _facts(getattr(J, name), N, own) for name in ("jacobian", "symmetric", "antisymmetric")}
+    own_blocks = {i: _facts(s, sizes[i], own) for i, s in J.blocks.items()}
+    update = None if F is None else _facts(F.leading, F.size, own)
+    far = None if F is None or F.far is None else _facts(F.far, F.size, own)
+    norms = {"gradient": float(own(noise.gradient)), "parameters": float(own(parameters))}
     dtype = str(leaves(point.params)[0].dtype).removeprefix("torch.")
     what = import_module(registry.MEANING)  # named by string: analysis needs no torch, and core none of it
     said = what.point(
@@ -61,7 +53,7 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
         gradient=norms["gradient"],
         parameters=norms["parameters"],
         sizes=sizes,
-        led=None if led is None else float(own(led)),
+        led=None if J.leader is None else float(own(J.leader)),
         dtype=dtype,
         period=1 if point.solver is None else point.solver.period,
         descending=what.descends(point.experiment),
@@ -76,10 +68,14 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
         "members": game.members,
         "dtype": dtype,
         "gradient_norm": norms["gradient"],
+        "gradient_noise": float(own(noise.deviation)),
+        "mean_gradient_norm": float(own(noise.mean)),
         "parameter_norm": norms["parameters"],
         **{name: _first(s, k) for name, s in found.items()},
         "blocks": {i: _first(s, k) for i, s in own_blocks.items()},
+        "state_size": None if F is None else F.size,
         "update": None if update is None else _first(update, k),
+        "update_far": None if far is None else _first(far, k),
         "meaning": said,
     }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .solver import Memory, StepInfo
-from .tree import Batch, Params
+from .tree import Batch, Buffers, Params
 from .watch import Figures
 
 
@@ -15,7 +15,7 @@ from .watch import Figures
 class Seen:
     """A step as an observer sees it: the point the step started from, and what the solver found there.
 
-    ``last`` marks the run's final point. Nothing here may be modified.
+    ``last`` marks the run's final point. ``buffers`` are those that the step sees. Nothing here may be modified.
     """
 
     step: int
@@ -25,6 +25,7 @@ class Seen:
     info: StepInfo
     figures: Figures
     last: bool
+    buffers: Buffers = field(default_factory=dict)
 
 
 Observer = Callable[[Seen], None]

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .fixed_batch import settled
 from .game import Game, innermost
 from .local import LocalGame
 from .observers import Seen
 from .prepared import Prepared
 from .recorder import Append, numpy
-from .tree import Batch, Params, leaves, ravel, unravel
+from .tree import Batch, Buffers, Params, leaves, ravel, unravel
 from .window import mesh, window
 
 
@@ -31,7 +32,7 @@ class PlaneRecorder:
 
     append: Append
     game: Prepared
-    probe: Callable[[], Batch]
+    probe: Callable[[Buffers], Batch]
     path: Callable[[], Any]
 
     def rows(self, columns: dict[str, Any]) -> None:
@@ -40,12 +41,12 @@ class PlaneRecorder:
     def __call__(self, seen: Seen) -> None:
         if seen.last:
             points = mesh(window(self.path()[:, None]))  # (C, C, 2)
-            v = self._field(torch.from_numpy(points).reshape(-1, 2).to(leaves(seen.params)[0]), seen.params)
+            v = self._field(torch.from_numpy(points).reshape(-1, 2).to(leaves(seen.params)[0]), seen)
             if v is not None:
                 self.append("samples", {"step": seen.step, "plane": points, "field": numpy(v).reshape(points.shape)})
 
-    def _field(self, points: Tensor, params: Params) -> Tensor | None:
-        """v at ``points`` (n, 2), all at once as an ensemble; None where the game cannot be played as one."""
+    def _field(self, points: Tensor, seen: Seen) -> Tensor | None:
+        """v at ``points`` (n, 2), all at once as an ensemble, each under its own buffers; None where that cannot be."""
         n = len(points)
 
         def copies(tree: Any) -> Any:
@@ -53,6 +54,8 @@ class PlaneRecorder:
 
         many = replace(self.game, members=n, trace=False)
         try:
-            return ravel(LocalGame.of(many, unravel(points, copies(params)), copies(self.probe())).gradient(), True)
+            params = unravel(points, copies(seen.params))
+            buffers = settled(many, params, copies(seen.buffers))
+            return ravel(LocalGame.of(many, params, {**copies(self.probe(seen.buffers)), **buffers}).gradient(), True)
         except Exception:  # anyone's game, far from where it was played: no reason to lose a run that is over
             return None

@@ -19,6 +19,7 @@ from . import registry
 from .checkpoint import load_checkpoint, newest
 from .engine import first
 from .errors import BadLog, UsageError
+from .fixed_batch import limit
 from .pieces import Pieces, column, pieces_of
 from .prepared import Prepared
 from .rundir import RunDirectory
@@ -26,12 +27,15 @@ from .sandbox import Sandbox
 from .settings import Settings
 from .solver import Memory, Solver
 from .state import State
-from .tree import Params, names, unravel
+from .tree import Buffers, Params, names, unravel
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a game stands. ``memory`` None is the solver's first one, ``source`` says in words where this is from."""
+    """Where a game stands. ``memory`` None is the solver's first one, ``source`` says in words where this is from.
+
+    ``buffers`` are those that a step from here sees.
+    """
 
     game: Prepared
     solver: Solver | None
@@ -40,6 +44,7 @@ class Point:
     step: int | None
     source: str
     experiment: Mapping[str, Any]
+    buffers: Buffers
 
 
 def is_run(path: str) -> bool:
@@ -71,9 +76,16 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
             tensors, numbers = load_checkpoint(path)
             tensors.pop("log", None)  # rows of the log that were not sealed yet
             state = start.restored(tensors, numbers)
-            return Point(table, solver, state.params, state.memory, state.step, "checkpoint", experiment)
+            buffers = table.refresh(state.params, state.buffers)
+            return Point(table, solver, state.params, state.memory, state.step, "checkpoint", experiment, buffers)
         params = _row(files.path, int(step or 0), start, table)
-        return Point(table, solver, params, None, step, "parameters in the log", experiment)
+        buffers = table.refresh(params, start.buffers)
+        if not bool(limit(table, params, buffers)[1].all()):
+            raise UsageError(
+                f"{path} has no checkpoint of step {step}, and its log does not hold the buffers that this game had "
+                "there: record some checkpoints, --checkpoint-every N."
+            )
+        return Point(table, solver, params, None, step, "parameters in the log", experiment, buffers)
 
 
 def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:

@@ -16,15 +16,14 @@ from torch.utils._pytree import tree_map
 
 from .answers import broken, named, told
 from .blockfile import pad
+from .fixed_batch import Draws
 from .game import innermost
-from .leader import leader_curvature
-from .local import LocalGame
 from .observers import Seen
+from .point_spectra import Places, jacobian_spectra, update_spectra
 from .prepared import Prepared
 from .solver import Solver
-from .spectrum import Spectrum, parts, spectrum, update_spectrum
-from .tree import Batch, Params, leaves, names, ravel
-from .update import UpdateMap
+from .spectrum import Spectrum
+from .tree import Params, leaves, names, ravel
 
 WHOLE = 256  # parameters up to which a trajectory is recorded whole
 Append = Callable[[str, dict[str, Any]], None]
@@ -97,28 +96,25 @@ class SpectrumRecorder:
     append: Append
     game: Prepared
     solver: Solver
-    probe: Callable[[], Batch]
 
     @cached_property
-    def batch(self) -> Batch:
-        return self.probe()
+    def places(self) -> Places:
+        return Places(self.game, self.solver)
 
     def __call__(self, seen: Seen) -> None:
-        local = LocalGame.of(self.game, seen.params, self.batch)
-        J = local.jacobian()
-        row = {
-            "step": seen.step,
-            **_columns(spectrum(J)),
-            **_blocks([spectrum(J.block(i, i)) for i in self.game.players]),
-        }
-        if (led := leader_curvature(local)) is not None:
-            row["leader_curvature"] = led.numpy()
-        for name, part in zip(("symmetric", "antisymmetric"), parts(J), strict=True):
-            s = spectrum(part)
+        place = self.places(seen.params, seen.memory, seen.buffers)
+        found, update, noise = jacobian_spectra(place.local()), update_spectra(place.map(self.solver)), place.noise()
+        row = {"step": seen.step, **_columns(found.jacobian), **_blocks([*found.blocks.values()])}
+        if found.leader is not None:
+            row["leader_curvature"] = found.leader.numpy()
+        for name, s in (("symmetric", found.symmetric), ("antisymmetric", found.antisymmetric)):
             row[f"{name}_eigenvalues"] = (s.eigenvalues.real if name == "symmetric" else s.eigenvalues.imag).numpy()
             row |= {f"{name}_residuals": s.residuals.numpy(), f"{name}_status": s.status.numpy()}
-        F = UpdateMap(self.game, self.solver, seen.params, seen.memory, self.batch)
-        self.append("spectrum", {**row, **_columns(update_spectrum(F), "update_")})
+        row |= {"state_size": update.size, **_columns(update.leading, "update_")}
+        if update.far is not None:
+            row |= _columns(update.far, "update_far_")
+        norms = {"gradient_norm": noise.gradient, "mean_gradient_norm": noise.mean, "gradient_noise": noise.deviation}
+        self.append("spectrum", {**row, **{name: numpy(x) for name, x in norms.items()}})
 
 
 def _columns(s: Spectrum, prefix: str = "") -> dict[str, Any]:
@@ -140,24 +136,23 @@ def _blocks(own: list[Spectrum]) -> dict[str, Any]:
 
 @dataclass
 class SampleRecorder:
-    """What the game shows, and its figures of merit, on a fixed gallery batch; of an ensemble, member 0 is shown."""
+    """What the game shows, and its figures of merit, on fixed draws; of an ensemble, member 0 is shown."""
 
     append: Append
     game: Prepared
-    gallery: Callable[[], Batch]
     shown: int = 64  # images kept; points are kept all
 
     @cached_property
-    def batch(self) -> Batch:
-        return self.gallery()
+    def gallery(self) -> Draws:
+        return Draws(self.game, "gallery")
 
     def __call__(self, seen: Seen) -> None:
-        game = self.game
+        game, batch = self.game, self.gallery(seen.buffers)[0]
 
         def own(tree: Any, m: int) -> Any:  # copies: what a game does to them does not matter
             return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, game.own(tree, m))
 
-        shown = game.game.show(own(seen.params, 0), own(self.batch, 0))
+        shown = game.game.show(own(seen.params, 0), own(batch, 0))
         if shown is not None:
             if not (isinstance(shown, Tensor) and shown.dim() in (2, 4) and not shown.is_complex()):
                 expected = "None, images (B, C, H, W) or points (B, 2)"
@@ -166,7 +161,7 @@ class SampleRecorder:
             kept = shown[: self.shown] if name == "images" else shown
             self.append("samples", {"step": seen.step, name: numpy(kept)})
         members = range(game.members or 1)
-        metrics = [_figures(game, game.game.metrics(own(seen.params, m), own(self.batch, m))) for m in members]
+        metrics = [_figures(game, game.game.metrics(own(seen.params, m), own(batch, m))) for m in members]
         if any(m.keys() != metrics[0].keys() for m in metrics):
             raise broken(innermost(game), "its metrics returned other names for one member than for another")
         if metrics[0]:

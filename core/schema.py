@@ -19,6 +19,8 @@ MAX_VARIABLES = 500  # of a file, axes included; whoever shows them takes time f
 
 SPECTRUM_STATUS = ("converged", "not_converged", "not_finite", "not_differentiable")
 
+NOISE_BATCHES = 8  # independent batches between which the deviation of v is taken
+
 RUN_STATES = {  # the states of a run (status.json), each in words
     "running": "The run is under way; what it has sealed so far is shown.",
     "crashed": "The run ended without a chance to say so; counterplay resume goes on from its newest checkpoint.",
@@ -66,6 +68,7 @@ _P = ("member", "player")
 _MODES = ("member", "mode")
 _PLANE = ("plane_row", "plane_column", "parameter")
 _UPDATE = ("member", "update_mode")
+_FAR = ("member", "update_far_mode")
 
 GROUPS: dict[str, dict[str, Variable]] = {
     "step": _table(
@@ -100,10 +103,18 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ("antisymmetric_residuals", _MODES, "<f8", "relative residual of each of them"),
         ("antisymmetric_status", _MODES, "|i1", "how each of them came out", "1", SPECTRUM_STATUS),
         ("leader_curvature", _M, "<f8", "least curvature of the first player along the other's best answers"),
-        ("update_eigenvalues", _UPDATE, "<c16", "eigenvalues of F', the derivative of one step"),
+        ("state_size", (), "<i8", "numbers of state of F': parameters and solver memory, of one member"),
+        ("update_eigenvalues", _UPDATE, "<c16", "eigenvalues of F', the derivative of one step, of largest modulus"),
         ("update_count", _M, "<i8", "number of eigenvalues of F' found"),
         ("update_residuals", _UPDATE, "<f8", "relative residual of each eigenvalue of F'"),
         ("update_status", _UPDATE, "|i1", "how each eigenvalue of F' came out", "1", SPECTRUM_STATUS),
+        ("update_far_eigenvalues", _FAR, "<c16", "eigenvalues of F' farthest from 1, where not all are known"),
+        ("update_far_count", _M, "<i8", "number of eigenvalues farthest from 1 found"),
+        ("update_far_residuals", _FAR, "<f8", "residual of each of them, relative to the largest |1 - lambda|"),
+        ("update_far_status", _FAR, "|i1", "how each of them came out", "1", SPECTRUM_STATUS),
+        ("gradient_norm", _M, "<f8", "norm of v on the batch that spectra are measured on"),
+        ("gradient_noise", _M, "<f8", f"deviation of v between {NOISE_BATCHES} independent batches, as a norm"),
+        ("mean_gradient_norm", _M, "<f8", f"norm of the mean of v over those {NOISE_BATCHES} batches"),
     ),
     "samples": _table(
         "samples",
@@ -119,6 +130,7 @@ COUNTS = {  # ragged variables are padded with NaN along their last axis; the co
     "eigenvalues": "count",
     "block_eigenvalues": "block_count",
     "update_eigenvalues": "update_count",
+    "update_far_eigenvalues": "update_far_count",
 }
 
 AXES = {  # every axis with what its coordinate says
@@ -133,6 +145,7 @@ AXES = {  # every axis with what its coordinate says
     "mode": "number of the eigenvalue",
     "block_mode": "number of the eigenvalue within its block",
     "update_mode": "number of the eigenvalue",
+    "update_far_mode": "number of the eigenvalue, from the farthest from 1",
     "image": "number of the image",
     "channel": "colour channel",
     "height": "row of pixels, from the top",

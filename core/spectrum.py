@@ -16,8 +16,7 @@ from .update import UpdateMap
 
 DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products
 CONVERGED, NOT_CONVERGED, NOT_FINITE, NOT_DIFFERENTIABLE = range(len(SPECTRUM_STATUS))
-
-
+LEADING = 6  # eigenvalues of a large F' that have to converge: the first decides, but who is first is told by others
 SPACE = 512 << 20  # bytes that a Krylov space takes, or two vectors more than twice the eigenvalues asked for
 
 
@@ -43,29 +42,53 @@ def spectrum(A: Operator, k: int = 20, max_products: int = 100) -> Spectrum:
     return dense_spectrum(A.dense()) if N <= DENSE else _leading(A, min(k, N), min(max_products, N))
 
 
-def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum:
-    """The eigenvalues of F', the derivative of one step: all of them up to 2,000 numbers of state, else ``k``.
+def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 200) -> Spectrum:
+    """The eigenvalues of F', the derivative of one step: all up to 2,000 numbers of state, else the ``k`` largest.
 
-    Of a large state those farthest from 1 are found, as the leading ones of I - F'^T: F' is close to the identity,
-    so that its own leading eigenvalues would be a cluster at 1. Residuals are those of I - F', relative to its
-    largest Ritz value. Where a step rule takes the root of exactly 0, which counts as flat there, every status says so.
+    Those of a large state are Ritz values of F'^T in the units of :meth:`UpdateMap.scale`: an Arnoldi space grows until
+    the leading ones have converged or the products are spent. One that has converged is an eigenvalue, so that its
+    modulus is a lower bound of the spectral radius, to about its residual times the eigenvalue's condition. There may
+    be a larger one, which the space has not met. One that has not converged bounds nothing: F' is not normal, and
+    a Ritz value may lie outside of everything that is an eigenvalue. Residuals are relative to the largest |lambda|.
+    Where a step rule takes the root of exactly 0, which counts as flat there, every status says so.
     """
-    found = _update_spectrum(F, k, max_products)
+    if F.size <= DENSE:
+        return _flagged(F, dense_spectrum(F.derivative().dense()))
+    return _flagged(F, _leading(_adjoint(F), min(k, F.size), max_products, LEADING))
+
+
+def update_far_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum | None:
+    """The ``k`` eigenvalues of F' farthest from 1, which tell what moves fast; None where all of F' is known.
+
+    They are found as the leading ones of I - F'^T: of a small step F' is close to the identity, and its own leading
+    eigenvalues may be a cluster at 1. Farthest from 1 first; residuals are those of I - F', relative to its largest
+    Ritz value.
+    """
+    if F.size <= DENSE:
+        return None
+    A = _adjoint(F)
+    away = Operator(lambda w: sub(w, A.mv(w)), lambda u: sub(u, A.rmv(u)), A.range, A.domain, A.ensemble)
+    found = _leading(away, min(k, F.size), max_products)
+    return _flagged(F, replace(found, eigenvalues=1 - found.eigenvalues))
+
+
+def _adjoint(F: UpdateMap) -> Operator:
+    """(D^{-1} F' D)^T, D the units of the state."""
+    A, D = F.derivative(), F.scale()
+
+    def mv(w: Params) -> Params:
+        return tmap(torch.mul, A.rmv(tmap(torch.div, w, D)), D)
+
+    def rmv(u: Params) -> Params:
+        return tmap(torch.div, A.mv(tmap(torch.mul, u, D)), D)
+
+    return Operator(mv, rmv, A.domain, A.range, A.ensemble)
+
+
+def _flagged(F: UpdateMap, found: Spectrum) -> Spectrum:
+    """``found``, with what is converged where a root has no derivative called so."""
     bent = F.kinks().cpu().unsqueeze(-1) & (found.status == CONVERGED)
     return replace(found, status=torch.where(bent, NOT_DIFFERENTIABLE, found.status))
-
-
-def _update_spectrum(F: UpdateMap, k: int, max_products: int) -> Spectrum:
-    A = F.derivative()
-    if F.size <= DENSE:
-        return dense_spectrum(A.dense())
-    D = F.scale()
-
-    def product(w: Params) -> Params:  # (I - D^{-1} F' D)^T w
-        return sub(w, tmap(torch.mul, A.rmv(tmap(torch.div, w, D)), D))
-
-    found = _leading(Operator(product, A.mv, A.domain, A.range, A.ensemble), k, max_products)
-    return replace(found, eigenvalues=1 - found.eigenvalues)
 
 
 def parts(J: Operator) -> tuple[Operator, Operator]:
@@ -92,7 +115,8 @@ def dense_spectrum(matrix: Tensor) -> Spectrum:
     return _eigen(matrix, matrix.shape[-1], None, tolerances(torch.float64).eigen)
 
 
-def _leading(A: Operator, k: int, max_products: int) -> Spectrum:
+def _leading(A: Operator, k: int, max_products: int, wanted: int | None = None) -> Spectrum:
+    """The ``k`` leading Ritz pairs after ``max_products`` products, or as soon as ``wanted`` (all) have converged."""
     x = ravel(A.domain, A.ensemble)
     rng = torch.Generator().manual_seed(0)  # a fixed start: the same point gives the same figures
     start = torch.randn(x.shape[-1], generator=rng, dtype=torch.float64).to(x)
@@ -102,7 +126,7 @@ def _leading(A: Operator, k: int, max_products: int) -> Spectrum:
         j = H.shape[-1]
         if j < k or j % 10:  # an eigenvalue problem a product is too many
             return torch.zeros((), dtype=torch.bool)
-        return (_ritz(H, k, tol).status == CONVERGED).all()
+        return (_ritz(H, k, tol).status[..., :wanted] == CONVERGED).all()
 
     space = max(2 * k + 2, SPACE // (x.numel() * x.element_size()))
     return _ritz(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, tol)
@@ -113,7 +137,7 @@ def _ritz(H: Tensor, k: int, tol: float) -> Spectrum:
     H = H.detach().to("cpu", torch.float64)
     # No residual is known better than the products it comes from, which are off by eps ||A||.
     rounding = eps * torch.linalg.matrix_norm(torch.nan_to_num(H))
-    return _eigen(H[..., :-1, :], k, torch.maximum(H[..., -1, -1], rounding), tol)
+    return _eigen(H[..., :-1, :], k, H[..., -1, -1], tol, rounding)
 
 
 def _unsolved(finite: Tensor, k: int) -> Spectrum:
@@ -123,8 +147,11 @@ def _unsolved(finite: Tensor, k: int) -> Spectrum:
     return Spectrum(torch.complex(nan, nan), nan, status)
 
 
-def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float) -> Spectrum:
-    """Eigenvalues of ``square`` (..., n, n); with ``last`` = h_{n+1,n}, the residuals of Ritz vectors."""
+def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float, floor: Tensor | None = None) -> Spectrum:
+    """Eigenvalues of ``square`` (..., n, n); with ``last`` = h_{n+1,n}, the residuals of Ritz vectors.
+
+    These are ``floor`` (...) at least.
+    """
     n = square.shape[-1]
     finite = torch.isfinite(square).flatten(-2).all(-1)  # (...)
     if last is not None:
@@ -135,15 +162,17 @@ def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float) -> Spectrum:
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         if square.dim() == 2:
             return _unsolved(finite, min(k, n))
-        each = zip(
-            square, [None] * len(square) if last is None else last, strict=True
-        )  # which ones, LAPACK does not say
-        found = [_eigen(one, k, h, tol) for one, h in each]
+        none = [None] * len(square)
+        rest = [none if x is None else x for x in (last, floor)]
+        # Which ones, LAPACK does not say.
+        found = [_eigen(one, k, h, tol, low) for one, h, low in zip(square, *rest, strict=True)]
         return Spectrum(*(torch.stack([getattr(s, f.name) for s in found]) for f in fields(Spectrum)))
     if last is None:
         residuals = torch.linalg.vector_norm(safe.to(vectors.dtype) @ vectors - vectors * values.unsqueeze(-2), dim=-2)
     else:
         residuals = last.abs().unsqueeze(-1) * vectors[..., -1, :].abs()
+    if floor is not None:
+        residuals = torch.maximum(residuals, floor.unsqueeze(-1))
     order = values.abs().argsort(dim=-1, descending=True, stable=True)[..., : min(k, n)]
     values, residuals = values.gather(-1, order), residuals.gather(-1, order)
     largest = values.abs().amax(-1, keepdim=True)

@@ -6,7 +6,8 @@ shrinks like the spectral radius of F' (Mescheder, Nowozin and Geiger 2017, arXi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, reduce
 from typing import Any
 
@@ -16,10 +17,12 @@ from torch.func import jacrev
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from .errors import UsageError
+from .fixed_batch import settled
 from .game import Game
 from .inner import DENSE_DERIVATIVE as DENSE
 from .operator import CHUNK, Operator
 from .prepared import Prepared, pullback
+from .regularizer import Regularizer, regularized
 from .roots import roots
 from .solver import Memory, Solver
 from .tree import Batch, Params
@@ -28,8 +31,9 @@ from .tree import Batch, Params
 class UpdateMap:
     """F on vectors (S,), or (M, S) for an ensemble: the parameters as in ``core.tree.ravel``, then the memory.
 
-    Step counters and other whole numbers are held fixed. Every draw of the step sees the one ``batch``. A solver
-    that repeats itself every so many steps is applied for one such period.
+    Step counters and other whole numbers are held fixed. Every draw of the step sees the one ``batch``, and so its
+    buffers, which a run renews before each step: F is of a step whose power iterations stand still. A solver that
+    repeats itself every so many steps is applied for one such period.
     """
 
     def __init__(self, game: Game, solver: Solver, params: Params, memory: Memory | None, batch: Batch) -> None:
@@ -56,6 +60,11 @@ class UpdateMap:
         leaves, _ = tree_flatten(state)
         return torch.cat([leaves[n].flatten(self.lead) for n in self.moving], dim=-1)
 
+    @property
+    def here(self) -> Tensor:
+        """The state that this was made with."""
+        return self.vector(tree_unflatten(self.leaves, self.structure)).detach()
+
     def __call__(self, state: Tensor) -> Tensor:
         theta, memory = self.read(state)
         for _ in range(self.solver.period):
@@ -71,7 +80,7 @@ class UpdateMap:
         after one step, for at the start it has none.
         """
         theta, memory = tree_unflatten(self.leaves, self.structure)
-        after = self.read(self(self.vector((theta, memory)).detach()).detach())[1]
+        after = self.read(self(self.here).detach())[1]
 
         def size(x: Tensor, y: Tensor) -> Tensor:
             both = torch.nan_to_num(torch.maximum(x.abs(), y.abs()), posinf=0.0) if x.is_floating_point() else x
@@ -83,7 +92,7 @@ class UpdateMap:
 
     def kinks(self) -> Tensor:
         """Whether (...) a root is taken of exactly 0 on the way, where it has no derivative and counts as flat."""
-        state = self.vector(tree_unflatten(self.leaves, self.structure)).detach()
+        state = self.here
         with roots() as taken:
             self(state)
         zero = torch.zeros(state.shape[:-1], dtype=torch.bool, device=state.device)
@@ -91,7 +100,7 @@ class UpdateMap:
 
     def derivative(self) -> Operator:
         """F' at the state this was made with, by products in reverse mode."""
-        here = {"state": {"state": self.vector(tree_unflatten(self.leaves, self.structure)).detach()}}
+        here = {"state": {"state": self.here}}
         _, pull = pullback(lambda p: {"state": {"state": self(p["state"]["state"])}}, here)
 
         @cache  # holds a graph of the graph: only for those who ask for it
@@ -107,22 +116,27 @@ def update_jacobian(
     params: Params,
     memory: Memory | None = None,
     batch: Batch | None = None,
+    regularizers: Sequence[Regularizer] = (),
 ) -> Tensor:
     """F' = d(theta+, memory+) / d(theta, memory) at ``params``: (S, S), S the numbers of parameters and memory.
 
-    ``memory`` is by default what the solver starts with, ``batch`` one drawn from seed 0. Order and what is held
-    fixed: see :class:`UpdateMap`. Where a second moment is exactly 0 its root counts as having derivative 0. Raises
-    UsageError for states too large for a matrix; ``core.spectrum.update_spectrum`` has their leading eigenvalues.
+    The game is played under ``regularizers``, as by ``counterplay.run``. ``memory`` is by default what the solver
+    starts with, ``batch`` one drawn from seed 0, its buffers renewed at ``params`` until they rest, or once where they
+    find no rest. Order and what is held fixed: see :class:`UpdateMap`. Where a second moment is exactly 0 its root
+    counts as having derivative 0. Raises UsageError for states too large for a matrix;
+    ``core.spectrum.update_spectrum`` has their leading eigenvalues.
     """
+    if regularizers:
+        table = Prepared.of(game)
+        game = replace(table, game=regularized(table.game, *regularizers))
     F = UpdateMap(game, solver, params, memory, _probe(game, params) if batch is None else batch)
     if F.size > DENSE:
         raise UsageError(
             f"update_jacobian builds a matrix for at most {DENSE} numbers of state; "
             f"this solver and game have {F.size}: use update_spectrum for the leading eigenvalues."
         )
-    state = F.vector(tree_unflatten(F.leaves, F.structure)).detach()
     with torch.no_grad():  # the inner solves' own backward passes must not ask for more: a singular one is inf or nan
-        return jacrev(F, chunk_size=CHUNK)(state)
+        return jacrev(F, chunk_size=CHUNK)(F.here)
 
 
 def _probe(game: Game, params: Params) -> Batch:
@@ -131,4 +145,4 @@ def _probe(game: Game, params: Params) -> Batch:
     one = tree_flatten(params)[0][0]
     table = Prepared(game.game if isinstance(game, Prepared) else game, None, one.dtype, one.device)
     buffers = table.refresh(params, table.each(lambda m: table.game.buffers(rng), 1))
-    return table.draw([rng], buffers)
+    return table.draw([rng], settled(table, params, buffers))

@@ -64,7 +64,9 @@ FLOORS = (
     {
         "settings",
         "state",
+        "fixed_batch",
         "spectrum",
+        "point_spectra",
         "leader",
         "update",
         "watch",

@@ -17,7 +17,7 @@ from counterplay.core.leader import leader_curvature
 from counterplay.core.local import LocalGame
 from counterplay.core.prepared import Prepared
 from counterplay.core.schema import SPECTRUM_STATUS
-from counterplay.core.spectrum import update_spectrum
+from counterplay.core.spectrum import update_far_spectrum, update_spectrum
 from counterplay.core.update import UpdateMap, update_jacobian
 
 from .cases import F64, generator, matrix_game, random, random_matrix
@@ -41,7 +41,7 @@ def test_a_memory_that_is_still_empty_spoils_no_eigenvalue(
     F = UpdateMap(game, cp.make("solver", solver, lr=0.1, **options), game.init(generator()), None, {})
     exact = update_spectrum(F).eigenvalues
     monkeypatch.setattr(spectra, "DENSE", 0)
-    found = update_spectrum(F, k=6, max_products=200)
+    found = update_far_spectrum(F, k=6, max_products=200)
     settled = found.eigenvalues[found.status == 0]
     assert len(settled) >= 4 and float((settled[:, None] - exact).abs().min(1).values.max()) < 1e-6
     assert float((1 - settled).abs().max()) == pytest.approx(float((1 - exact).abs().max()), rel=1e-6)

@@ -97,11 +97,14 @@ def test_the_probe_batch_is_the_same_every_time():
 
 
 def test_buffers_of_the_probe_batch_have_been_renewed():
-    """Spectral norm: random first vectors u, v make u^T W v anything; one power iteration comes before a step."""
+    """Spectral norm: random first vectors u, v make u^T W v anything; they are renewed until they rest."""
     game = regularized(SmoothGan(), cp.make("regularizer", "spectral-norm"))
     params, solver = game.init(generator()), cp.make("solver", "simgd", lr=1.0)
     rng = generator()
-    batch = game.sample(rng, game.refresh(params, game.buffers(rng)))
+    buffers = game.buffers(rng)
+    for _ in range(2000):
+        buffers = game.refresh(params, buffers)
+    batch = game.sample(rng, buffers)
     close(cp.update_jacobian(game, solver, params), cp.update_jacobian(game, solver, params, batch=batch))
 
 
@@ -149,3 +152,12 @@ def test_acgd_at_an_equilibrium():
     close(F, torch.block_diag(eye - torch.linalg.solve(eye + eta * off, eta * J), 0.9 * eye))
     same_spectrum(F[2:, 2:], [0.9, 0.9], 1e-12)
     assert radius(F) == pytest.approx(max(0.9, radius(F[:2, :2])))
+
+
+def test_regularizers_belong_to_the_game_that_is_stepped():
+    """As in cp.run, in the order given; of |x|^2 weight the l2 penalty adds 2 w to x's own block."""
+    game, solver = cp.make("game", "bilinear"), cp.make("solver", "simgd", lr=0.1)
+    l2 = cp.make("regularizer", "l2", player="x", weight=2.0)
+    F = cp.update_jacobian(game, solver, game.init(generator()), regularizers=[l2])
+    close(F, cp.update_jacobian(regularized(game, l2), solver, game.init(generator())))
+    assert not torch.allclose(F, cp.update_jacobian(game, solver, game.init(generator())))

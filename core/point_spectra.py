@@ -1,0 +1,139 @@
+"""All that is measured at one point: spectra of J, its parts and blocks, and of F'; how large v is beside its noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from .fixed_batch import Draws, settled
+from .leader import leader_curvature
+from .local import LocalGame
+from .prepared import Prepared
+from .schema import NOISE_BATCHES
+from .solver import Memory, Solver
+from .spectrum import DENSE, Spectrum, dense_spectrum, parts, spectrum, update_far_spectrum, update_spectrum
+from .tree import Batch, Buffers, Params, Player, ravel
+from .update import UpdateMap
+
+
+@dataclass(frozen=True)
+class JacobianSpectra:
+    """Eigenvalues of J, of (J + J^T)/2 and (J - J^T)/2, of each player's own block; who leads whom, if anyone."""
+
+    jacobian: Spectrum
+    symmetric: Spectrum
+    antisymmetric: Spectrum
+    blocks: dict[Player, Spectrum]
+    leader: Tensor | None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Norms (...) of v on the probe batch, of its mean over independent batches, of its deviation between them."""
+
+    gradient: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+
+@dataclass(frozen=True)
+class UpdateSpectra:
+    """Of F': the eigenvalues of largest modulus, those farthest from 1 (None: the first are all), its dimension."""
+
+    leading: Spectrum
+    far: Spectrum | None
+    size: int
+
+
+def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> JacobianSpectra:
+    """One matrix, N products, where N is at most 2,000: all else is made of it. Else Krylov spaces, each its own."""
+    J = local.jacobian()
+    sizes = {i: ravel({i: local.params[i]}, local.ensemble).shape[-1] for i in local.players}
+    if sum(sizes.values()) > DENSE:
+        blocks = {i: spectrum(J.block(i, i), k, max_products) for i in sizes}
+        found = [spectrum(A, k, max_products) for A in (J, *parts(J))]
+        return JacobianSpectra(*found, blocks, leader_curvature(local))
+    M = J.dense().detach().to("cpu", torch.float64)
+    ends = [sum(list(sizes.values())[:n]) for n in range(len(sizes) + 1)]
+    own = {i: M[..., a:b, a:b] for i, (a, b) in zip(sizes, pairwise(ends), strict=True)}
+    found = [dense_spectrum(A) for A in (M, (M + M.mT) / 2, (M - M.mT) / 2)]
+    return JacobianSpectra(*found, {i: dense_spectrum(A) for i, A in own.items()}, leader_curvature(local, M))
+
+
+def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> UpdateSpectra:
+    """Twice the products for the first ones, which decide."""
+    return UpdateSpectra(update_spectrum(F, k, 2 * max_products), update_far_spectrum(F, k, max_products), F.size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A game at one point, with batches to look at it on: the probe batch, then independent ones if it draws any."""
+
+    game: Prepared
+    params: Params
+    memory: Memory | None
+    batches: list[Batch]
+
+    def local(self, n: int = 0) -> LocalGame:
+        return LocalGame.of(self.game, self.params, self.batches[n])
+
+    def map(self, solver: Solver) -> UpdateMap:
+        """F on the probe batch, whose buffers it holds fixed as it does the data."""
+        return UpdateMap(self.game, solver, self.params, self.memory, self.batches[0])
+
+    def noise(self) -> Noise:
+        """The deviation is the root of the summed variances of v's numbers, of one batch: 0 where nothing is drawn."""
+        v = [ravel(self.local(n).gradient(), self.game.members is not None) for n in range(len(self.batches))]
+        norm = torch.linalg.vector_norm
+        first, others = norm(v[0], dim=-1), torch.stack(v[1:] or v).cpu()
+        spread = others - others.mean(0)
+        deviation = norm(norm(spread, dim=-1), dim=0) / max(len(others) - 1, 1) ** 0.5
+        return Noise(first.cpu(), norm(others.mean(0), dim=-1), deviation)
+
+
+class Places:
+    """Where a game is looked at: on the same draws at every point, under the point's own buffers, in double precision.
+
+    Single precision finds no eigenvalue better than 1e-6 of the largest, and hardly one of F', whose memory differs
+    from its parameters by many orders. What cannot be played in double precision is looked at in its own.
+    """
+
+    def __init__(self, game: Prepared, solver: Solver | None = None) -> None:
+        self.game, self.solver = game, solver
+
+    @cached_property
+    def _own(self) -> Draws:
+        return Draws(self.game)
+
+    @cached_property
+    def _double(self) -> Draws:
+        return Draws(replace(self.game, dtype=torch.float64))
+
+    def __call__(self, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
+        """The place at a point, whose ``buffers`` are those that a step from it sees."""
+        try:
+            place = _place(self._double, *tree_map(_double, (params, memory, buffers)))
+            if self.solver is not None:
+                F = place.map(self.solver)
+                F(F.here)
+            if all(x.dtype is torch.float64 for x in place.local().losses().values()):
+                return place
+        except Exception:  # anyone's game and solver, in a precision that nobody asked them to know
+            pass
+        return _place(self._own, params, memory, buffers)
+
+
+def _place(draws: Draws, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
+    game = draws.game
+    batches = draws(settled(game, params, buffers), 1 + NOISE_BATCHES * game.draws)
+    return Place(game, params, memory, batches)
+
+
+def _double(x: Any) -> Any:
+    return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x

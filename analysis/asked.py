@@ -41,7 +41,9 @@ def descends(experiment: Mapping[str, Any]) -> bool:
 
 
 def _plain(solver: Any) -> str:
-    """The name without hyphens and capitals: a run put together in Python notes the class."""
+    """The name without hyphens and capitals: a run put together in Python notes the class, which must be ours."""
+    if isinstance(solver, Mapping) and not str(solver.get("class", "counterplay.")).startswith("counterplay."):
+        return ""
     return (named(solver) or "").lower().replace("-", "")
 
 

@@ -6,13 +6,16 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from . import registry
+from .description import describe
+from .game import Game
+from .named import table_of, used
 from .prepared import Prepared
+from .regularizer import Regularized, Regularizer
 from .tree import Params, Player, leaves
 
 
@@ -41,20 +44,33 @@ def circumstances(game: Prepared, params: Params) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def described(game: Prepared, solver: Any) -> dict[str, Any]:
-    """An experiment put together in Python, in words: class names and settings."""
-    return {"game": describe(game.game), "solver": describe(solver)}
+def described(game: Prepared, solver: Any, experiment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The experiment as run.json holds it: what can be made by name as the table that makes it, the rest in words.
+
+    ``experiment`` is what else the caller says of it; where it has ``origins``, all was made by the names in it.
+    """
+    if experiment is not None and "origins" in experiment:
+        return dict(experiment)
+    own, regularizers = peeled(game.game)
+    names = dict.fromkeys(pair for thing in (own, solver, regularizers) for pair in used(thing))
+    return {
+        **(experiment or {}),
+        "game": said(own), "solver": said(solver), "regularizers": [said(r) for r in regularizers],
+        "origins": [registry.REGISTRY.origin(*pair) for pair in names],
+        "references": {f"{kind} {name}": registry.find(kind, name).reference for kind, name in names},
+    }  # fmt: skip
 
 
-def describe(x: Any) -> Any:
-    """A frozen dataclass as {"name": class, field: value, ...}; anything else as plain data or its repr."""
-    if is_dataclass(x) and not isinstance(x, type):
-        shown = {f.name: describe(getattr(x, f.name)) for f in fields(x) if f.repr}
-        return {"name": getattr(type(x), "name", type(x).__name__), **shown}
-    if isinstance(x, Mapping):
-        return {str(k): describe(v) for k, v in x.items()}
-    if isinstance(x, list | tuple):
-        return [describe(v) for v in x]
-    if x is None or isinstance(x, bool | int | float | str):
-        return x
-    return f"tensor {tuple(x.shape)}" if isinstance(x, Tensor) else getattr(x, "__qualname__", type(x).__qualname__)
+def said(thing: Any) -> Any:
+    """What makes it again by name, or what it is."""
+    table = table_of(thing)
+    return describe(thing) if table is None else table
+
+
+def peeled(game: Game) -> tuple[Game, list[Regularizer]]:
+    """A game without its regularisers, and these in the order given."""
+    regularizers: list[Regularizer] = []
+    while isinstance(game, Regularized):
+        regularizers.insert(0, game.regularizer)
+        game = game.game
+    return game, regularizers

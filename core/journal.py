@@ -72,7 +72,7 @@ class Journal:
         """Make the run directory, or none. Raises UsageError where it is taken."""
         if out is None:
             return Journal()
-        asked = dict(experiment) if experiment is not None else described(game, solver)
+        asked = described(game, solver, experiment)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given}  # F' is the derivative of so many steps
         facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}

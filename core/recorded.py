@@ -91,10 +91,12 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
 def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
     """The game, the solver and the regularizers, by the names in run.json."""
     origins = experiment.get("origins")
-    if not isinstance(origins, list):
+    things = {kind: experiment.get(kind) for kind in ("game", "solver")}
+    described = [kind for kind, named in things.items() if isinstance(named, Mapping) and "class" in named]
+    if not isinstance(origins, list) or described:
         raise UsageError(
-            f"{path} was put together in Python: run.json has no names to make its game and solver by. Give them: "
-            f"counterplay spectrum GAME --solver NAME --start {path}; or, in Python, counterplay.core.spectrum."
+            f"{path} was put together in Python: run.json has no name to make its {(described or ['game'])[0]} by. "
+            f"Give one: counterplay spectrum GAME --solver NAME --start {path}; in Python: counterplay.core.spectrum."
         )
     foreign = [o for o in origins if isinstance(o, Mapping) and o.get("source") != registry.BUILT_IN]
     try:

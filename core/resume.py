@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .circumstances import circumstances, versions
 from .engine import Result, chunked, condition, first, play
 from .errors import BadLog, UsageError
 from .game import Game
+from .handed import differences
 from .journal import Journal
 from .lock import acquire
 from .loop import Progress
@@ -43,8 +44,9 @@ def resume(
     """Go on with the run in ``directory``; in the end it is the uninterrupted run, on the CPU bit for bit.
 
     What was made by name is made again from run.json; what was put together in Python is handed back as ``game``,
-    ``solver``, ``regularizers``. A run that has ended is returned as it ended. Raises UsageError where torch, the
-    device, the threads or a plugin's code have changed: with ``allow_inexact`` the run goes on and its log says so.
+    ``solver``, ``regularizers``, and compared with run.json: its class, options and code. A run that has ended is
+    returned as it ended. Raises UsageError where something else is handed back, or torch, the device, the threads or
+    a plugin's code have changed: with ``allow_inexact`` the run goes on and its log says so.
     Raises Busy where another process has the directory.
     """
     files = RunDirectory(directory)
@@ -52,19 +54,26 @@ def resume(
     if "settings" not in facts:
         raise UsageError(f"{directory} is not the directory of a run; give the --out of a run that was started.")
     status = files.status()
+    with _reading(files):
+        named = dict(facts["experiment"])
+        differs = differences(named, game, solver, regularizers, started(files.path))
+    if differs and not allow_inexact:
+        raise UsageError(
+            f"{directory} was begun with something else: {'; '.join(differs)}. Hand back what it was begun with, "
+            "or nothing for what was made by name; allow_inexact=True goes on with this, and marks the log."
+        )
     if status.get("state") in ENDED:  # for good: nobody else can be at it
         return _ended(files, status)
     lock = acquire(files.path)
     try:
         with _reading(files):
             settings = Settings.read(facts["settings"]).checked()
-            named = dict(facts["experiment"])
         game, solver, regularizers = _made(named, game, solver, regularizers)
         with torch.no_grad():
             table = settings.table(game, regularizers)
             start = first(table, solver, settings)
             with _reading(files):
-                changed = _changed(facts, table, start.params)
+                changed = differs + _changed(facts, table, start.params)
             chunks, why = chunked(table, solver, start, settings) if settings.compile_from is not None else (None, "")
             changed += [f"steps were compiled ({why})"] if why else []
             tensors, numbers = _saved(files, facts, start)
@@ -125,6 +134,12 @@ def _made(
     """The game, the solver and the regularisers: those handed in, else made by the names in run.json."""
 
     def made(kind: str, named: Any) -> Any:
+        if isinstance(named, Mapping) and "class" in named:
+            back = "regularizers=[...]" if kind == "regularizer" else f"{kind}=..."
+            raise UsageError(
+                f"the {kind} of this run, {named['class']}, was put together in Python: hand it back, "
+                f"counterplay.resume(directory, {back}). What was made by name need not be."
+            )
         try:
             return registry.make(kind, dict(named))
         except UsageError as error:
@@ -154,7 +169,9 @@ def _changed(facts: Mapping[str, Any], table: Prepared, params: Any) -> list[str
         f"{name} was {facts[name]} and is {now[name]}" for name in ("device", "threads") if facts[name] != now[name]
     ]
     for origin in facts["experiment"].get("origins", []):
-        found = registry.REGISTRY.origin(origin["kind"], origin["name"])
+        found = None
+        with suppress(UsageError):  # it is not there any more
+            found = registry.REGISTRY.origin(origin["kind"], origin["name"])
         if found != origin:
             out.append(f"the {origin['kind']} {origin['name']} comes from other code than before")
     return out

@@ -1,12 +1,18 @@
-"""The digest of a third party's code: a run goes on only with the code it began with."""
+"""The digest of a third party's code: a run goes on only with the code it began with. And whose code it is."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
+import sysconfig
+from functools import cache
 from pathlib import Path
 
 _MOST_FILES = 2_000
+_INSTALLED = tuple(
+    os.path.join(os.path.realpath(path), "") for name, path in sysconfig.get_paths().items() if name.endswith("lib")
+)
 
 
 def source_sha256(module: str, file: str | None) -> str | None:
@@ -48,3 +54,14 @@ def _sha256(home: Path) -> str | None:
         return whole.hexdigest()
     except OSError:
         return None
+
+
+@cache
+def is_library(module: str | None) -> bool:
+    """Whether a module is Python's, ours or an installed package's: none that its user writes."""
+    top = (module or "builtins").partition(".")[0]
+    if top == __name__.partition(".")[0] or (top in sys.stdlib_module_names and top != "__main__"):
+        return True
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in (module or "", top))
+    file = next((f for f in files if isinstance(f, str)), None)
+    return file is not None and os.path.realpath(file).startswith(_INSTALLED)

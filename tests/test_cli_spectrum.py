@@ -157,7 +157,9 @@ def test_what_is_refused(cli: Run) -> None:
 
 
 def test_a_run_put_together_in_python_says_so(cli: Run) -> None:
-    cp.run(cp.make("game", "quadratic"), cp.make("solver", "simgd"), steps=3, out="p")
+    start = {i: {"value": torch.ones(1, dtype=torch.float64)} for i in "xy"}
+    game = cp.game_from_losses(lambda p, batch: {i: (p[i]["value"] ** 2).sum() for i in "xy"}, start)
+    cp.run(game, cp.make("solver", "simgd"), steps=3, out="p")
     code, _, err = cli("spectrum", "p")
     assert code == 2 and "put together in Python" in err and "--start p" in err
     assert cli("spectrum", "quadratic", "--solver", "cgd", "--start", "p")[0] == 0

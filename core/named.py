@@ -1,0 +1,62 @@
+"""What was made by name: the table that makes an object again, found by its class, and who brought what is in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from . import registry
+from .kinds import kind_of
+from .rundir import dumps, parse
+
+
+def table_of(thing: Any) -> dict[str, Any] | None:
+    """The table {"name": registered name, every option} that makes ``thing`` again; None where none does.
+
+    It is tried: what the table makes, read back from JSON, must be equal in every field. Nothing is imported.
+    """
+    if name_of(thing) is None:
+        return None
+    try:
+        table: dict[str, Any] = parse(dumps(registry.settings(thing)))
+        with registry.REGISTRY.without_third_parties():
+            again = registry.make(str(kind_of(type(thing))), table)
+    except Exception:  # it was not made from plain data, or its factory, which is anyone's, does not take it back
+        return None
+    return table if alike(thing, again) else None
+
+
+def name_of(thing: Any) -> str | None:
+    """The name under which the class of ``thing`` is registered in this process, if any."""
+    kind = kind_of(type(thing))
+    known = {} if kind is None else registry.REGISTRY.built_in(kind)
+    return next((name for name, found in known.items() if found.entry.factory is type(thing)), None)
+
+
+def used(thing: Any) -> Iterator[tuple[str, str]]:
+    """The kind and name of ``thing`` and of everything made by name among its options."""
+    if (name := name_of(thing)) is not None:
+        yield str(kind_of(type(thing))), name
+    if isinstance(thing, Mapping | list | tuple):
+        for item in thing.values() if isinstance(thing, Mapping) else thing:
+            yield from used(item)
+    elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        for field in dataclasses.fields(thing):
+            yield from used(getattr(thing, field.name))
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two values are the same to whoever computes with them: 1 and 1.0 are, 1 and True are not."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return set(a) == set(b) and all(alike(x, b[k]) for k, x in a.items())
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if dataclasses.is_dataclass(a) and type(a) is type(b):
+        return all(alike(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b)) and type(a) is not type(b):
+        return False
+    try:
+        return a is b or bool(a == b)
+    except (TypeError, ValueError, RuntimeError):  # arrays of more than one number, and whatever compares oddly
+        return False

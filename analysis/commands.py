@@ -6,10 +6,11 @@ import contextlib
 
 import click
 
+from ..core.cli_types import PLACE
 from ..core.hookspecs import hookimpl
 from .log_commands import log
 
-_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path())
+_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
 
 
 @hookimpl
@@ -55,7 +56,7 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.command()
 @click.argument("figure")
 @_PATHS
-@click.option("-o", "--output", type=click.Path(), help="File to write (.png, .pdf, .svg). [default: FIGURE.png]")
+@click.option("-o", "--output", type=PLACE, help="File to write (.png, .pdf, .svg). [default: FIGURE.png]")
 @click.option(
     "--against",
     default="step",
@@ -75,7 +76,7 @@ def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, 
 
 @click.command()
 @_PATHS
-@click.option("-o", "--output", type=click.Path(), help="File to write. [default: report.html beside the first log]")
+@click.option("-o", "--output", type=PLACE, help="File to write. [default: report.html beside the first log]")
 def report(paths: tuple[str, ...], output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
     from .reader import open_log

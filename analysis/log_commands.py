@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path())
+from ..core.cli_types import PLACE
+
+_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
 _FORCE = click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 
 
@@ -37,8 +39,8 @@ def verify(paths: tuple[str, ...]) -> None:
 
 
 @log.command()
-@click.argument("directory", metavar="DIR", type=click.Path())
-@click.option("--to", "target", metavar="FILE.h5", help="Write the whole log there, and leave DIR as it is.")
+@click.argument("directory", metavar="DIR", type=PLACE)
+@click.option("--to", "target", type=PLACE, metavar="FILE.h5", help="Write the log there, and leave DIR as it is.")
 @_FORCE
 def merge(directory: str, target: str | None, force: bool) -> None:
     """Make one file log.h5 of the blocks of the run in DIR, as the end of a run does.
@@ -52,8 +54,8 @@ def merge(directory: str, target: str | None, force: bool) -> None:
 
 
 @log.command()
-@click.argument("path", metavar="PATH", type=click.Path())
-@click.option("--to", "target", metavar="FILE", required=True, help="File to write: .csv, .json or .npz.")
+@click.argument("path", metavar="PATH", type=PLACE)
+@click.option("--to", "target", type=PLACE, metavar="FILE", required=True, help="File to write: .csv, .json or .npz.")
 @click.option("--group", default="step", show_default=True, help="What to write: step, spectrum, samples or metrics.")
 @_FORCE
 def export(path: str, target: str, group: str, force: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ _OURS = {
     "describe": ("cli_list", "Show what something does, its options and its reference."),
     "check": ("cli_list", "Check that a plugin keeps the contract."),
 }
+
+
+# what torch says of the processor's memory and of a device's
+_NO_MEMORY = re.compile("can't allocate memory|out of memory")
 
 
 class Commands(click.Group):
@@ -143,6 +148,8 @@ def _ending(error: BaseException) -> int:
         return _say(error.format_message() + help, 2)
     if isinstance(error, (click.Abort, KeyboardInterrupt)) or signals.came():
         return _say("interrupted.", Interrupted.exit_code)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return _say("there is not enough memory for this. Ask for less, or for a machine with more.", 2)
     what = f"{type(error).__name__}: {error}".strip(": ")
     if (plugin := _culprit(error)) is not None:
         return _say(f"the plugin {plugin} failed: {what}", 3)

@@ -8,6 +8,7 @@ import json
 import click
 
 from . import registry
+from .cli_types import PLACE
 from .coerce import describe as type_in_words
 from .errors import PluginError, printable
 from .kinds import KINDS, kind_name
@@ -23,6 +24,7 @@ def _load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) ->
 plugin_option = click.option(
     "--plugin",
     multiple=True,
+    type=PLACE,
     metavar="FILE.py",
     callback=_load,
     expose_value=False,

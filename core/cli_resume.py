@@ -8,12 +8,13 @@ import click
 
 from .cli_list import plugin_option
 from .cli_run import close, keeping
+from .cli_types import PLACE
 from .errors import printable
 from .progress import shown
 
 
 @click.command("resume")
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", type=PLACE, metavar="DIR")
 @click.option("--allow-inexact", is_flag=True, help="Go on though torch, threads or code changed; marks the log.")
 @plugin_option
 @click.option("--quiet", is_flag=True, help="Say nothing but the closing line.")

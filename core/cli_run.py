@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import config, registry
+from .cli_types import NUMBER, PLACE, WHOLE
 from .config import Experiment, assignments, merged
 from .errors import Diverged, Interrupted, NotConverged, UsageError
 from .options import options_of
@@ -57,25 +60,25 @@ def objects(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("game", required=False)
 @click.option("--solver", metavar="NAME", help="How it is played; see counterplay list solver.")
 @objects
-@click.option("--steps", type=int, help="How many steps.  [default: 1000]")
+@click.option("--steps", type=WHOLE, help="How many steps.  [default: 1000]")
 @click.option("--until", metavar="CONDITION", help="Stop when it holds, as gradient_norm<1e-6; exit 11 if never.")
-@click.option("--seed", type=int, help="Every random number comes from it.  [default: 0]")
-@click.option("--members", type=int, help="Play this many at once, seeded SEED, SEED+1, ...")
+@click.option("--seed", type=WHOLE, help="Every random number comes from it.  [default: 0]")
+@click.option("--members", type=WHOLE, help="Play this many at once, seeded SEED, SEED+1, ...")
 @click.option("--device", metavar="cpu|cuda", help="Where it runs.  [default: cpu]")
 @click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
-@click.option("--every", type=int, help="Record every so many steps.  [default: 1]")
-@click.option("--spectrum-every", type=int, help="Record the Jacobian's spectrum every so many steps.")
-@click.option("--sample-every", type=int, help="Record samples and metrics every so many steps.  [default: STEPS/10]")
-@click.option("--checkpoint-every", type=int, help="Write a checkpoint every so many steps.")
-@click.option("--start", metavar="FILE.safetensors", help="Start from these parameters.")
-@click.option("--blowup", type=float, help="Stop when the parameters' norm exceeds this; inf turns it off.")
+@click.option("--every", type=WHOLE, help="Record every so many steps.  [default: 1]")
+@click.option("--spectrum-every", type=WHOLE, help="Record the Jacobian's spectrum every so many steps.")
+@click.option("--sample-every", type=WHOLE, help="Record samples and metrics every so many steps.  [default: STEPS/10]")
+@click.option("--checkpoint-every", type=WHOLE, help="Write a checkpoint every so many steps.")
+@click.option("--start", type=PLACE, metavar="FILE.safetensors", help="Start from these parameters.")
+@click.option("--blowup", type=NUMBER, help="Stop when the parameters' norm exceeds this; inf turns it off.")
 @click.option("--trace/--no-trace", default=None, help="Replay traced graphs.  [default: from step 200 on]")
 @click.option(
     "--compile/--no-compile", default=None, help="Compile the step of a small game.  [default: from step 2000 on]"
 )
-@click.option("--out", metavar="DIR", help="Where the run is written.  [default: runs/GAME-SOLVER-N]")
-@click.option("--config", "config_file", metavar="FILE.toml", help="Read the experiment from a file.")
-@click.option("--plugin", multiple=True, metavar="FILE.py", help="Load a plugin file; repeat for several.")
+@click.option("--out", type=PLACE, metavar="DIR", help="Where the run is written.  [default: runs/GAME-SOLVER-N]")
+@click.option("--config", "config_file", type=PLACE, metavar="FILE.toml", help="Read the experiment from a file.")
+@click.option("--plugin", multiple=True, type=PLACE, metavar="FILE.py", help="Load a plugin file; repeat for several.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved experiment as TOML for --config, and stop.")
 @click.option("--report", is_flag=True, help="Write report.html afterwards.")
 @click.option("--quiet", is_flag=True, help="Say nothing but the closing line.")
@@ -107,11 +110,13 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 def build(experiment: Experiment) -> tuple[Any, Any, list[Any]]:
     """The experiment's objects: game, solver, regularizers. Raises UsageError."""
-    return (
-        registry.make("game", _game(experiment)),
-        registry.make("solver", experiment.solver),
-        [registry.make("regularizer", r) for r in experiment.regularizers],
+    named = _game(experiment)
+    config.whole_or_in_parts("game", named)
+    game = registry.make("game", named)
+    solver, *regularizers = (
+        config.for_everyone(n, game.players) for n in (experiment.solver, *experiment.regularizers)
     )
+    return game, registry.make("solver", solver), [registry.make("regularizer", r) for r in regularizers]
 
 
 def _game(experiment: Experiment) -> config.Named:
@@ -122,8 +127,7 @@ def _game(experiment: Experiment) -> config.Named:
     table = {"name": table} if isinstance(table, str) else table
     if all(o.name != "loss" for o in options_of(registry.find("game", table["name"]).factory)):
         raise UsageError(f"game {table['name']} has losses of its own: --loss is for generative adversarial games.")
-    loss = {"name": experiment.loss} if isinstance(experiment.loss, str) else experiment.loss
-    return {**table, "loss": merged(table.get("loss", {}), loss)}
+    return {**table, "loss": merged(table.get("loss", {}), experiment.loss)}
 
 
 def completed(experiment: Experiment, game: Any, solver: Any, regularizers: list[Any]) -> Experiment:
@@ -134,12 +138,24 @@ def completed(experiment: Experiment, game: Any, solver: Any, regularizers: list
         "regularizers": [_full(n, r) for n, r in zip(experiment.regularizers, regularizers, strict=True)],
     }
     table.pop("loss", None)  # it stands in the game's table, where it acts
-    return config.resolve(config.without_none(table))
+    return config.resolve(table)
 
 
 def _full(named: config.Named, thing: Any) -> config.Table:
     name = named if isinstance(named, str) else named["name"]
-    return {**registry.settings(thing), "name": name}
+    return {**_set(thing), "name": name}
+
+
+def _set(thing: Any) -> config.Table:
+    """The options of an object, but those that are null unless set."""
+    table = registry.settings(thing)
+    for o in options_of(type(thing)):
+        value = getattr(thing, o.name)
+        if value is None and o.default is None:
+            del table[o.name]
+        elif dataclasses.is_dataclass(value):
+            table[o.name] = _set(value)
+    return table
 
 
 def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
@@ -211,14 +227,15 @@ def keeping(last: dict[str, Any], progress: Any) -> Callable[[int, int, Mapping[
 def close(result: Result, last: Mapping[str, Any], out: str) -> None:
     """The closing line, or the error whose exit code says that the run did not end well."""
     losses = figures(last.get("losses", {}))
-    where = f"log in {out}; next: counterplay summary {out}"
+    again = shlex.quote(out)
+    where = f"log in {out}; next: counterplay summary {again}"
     line = f"{result.status} after {result.steps} steps"
     if result.status == "diverged":
         raise Diverged(f"{line}: {result.message} The last finite state is kept; {where}")
     if result.status == "not_converged":
         raise NotConverged(f"{line}: {result.message} {where}")
     if result.status == "interrupted":
-        raise Interrupted(f"{line}: {result.message} counterplay resume {out}")
+        raise Interrupted(f"{line}: {result.message} counterplay resume {again}")
     click.echo(f"{line}{'  ' + losses if losses else ''}  {where}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 
 from . import config, registry
 from .cli_run import as_typed, build, device_of, objects, start_of
+from .cli_types import PLACE, WHOLE, Whole
 from .errors import UsageError, printable
 from .rundir import dumps
 
@@ -27,19 +29,22 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 
 
 @click.command("spectrum")
-@click.argument("where", metavar="PATH|GAME")
-@click.option("--step", type=int, help="The step of the run in PATH.  [default: the newest checkpoint's]")
+@click.argument("where", type=PLACE, metavar="PATH|GAME")
+@click.option("--step", type=WHOLE, help="The step of the run in PATH.  [default: the newest checkpoint's]")
 @click.option("--solver", metavar="NAME", help="Of a GAME: the solver whose update map F is looked at, too.")
 @objects
 @click.option(
-    "--start", metavar="FILE.safetensors", help="The point, or the run whose newest one.  [default: the game's]"
+    "--start",
+    type=PLACE,
+    metavar="FILE.safetensors",
+    help="The point, or the run whose newest one.  [default: the game's]",
 )
-@click.option("--seed", type=int, help="Of the game's own starting point.  [default: 0]")
+@click.option("--seed", type=WHOLE, help="Of the game's own starting point.  [default: 0]")
 @click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
 @click.option("--device", metavar="cpu|cuda", default="cpu", help="Where it is computed.  [default: cpu]")
-@click.option("--member", type=int, default=0, help="Which member of an ensemble.  [default: 0]")
-@click.option("-k", type=click.IntRange(1), default=8, show_default=True, help="How many leading eigenvalues.")
-@click.option("--plugin", multiple=True, metavar="FILE.py", help="Load a plugin file; repeat for several.")
+@click.option("--member", type=WHOLE, default=0, help="Which member of an ensemble.  [default: 0]")
+@click.option("-k", type=Whole(1), default=8, show_default=True, help="How many leading eigenvalues.")
+@click.option("--plugin", multiple=True, type=PLACE, metavar="FILE.py", help="Load a plugin file; repeat for several.")
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON.")
 def spectrum_command(where: str, step: int | None, k: int, member: int, as_json: bool, **given: Any) -> None:
     """Find the eigenvalues of the Jacobian J, of its parts and blocks, and of the update map F'.
@@ -57,7 +62,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
             flag = f"-{typed[0]}" if len(typed[0]) == 1 else f"--{typed[0]}"
             raise UsageError(
                 f"{where} is a run, which says what was played: {flag} is for a game. To look at its newest point in "
-                f"another way: counterplay spectrum GAME --start {where}."
+                f"another way: counterplay spectrum GAME --start {shlex.quote(where)}."
             )
         point = recorded(where, step, device_of(given["device"]))
         for what in changed(point.experiment):

@@ -7,8 +7,8 @@ registered kind (a loss, a solver) is made by name, which the registry does.
 
 from __future__ import annotations
 
-import math
 import operator
+import os
 import types
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from .errors import UsageError
 from .options import StepSize
+from .values import LARGEST, plain
 
 SETTING = float | list[float] | dict[str, float | list[float]]
 """`core.tree.Setting`, repeated here because that module needs torch."""
@@ -29,19 +30,30 @@ _WORDS: dict[Any, tuple[str, str]] = {  # one, several
     bool: ("true or false", "true or false values"),
     str: ("text", "texts"),
     Path: ("a path", "paths"),
-    types.NoneType: ("nothing", "nothings"),
+    types.NoneType: ("null", "nulls"),
 }
 _BY_PLAYER: dict[Any, str] = {
     SETTING: "a number, a list of numbers (one per member) or a table {player: number}",
     StepSize: "a number of 0 or more, a list of such numbers (one per member) or a table {player: number}",
 }
-_BY_PLAYER |= {setting | None: f"{words}, or nothing" for setting, words in _BY_PLAYER.items()}
+_BY_PLAYER |= {setting | None: f"{words}, or null" for setting, words in _BY_PLAYER.items()}
 _LISTS = (list, tuple, Sequence)
 _TABLES = (dict, Mapping)
 
 
 class Mismatch(Exception):
     """The value does not fit; the caller knows the option's name and says so."""
+
+
+def shown(value: Any) -> str:
+    """A value as one types it, cut short."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value[:20]))}]"[:80]
+    return f"{value[:80]!r}" if isinstance(value, str) else f"{value!r:.80}"
 
 
 def describe(annotation: Any, several: bool = False) -> str:
@@ -78,7 +90,7 @@ def coerce(value: Any, annotation: Any, nested: Nested) -> Any:
     """
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation is Any or isinstance(annotation, str):  # a name only a type checker can resolve
-        return value
+        return plain(value)
     if origin is Annotated:
         value = coerce(value, args[0], nested)
         if not all(inside(value, limit) for inside, limit, _ in _bounds(args)):
@@ -93,15 +105,16 @@ def coerce(value: Any, annotation: Any, nested: Nested) -> Any:
     if annotation in _WORDS:
         return _scalar(value, annotation)
     if origin is Literal:
-        if any(value == a and type(value) is type(a) for a in args):
-            return value
+        for a in args:
+            if value == a and isinstance(value, type(a)) and isinstance(value, bool) is isinstance(a, bool):
+                return a
         raise Mismatch
     if (origin or annotation) in _LISTS:
         return _list(value, origin or annotation, args, nested)
     if (origin or annotation) in _TABLES:
         if not isinstance(value, Mapping):
             raise Mismatch
-        return {str(k): coerce(v, args[1], nested) if args else v for k, v in value.items()}
+        return {str(k): coerce(v, args[1], nested) if args else plain(v) for k, v in value.items()}
     if origin is Callable:
         if not callable(value):
             raise Mismatch
@@ -146,10 +159,10 @@ def _scalar(value: Any, annotation: Any) -> Any:
     elif annotation is str:
         ok, out = isinstance(value, str), value
         if isinstance(value, (int, float)):
-            raise Mismatch(f"Put it in quotes if it is meant as text: '\"{value}\"'.")
+            raise Mismatch(f"Put it in quotes if it is meant as text: '\"{shown(value)}\"'.")
     elif annotation is Path:
         ok, out = isinstance(value, (str, Path)), value
-    elif isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
+    elif isinstance(value, bool) or not isinstance(value, Real) or value != value:  # NaN
         ok, out = False, value
     elif annotation is int:
         ok = isinstance(value, Integral) or float(value).is_integer()  # 1e4 is a whole number
@@ -158,7 +171,14 @@ def _scalar(value: Any, annotation: Any) -> Any:
         ok, out = True, value
     if not ok:
         raise Mismatch
-    return annotation(out) if annotation in (float, int, Path) else out
+    if annotation is Path:
+        return Path(os.path.expanduser(out))
+    try:
+        if annotation is int and abs(out) > LARGEST:
+            raise Mismatch("It is at most 2^63 - 1.")
+        return annotation(out) if annotation in (float, int) else out
+    except OverflowError:
+        raise Mismatch("It is too large for a number.") from None
 
 
 def _list(value: Any, origin: Any, args: tuple[Any, ...], nested: Nested) -> Any:
@@ -168,7 +188,7 @@ def _list(value: Any, origin: Any, args: tuple[Any, ...], nested: Nested) -> Any
         if len(value) != len(args):
             raise Mismatch
         return tuple(coerce(v, a, nested) for v, a in zip(value, args, strict=True))
-    items = [coerce(v, args[0], nested) if args else v for v in value]
+    items = [coerce(v, args[0] if args else Any, nested) for v in value]
     return tuple(items) if origin is tuple else items
 
 

@@ -1,30 +1,32 @@
 """An experiment: everything ``counterplay run`` needs to know, and the four places it comes from.
 
 Defaults, then a TOML file, then the environment (COUNTERPLAY_STEPS=100), then the command line: the later wins.
+Within one of them order does not matter: ``lr=0.1`` is everybody's and ``lr.x=0.2`` the exception, ``rule=adam`` says
+whose options ``rule.betas`` is one of.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import tomli_w
 
+from .coerce import shown
 from .errors import UsageError, did_you_mean
 from .options import Count
+from .values import LARGEST, from_toml, plain, typed, whole, without_nulls
 
 Table = dict[str, Any]
 Named = str | Table  # "simgd", or {"name": "simgd", options}
 
 _PREFIX = "COUNTERPLAY_"
 _SWITCHES = ("COUNTERPLAY_NO_PLUGINS", "COUNTERPLAY_DEBUG")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+EVERYONE = "*"  # in an option's table: the value of every player that is not named
 
 
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -53,20 +55,15 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froze
 
 
 FIELDS = Experiment.__struct_fields__
-
-
-def value(text: str) -> Any:
-    """One value as users type it: a TOML scalar, list or table, else the text itself. ``.5`` and ``1.`` are numbers."""
-    try:
-        parsed = tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
-        return parsed if isinstance(parsed, (bool, int, float, str, list, dict)) else text  # a date is text
-    except tomllib.TOMLDecodeError:
-        return float(text) if _NUMBER.fullmatch(text) else text
+_OBJECTS = ("game", "solver", "loss", "regularizers")  # their options are checked by who has them
+_COUNTS = ("steps", "seed", "members", "every", "spectrum_every", "checkpoint_every", "sample_every")
+_PLACES = ("start", "out", "plugins")
+_TEXTS = ("until", "device", "dtype", "start", "out")
 
 
 def assignments(items: Iterable[str], flag: str) -> Table:
-    """Merge ``key=value`` texts, ``a.b=value`` nested. Raises UsageError naming ``flag``."""
-    table: Table = {}
+    """Merge ``key=value`` texts, ``a.b=value`` nested, in whatever order. Raises UsageError naming ``flag``."""
+    parts: list[tuple[list[str], Any]] = []
     for item in items:
         key, equals, text = item.partition("=")
         path = key.strip().split(".")
@@ -74,51 +71,109 @@ def assignments(items: Iterable[str], flag: str) -> Table:
             raise UsageError(f"{flag} {item!r}: expected key=value, for example {flag} lr=0.01.")
         if path == ["name"]:
             raise UsageError(f"{flag} {item}: what {flag} sets are options, not what they belong to: name that itself.")
-        nested: Any = value(text.strip())
-        for part in reversed(path):
-            nested = {part: nested}
-        table = merged(table, nested)
-    return table
+        try:
+            parts += _leaves(path, typed(text.strip()))
+        except UsageError as e:
+            raise UsageError(f"{flag} {item[:60]}: {e}") from e
+    whole: Table = {}
+    for path, value in sorted(parts, key=lambda part: len(part[0])):  # what belongs to all, then the exceptions
+        place = whole
+        for name in path[:-1]:
+            place[name] = place = _opened(place.get(name, {}))
+        place[path[-1]] = value
+    return whole
+
+
+def _leaves(path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
+    """A table says the same as its entries one by one."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves([*path, key], inner)
+    else:
+        yield path, value
+
+
+def _opened(low: Any) -> Table:
+    """What was given whole, as a table that can be refined: a name with options, a number and its exceptions."""
+    if isinstance(low, Mapping):
+        return dict(low)
+    return {"name": low} if isinstance(low, str) else {} if low is None else {EVERYONE: low}
 
 
 def merged(low: Any, high: Any) -> Any:
     """``high`` over ``low``, table by table. Another ``name`` starts afresh: the options were the other one's."""
-    if isinstance(low, str) and isinstance(high, Mapping) and "name" not in high:
-        return {"name": low, **high}  # rule=adam, then rule.betas=...
-    if isinstance(high, str) and isinstance(low, Mapping) and "name" in low:
+    if isinstance(high, str) and isinstance(low, Mapping):
         high = {"name": high}
-    if not isinstance(low, Mapping) or not isinstance(high, Mapping):
+    if not isinstance(high, Mapping):
         return high
+    if not isinstance(low, Mapping):
+        if "name" in high or EVERYONE in high or low is None:
+            return dict(high)
+        low = _opened(low)
     if "name" in high and low.get("name", high["name"]) != high["name"]:
         return dict(high)
     return {**low, **{k: merged(low[k], v) if k in low else v for k, v in high.items()}}
 
 
+def for_everyone(named: Named, players: Sequence[str]) -> Named:
+    """A solver or regularizer whose options have a number for each player, where they had one for the others."""
+
+    def filled(x: Any) -> Any:
+        if not isinstance(x, Mapping):
+            return x
+        rest = {k: filled(v) for k, v in x.items() if k != EVERYONE}
+        return {**dict.fromkeys(players, x[EVERYONE]), **rest} if EVERYONE in x else rest
+
+    return named if isinstance(named, str) else {k: filled(v) for k, v in named.items()}
+
+
+def whole_or_in_parts(kind: str, named: Named) -> None:
+    """Raise UsageError where an option that is not the players' was given both ways."""
+    for key, x in named.items() if isinstance(named, Mapping) else ():
+        if isinstance(x, Mapping) and EVERYONE in x:
+            part = next(k for k in [*x, "…"] if k != EVERYONE)
+            raise UsageError(
+                f"option {key!r} of the {kind} was given whole and in parts ({key}.{part}): give one of them."
+            )
+        if isinstance(x, Mapping):
+            whole_or_in_parts(kind, x)
+
+
 def from_file(path: str) -> Table:
     """Read a TOML file. Raises UsageError with its line."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return from_toml(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
     except OSError as e:
         raise UsageError(f"--config {path}: cannot be read ({e.strerror}). Give the path of a TOML file.") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except (ValueError, RecursionError) as e:
         raise UsageError(f"--config {path}: not TOML: {e}") from e
+    except UsageError as e:
+        raise UsageError(f"--config {path}: {e}") from e
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Table:
     """Read COUNTERPLAY_FIELD for every field. Raises UsageError for a misspelt one, which would silently do nothing."""
-    table: Table = {}
+    found: Table = {}
     for variable, text in environment.items():
         if not variable.startswith(_PREFIX) or variable in _SWITCHES:
             continue
         name = variable.removeprefix(_PREFIX)
         if name.isupper() and name.lower() in FIELDS:
-            table[name.lower()] = value(text)
+            found[name.lower()] = _from(variable, name.lower(), text)
         elif near := difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=0.8):  # others are a plugin's business
             raise UsageError(
                 f"the environment variable {variable} is not known; did you mean {_PREFIX + near[0].upper()!r}? "
                 f"Rename it or unset it."
             )
-    return table
+    return found
+
+
+def _from(variable: str, field: str, text: str) -> Any:
+    try:
+        value = typed(text)
+    except UsageError as e:
+        raise UsageError(f"{variable}={text[:60]}: {e}") from e
+    return text if field in _TEXTS and not isinstance(value, str | None) else value  # a folder may be called 2024
 
 
 def resolve(*layers: Table) -> Experiment:
@@ -126,6 +181,11 @@ def resolve(*layers: Table) -> Experiment:
     table: Table = {}
     for layer in layers:
         table = merged(table, layer)
+    for field, x in table.items():
+        if field in _COUNTS:
+            table[field] = whole(x)
+        elif field in _PLACES:
+            table[field] = [_expanded(p) for p in x] if isinstance(x, list) else _expanded(x)
     for name in table:
         if name not in FIELDS:
             raise UsageError(
@@ -137,14 +197,24 @@ def resolve(*layers: Table) -> Experiment:
     if not table.get("solver"):
         raise UsageError("no solver was named: give --solver NAME or --config FILE. See counterplay list solver.")
     try:
-        experiment = msgspec.convert(table, Experiment)
+        experiment = msgspec.convert({k: x if k in _OBJECTS else plain(x) for k, x in table.items()}, Experiment)
     except msgspec.ValidationError as e:
         raise UsageError(_explain(str(e), table)) from None
-    for field in ("game", "solver", "loss"):
+    for field in _COUNTS:
+        if (getattr(experiment, field) or 0) > LARGEST:
+            raise UsageError(f"{field.replace('_', '-')}: expected at most 2^63 - 1, got {shown(table[field])}.")
+    for field in ("game", "solver"):
         _named(field, getattr(experiment, field))
+    if not isinstance(experiment.game, Mapping) or "loss" not in experiment.game:  # there -g loss=NAME may name it
+        _named("loss", experiment.loss)
     for item in experiment.regularizers:
         _named("regularizers", item)
     return experiment
+
+
+def _expanded(path: Any) -> Any:
+    """``~`` is the home directory, also where no shell has seen it: in a file, in quotes, after ``--out=``."""
+    return os.path.expanduser(path) if isinstance(path, str) else path
 
 
 def _named(field: str, given: Named | None) -> None:
@@ -167,7 +237,7 @@ def with_regularizers(table: Table, names: Iterable[str], options: Table) -> lis
         return None
     called = [i if isinstance(i, str) else i.get("name") for i in items]
     if len(items) == 1 and not (options.keys() <= set(called)):
-        options = {called[0]: options}
+        options = {called[0]: merged(options.get(called[0], {}), {k: x for k, x in options.items() if k != called[0]})}
     for name in options:
         if name not in called:
             raise UsageError(
@@ -194,21 +264,14 @@ def _explain(message: str, table: Table) -> str:
     reason, _, where = message.partition(" - at `$.")
     field = where.rstrip("`").split("[")[0].split(".")[0]
     wanted = _EXPECTED.get(field, "a name or a table with a name" if field in ("game", "solver", "loss") else "text")
-    return f"{field.replace('_', '-')}: expected {wanted}, got {table.get(field, reason)!r}."
+    return f"{field.replace('_', '-')}: expected {wanted}, got {shown(table.get(field, reason))}."
 
 
 def to_table(experiment: Experiment) -> Table:
-    """The experiment as a plain table, without what is unset: TOML has no null."""
-    return without_none(msgspec.to_builtins(experiment))
-
-
-def without_none(x: Any) -> Any:
-    """The same nested tables without their unset entries."""
-    if isinstance(x, Mapping):
-        return {k: without_none(v) for k, v in x.items() if v is not None}
-    return [without_none(v) for v in x] if isinstance(x, list) else x
+    """The experiment as a plain table, without the fields that are unset."""
+    return {field: plain(x) for field in FIELDS if (x := getattr(experiment, field)) is not None}
 
 
 def to_toml(experiment: Experiment) -> str:
     """The experiment as TOML that ``--config`` reads back to the same one."""
-    return tomli_w.dumps(to_table(experiment))
+    return tomli_w.dumps(without_nulls(to_table(experiment)))

@@ -16,7 +16,7 @@ import click
 import pluggy
 
 from . import hookspecs, thirdparty
-from .coerce import Mismatch, coerce, describe
+from .coerce import Mismatch, coerce, describe, shown
 from .errors import PluginError, UsageError, UserError, did_you_mean
 from .hookspecs import PROJECT, Entry
 from .kinds import KINDS, ROOT, base_of, kind_name, kind_of
@@ -184,8 +184,9 @@ class Registry:
         except Mismatch as e:
             expected = describe(option.annotation)
             hint = f" {e}" if str(e) else ""
-            got = f"{str(value)[:80]!r}" if isinstance(value, str) else f"{value!r:.80}"
-            raise UsageError(f"option {option.name!r} of {who}: expected {expected}, got {got}.{hint}") from None
+            raise UsageError(
+                f"option {option.name!r} of {who}: expected {expected}, got {shown(value)}.{hint}"
+            ) from None
         except UsageError as e:
             raise UsageError(f"option {option.name!r} of {who}: {e}") from e
 

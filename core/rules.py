@@ -15,7 +15,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from .coerce import Mismatch, coerce, describe
+from .coerce import Mismatch, coerce, describe, shown
 from .errors import UsageError, did_you_mean
 from .options import Decay, NonNegative, option, options_of
 from .roots import root
@@ -58,7 +58,9 @@ class Rule:
         table = dict(value) if isinstance(value, Mapping) else {"name": value}
         name = table.pop("name", "sgd")
         if not isinstance(name, str) or name not in RULES:
-            raise UsageError(f"unknown step rule {name!r}{did_you_mean(str(name), RULES)} Rules: {', '.join(RULES)}.")
+            raise UsageError(
+                f"unknown step rule {shown(name)}{did_you_mean(str(name), RULES)} Rules: {', '.join(RULES)}."
+            )
         known = {o.name: o.annotation for o in options_of(RULES[name])}
         for key, given in table.items():
             if key not in known:
@@ -68,7 +70,7 @@ class Rule:
                 table[key] = coerce(given, known[key], _plain)
             except Mismatch:
                 raise UsageError(
-                    f"step rule {name}: {key} must be {describe(known[key])}; got {given!r:.80}."
+                    f"step rule {name}: {key} must be {describe(known[key])}; got {shown(given)}."
                 ) from None
         return RULES[name](**table)
 

@@ -6,6 +6,7 @@ All norms of a step come to the host in one transfer: a device is waited for onc
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -187,6 +188,8 @@ def until(text: str, players: tuple[Player, ...]) -> Condition:
     try:
         quantity, player, sign, number = found.groups() if found else (None,) * 4
         value = float(number)  # type: ignore[arg-type]
+        if not math.isfinite(value):  # 1e400, which would hold of anything
+            raise ValueError
     except (TypeError, ValueError):
         raise UsageError(
             f"cannot read the condition {text!r}: expected a quantity (gradient_norm, parameter_norm, loss.PLAYER), "

@@ -151,6 +151,7 @@ def test_a_loss_is_the_games_option(cli: Run) -> None:
         ((*QUADRATIC, "-g", "bb=1"), "game quadratic has no option 'bb'"),
         ((*QUADRATIC, "-g", "b=ten"), "option 'b' of game quadratic: expected a number, got 'ten'."),
         (("run", "bilinear", "--solver", "cgd", "-g", "dimension=0"), "expected a whole number, 1 or more, got 0."),
+        (("run", "bilinear", "--solver", "cgd", "-g", "dimension=1e30"), "got 1e30. It is at most 2^63 - 1."),
         (("run", "digits", "--solver", "cgd", "-g", "network=conv", "-g", "hidden=1"), "hidden of 2 or more, got 1"),
         ((*QUADRATIC, "-s", "lr"), "-s 'lr': expected key=value"),
         ((*QUADRATIC, "-s", "rule=adm"), "unknown step rule 'adm'; did you mean 'adam'?"),
@@ -234,6 +235,18 @@ def test_debug_shows_the_traceback() -> None:
         env=os.environ | {"COUNTERPLAY_DEBUG": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" in done.stderr and "did you mean 'game'" in done.stderr
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you ...")])
+def test_too_little_memory_is_no_bug(cli: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("counterplay.core.cli_run.build", fail)
+    code, _, err = cli(*QUADRATIC)
+    assert (
+        code == 2 and err == "Error: there is not enough memory for this. Ask for less, or for a machine with more.\n"
+    )
 
 
 @pytest.mark.parametrize(

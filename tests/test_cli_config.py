@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterplay.core import config
-from counterplay.core.config import Experiment, assignments, merged, resolve, value
+from counterplay.core.config import Experiment, assignments, merged, resolve
 from counterplay.core.errors import UsageError
+from counterplay.core.values import value
 
 BASE = {"game": "quadratic", "solver": "simgd"}
 
@@ -54,6 +56,50 @@ def test_assignments_nest_and_merge() -> None:
     assert assignments(["path=a=b"], "-g") == {"path": "a=b"}
 
 
+ORDERS = [
+    (["rule=adam", "rule.betas=[0.5,0.9]"], {"rule": {"name": "adam", "betas": [0.5, 0.9]}}),
+    (["rule.name=adam", "rule.eps=1"], {"rule": {"name": "adam", "eps": 1}}),
+    (["lr=0.1", "lr.x=0.2"], {"lr": {"*": 0.1, "x": 0.2}}),
+    (["lr=0.1", "lr={x=0.2}", "lr.y=[0.3]"], {"lr": {"*": 0.1, "x": 0.2, "y": [0.3]}}),
+    (["a=1", "a.b=2", "a.b.c=3"], {"a": {"*": 1, "b": {"*": 2, "c": 3}}}),
+    (["net=conv", "net.act=relu", "net.act.slope=1"], {"net": {"name": "conv", "act": {"name": "relu", "slope": 1}}}),
+    (["lr=null", "lr.x=1"], {"lr": {"x": 1}}),
+]
+
+
+@pytest.mark.parametrize(("items", "meant"), ORDERS)
+def test_the_order_of_options_does_not_matter(items: list[str], meant: dict[str, Any]) -> None:
+    for order in itertools.permutations(items):
+        assert assignments(order, "-s") == meant
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "meant"),
+    [
+        ({"lr": 0.1}, {"lr": {"x": 0.2}}, {"lr": {"*": 0.1, "x": 0.2}}),
+        ({"lr": {"x": 0.2}}, {"lr": 0.1}, {"lr": 0.1}),  # the later layer means everybody
+        ({"lr": {"*": 0.1, "x": 0.2}}, {"lr": {"y": 0.3}}, {"lr": {"*": 0.1, "x": 0.2, "y": 0.3}}),
+        ({"lr": {"x": 0.2}}, {"lr": {"*": 0.1}}, {"lr": {"x": 0.2, "*": 0.1}}),
+        ({"rule": {"betas": [0.5, 0.9]}}, {"rule": "adam"}, {"rule": {"name": "adam", "betas": [0.5, 0.9]}}),
+        ({"rule": {"name": "sgd", "eps": 1}}, {"rule": "adam"}, {"rule": {"name": "adam"}}),
+        ({"rule": "adam"}, {"rule": {"betas": [0.5, 0.9]}}, {"rule": {"name": "adam", "betas": [0.5, 0.9]}}),
+        ({"tol": None}, {"tol": {"x": 1}}, {"tol": {"x": 1}}),
+        ({"tol": 1e-3}, {"tol": None}, {"tol": None}),
+    ],
+)
+def test_layers_refine_each_other(low: dict[str, Any], high: dict[str, Any], meant: dict[str, Any]) -> None:
+    named = {"name": "simgd"}
+    assert merged(named | low, high) == named | meant
+    assert merged(low, named | high) == named | meant
+
+
+def test_everybody_is_every_player() -> None:
+    filled = config.for_everyone({"name": "simgd", "lr": {"x": 0.2, "*": 0.1}, "rule": {"name": "adam"}}, ("x", "y"))
+    assert filled == {"name": "simgd", "lr": {"x": 0.2, "y": 0.1}, "rule": {"name": "adam"}}
+    with pytest.raises(UsageError, match=r"option 'b' of the game was given whole and in parts \(b.x\): give one"):
+        config.whole_or_in_parts("game", {"name": "quadratic", "b": {"*": 1, "x": 2}})
+
+
 @pytest.mark.parametrize("text", ["lr", "=1", "lr.=1", ".x=1", ""])
 def test_assignments_say_what_they_expect(text: str) -> None:
     with pytest.raises(UsageError, match="expected key=value"):
@@ -68,7 +114,7 @@ def test_another_name_starts_afresh() -> None:
     assert merged(low, {"name": "simgd", "rule": "adam"}) == {"name": "simgd", "rule": "adam"}
     assert merged(low, "simgd") == {"name": "simgd"}
     assert merged("acgd", {"lr": 1.0}) == low
-    assert merged(0.1, {"x": 0.2}) == {"x": 0.2}
+    assert merged(0.1, {"x": 0.2}) == {"*": 0.1, "x": 0.2}  # its own, and everybody else's
 
 
 def test_the_later_layer_wins() -> None:
@@ -82,6 +128,35 @@ def test_environment_names_are_checked() -> None:
     with pytest.raises(UsageError, match="COUNTERPLAY_STEP is not known; did you mean 'COUNTERPLAY_STEPS'"):
         config.from_environment({"COUNTERPLAY_STEP": "2"})
     assert config.from_environment({"COUNTERPLAY_NO_PLUGINS": "1", "COUNTERPLAY_MYPLUGIN_HOME": "x"}) == {}
+
+
+@pytest.mark.parametrize("field", ["steps", "seed", "members", "every", "spectrum_every", "sample_every"])
+def test_counts_may_be_written_scientifically(field: str, tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text(f"game = 'quadratic'\nsolver = 'simgd'\n{field} = 2.5e3")
+    of_environment = config.from_environment({f"COUNTERPLAY_{field.upper()}": "25e2"})
+    for layer in (config.from_file(str(tmp_path / "e.toml")), BASE | of_environment, {**BASE, field: 2500.0}):
+        number = getattr(resolve(layer), field)
+        assert number == 2500 and type(number) is int
+    with pytest.raises(UsageError, match=rf"{field.replace('_', '-')}: expected .*, got 2.5e-3\."):
+        resolve(BASE | config.from_environment({f"COUNTERPLAY_{field.upper()}": "2.5e-3"}))
+    with pytest.raises(UsageError, match=r"got 1e30\."):
+        resolve(BASE | config.from_environment({f"COUNTERPLAY_{field.upper()}": "1e30"}))
+    with pytest.raises(UsageError, match=rf"COUNTERPLAY_{field.upper()}=1e400: 1e400 is too large"):
+        config.from_environment({f"COUNTERPLAY_{field.upper()}": "1e400"})
+
+
+def test_a_file_may_not_hold_what_no_number_can(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text("[solver]\nlr = 1e400")
+    with pytest.raises(UsageError, match=r"--config .*e.toml: 1e400 is too large"):
+        config.from_file(str(tmp_path / "e.toml"))
+
+
+def test_the_home_directory_is_known_in_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "e.toml").write_text('game = "quadratic"\nsolver = "simgd"\nplugins = ["~/a b.py"]\nout = "~/my run"')
+    e = resolve(config.from_file("~/e.toml"), config.from_environment({"COUNTERPLAY_START": "~/s"}))
+    assert (e.plugins, e.out, e.start) == ([f"{tmp_path}/a b.py"], f"{tmp_path}/my run", f"{tmp_path}/s")
+    assert resolve({**BASE, **config.from_environment({"COUNTERPLAY_OUT": "2024"})}).out == "2024"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +192,8 @@ def test_regularizers_and_their_options() -> None:
     assert config.with_regularizers({}, ["l2"], {"l2": {"weight": 2.0}}) == [{"name": "l2", "weight": 2.0}]
     assert config.with_regularizers({}, [], {}) is None
     assert config.with_regularizers({"regularizers": "l2"}, [], {}) is None  # left to the check of the whole
+    both = {"l2": {"weight": 2.0}, "player": "x"}  # -r l2.weight=2 -r player=x
+    assert config.with_regularizers({}, ["l2"], both) == [{"name": "l2", "weight": 2.0, "player": "x"}]
     with pytest.raises(UsageError, match="none was named"):
         config.with_regularizers({}, [], {"weight": 2.0})
     with pytest.raises(UsageError, match=r"-r r2\.\.\.: not one of the regularizers named; did you mean 'r1'"):

@@ -74,10 +74,10 @@ def test_coercion(annotation: Any, value: Any, expected: Any) -> None:
         (dict[str, float], [1], "a table {name: a number}"),
         (Setting, "abc", "a number, a list of numbers (one per member) or a table {player: number}"),
         (Setting, {"x": "a"}, "a number, a list of numbers (one per member) or a table {player: number}"),
-        (float | None, "x", "a number or nothing"),
+        (float | None, "x", "a number or null"),
         (torch.Tensor, 3, "a tensor"),
         (Count, 0, "a whole number, 1 or more"),
-        (Positive | None, 0, "a number, more than 0 or nothing"),
+        (Positive | None, 0, "a number, more than 0 or null"),
         (Decay, 1, "a number, 0 or more, less than 1"),
     ],
 )

@@ -1,0 +1,58 @@
+"""What options and arguments of commands take besides text: whole numbers, also as 1e4, numbers, and paths with ~."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from .errors import UsageError
+from .values import plain, typed, whole
+
+
+class Whole(click.ParamType):
+    """A whole number, also in scientific notation; ``least`` or more."""
+
+    name = "integer"
+
+    def __init__(self, least: int | None = None) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = whole(self._read(value, param, ctx))
+        if isinstance(number, bool) or not isinstance(number, int):
+            self.fail(f"{value!r} is not a valid integer.", param, ctx)
+        if self.least is not None and number < self.least:
+            self.fail(f"{value} is not {self.least} or more.", param, ctx)
+        return number
+
+    def _read(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return typed(value) if isinstance(value, str) else value
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Number(Whole):
+    """Any number, ``inf`` included."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = plain(self._read(value, param, ctx))
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
+
+
+class Place(click.ParamType):
+    """A path; ``~`` is the home directory, also where no shell has seen it."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return os.path.expanduser(value)
+
+
+WHOLE, NUMBER, PLACE = Whole(), Number(), Place()

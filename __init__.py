@@ -27,6 +27,7 @@ _PUBLIC = {
     "core.registry": ("make",),
     "core.regularizer": ("Regularizer",),
     "core.resume": ("resume",),
+    "core.seeding": ("member_seed",),
     "core.solver": ("Composed", "Solver", "StepInfo"),
     "core.tree": ("Batch", "Params", "Setting", "Tree"),
     "core.update": ("update_jacobian",),
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from .core.registry import make as make
     from .core.regularizer import Regularizer as Regularizer
     from .core.resume import resume as resume
+    from .core.seeding import member_seed as member_seed
     from .core.solver import Composed as Composed
     from .core.solver import Solver as Solver
     from .core.solver import StepInfo as StepInfo

@@ -36,7 +36,7 @@ def tabled(game: Game, members: int | None = None) -> Prepared:
 
 
 def point(table: Prepared, seed: int = 0) -> tuple[Params, Batch]:
-    rngs = [torch.Generator().manual_seed(seed + m) for m in range(table.members or 1)]
+    rngs = table.generators(seed)
     params, buffers = table.start(rngs)
     buffers = table.refresh(params, buffers)
     return params, table.draw(rngs, buffers)

@@ -63,7 +63,7 @@ def objects(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--steps", type=WHOLE, help="How many steps.  [default: 1000]")
 @click.option("--until", metavar="CONDITION", help="Stop when it holds, as gradient_norm<1e-6; exit 11 if never.")
 @click.option("--seed", type=WHOLE, help="Every random number comes from it.  [default: 0]")
-@click.option("--members", type=WHOLE, help="Play this many at once, seeded SEED, SEED+1, ...")
+@click.option("--members", type=WHOLE, help="Play this many at once, each from a seed of its own.")
 @click.option("--device", metavar="cpu|cuda", help="Where it runs.  [default: cpu]")
 @click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
 @click.option("--every", type=WHOLE, help="Record every so many steps.  [default: 1]")

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from .blame import guarded
 from .chunk import Chunks
@@ -23,8 +22,10 @@ from .loop import Loop, Progress
 from .observers import Observer
 from .prepared import Prepared
 from .regularizer import Regularizer
+from .seeding import SCHEME
 from .settings import Settings
 from .solver import Memory, Solver
+from .starting import memory_from, parameters_from
 from .state import State
 from .tolerances import tolerances
 from .tree import Params, leaves
@@ -62,6 +63,7 @@ def run(
     steps: int = 1000,
     seed: int = 0,
     start: Params | None = None,
+    memory: Memory | None = None,
     out: str | Path | None = None,
     regularizers: Sequence[Regularizer] = (),
     observers: Sequence[Observer] = (),
@@ -82,10 +84,11 @@ def run(
 ) -> Result:
     """Play ``game`` with ``solver`` for ``steps`` steps, or until a condition holds.
 
-    ``start`` are parameters to begin from, {player: {name: tensor}}; by default the game's own, from ``seed``.
-    ``out`` is a new directory for the log; None keeps nothing on disk. ``members`` plays an ensemble at once,
-    member m seeded ``seed + m``. ``sample_every`` is how often what the game shows and its metrics are recorded, by
-    default ten times in a run. ``until`` is a condition like "gradient_norm<1e-6". ``blowup`` bounds the
+    ``start`` are parameters to begin from, {player: {name: tensor}}, by default the game's own, from ``seed``; arrays,
+    lists and numbers will do. ``memory`` is a solver's to go on with, as that of a Result, by default an empty one.
+    ``out`` is a new directory for the log; None keeps nothing on disk. ``members`` plays an ensemble at once, member m
+    from the seed ``member_seed(seed, m)``. ``sample_every`` is how often what the game shows and its metrics are
+    recorded, by default ten times in a run. ``until`` is a condition like "gradient_norm<1e-6". ``blowup`` bounds the
     parameters' norm, by default at 1e30 (float32: 1e15) times 1 + its initial value; inf turns it off. ``trace``
     plays traced graphs instead of eager operations: from step 0, or never; by default from step 200 on. ``compile``
     plays small games that draw nothing by one compiled function for many steps: from step 0, or never; by default from
@@ -97,18 +100,18 @@ def run(
     _objects(game, solver, regularizers, start)
     settings = Settings(
         steps, seed, until, members, _name(device), _name(dtype), every, spectrum_every, checkpoint_every, blowup,
-        since(trace, TRACE_FROM), since(compile, COMPILE_FROM), sample_every,
+        since(trace, TRACE_FROM), since(compile, COMPILE_FROM), sample_every, SCHEME,
     ).checked()  # fmt: skip
     with torch.no_grad():
         table = settings.table(game, regularizers)
         met = condition(until, table)
-        state = first(table, solver, settings, start)
+        state = first(table, solver, settings, start, memory)
         chunks, why = None, ""
         if settings.compile_from is not None and settings.steps > settings.compile_from:
             chunks, why = chunked(table, solver, state, settings)
         if chunks is None:
             settings = replace(settings, compile_from=None)
-        journal = Journal.create(out, table, solver, state, settings, experiment, start is not None)
+        journal = Journal.create(out, table, solver, state, settings, experiment, not (start is memory is None))
         result = play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
         return replace(result, eager=why)
 
@@ -165,38 +168,23 @@ def _objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:
         raise UsageError(f"start is {type(start).__name__}; parameters {{player: {{name: tensor}}}} are expected.")
 
 
-def first(game: Prepared, solver: Solver, settings: Settings, start: Params | None = None) -> State:
+def first(
+    game: Prepared, solver: Solver, settings: Settings, start: Params | None = None, memory: Memory | None = None
+) -> State:
     """The state before the first step."""
-    rngs = [torch.Generator().manual_seed(settings.seed + m) for m in range(game.members or 1)]
+    rngs = game.generators(settings.seed)
     params, buffers = game.start(rngs)
     if start is not None:
-        params = _from(start, params, game)
+        params = parameters_from(start, params, game)
     with guarded("starting", solver, game, refusing=True):
-        memory = memory_of(solver, solver.init(game, params))
+        own = memory_of(solver, solver.init(game, params))
+    memory = own if memory is None else memory_from(memory, own, solver, game)
     norm = joint(Watch(params, game.members, np.inf).norms)  # (), or (M,)
     far = tolerances(leaves(params)[0].dtype).blowup * (1 + norm)
     bound = torch.from_numpy(np.asarray(far if settings.blowup is None else np.full_like(norm, settings.blowup)))
     return State(
         0, params, memory, buffers, tuple(r.get_state() for r in rngs), torch.ones(norm.shape, dtype=torch.bool), bound
     )
-
-
-def _from(start: Params, params: Params, game: Prepared) -> Params:
-    """``start`` in the game's dtype and device, one copy for each member if it has no such axis."""
-
-    def shapes(tree: Params) -> dict[str, tuple[int, ...]]:
-        return {f"{i}/{k}": tuple(x.shape) for i, t in tree.items() for k, x in t.items()}
-
-    given, wanted = shapes(start), shapes(params)
-    if game.members is not None and given == {k: s[1:] for k, s in wanted.items()}:
-        start = tree_map(lambda x: x.expand(game.members, *x.shape).clone(), start)
-        given = wanted
-    for name in {**wanted, **given}:
-        if given.get(name) != wanted.get(name):
-            has = f"has shape {given[name]}" if name in given else "is missing"
-            want = f"shape {wanted[name]} is expected" if name in wanted else "no such tensor is expected"
-            raise UsageError(f"the starting point does not fit this game: {name} {has}, {want}.")
-    return {i: {k: start[i][k].detach().to(x).clone() for k, x in t.items()} for i, t in params.items()}
 
 
 def condition(text: str | None, game: Prepared) -> Condition | None:

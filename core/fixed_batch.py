@@ -27,7 +27,7 @@ class Draws:
 
     def __init__(self, game: Prepared, what: str = "sample") -> None:
         self.game, self.what = game, what
-        rngs = [torch.Generator().manual_seed(GALLERY_SEED + m) for m in range(game.members or 1)]
+        rngs = game.generators(GALLERY_SEED)
         self.params, self.buffers = game.start(rngs)  # which takes its share of the random numbers first
         self.states = [rng.get_state() for rng in rngs]
 

@@ -22,6 +22,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]  # the share of a running average that is kept
 Share = Annotated[float, Meta(ge=0, le=1)]
 OpenShare = Annotated[float, Meta(gt=0, lt=1)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 StepSize = NonNegative | list[NonNegative] | dict[str, NonNegative | list[NonNegative]]
 """`core.tree.Setting` that is not negative: an ``lr``, which everyone descends by."""
 

@@ -20,6 +20,7 @@ from .answers import losses_of, named, parameters
 from .blame import guarded
 from .game import Game, innermost
 from .products import Block, Clock, Cost, Linear, Product, Rows
+from .seeding import SCHEME, generators
 from .trace import Staged, staged, traced
 from .tree import Batch, Buffers, Params, Player
 
@@ -40,6 +41,7 @@ class Prepared(Game):
     trace: bool = False
     trace_from: int = 0
     clock: Clock = dataclasses.field(default_factory=Clock, compare=False)
+    seeding: int = SCHEME  # how members are seeded
     cost: Cost = dataclasses.field(default_factory=Cost, compare=False)
 
     @property
@@ -64,6 +66,10 @@ class Prepared(Game):
         return game if isinstance(game, Prepared) else Prepared(game)
 
     # ------------------------------------------------------------------ the members' own random numbers and states
+
+    def generators(self, seed: int) -> list[torch.Generator]:
+        """One for each member, or a single one."""
+        return generators(seed, self.members, self.seeding)
 
     def cast(self, tree: Any) -> Any:
         """Move every tensor to the run's device, floating ones to its dtype."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from operator import index
 from typing import Any
 
+import numpy as np
 import torch
 
 from .errors import UsageError
 from .game import Game
 from .prepared import Prepared
 from .regularizer import Regularizer, regularized
+from .seeding import SEEDS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LEAST = {
-    "steps": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_every": 0, "sample_every": 1,
-    "trace_from": 0, "compile_from": 0,
+    "steps": 0, "seed": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_every": 0, "sample_every": 1,
+    "trace_from": 0, "compile_from": 0, "seeding": 1,
 }  # fmt: skip
+UNSET = ("members", "sample_every", "trace_from", "compile_from")  # may be None
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Settings:
     trace_from: int | None
     compile_from: int | None = None
     sample_every: int | None = None
+    seeding: int = 1  # of members, in runs that do not say: see ``core.seeding``
 
     @staticmethod
     def read(facts: Mapping[str, Any]) -> Settings:
@@ -51,13 +57,11 @@ class Settings:
 
     def checked(self) -> Settings:
         """Itself, if every setting can be used. Raises UsageError."""
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise UsageError(f"{name.replace('_', '-')} must be a whole number of at least {least}, got {value!r}.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise UsageError(f"seed must be a whole number of at least 0, got {self.seed!r}.")
-        if self.blowup is not None and not (isinstance(self.blowup, int | float) and self.blowup > 0):
+        asked = {name for name in LEAST if getattr(self, name) is not None or name not in UNSET}
+        whole = {name: self._whole(name, least) for name, least in LEAST.items() if name in asked}
+        if whole["seed"] >= SEEDS:
+            raise UsageError(f"seed must be a whole number from 0 to 2^64 - 1, got {self.seed!r:.80}.")
+        if self.blowup is not None and not (isinstance(self.blowup, Real) and self.blowup > 0):
             raise UsageError(f"blowup must be a number above 0, or inf, got {self.blowup!r}.")
         if str(self.device).startswith("cuda") and not torch.cuda.is_available():
             raise UsageError(
@@ -65,7 +69,17 @@ class Settings:
             )
         if self.dtype is not None and self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype {self.dtype!r}: expected float32 or float64.")
-        return self
+        return replace(self, **whole, blowup=None if self.blowup is None else float(self.blowup))
+
+    def _whole(self, name: str, least: int) -> int:
+        """The setting as an int, whatever whole number it was given as: numpy's, say."""
+        value = getattr(self, name)
+        try:
+            if not isinstance(value, bool | np.bool_) and index(value) >= least:
+                return index(value)
+        except TypeError:
+            pass
+        raise UsageError(f"{name.replace('_', '-')} must be a whole number of at least {least}, got {value!r:.80}.")
 
     @property
     def sampling(self) -> int:
@@ -76,7 +90,7 @@ class Settings:
         """The game under its regularisers, made ready for play."""
         dtype = None if self.dtype is None else DTYPES[self.dtype]
         game, since = regularized(game, *regularizers), self.trace_from
-        return Prepared(game, self.members, dtype, self.device, since is not None, since or 0)
+        return Prepared(game, self.members, dtype, self.device, since is not None, since or 0, seeding=self.seeding)
 
     def facts(self) -> dict[str, object]:
         """As run.json holds them."""

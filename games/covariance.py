@@ -20,8 +20,9 @@ from torch import Tensor
 from ..core.errors import UsageError
 from ..core.game import GanGame
 from ..core.loss import Loss
-from ..core.options import Count, NonNegative, option
+from ..core.options import Count, NonNegative, Seed, option
 from ..core.registry import make
+from ..core.seeding import generator
 from ..core.tree import Batch, Buffers, Params, Tree
 
 
@@ -32,7 +33,7 @@ class Covariance(GanGame):
     dimension: Count = option(4, "d")
     exact: bool = option(True, "integrate exactly instead of sampling; wgan only")
     batch: Count = option(100, "samples a step")
-    matrix: int = option(0, "seed from which U is drawn")
+    matrix: Seed = option(0, "seed from which U is drawn")
     radius: NonNegative = option(0.5, "largest deviation of each number from the equilibrium at the start")
     loss: Loss = option("wgan", "GAN loss")
 
@@ -44,7 +45,7 @@ class Covariance(GanGame):
     @cached_property
     def root(self) -> Tensor:
         """U (d, d), a V at which the covariance is right."""
-        rng = torch.Generator().manual_seed(self.matrix)
+        rng = generator(self.matrix)
         return torch.randn(self.dimension, self.dimension, generator=rng, dtype=torch.float64)
 
     def init(self, rng: torch.Generator) -> Params:

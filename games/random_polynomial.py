@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ..core.errors import UsageError
 from ..core.game import Game
-from ..core.options import Count, NonNegative, option
+from ..core.options import Count, NonNegative, Seed, option
+from ..core.seeding import generator
 from ..core.tree import Batch, Params, Player
 
 LARGEST = 10_000_000  # coefficients of one game
@@ -34,7 +35,7 @@ class RandomPolynomial(Game):
     n: Count = option(3, "players")
     dimension: Count = option(1, "numbers each player has")
     degree: Count = option(4, "of every loss")
-    seed: int = option(0, "from which the coefficients are drawn")
+    seed: Seed = option(0, "from which the coefficients are drawn")
     stable: bool = option(True, "make the origin a stable equilibrium")
     std: NonNegative = option(0.1, "of every initial number")
 
@@ -55,7 +56,7 @@ class RandomPolynomial(Game):
     @cached_property
     def coefficients(self) -> tuple[Tensor, ...]:
         """C^k of all players: (n, N, ..., N) with k axes N, for k = 1 ... degree."""
-        rng, N = torch.Generator().manual_seed(self.seed), self.n * self.dimension
+        rng, N = generator(self.seed), self.n * self.dimension
         drawn = [
             torch.randn(self.n, *[N] * k, generator=rng, dtype=torch.float64) / N ** ((k - 1) / 2)
             for k in range(1, self.degree + 1)

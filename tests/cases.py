@@ -88,7 +88,7 @@ def started(
 ) -> tuple[Prepared, Params, Batch]:
     """A game in float64 with a starting point and a batch."""
     table = Prepared(game, members, F64, None, trace)
-    rngs = [generator(seed + m) for m in range(members or 1)]
+    rngs = table.generators(seed)
     params, buffers = table.start(rngs)
     buffers = table.refresh(params, buffers)
     return table, params, table.draw(rngs, buffers)

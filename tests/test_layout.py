@@ -33,6 +33,7 @@ FLOORS = (
         "values",
         "coerce",
         "schema",
+        "seeding",
         "validate",
         "nested",
         "tolerances",
@@ -65,6 +66,7 @@ FLOORS = (
     {"plainfile", "sealed", "agreement", "rundir", "blockfile", "worker", "sandbox", "pieces", "blocks", "checkpoint"},
     {
         "settings",
+        "starting",
         "state",
         "fixed_batch",
         "spectrum",

@@ -276,7 +276,9 @@ def test_projection_noise_and_buffers_of_a_third_party():
     assert max(float(x.abs().max()) for x in result.params["discriminator"].values()) == 0.05
     assert max(float(x.abs().max()) for x in result.params["generator"].values()) > 0.05
     members = cp.run(game, cp.make("solver", "simgd", lr=1.0), steps=3, regularizers=[Clip(0.05)], members=2)
-    alone = cp.run(game, cp.make("solver", "simgd", lr=1.0), steps=3, regularizers=[Clip(0.05)], seed=1)
+    alone = cp.run(
+        game, cp.make("solver", "simgd", lr=1.0), steps=3, regularizers=[Clip(0.05)], seed=cp.member_seed(0, 1)
+    )
     close_trees(tmap(lambda x: x[1], members.params), alone.params, 1e-9)
 
 

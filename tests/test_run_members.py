@@ -17,11 +17,11 @@ from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close_trees, identical,
 
 @pytest.mark.parametrize("name", ["simgd", "altgd", "extragradient", "conopt", "jare", "cgd", "acgd"])
 def test_a_member_is_the_run_alone(name):
-    """Bit for bit where operations are elementwise: member m is the run of seed + m."""
+    """Bit for bit where operations are elementwise: member m is the run from its seed."""
     solver = cp.make("solver", name, lr=0.02)
     many = cp.run(QUADRATIC, solver, steps=4, seed=7, members=3)
     for m in range(3):
-        alone = cp.run(QUADRATIC, solver, steps=4, seed=7 + m)
+        alone = cp.run(QUADRATIC, solver, steps=4, seed=cp.member_seed(7, m))
         if name in ("cgd", "acgd"):
             close_trees(member(many.params, m), alone.params, 1e-13)
         else:
@@ -35,7 +35,7 @@ def test_a_member_of_a_game_that_draws_is_the_run_alone():
     solver = simgd(0.1, rule="rmsprop")
     many = cp.run(game, solver, steps=3, seed=7, members=2, regularizers=regularizers)
     for m in range(2):
-        alone = cp.run(game, solver, steps=3, seed=7 + m, regularizers=regularizers)
+        alone = cp.run(game, solver, steps=3, seed=cp.member_seed(7, m), regularizers=regularizers)
         close_trees(member(many.params, m), alone.params, 1e-8)
 
 
@@ -47,7 +47,7 @@ def test_members_that_diverge_stand_where_they_last_were_and_the_others_go_on():
     assert (result.status, result.steps, result.diverged) == ("max_steps", 400, (1, 3))
     for m in range(4):
         own = simgd({i: x[m] for i, x in lr.items()}, rule=solver.rule)
-        alone = cp.run(QUADRATIC, own, steps=400, seed=m, blowup=1e4)
+        alone = cp.run(QUADRATIC, own, steps=400, seed=cp.member_seed(0, m), blowup=1e4)
         assert identical(member(result.params, m), alone.params)
         assert (alone.status == "diverged") == (m in (1, 3)) and (m in (0, 2) or alone.steps < 400)
         assert identical(member(result.memory, m), alone.memory)
@@ -72,8 +72,8 @@ def test_an_ensemble_has_converged_when_every_member_has():
     solver = simgd({"x": [0.09, 0.05], "y": 0.01})
     both = cp.run(QUADRATIC, solver, steps=5000, members=2, until="gradient_norm<1e-3")
     alone = [
-        cp.run(QUADRATIC, simgd({"x": x, "y": 0.01}), steps=5000, seed=m, until="gradient_norm<1e-3").steps
-        for m, x in enumerate((0.09, 0.05))
+        cp.run(QUADRATIC, simgd({"x": x, "y": 0.01}), steps=5000, seed=seed, until="gradient_norm<1e-3").steps
+        for seed, x in ((0, 0.09), (cp.member_seed(0, 1), 0.05))
     ]
     assert both.status == "converged" and both.steps >= max(alone)
 
@@ -99,7 +99,7 @@ class Gusts(cp.Game):
 def gusty(m: int | None, **options: Any):
     """Members at once (None), or member m alone."""
     solver = simgd(0.05, rule={"name": "momentum", "beta": 0.5})
-    alone = {"members": 5, "seed": 3} if m is None else {"seed": 3 + m}
+    alone = {"members": 5, "seed": 3} if m is None else {"seed": cp.member_seed(3, m)}
     return watched(Gusts(), solver, **{"steps": 12, **alone, **options})
 
 

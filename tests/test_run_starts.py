@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +13,7 @@ from counterplay.core.prepared import Prepared
 from counterplay.core.state import State
 from counterplay.core.tree import ravel, tmap
 
-from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close, generator, identical, simgd, watched
+from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close, generator, identical, member, simgd, watched
 
 
 def test_the_seed_decides():
@@ -99,3 +102,71 @@ def test_a_slip_is_a_sentence(given, words):
     asked = {"game": QUADRATIC, "solver": simgd(CONVERGES), "steps": 2, **given}
     with pytest.raises(cp.UsageError, match=words):
         cp.run(asked.pop("game"), asked.pop("solver"), **asked)
+
+
+@pytest.mark.parametrize("members", [None, 3])
+def test_a_start_is_given_as_numbers_arrays_or_lists(members):
+    """Exactly what is given, in the precision of the game: 0.1 is the double 0.1."""
+    wanted = {"x": {"value": torch.tensor([0.1], dtype=F64)}, "y": {"value": torch.tensor([-2.0], dtype=F64)}}
+    expected = watched(QUADRATIC, simgd(), steps=1, start=wanted, members=members)[1][0].params
+    for x, y in [
+        (0.1, -2), ([0.1], [-2]), (np.array([0.1]), np.array([-2], dtype=np.int8)), (np.float64(0.1), np.float32(-2)),
+        ((0.1,), torch.tensor([-2], dtype=torch.int64)), (np.array([0.0, 0.1])[::-1][:1], [np.float64(-2)]),
+        ([torch.tensor(0.1, dtype=F64)], torch.tensor([-2.0], requires_grad=True)),
+    ]:  # fmt: skip
+        _, seen = watched(QUADRATIC, simgd(), steps=1, start={"x": {"value": x}, "y": {"value": y}}, members=members)
+        assert identical(seen[0].params, expected), (x, y)
+    if members:
+        each = {i: {"value": [[0.0], [1.0], [2.0]]} for i in "xy"}
+        _, seen = watched(QUADRATIC, simgd(), steps=1, start=each, members=3)
+        assert ravel(seen[0].params, True).tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize("x", [None, "0.1", 1j, [[1.0], [1.0, 2.0]], torch.tensor([1j]), np.array(["1"]), object(), {}])
+def test_what_is_no_number_is_no_start(x):
+    with pytest.raises(cp.UsageError, match=r"starting point's x/value is .* a tensor of real numbers is expected"):
+        cp.run(QUADRATIC, simgd(), steps=1, start={"x": {"value": x}, "y": {"value": 1.0}})
+
+
+@pytest.mark.parametrize("name", ["altgd", "past-extragradient", "acgd", "lookahead-minmax"])
+@pytest.mark.parametrize("members", [None, 2])
+def test_a_run_goes_on_from_the_parameters_and_the_memory_of_another(tmp_path, name, members):
+    """In two halves it is the run in one, where nothing is drawn; and so it is with a memory from a checkpoint."""
+    options = {} if name in ("acgd", "lookahead-minmax") else {"rule": "adam"}
+    solver = cp.make("solver", name, lr=0.05, **options)
+    whole = cp.run(QUADRATIC, solver, steps=20, members=members)
+    half = cp.run(QUADRATIC, solver, steps=10, members=members, out=tmp_path / "half")
+    for given in (half, cp.resume(tmp_path / "half", game=QUADRATIC, solver=solver)):
+        rest = cp.run(QUADRATIC, solver, steps=10, members=members, start=given.params, memory=given.memory)
+        assert identical((rest.params, rest.memory), (whole.params, whole.memory))
+    left = iter([False] * 4 + [True])
+    run = tmp_path / "run"
+    given = {"start": half.params, "memory": half.memory, "members": members}
+    cp.run(QUADRATIC, solver, steps=10, out=run, stop=lambda: next(left), **given)
+    assert json.loads((run / "run.json").read_text())["start_given"] is True
+    assert identical(cp.resume(run, game=QUADRATIC, solver=solver).params, whole.params)
+
+
+def test_one_memory_is_every_member_s():
+    solver = simgd(0.05, rule="adam")
+    half = cp.run(QUADRATIC, solver, steps=7)
+    alone = cp.run(QUADRATIC, solver, steps=5, start=half.params, memory=half.memory)
+    many = cp.run(QUADRATIC, solver, steps=5, start=half.params, memory=half.memory, members=3)
+    for m in range(3):
+        assert identical(member(many.params, m), alone.params)
+
+
+def test_a_memory_of_another_solver_is_refused():
+    adam = cp.run(QUADRATIC, simgd(0.05, rule="adam"), steps=2).memory
+    momentum = lambda x: {"rule": {i: {"m": {"value": x}} for i in "xy"}}  # noqa: E731
+    for solver, memory, words in [
+        (simgd(0.05), adam, "the memory does not fit the solver Simgd: rule/x/m is not expected"),
+        (simgd(0.05, rule="adam"), {}, "rule/x/t is missing"),
+        (simgd(0.05, rule="adam"), {"direction": {}, "rule": {"x": adam["rule"]["x"]}}, "rule/y/t is missing"),
+        (simgd(0.05, rule="adam"), [1], "it is a list, a dictionary is expected"),
+        (simgd(0.05, rule="momentum"), momentum(torch.ones(2)), "has shape"),
+        (simgd(0.05, rule="momentum"), momentum(torch.ones(1).int()), "of type int32"),
+        (simgd(0.05, rule="momentum"), momentum(0.0), "of type float, float64 is"),
+    ]:
+        with pytest.raises(cp.UsageError, match=words):
+            cp.run(QUADRATIC, solver, steps=1, memory=memory)

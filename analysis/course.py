@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .conditioning import neutral, radius, turn, without
+from .conditioning import radius, turn
+from .known import moving
 from .rate import Fit, fitted_line
 from .reader import Log
+from .recorded import last, spectra
 
 ROUNDING = {"float32": 1e-5, "float64": 1e-12}  # of eigenvalues, relative to the largest
 
@@ -24,19 +26,21 @@ def fits(log: Log) -> list[Fit | str]:
     sizes = gradient_sizes(log)
     if sizes is None:
         return ["no gradients were recorded"] * (log.members or 1)
-    update, turns = moving(log), np.zeros(sizes[1].shape[1])
-    if update is not None:
-        turns = period_of(log) * turn(update).reshape(-1)
+    turns = [0.0] * sizes[1].shape[1]
+    rounding = ROUNDING.get(dtype_of(log), 1e-5)
+    for m, one in enumerate(spectra(log) or []):
+        if one.update is not None and one.leading:  # of others it is not known which goes round most slowly
+            turns[m] = period_of(log) * float(turn(moving(one.update, one.J, rounding)))
     return [fitted_line(sizes[0], e, f, t) for e, f, t in zip(sizes[1].T, sizes[2].T, turns, strict=True)]
 
 
-def moving(log: Log) -> NDArray[Any] | None:
-    """The last eigenvalues ([members,] n) of F', NaN for those of neutral directions; None where there are none."""
-    values, update = last(log, "spectrum/eigenvalues"), last(log, "spectrum/update_eigenvalues")
-    if values is None or update is None:
+def moved(log: Log) -> list[NDArray[Any]] | None:
+    """Each member's eigenvalues (n,) of F', NaN for neutral directions; None where not all of them are known."""
+    found = spectra(log)
+    if not found or not all(s.J.complete is True and s.update and s.update.complete is True for s in found):
         return None
     rounding = ROUNDING.get(dtype_of(log), 1e-5)
-    return without(update, neutral(values, rounding).sum(axis=-1), rounding)
+    return [moving(s.update, s.J, rounding) for s in found if s.update is not None]
 
 
 def gradient_sizes(log: Log) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
@@ -74,11 +78,6 @@ def period_of(log: Log) -> int:
     """Steps after which the solver repeats itself: F' is of so many."""
     period = log.run.get("period", 1)
     return period if isinstance(period, int) and period > 0 else 1
-
-
-def last(log: Log, key: str) -> NDArray[Any] | None:
-    """The last row of a variable, None where there is none; nothing else is read."""
-    return log.read(key, -1)[0] if key in log and log.length(key.partition("/")[0]) else None
 
 
 def norm(x: NDArray[Any]) -> NDArray[Any]:

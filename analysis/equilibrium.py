@@ -3,126 +3,214 @@
 Nash: no player gains by moving alone (every own block of J positive semi-definite). Stackelberg: the first player
 leads, the other answers at its best. Stable, not Nash: someone alone would leave, all together stay; Schäfer,
 Zheng and Anandkumar (2020, arXiv 1910.05852) call what keeps them there implicit competitive regularisation.
-Unstable: they leave together, too. All of this to second order, and only where v = 0.
+Unstable: they leave together, too. All of this to second order, and only where v = 0. Of a spectrum that is not
+complete a single eigenvalue may prove that something leaves, and nothing proves that all come back.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .conditioning import radius, slowest
+from .conditioning import slowest
+from .known import Known, bound
+from .verdicts import verdict
 
 AT_REST = 1e-3  # the largest `distance` at which v counts as 0
+DEVIATIONS = 4.0  # standard errors that the mean of v may be off by: few batches tell the error itself only roughly
 
-KINDS = {  # name -> in words
-    "nash": "Nash equilibrium",
-    "stackelberg": "Stackelberg equilibrium, not Nash",
-    "stable_not_nash": "stable but not Nash",
-    "marginal": "neither stable nor unstable, not Nash",
-    "unstable": "unstable, not Nash",
-    "not_at_rest": "not at rest",
-}
+
+@dataclass(frozen=True)
+class Rest:
+    """Whether v = 0 ("yes", "no", "unknown"), how far away that may be at most (`distance`), and v in words."""
+
+    state: str = "yes"
+    away: float = 0.0
+    told: str = ""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Keys of KINDS, the same two where the point is at rest, and the eigenvalues that say so."""
+    """A verdict: its name among KINDS, the same where the point is at rest, in words, and what it was drawn from."""
 
     name: str
     curvature: str
+    words: str
     because: str
-
-    @property
-    def words(self) -> str:
-        if self.name == self.curvature:
-            return f"{KINDS[self.name]}: {self.because}"
-        return f"not at rest; its curvature is that of: {KINDS[self.curvature]}: {self.because}"
+    equilibrium: str
+    step: str
+    flow: str
+    at_rest: str
 
     def facts(self) -> dict[str, str]:
-        return {"name": self.name, "curvature": self.curvature, "because": self.because}
+        return dict(vars(self))
 
 
-def distance(gradient: float, parameters: float, eigenvalues: NDArray[Any]) -> float:
+def distance(gradient: float, parameters: float, largest: float) -> float:
     """‖v‖ / max |λ|, as a share of 1 + ‖θ‖: at most the distance to the nearest point where the linearised v is 0."""
-    largest = float(radius(eigenvalues))
-    return gradient / largest / (1 + parameters) if largest > 0 else (0.0 if gradient == 0 else np.inf)
+    return gradient / largest / (1 + parameters) if largest > 0 else (0.0 if gradient == 0 else math.inf)
+
+
+def rest_of(
+    gradient: float | None,
+    parameters: float | None,
+    J: Known,
+    *,
+    noise: float | None = None,
+    mean: float | None = None,
+    batches: int = 8,
+    rounding: float = 1e-12,
+) -> Rest:
+    """Whether a point is at rest. ``gradient`` is the norm of v on one batch, ``mean`` that of its mean over several.
+
+    ``noise`` is the standard deviation of v between batches, 0 where nothing is drawn: v of one batch is not v. The
+    mean is off by noise / √batches, times DEVIATIONS at most. At rest only if v is 0 even at the upper end, not at rest
+    only if it is not even at the lower one. Where the noise is unknown, v is 0 where one batch's is to ``rounding``.
+    """
+    parameters = math.nan if parameters is None else parameters
+    drawn = noise is None or noise > 0
+    size = mean if drawn and mean is not None else gradient
+    if size is None or not math.isfinite(size) or not math.isfinite(parameters):
+        return Rest("unknown", math.inf, "v was not recorded")
+    slack = 0.0 if not drawn else math.inf
+    if drawn and noise is not None and mean is not None:
+        slack = DEVIATIONS * noise / math.sqrt(batches)
+    far, near = (distance(max(size + s, 0.0), parameters, J.radius) for s in (slack, -slack))
+    if not drawn:
+        told = f"‖v‖ = {size:.3g}"
+    elif math.isfinite(slack):
+        told = f"‖v‖ = {size:.3g} ± {slack:.2g} over {batches} batches"
+    else:
+        told = f"‖v‖ = {size:.3g} on one batch, and what batches differ by was not recorded"
+        if (one := distance(size, parameters, J.radius)) <= rounding:
+            return Rest("yes", one, told)
+    if far <= AT_REST:
+        return Rest("yes", far, told)
+    # Where the largest modulus is not certain, the others may be too small a measure.
+    return Rest("no" if near > AT_REST and J.led else "unknown", far, told)
 
 
 def kind_of(
-    eigenvalues: NDArray[Any],
-    own: Mapping[str, NDArray[Any]],
-    update: NDArray[Any] | None = None,
+    J: Known,
+    own: Mapping[str, Known],
+    update: Known | None = None,
     *,
-    away: float = 0.0,
+    rest: Rest = Rest(),
     led: float | None = None,
     rounding: float = 1e-9,
+    dust: float = 2e-17,
 ) -> Kind | None:
-    """The kind of a point from the eigenvalues (n,) of J, those (n_i,) of each player's own block, and those of F'.
+    """The kind of a point from what is known of J, of each player's own block, and of F'; None if that is nothing.
 
-    Stable is Re λ(J) > 0 for all λ, or ρ(F') < 1: either the flow or the solver's step comes back. A Stackelberg
-    equilibrium is looked for where ``led`` is given: the leader's least curvature, in a zero-sum game of two, along the
-    other's best answers (`core.leader`). ``away`` is the `distance`: eigenvalues of J say nothing of the equilibrium
-    that is smaller than it, or than ``rounding``, relative to the largest. None where no eigenvalue is known. If not
-    all of them are, what is said holds as far as those known say.
+    A Stackelberg equilibrium is looked for where ``led`` is given: the leader's least curvature, in a zero-sum game of
+    two, along the other's best answers (`core.leader`). Eigenvalues say nothing of the equilibrium that is smaller
+    than ``rounding``, or than the distance to it, relative to the largest; what is no more than ``dust`` is 0.
     """
-    own = {i: z[np.isfinite(z)] for i, z in own.items()}
-    z = eigenvalues[np.isfinite(eigenvalues)]
-    if not len(z) or any(not len(block) for block in own.values()):
+    everything = [J, *own.values(), *([] if update is None else [update])]
+    if not any(len(known.values) for known in everything):
         return None
-    rest = away <= AT_REST
-    share = max(rounding, away) if rest else rounding
-    zero = share * max(float(radius(z)), *(float(radius(b)) for b in own.values()))
-    least = {i: float(slowest(b)) for i, b in own.items()}
-    leaving = {i: x for i, x in least.items() if x < -zero}
-    if not leaving:
-        who, x = min(least.items(), key=lambda item: item[1])
-        told = f"every own block has λ ≥ 0, the least is {who}'s "
-        told += f"{x:.5g}, no more than 0 beside |λ| = {zero / share:.5g}" if x < 0 else _number(x, zero)
-        return _kind("nash", told, rest)
-    alone = ", ".join(f"{i}'s own block has λ = {x:.5g}" for i, x in leaving.items())
-    if told := _stackelberg(own, led, zero):
-        return _kind("stackelberg", f"{alone}; {told}", rest)
-    flow = float(slowest(z))
-    rho = None if update is None else radius(update)
-    told = f"min Re λ(J) = {_number(flow, zero)}" + ("" if rho is None else f", ρ(F') = {rho:.5g}")
-    if flow > zero or (rho is not None and rho < 1 - rounding):
-        return _kind("stable_not_nash", f"{alone}, yet {told}", rest)
-    if flow >= -zero and (rho is None or rho <= 1 + rounding):
-        return _kind("marginal", f"{alone}, {told}", rest)
-    return _kind("unstable", f"{alone}, {told}", rest)
+    largest = np.nanmax([0.0, J.radius, *(b.radius for b in own.values())])
+    share = max(rounding, rest.away) if rest.state == "yes" else rounding
+    zero = share * largest
+    equilibrium, told = _equilibrium(own, led, zero, rounding, dust * largest)
+    flow, step = _flow(J, zero), _step(update, rounding)
+    name, words, course = verdict(equilibrium, step, flow)
+    said = {"own": told, "course": ": ".join(filter(None, [course, _numbers(J, update, zero)]))}
+    words, curvature = words.format(**said), name
+    if rest.state != "yes":
+        lead = "unstable, " if name == "unstable" else ""
+        aside = f" ({rest.told})" if rest.told else ""
+        where = "not at rest" if rest.state == "no" else "whether it is at rest is unknown"
+        words = f"{lead}{where}{aside}; its curvature is that of: {words}"
+        name = name if lead else {"no": "not_at_rest", "unknown": "unknown"}[rest.state]
+    return Kind(name, curvature, words, "; ".join(said.values()), equilibrium, step, flow, rest.state)
 
 
-def joint_part(eigenvalues: NDArray[Any], own: Mapping[str, NDArray[Any]]) -> float:
+def joint_part(J: Known, own: Mapping[str, Known]) -> float:
     """min Re λ(J) − min over players of min λ(J_ii): how much stability is owed to the joint dynamics alone.
 
     The second term is how the flow would fare if each player moved and the others stood still. In a zero-sum game
     J's symmetric part is its own blocks, so the difference is never negative; where it lifts a negative second
-    term above 0, only playing together holds the point (Schäfer et al. 2020, sections 1 and 4).
+    term above 0, only playing together holds the point (Schäfer et al. 2020, sections 1 and 4). NaN where the spectra
+    are known in part.
     """
-    return float(slowest(eigenvalues) - min(float(slowest(block)) for block in own.values()))
+    if not own or not all(known.complete is True for known in (J, *own.values())):
+        return math.nan
+    return float(slowest(J.values) - min(float(slowest(block.values)) for block in own.values()))
 
 
-def _stackelberg(own: Mapping[str, NDArray[Any]], led: float | None, zero: float) -> str:
+def _flow(J: Known, zero: float) -> str:
+    """The sign of min Re λ(J)."""
+    re, off = J.values.real, np.maximum(zero, J.error)
+    if (re < -off).any():
+        return "<0"
+    if J.complete is not True:
+        return "unknown"
+    return ">0" if (re > off).all() else "=0"
+
+
+def _step(update: Known | None, rounding: float) -> str:
+    """ρ(F') beside 1."""
+    if update is None:
+        return "none"
+    size, off = np.abs(update.values), np.maximum(rounding, update.error)
+    if not update.differentiable:
+        return "unknown"
+    if (size > 1 + off).any():
+        return ">1"
+    if update.complete is not True:
+        return "unknown"
+    return "<1" if (size < 1 - off).all() else "=1"
+
+
+def _equilibrium(
+    own: Mapping[str, Known], led: float | None, zero: float, rounding: float, dust: float
+) -> tuple[str, str]:
+    """Whose equilibrium it is, by the own blocks, and why."""
+    least = {i: float(slowest(b.values[b.values.real < -np.maximum(zero, b.error)])) for i, b in own.items()}
+    leaving = {i: x for i, x in least.items() if x < 0}
+    if leaving:
+        alone = ", ".join(f"{i}'s own block has λ = {x:.5g}" for i, x in leaving.items())
+        if told := _stackelberg(own, led, zero, dust):
+            return "stackelberg", f"{alone}; {told}"
+        return "not_nash", alone
+    if not own:
+        return "unknown", "the players' own blocks were not recorded"
+    for i, block in own.items():
+        if block.complete is not True:
+            return "unknown", f"not all eigenvalues of {i}'s own block are known"
+        if (x := float(slowest(block.values))) < -max(rounding * block.radius, dust):
+            return "unknown", f"{i}'s own block has λ = {x:.5g}, which cannot be told from 0 here"
+    who, x = min(((i, float(slowest(b.values))) for i, b in own.items()), key=lambda item: item[1])
+    return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"
+
+
+def _stackelberg(own: Mapping[str, Known], led: float | None, zero: float, dust: float) -> str:
     """Why the point is a Stackelberg equilibrium of two, the first of whom leads; "" if it is not.
 
     The follower's block must be positive definite, and so must, but for 0, the leader's curvature along its answers.
     """
-    if led is None or np.isnan(led) or led < -zero or len(own) != 2:
+    if led is None or not led >= -dust or len(own) != 2:
         return ""
     leader, follower = own
-    answer = float(slowest(own[follower]))
-    if answer <= zero:
+    answer = float(slowest(own[follower].values))
+    if own[follower].complete is not True or not answer > zero:
         return ""
     return f"{follower}'s has λ ≥ {answer:.5g}, and along its best answers {leader}'s curvature is ≥ {led:.5g}"
 
 
-def _kind(curvature: str, because: str, rest: bool) -> Kind:
-    return Kind(curvature if rest else "not_at_rest", curvature, because)
+def _numbers(J: Known, update: Known | None, zero: float) -> str:
+    """ρ(F') and min Re λ(J), as far as they are known."""
+    out = []
+    if update is not None and update.differentiable and len(update.certain):
+        out.append(f"ρ(F') {bound(update.complete, '≥').strip() or '='} {update.radius:.5g}")
+    if len(J.certain):
+        least = _number(float(slowest(J.certain)), zero)
+        out.append(f"min Re λ(J) {bound(J.complete, '≤').strip() or '='} {least}")
+    return ", ".join(out)
 
 
 def _number(x: float, zero: float) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.window import CELLS, window
-from .course import last
 from .reader import Log
+from .recorded import last
 from .scales import drawable
 from .style import colour, dash, figure, short, title
 

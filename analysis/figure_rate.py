@@ -58,7 +58,7 @@ def _slopes(axes: Axes, log: Log) -> None:
         x = np.linspace(ends[0], ends[1], _POINTS)
         y = level + np.log(rho) * (x - middle)
         inside = np.abs(y) < np.log(BEYOND)
-        label = f"predicted {_rho(period_of(log))} = {rho:.6g} a step"
+        label = f"predicted {_rho(period_of(log))} {facts['bounds'].get('predicted_rate', '=')} {rho:.6g} a step"
         axes.plot(x[inside], np.exp(y[inside]), color=colour(6), linestyle=(0, (4, 2)), label=label, zorder=6)
     scale(axes, size, positive=True)
     axes.set_xlabel("step")
@@ -80,13 +80,16 @@ def _diagonal(axes: Axes, logs: list[Log]) -> None:
         pairs = np.array([facts.get("predicted_rate"), facts["measured_rate"]], dtype=float).reshape(2, -1)
         known = np.isfinite(pairs).all(axis=0)
         label = title(log) if len(logs) > 1 else f"{known.sum()} of {pairs.shape[1]} members"
+        bounds = facts["bounds"] if isinstance(facts["bounds"], list) else [facts["bounds"]]
+        partly = any("predicted_rate" in one for one in bounds)
+        label += ", predicted at least" if partly else ""
         style: dict[str, Any] = {"facecolors": "none", "edgecolors": colour(i), "s": 30, "zorder": 3}
         if known.any():
             axes.scatter(*pairs[:, known], marker=marker(i), label=label, **style)
             shown.append(pairs[:, known].ravel())
         elif np.isfinite(pairs[0]).any():
             middle = float(np.nanmedian(pairs[0]))
-            said = "predicted, none measured" if len(logs) == 1 else f"{label}: none measured"
+            said = f"predicted{' at least' * partly}, none measured" if len(logs) == 1 else f"{label}: none measured"
             axes.axvline(middle, color=colour(i), linestyle=dash(i), linewidth=1.2, label=said)
             shown.append(np.array([middle]))
     both = np.concatenate(shown) if shown else np.ones(1)

@@ -8,8 +8,10 @@ import numpy as np
 
 from .asked import plain_step
 from .course import period_of
+from .meaning import meaning
 from .reader import Log
 from .style import colour, figure, marker, short, title
+from .words import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _STABLE = "#DCEBF5"
 _STEP = "#A9CDE6"
+_LARGEST, _FARTHEST = "of largest modulus", "farthest from 1"
 _MAPPED = 60  # spectra drawn: the first, the last and those evenly between
 
 
@@ -51,7 +54,8 @@ def _rows(log: Log, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return log["spectrum/step"][at], values, sure
 
 
-def _scatter(axes: Axes, made: Any, steps: np.ndarray, values: np.ndarray, sure: np.ndarray, bar: bool) -> None:
+def _scatter(axes: Axes, made: Any, steps: np.ndarray, values: np.ndarray, sure: np.ndarray, bar: bool,
+    name: str = "eigenvalues", mark: str = "o") -> None:  # fmt: skip
     """Plot (k, …) eigenvalues coloured by step, the last on top; hollow where an iteration had not converged."""
     when = np.broadcast_to(steps.reshape(-1, *(1,) * (values.ndim - 1)), values.shape)
     good = np.isfinite(values)
@@ -59,7 +63,7 @@ def _scatter(axes: Axes, made: Any, steps: np.ndarray, values: np.ndarray, sure:
     points: dict[str, Any] = {"cmap": "viridis", "vmin": low, "vmax": high, "s": 24, "zorder": 3}
     settled, rough = good & sure, good & ~sure
     z = values[settled]
-    shown = axes.scatter(z.real, z.imag, c=when[settled], marker="o", label="eigenvalues", **points)
+    shown = axes.scatter(z.real, z.imag, c=when[settled], marker=mark, label=name, **points)
     if rough.any():
         z = values[rough]
         points = {"s": 24, "zorder": 3, "facecolors": "none", "edgecolors": shown.to_rgba(when[rough])}
@@ -105,13 +109,28 @@ def _update(axes: Axes, made: Any, log: Log, sign: float) -> None:
     angle = np.linspace(0, 2 * np.pi, 361)
     axes.fill(np.cos(angle), np.sin(angle), color=_STABLE, zorder=0, label="converges: |λ| < 1")
     axes.plot(np.cos(angle), np.sin(angle), color="#777777", linewidth=0.8, zorder=1)
-    _scatter(axes, made, steps, values, sure, bar=False)  # the colours are those of J
+    whole = _whole(log)
+    name = "eigenvalues" if whole else _LARGEST if "spectrum/state_size" in log else _FARTHEST
+    _scatter(axes, made, steps, values, sure, bar=False, name=name)  # the colours are those of J
+    if "spectrum/update_far_eigenvalues" in log:
+        steps, values, sure = _rows(log, "update_far_eigenvalues")
+        if np.isfinite(values).any():
+            _scatter(axes, made, steps, values, sure, bar=False, name=_FARTHEST, mark="^")
     axes.set_aspect("equal", adjustable="datalim")
     period = period_of(log)
-    axes.set_title("One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps")
+    what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
+    rho = number(meaning(log) or {}, "update_radius", 4)
+    sign_and_rho = rho if rho.startswith("≥") else f"= {rho}"
+    axes.set_title(what if not rho else f"{what}\nρ(F') {sign_and_rho}" + f" at step {steps[-1]}" * (len(steps) > 1))
     axes.set_xlabel("Re λ(F') (1)")
     axes.set_ylabel("Im λ(F') (1)")
     _legend(axes)
+
+
+def _whole(log: Log) -> bool:
+    """Whether every eigenvalue of F' is there, for the last row and every member."""
+    said = (meaning(log) or {}).get("update_complete")
+    return all(x is True for x in (said if isinstance(said, list) else [said]))
 
 
 def _legend(axes: Axes) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .asked import step_sizes
 from .conditioning import radius
-from .course import diverged, moving, period_of, rates
+from .course import diverged, moved, period_of, rates
 from .reader import Log
 from .style import COLOURS, figure, short, title
 
@@ -93,11 +93,11 @@ def _cells(axes: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, grid: A
 
 
 def _border(axes: Axes, log: Log, x: np.ndarray, y: np.ndarray, grid: Any) -> None:
-    """Where the spectra of F' say that the border is."""
-    update = moving(log)
+    """Where the spectra of F' say that the border is: those that are known whole, as a bound has no border."""
+    update = moved(log)
     if update is None:
         return
-    rho = radius(update) ** (1 / period_of(log))
+    rho = np.array([float(radius(z)) for z in update]) ** (1 / period_of(log))
     if not np.isfinite(rho).all() or not rho.min() < 1 < rho.max() or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return
     style: dict[str, Any] = {"levels": [1.0], "colors": "black", "linewidths": 1.4}

@@ -11,10 +11,14 @@ from ..core.errors import printable
 from ..core.rundir import parse, plain
 from ..core.schema import SPECTRUM_STATUS
 from .asked import named
-from .course import ROUNDING, dtype_of, last
-from .meaning import eigenvalue, lines, meaning
+from .course import ROUNDING, dtype_of
+from .known import Known, bound
+from .meaning import meaning
 from .metastability import lingering
+from .point import differs
 from .reader import Log
+from .recorded import jacobian_check, last, spectra
+from .words import eigenvalue, lines
 
 LEADING = 8  # eigenvalues shown
 
@@ -47,6 +51,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "parameter_norms": _by_player(log, "step/parameter_norms"),
         "cost": {k: last(log, f"step/{k}") for k in ("gradients", "products", "samples", "wall_seconds")},
         "inner": _inner(log),
+        "jacobian": differs(jacobian_check(log)),
         "spectrum": _spectrum(log),
         "meaning": meaning(log),
         "metrics": {k.partition("/")[2]: _last_finite(log, k) for k in log if _is_metric(k)},
@@ -99,26 +104,50 @@ def _inner(log: Log) -> dict[str, Any] | None:
 
 
 def _spectrum(log: Log) -> dict[str, Any] | None:
-    """Return the last spectrum's facts, over all members of an ensemble together."""
-    values = last(log, "spectrum/eigenvalues")
-    if values is None:
+    """The last spectrum's facts, over all members of an ensemble together: what is certain, and whether that is all.
+
+    Where it is not, ``max_modulus`` and ``update_radius`` are at least, ``min_real`` at most, what is given.
+    """
+    values, found = last(log, "spectrum/eigenvalues"), spectra(log)
+    if values is None or found is None:
         return None
     flat = values.ravel()
     flat = flat[np.isfinite(flat)]
     order = np.argsort(-np.abs(flat), kind="stable")
-    status = last(log, "spectrum/status")
     residuals = last(log, "spectrum/residuals")
-    update = last(log, "spectrum/update_eigenvalues")
+    J, updates = [one.J for one in found], [one.update for one in found if one.update is not None]
+    known = np.concatenate([one.certain for one in J])
     return {
         "step": last(log, "spectrum/step"),
-        "status": None if status is None else [SPECTRUM_STATUS[s] for s in np.unique(status[status >= 0]) if s < 4],
+        "status": _statuses(log, "spectrum/status"),
         "count": len(flat),
+        "complete": _complete(J),
         "leading": list(flat[order[:LEADING]]),
-        "min_real": flat.real.min() if len(flat) else None,
-        "max_modulus": np.abs(flat).max() if len(flat) else None,
+        "min_real": known.real.min() if len(known) else None,
+        "max_modulus": np.abs(known).max() if len(known) else None,
         "worst_residual": np.nanmax(residuals) if residuals is not None and np.isfinite(residuals).any() else None,
-        "update_radius": np.nanmax(np.abs(update)) if update is not None and np.isfinite(update).any() else None,
+        "update_status": _statuses(log, "spectrum/update_status"),
+        "update_complete": _complete(updates),
+        "update_radius": _radius(updates),
     }
+
+
+def _statuses(log: Log, key: str) -> list[str] | None:
+    status = last(log, key)
+    return None if status is None else [SPECTRUM_STATUS[s] for s in np.unique(status[status >= 0]) if s < 4]
+
+
+def _complete(each: list[Known]) -> bool | None:
+    """Whether all members' spectra are known whole; None where it cannot be told."""
+    said = {one.complete for one in each}
+    return False if False in said else None if None in said or not said else True
+
+
+def _radius(updates: list[Known]) -> float | None:
+    """The largest ρ(F') of all members; None where a member's derivative does not exist, or nothing is certain."""
+    sizes = [one.radius for one in updates]
+    known = all(one.differentiable for one in updates) and np.isfinite(sizes).any()
+    return float(np.nanmax(sizes)) if known else None
 
 
 def rows(facts: dict[str, Any]) -> dict[str, str]:
@@ -142,23 +171,39 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
     if inner := facts["inner"]:
         found["inner solves"] = f"{inner['solves']:,}, of which {inner['not_converged']:,} did not converge"
         found["worst inner residual"] = _text(inner.get("worst_residual"))
+    if facts["jacobian"]:
+        found["J beside v"] = facts["jacobian"]
     if spectrum := facts["spectrum"]:
-        status = ", ".join(spectrum["status"] or [])
-        found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
-        largest, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
-        leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
-        found["leading eigenvalues"] = " ".join(eigenvalue(z, largest, rounding, 5) for z in leading)
-        least = spectrum["min_real"]
-        found["smallest Re λ"] = "" if least is None else eigenvalue(complex(least), largest, rounding)
-        found["largest |λ|"] = _text(spectrum["max_modulus"])
-        found["worst residual"] = _text(spectrum["worst_residual"])
-        period = facts["meaning"].get("period", 1)
-        found["spectral radius of F'" + f", {period} steps" * (period > 1)] = _text(spectrum["update_radius"])
+        found |= _spectrum_rows(spectrum, facts)
         found.update(lines(facts["meaning"]))
     found.update({k.replace("_", " "): _text(v) for k, v in facts["metrics"].items()})
     if facts["metastable"]:
         found["time in projection"] = _projection(facts["metastable"])
     return {printable(label): printable(text) for label, text in found.items() if text not in (None, "")}
+
+
+def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
+    """What decides first, ρ(F') and min Re λ(J), then the rest."""
+    known, period = spectrum["complete"], facts["meaning"].get("period", 1)
+    largest, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
+    leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
+    least, status = spectrum["min_real"], ", ".join(spectrum["status"] or [])
+    rho = _text(spectrum["update_radius"])
+    found = {}
+    if "update_complete" in facts["meaning"]:
+        label = "spectral radius of F'" + f", {period} steps" * (period > 1)
+        found[label] = bound(spectrum["update_complete"], "≥") + rho if rho else "unknown"
+        how = {True: "all of them", False: "some of them", None: "whether all of them is unknown"}
+        said = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
+        found["eigenvalues of F'"] = ", ".join(said)
+    if least is not None:
+        found["smallest Re λ"] = bound(known, "≤") + eigenvalue(complex(least), largest, rounding)
+    found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
+    found["leading eigenvalues"] = " ".join(eigenvalue(z, largest, rounding, 5) for z in leading)
+    if spectrum["max_modulus"] is not None:
+        found["largest |λ|"] = bound(known, "≥") + _text(spectrum["max_modulus"])
+    found["worst residual"] = _text(spectrum["worst_residual"])
+    return found
 
 
 def _projection(found: Mapping[str, Any]) -> str:

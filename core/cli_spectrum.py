@@ -104,7 +104,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
 
 
 def table(facts: Mapping[str, Any]) -> str:
-    """The facts for people."""
+    """The facts for people: first what decides, ρ(F') and min Re λ(J), then every spectrum, then what they say."""
     said: dict[str, Any] = facts["meaning"]
     what = import_module(registry.MEANING)
     rounding, period = what.ROUNDING.get(facts["dtype"], 1e-5), said.get("period", 1)
@@ -116,25 +116,41 @@ def table(facts: Mapping[str, Any]) -> str:
         "solver": facts["solver"] or "none named: no F'",
         "point": f"{at}{facts['point']}",
         "solver's memory": facts["memory"] if facts["solver"] else "",
-        "gradient norm ‖v‖": f"{facts['gradient_norm']:.6g}",
+        "gradient norm ‖v‖": _gradient(facts),
+        f"ρ({map})": what.number(said, "update_radius"),
+        "min Re λ(J)": what.number(said, "min_real"),
+        "J beside v": what.differs(facts.get("jacobian_check")) or "",
     }
-    named = {"J": facts["jacobian"], "symmetric part": facts["symmetric"], "antisymmetric part": facts["antisymmetric"]}
-    named |= {f"own block of {i}": s for i, s in facts["blocks"].items()}
-    if facts["update"] is not None:
-        named[map] = facts["update"]
-    rows = [("", "value", "modulus", "residual", "status")]
-    for name, s in named.items():
-        count = f"{s['found']}" if s["found"] == s["dimension"] else f"{s['found']} of {s['dimension']:,}"
-        heading = f"{name} ({count})"
-        found = zip(s["eigenvalues"], s["residuals"], s["status"], strict=True)
-        largest = max((abs(z) for z in s["eigenvalues"]), default=0.0)
-        for n, (z, residual, status) in enumerate(found):
-            value = what.eigenvalue(z, largest, rounding)
-            words = _STATUS[status] if n == 0 or status == "not_converged" else ""
-            rows.append((heading if n == 0 else "", value, f"{abs(z):.6g}", f"{residual:.1e}", words))
-    tail = {f"ρ({map})": f"{said['update_radius']:.6g}"} if "update_radius" in said else {}
-    tail |= what.lines(said)
-    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(tail.items())])
+    named = [(map, "largest modulus", facts["update"]), ("J", "largest modulus", facts["jacobian"])]
+    named += [(map, "farthest from 1", facts.get("update_far"))]
+    named += [(f"{part} part", "largest modulus", facts[part]) for part in ("symmetric", "antisymmetric")]
+    named += [(f"own block of {i}", "largest modulus", s) for i, s in facts["blocks"].items()]
+    rows: list[tuple[str, ...]] = [("", "value", "modulus", "residual", "status")]
+    for name, which, s in named:
+        rows += [] if s is None else _rows(name, which, s, what.eigenvalue, rounding)
+    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(what.lines(said).items())])
+
+
+def _gradient(facts: Mapping[str, Any]) -> str:
+    """‖v‖ on the batch of the spectra; where batches differ, that of the mean over several, too."""
+    norm, noise = f"{facts['gradient_norm']:.6g}", facts.get("gradient_noise")
+    if not noise:
+        return norm
+    return (
+        f"{norm} on this batch, {facts['mean_gradient_norm']:.6g} in the mean over several, which differ by {noise:.6g}"
+    )
+
+
+def _rows(name: str, which: str, s: Mapping[str, Any], text: Any, rounding: float) -> list[tuple[str, ...]]:
+    """A row for each eigenvalue; the first says whose they are, how many of how many, and which where not all."""
+    whole = s["found"] == s["dimension"]
+    heading = f"{name} ({s['found']})" if whole else f"{name}, {which} ({s['found']} of {s['dimension']:,})"
+    largest = max((abs(z) for z in s["eigenvalues"]), default=0.0)
+    rows: list[tuple[str, ...]] = []
+    for n, (z, residual, status) in enumerate(zip(s["eigenvalues"], s["residuals"], s["status"], strict=True)):
+        words = _STATUS[status] if n == 0 or status == "not_converged" else ""
+        rows.append((heading * (n == 0), text(z, largest, rounding), f"{abs(z):.6g}", f"{residual:.1e}", words))
+    return rows
 
 
 def _aligned(rows: Any) -> list[str]:

@@ -47,9 +47,9 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
     dtype = str(leaves(point.params)[0].dtype).removeprefix("torch.")
     what = import_module(registry.MEANING)  # named by string: analysis needs no torch, and core none of it
     said = what.point(
-        found["jacobian"]["eigenvalues"],
-        {i: s["eigenvalues"] for i, s in own_blocks.items()},
-        None if update is None else update["eigenvalues"],
+        found["jacobian"],
+        own_blocks,
+        update,
         gradient=norms["gradient"],
         parameters=norms["parameters"],
         sizes=sizes,

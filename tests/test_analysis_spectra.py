@@ -93,7 +93,7 @@ def test_without_spectra_nothing_is_said(tmp_path: Path) -> None:
 
 def test_a_lone_log_file_is_enough(runs: dict[str, Path]) -> None:
     said = summarize(open_log(runs["good"] / "log.h5"))["meaning"]
-    assert said["measured_rate"] == pytest.approx(0.96250, abs=1e-5) and said["complete"] is None
+    assert said["measured_rate"] == pytest.approx(0.96250, abs=1e-5) and said["complete"] is True
     assert render(plot("rate", runs["good"] / "log.h5"), "png", dpi=40)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from counterplay.analysis.asked import descends, plain_step, step_sizes
 from counterplay.analysis.conditioning import conditioning, largest_step, phase, radius, slowest, steps_to
-from counterplay.analysis.equilibrium import distance, joint_part, kind_of
+from counterplay.analysis.equilibrium import distance, joint_part, kind_of, rest_of
+from counterplay.analysis.known import Known
 from counterplay.analysis.meaning import lines, point
 from counterplay.analysis.rate import measured_rate
 
@@ -133,22 +134,29 @@ def led(J, sizes):
     return np.linalg.eigvalsh((S + S.T) / 2).min() if np.isfinite(S).all() else np.nan
 
 
-def kind(J, sizes=None, **more):
+def whole(values):
+    return Known.of(values, size=len(values))
+
+
+def kind(J, sizes=None, update=None, **more):
     J = np.array(J, dtype=float)
     sizes = sizes or {"x": 1, "y": 1}
-    return kind_of(np.linalg.eigvals(J), blocks(J, sizes), led=led(J, sizes), **more)
+    own = {i: whole(z) for i, z in blocks(J, sizes).items()}
+    return kind_of(whole(np.linalg.eigvals(J)), own, update, led=led(J, sizes), **more)
 
 
 def test_the_origin_of_the_quadratic_game_is_stable_but_not_nash():
     """ICR, section 1: simgd at (.09, .01) converges where y alone would leave; at (.01, .09) it does not."""
     for lr, name in [((0.09, 0.01), "stable_not_nash"), ((0.01, 0.09), "unstable"), ((0.03, 0.03), "unstable")]:
         update = np.linalg.eigvals(np.eye(2) - np.diag(lr) @ QUADRATIC)
-        found = kind(QUADRATIC, update=update)
+        found = kind(QUADRATIC, update=whole(update))
         assert found.name == found.curvature == name
         assert "y's own block has λ = -2" in found.because and "ρ(F') =" in found.because
-    assert "0.9625" in kind(QUADRATIC, update=np.array([0.9625])).because
+    assert "0.9625" in kind(QUADRATIC, update=whole(np.array([0.9625]))).because
     assert kind(QUADRATIC).name == "marginal"  # the flow circles: Re λ(J) = 0
-    assert joint_part(np.linalg.eigvals(QUADRATIC), blocks(QUADRATIC, {"x": 1, "y": 1})) == pytest.approx(2)
+    own = {i: whole(z) for i, z in blocks(QUADRATIC, {"x": 1, "y": 1}).items()}
+    assert joint_part(whole(np.linalg.eigvals(QUADRATIC)), own) == pytest.approx(2)
+    assert np.isnan(joint_part(whole(np.linalg.eigvals(QUADRATIC)), {**own, "y": Known.of([-2.0], size=7)}))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +175,7 @@ def test_kinds_of_points_in_two_dimensions(J, name):
     found = kind(J)
     stable = np.linalg.eigvals(np.array(J, dtype=float)).real.min() > 0
     assert found.name == name, found
-    assert found.words.endswith(found.because)
+    assert all(part in found.words for part in found.because.split("; "))
     if name.startswith("stable"):
         assert stable
     if name == "unstable":
@@ -182,7 +190,7 @@ def test_in_zero_sum_games_joint_play_never_loosens_and_nash_is_stackelberg(seed
     A, D, B = rng.normal(size=(2, 2)), rng.normal(size=(3, 3)), rng.normal(size=(2, 3))
     J = np.block([[A + A.T, B], [-B.T, D + D.T]])
     sizes = {"x": 2, "y": 3}
-    assert joint_part(np.linalg.eigvals(J), blocks(J, sizes)) >= -1e-9
+    assert joint_part(whole(np.linalg.eigvals(J)), {i: whole(z) for i, z in blocks(J, sizes).items()}) >= -1e-9
     found = kind(J, sizes)
     own = blocks(J, sizes)
     if min(own["x"].min(), own["y"].min()) > 0:
@@ -196,26 +204,32 @@ def test_in_zero_sum_games_joint_play_never_loosens_and_nash_is_stackelberg(seed
 def test_three_players_and_unknown_spectra():
     J = np.diag([1.0, 2.0, -0.5]) + np.array([[0, 2, 2], [-2, 0, 2], [-2, -2, 0]])
     assert kind(J, {"a": 1, "b": 1, "c": 1}).name == "stable_not_nash"
-    nan = np.full(2, np.nan + 0j)
-    assert kind_of(nan, {"x": nan[:1], "y": nan[:1]}) is None
-    assert kind_of(np.array([1.0, 1.0]), {"x": np.array([1.0]), "y": nan[:1]}) is None
+    nan = Known.of(np.full(2, np.nan + 0j), size=2)
+    assert kind_of(nan, {"x": nan, "y": nan}) is None
+    found = kind_of(whole([1.0, 1.0]), {"x": whole([1.0]), "y": nan})
+    assert found.name == "stable" and "not all eigenvalues of y's own block are known" in found.words
 
 
 def test_a_point_that_moves_is_no_equilibrium():
-    away = distance(gradient=3.0, parameters=1.0, eigenvalues=np.array([1.0]))
-    assert away == 1.5 and distance(1e-9, 1.0, np.array([5.0])) < 1e-9
-    assert distance(0.0, 1.0, np.zeros(1)) == 0 and distance(1.0, 1.0, np.zeros(1)) == np.inf
-    found = kind([[1, 5], [-5, 2]], away=away)
+    assert distance(3.0, 1.0, 1.0) == 1.5 and distance(1e-9, 1.0, 5.0) < 1e-9
+    assert distance(0.0, 1.0, 0.0) == 0 and distance(1.0, 1.0, 0.0) == np.inf
+    J = [[1, 5], [-5, 2]]
+    far = rest_of(3.0, 1.0, whole([1.0]), noise=0.0)
+    found = kind(J, rest=far)
     assert found.name == "not_at_rest" and found.curvature == "nash" and "not at rest" in found.words
-    # near an equilibrium eigenvalues are as uncertain as the place
-    assert kind([[-1e-6, 1], [-1, 1]], away=1e-5).name == "nash" != kind([[-1e-6, 1], [-1, 1]]).name
+    # near an equilibrium eigenvalues are as uncertain as the place: what they cannot tell from 0 is unknown
+    near = rest_of(1e-5, 0.0, whole([1.0]), noise=0.0)
+    found = kind([[-1e-6, 1], [-1, 1]], rest=near)
+    assert found.equilibrium == "unknown" and "x's own block has λ = -1e-06, which cannot be told from 0" in found.words
+    assert kind([[-1e-6, 1], [-1, 1]]).equilibrium == "stackelberg"
 
 
 def test_facts_of_a_point_and_their_lines():
     lr = np.diag([0.09, 0.01])
     update = np.linalg.eigvals(np.eye(2) - lr @ QUADRATIC)
     own = blocks(QUADRATIC, {"x": 1, "y": 1})
-    facts = point(np.linalg.eigvals(QUADRATIC), own, update, sizes={"x": 1, "y": 1}, descending=True)
+    given = {"sizes": {"x": 1, "y": 1}, "state_size": 2, "gradient": 0.0, "noise": 0.0, "parameters": 0.0}
+    facts = point(np.linalg.eigvals(QUADRATIC), own, update, descending=True, **given)
     assert facts["phase"] == np.inf and facts["largest_step"] == 0 and facts["complete"] is True
     assert facts["predicted_rate"] == pytest.approx(0.9624967) and facts["steps_to_epsilon"] == 362
     multiple = facts["step_multiple"]
@@ -223,7 +237,7 @@ def test_facts_of_a_point_and_their_lines():
         assert (radius(np.linalg.eigvals(np.eye(2) - side * multiple * lr @ QUADRATIC)) < 1) == (side < 1)
     shown = lines(facts)
     assert shown["phase ζ = max |Im λ/Re λ|"] == "∞" and shown["kind of point"].startswith("stable but not Nash")
-    two = point(np.linalg.eigvals(QUADRATIC), own, update, period=2)
+    two = point(np.linalg.eigvals(QUADRATIC), own, update, period=2, **given)
     assert two["predicted_rate"] == pytest.approx(0.9624967**0.5) and two["steps_to_epsilon"] == 2 * 362
     few = point(np.array([8.0, 4.0]), own, None, sizes={"x": 500, "y": 500})
     assert few["complete"] is False and np.isnan(few["joint_part"])

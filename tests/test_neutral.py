@@ -49,7 +49,7 @@ def test_the_tandem_game_s_line_of_equilibria_is_set_aside(tmp_path: Path, solve
     assert facts["predicted_rate"] == pytest.approx(facts["measured_rate"], abs=2e-3)
     assert facts["predicted_rate"] < 0.97
     assert facts["largest_step"] == pytest.approx(0.5) and facts["conditioning"] == pytest.approx(1)
-    assert facts["kind"]["name"] == "nash" and "neutral in 1 direction, where λ(J) = 0" in facts["kind"]["words"]
+    assert facts["kind"]["curvature"] == "nash" and "neutral in 1 direction, where λ(J) = 0" in facts["kind"]["words"]
     if rate is not None:
         assert facts["predicted_rate"] == pytest.approx(rate) and facts["steps_to_epsilon"] == 62
         assert facts["step_multiple"] == pytest.approx(10)
@@ -61,13 +61,13 @@ def test_who_does_not_move_is_not_neutral() -> None:
     """A player with lr 0 leaves an eigenvalue 1 of F', too, and keeps the game from its equilibrium."""
     J = np.array([[2.0, 1.0], [-1.0, 2.0]])
     F = np.linalg.eigvals(np.eye(2) - np.diag([0.1, 0.0]) @ J)
-    facts = point(np.linalg.eigvals(J), None, F)
+    facts = point(np.linalg.eigvals(J), None, F, sizes={"x": 1, "y": 1}, state_size=2)
     assert facts["neutral"] == 0 and facts["predicted_rate"] == 1
     assert "set aside" not in " ".join(lines(facts))
 
 
 def test_a_game_without_curvature_keeps_its_zeros() -> None:
-    facts = point(np.zeros(2), {"x": np.zeros(1), "y": np.zeros(1)}, np.ones(2))
+    facts = point(np.zeros(2), {"x": np.zeros(1), "y": np.zeros(1)}, np.ones(2), sizes={"x": 1, "y": 1}, state_size=2)
     assert facts["neutral"] == 0 and facts["predicted_rate"] == 1 and conditioning(np.zeros(2)) == np.inf
     assert "neutral" not in facts["kind"]["words"]
 
@@ -75,8 +75,10 @@ def test_a_game_without_curvature_keeps_its_zeros() -> None:
 def test_a_curvature_lost_beside_a_large_eigenvalue_is_named() -> None:
     """The origin of the exponential game at its default: -2 for both, and 1e16 between them."""
     J = np.array([[-2.0, -1e16], [1e16, -2.0]])
-    facts = point(np.linalg.eigvals(J), {"x": J[:1, 0], "y": J[1:, 1]}, None, gradient=0.0, parameters=0.0)
-    assert "the least is x's -2, no more than 0 beside |λ| = 1e+16" in facts["kind"]["words"]
+    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
+    kind = point(np.linalg.eigvals(J), {"x": J[:1, 0], "y": J[1:, 1]}, None, **at)["kind"]
+    assert "x's own block has λ = -2, which cannot be told from 0" in kind["words"]
+    assert kind["equilibrium"] == "unknown" and kind["name"] != "nash"
 
 
 # ------------------------------------------------------------------------------------------------ turns

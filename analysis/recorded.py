@@ -1,0 +1,103 @@
+"""The last spectra of a log, member by member, and how much of each spectrum they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .known import Known, known
+from .reader import Log
+
+_ONCE = 20  # eigenvalues that logs without a state_size have of a large F': those farthest from 1. A small one has all
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """What is known of J, of the players' own blocks and of F' at one point; None what was not recorded.
+
+    ``update`` are eigenvalues of F' from both ends, those of largest modulus and those farthest from 1; ``leading``
+    tells whether the former are among them, and the largest of them certain.
+    """
+
+    J: Known
+    blocks: dict[str, Known] | None
+    update: Known | None
+    leading: bool
+
+
+def last(log: Log, key: str) -> NDArray[Any] | None:
+    """The last row of a variable, None where there is none; nothing else is read."""
+    return log.read(key, -1)[0] if key in log and log.length(key.partition("/")[0]) else None
+
+
+def sizes_of(log: Log) -> dict[str, int] | None:
+    """The players' numbers of parameters; None where the log does not tell."""
+    counts = log.run.get("players")
+    if isinstance(counts, Mapping) and set(counts) == set(log.players):
+        if all(type(n) is int and 0 <= n < 2**63 for n in counts.values()):
+            return {i: counts[i] for i in log.players}
+    names = log.labels("parameter")
+    own = {i: sum(name.startswith(f"{i}/") for name in names) for i in log.players}
+    return own if names and sum(own.values()) == len(names) else None
+
+
+def jacobian_check(log: Log) -> Any:
+    """What the run's check of J against differences of v found; None where there was none."""
+    checks = log.run.get("checks")
+    return checks.get("jacobian") if isinstance(checks, Mapping) else None
+
+
+def spectra(log: Log) -> list[Spectra] | None:
+    """The last recorded spectra of each member, or of the one run; None where there are none."""
+    J = _rows(log, "")
+    if J is None:
+        return None
+    sizes = sizes_of(log)
+    total = None if sizes is None else sum(sizes.values())
+    own, update, far = (_rows(log, prefix) for prefix in ("block_", "update_", "update_far_"))
+    state = last(log, "spectrum/state_size")
+    out = []
+    for m in [None] if log.members is None else range(log.members):
+        values = known(_of(J, m), total)
+        blocks = None
+        if own is not None:
+            each = _of(own, m)
+            blocks = {
+                i: known({k: x[n] for k, x in each.items()}, None if sizes is None else sizes[i])
+                for n, i in enumerate(log.players)
+            }
+        F, leading = None, False
+        if update is not None:
+            count = int(np.isfinite(_of(update, m)["eigenvalues"]).sum())
+            size = _dense(count, total) if state is None else _positive(state)
+            F = known(_of(update, m), size, total or 0, 0.0 if state is not None or size == count else 1.0)
+            leading = F.complete is True or (state is not None and F.led)
+            F = F if far is None else F.beside(known(_of(far, m), about=1.0))
+        out.append(Spectra(values, blocks, F, leading))
+    return out
+
+
+def _dense(count: int, parameters: int | None) -> int | None:
+    """The size of F' of a log that has no state_size, if ``count`` eigenvalues tell: all there are, or a few."""
+    whole = count > _ONCE or (parameters is not None and parameters <= count < _ONCE)
+    return count if whole else None
+
+
+def _positive(state: NDArray[Any]) -> int | None:
+    size = int(np.max(state))
+    return size if size > 0 else None
+
+
+def _rows(log: Log, prefix: str) -> dict[str, NDArray[Any]] | None:
+    names = ("eigenvalues", "residuals", "status")
+    rows = {name: last(log, f"spectrum/{prefix}{name}") for name in names}
+    found = {name: x for name, x in rows.items() if x is not None}
+    return found if "eigenvalues" in found else None
+
+
+def _of(rows: dict[str, NDArray[Any]], member: int | None) -> dict[str, NDArray[Any]]:
+    return rows if member is None else {name: x[member] for name, x in rows.items()}

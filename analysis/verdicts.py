@@ -1,0 +1,94 @@
+"""What a point is, from what is proven of it: the logic of verdicts as one table, and nothing else.
+
+Three things decide: whose equilibrium it is, if anyone's; whether the solver's step comes back to it (ρ(F') beside 1);
+whether the flow does (the sign of min Re λ(J)). Each may be unknown, and then nothing is said that would need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+EQUILIBRIA = ("nash", "stackelberg", "not_nash", "unknown")
+STEPS = (">1", "<1", "=1", "unknown", "none")  # ρ(F'); none: no solver was named, so that the flow decides
+FLOWS = (">0", "<0", "=0", "unknown")  # min Re λ(J)
+
+KINDS = {  # the name of a verdict -> in words
+    "nash": "Nash equilibrium",
+    "stackelberg": "Stackelberg equilibrium, not Nash",
+    "stable_not_nash": "stable but not Nash",
+    "stable": "stable, whether Nash is unknown",
+    "step_returns": "the flow leaves, this solver's step returns",
+    "marginal": "neither stable nor unstable",
+    "unstable": "unstable",
+    "not_at_rest": "not at rest",
+    "unknown": "unknown",
+}
+
+# What stands for each equilibrium, in the order of EQUILIBRIA: a name, and words round what is known of the own blocks
+# {own} and of the course {course}.
+Cells = tuple[tuple[str, str], tuple[str, str], tuple[str, str], tuple[str, str]]
+_NASH = ("nash", "Nash equilibrium: {own}; {course}")
+_LED = ("stackelberg", "Stackelberg equilibrium, not Nash: {own}; {course}")
+UNSTABLE: Cells = (
+    ("unstable", "unstable: Nash equilibrium of the game, from which {course}; {own}"),
+    ("unstable", "unstable: Stackelberg equilibrium of the game, not Nash, from which {course}; {own}"),
+    ("unstable", "unstable, not Nash: {own}; {course}"),
+    ("unstable", "unstable, whether Nash is unknown: {course}; {own}"),
+)
+LEFT: Cells = (_NASH, _LED, *UNSTABLE[2:])  # of the game alone: the flow is one way to play it
+STABLE: Cells = (
+    _NASH,
+    _LED,
+    ("stable_not_nash", "stable but not Nash: {own}, yet {course}"),
+    ("stable", "stable, whether Nash is unknown: {course}; {own}"),
+)
+APART: Cells = (
+    _NASH,
+    _LED,
+    ("step_returns", "not Nash: {own}; {course}"),
+    ("step_returns", "whether Nash is unknown: {course}; {own}"),
+)
+MARGINAL: Cells = (
+    _NASH,
+    _LED,
+    ("marginal", "neither stable nor unstable, not Nash: {own}; {course}"),
+    ("marginal", "neither stable nor unstable, whether Nash is unknown: {course}; {own}"),
+)
+OPEN: Cells = (
+    _NASH,
+    _LED,
+    ("unknown", "unknown, but not Nash: {own}; {course}"),
+    ("unknown", "unknown: {own}; {course}"),
+)
+
+ANY = None
+VERDICTS: tuple[tuple[str, str | None, str, Cells], ...] = (  # ρ(F'), min Re λ(J), the course in words; first match
+    (">1", ">0", "this solver's step departs, though the flow returns", UNSTABLE),
+    (">1", ANY, "this solver's step departs", UNSTABLE),
+    ("<1", "<0", "the flow leaves, this solver's step returns", APART),
+    ("<1", "unknown", "this solver's step returns, what the flow does is unknown", STABLE),
+    ("<1", ANY, "this solver's step returns", STABLE),
+    ("=1", "<0", "the flow leaves, this solver's step neither departs nor returns", MARGINAL),
+    ("=1", ">0", "the flow returns, this solver's step neither departs nor returns", MARGINAL),
+    ("=1", ANY, "this solver's step neither departs nor returns", MARGINAL),
+    ("unknown", "<0", "the flow leaves, what this solver's step does is unknown", OPEN),
+    ("unknown", ">0", "the flow returns, what this solver's step does is unknown", OPEN),
+    ("unknown", ANY, "what this solver's step does is unknown", OPEN),
+    ("none", "<0", "the flow leaves", LEFT),
+    ("none", ">0", "the flow returns", STABLE),
+    ("none", "=0", "the flow neither leaves nor returns", MARGINAL),
+    ("none", "unknown", "what the flow does is unknown", OPEN),
+)
+
+
+def verdict(equilibrium: str, step: str, flow: str) -> tuple[str, str, str]:
+    """The name of a verdict, its words with places for {own} and {course}, and the course in words."""
+    found = (row for row in VERDICTS if row[0] == step and row[1] in (ANY, flow))
+    _, _, course, cells = next(found)
+    name, words = cells[EQUILIBRIA.index(equilibrium)]
+    return name, words, course
+
+
+def cells() -> Iterator[tuple[str, str, str]]:
+    """Every combination there is."""
+    return ((e, s, f) for e in EQUILIBRIA for s in STEPS for f in FLOWS)

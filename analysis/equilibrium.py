@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.schema import NOISE_BATCHES
 from .conditioning import slowest
 from .known import Known, bound
 from .verdicts import verdict
@@ -61,7 +62,7 @@ def rest_of(
     *,
     noise: float | None = None,
     mean: float | None = None,
-    batches: int = 8,
+    batches: int = NOISE_BATCHES,
     rounding: float = 1e-12,
 ) -> Rest:
     """Whether a point is at rest. ``gradient`` is the norm of v on one batch, ``mean`` that of its mean over several.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from .tree import Buffers, Params, names, unravel
 class Point:
     """Where a game stands. ``memory`` None is the solver's first one, ``source`` says in words where this is from.
 
-    ``buffers`` are those that a step from here sees.
+    ``buffers`` are those that a step from here sees, ``checks`` what the run found out about its game at the start.
     """
 
     game: Prepared
@@ -45,6 +45,7 @@ class Point:
     source: str
     experiment: Mapping[str, Any]
     buffers: Buffers
+    checks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_run(path: str) -> bool:
@@ -62,7 +63,8 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
     facts = files.run()
     if not isinstance(facts.get("settings"), Mapping) or not isinstance(facts.get("experiment"), Mapping):
         raise BadLog(f"{files.path / 'run.json'} does not say what was run: it has no experiment with settings.")
-    experiment = facts["experiment"]
+    experiment, checks = facts["experiment"], facts.get("checks")
+    checks = checks if isinstance(checks, Mapping) else {}
     game, solver, regularizers = _made(files.path, experiment)
     try:
         settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None).checked()
@@ -77,7 +79,8 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
             tensors.pop("log", None)  # rows of the log that were not sealed yet
             state = start.restored(tensors, numbers)
             buffers = table.refresh(state.params, state.buffers)
-            return Point(table, solver, state.params, state.memory, state.step, "checkpoint", experiment, buffers)
+            found = (state.params, state.memory, state.step, "checkpoint")
+            return Point(table, solver, *found, experiment, buffers, checks)
         params = _row(files.path, int(step or 0), start, table)
         buffers = table.refresh(params, start.buffers)
         if not bool(limit(table, params, buffers)[1].all()):
@@ -85,7 +88,7 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
                 f"{path} has no checkpoint of step {step}, and its log does not hold the buffers that this game had "
                 "there: record some checkpoints, --checkpoint-every N."
             )
-        return Point(table, solver, params, None, step, "parameters in the log", experiment, buffers)
+        return Point(table, solver, params, None, step, "parameters in the log", experiment, buffers, checks)
 
 
 def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:

@@ -49,7 +49,7 @@ def test_the_tandem_game_s_line_of_equilibria_is_set_aside(tmp_path: Path, solve
     assert facts["predicted_rate"] == pytest.approx(facts["measured_rate"], abs=2e-3)
     assert facts["predicted_rate"] < 0.97
     assert facts["largest_step"] == pytest.approx(0.5) and facts["conditioning"] == pytest.approx(1)
-    assert facts["kind"]["curvature"] == "nash" and "neutral in 1 direction, where λ(J) = 0" in facts["kind"]["words"]
+    assert facts["kind"]["name"] == "nash" and "neutral in 1 direction, where λ(J) = 0" in facts["kind"]["words"]
     if rate is not None:
         assert facts["predicted_rate"] == pytest.approx(rate) and facts["steps_to_epsilon"] == 62
         assert facts["step_multiple"] == pytest.approx(10)

@@ -89,6 +89,14 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
             close(ravel(member(Ju, m)), ravel(one.jacobian().mv(own)), TOL.member, f"J u of member {m} alone")
             close(ravel(member(JTu, m)), ravel(one.jacobian().rmv(own)), TOL.member, f"J^T u of member {m} alone")
 
+    def projected() -> None:
+        table = tabled(build())
+        params, _ = point(table)
+        for far in (params, scale(params, 100.0), scale(params, -100.0)):
+            is_pure(table.project, far)
+            there = table.project(far)
+            close(ravel(table.project(there)), ravel(there), TOL.inner, "what is projected moves when projected again")
+
     def zero_sum() -> None:
         table = tabled(build())
         if not table.zero_sum or len(table.players) != 2:
@@ -108,4 +116,5 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
     yield "Jacobian product against its adjoint", adjoint
     yield "dense Jacobian against its products", dense
     yield "a member is the run alone", ensemble
+    yield "a projected point stays", projected
     yield "zero_sum holds", zero_sum

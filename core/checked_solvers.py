@@ -17,6 +17,8 @@ from .game import Game
 from .options import options_of
 from .prepared import Prepared
 from .registry import find, make
+from .regularizer import Regularizer, regularized
+from .solver import suited
 from .tree import Batch, Params, ravel, scale
 
 
@@ -37,6 +39,31 @@ def _general_sum() -> Game:
         return {i: {"value": torch.randn(2, generator=rng, dtype=torch.float64)} for i in ("x", "y")}
 
     return game_from_losses(losses, init)
+
+
+class _AtLeast(Regularizer):
+    """Every number is at least 0."""
+
+    def project(self, game: Game, params: Params) -> Params:
+        return {i: {k: x.clamp(min=0) for k, x in tree.items()} for i, tree in params.items()}
+
+
+def _bounded() -> tuple[Game, Params]:
+    """A zero-sum game of numbers that are at least 0, and its solution, where each player has one at its bound."""
+    P, Q, B = (
+        torch.tensor(x).double()
+        for x in ([[2.0, 0.3], [0.3, 1.5]], [[1.8, 0.1], [0.1, 2.2]], [[1.0, -0.5], [0.4, 0.8]])
+    )
+    x0, y0 = torch.tensor([0.0, 0.5]).double(), torch.tensor([0.3, 0.0]).double()
+    c, d = torch.tensor([0.7, 0.0]).double() - P @ x0 - B @ y0, torch.tensor([0.0, 0.4]).double() - Q @ y0 + B.T @ x0
+
+    def losses(p: Params, batch: Batch) -> dict[str, Tensor]:
+        x, y = p["x"]["value"], p["y"]["value"]
+        value = x @ P @ x / 2 + x @ B @ y - y @ Q @ y / 2 + c @ x - d @ y
+        return {"x": value, "y": -value}
+
+    at = {"x": {"value": x0}, "y": {"value": y0}}
+    return regularized(game_from_losses(losses, at, zero_sum=True), _AtLeast()), at
 
 
 ARENAS: dict[str, Callable[[], Game]] = {
@@ -94,6 +121,22 @@ def solvers(name: str) -> Iterator[Case]:
             after = solver.step(table, zero, solver.init(table, zero), lambda b=batch: b)[0]
             close(ravel(after), ravel(zero), 1e-12, f"it leaves the equilibrium of {arena}")
 
+    def boundary() -> None:
+        """Where everyone's best move is none, or is cut off, a solver stays, unless it says that it knows no sets."""
+        solver = make("solver", name)
+        game, solution = _bounded()
+        table = tabled(game)
+        try:
+            suited(solver, table)
+            params, memory = solution, solver.init(table, solution)
+            for _ in range(3):
+                params, memory, _ = solver.step(table, params, memory, dict)
+                params = table.project(params)
+        except UsageError:
+            return
+        wrong = "it leaves a solution on the boundary of the strategy sets; say in ``unconstrained`` why it knows none"
+        close(ravel(params), ravel(solution), TOL.inner, wrong)
+
     def ensemble() -> None:
         for arena in arenas():
             table, solver, params, batch = started(arena, 3)
@@ -128,6 +171,7 @@ def solvers(name: str) -> Iterator[Case]:
     yield "step is pure", pure
     yield "memory: tensors, zero at first, of one structure", memory
     yield "an equilibrium is a fixed point", rest
+    yield "strategy sets are kept or refused", boundary
     yield "a member is the run alone", ensemble
     yield "parameters keep their shape", shape
     yield "lr is the step size", setting

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .answers import broken, told
-from .blame import foreign
 from .errors import PluginError
+from .form import difference, form
 from .game import Game
 from .intact import FEW
 from .solver import Memory, Solver, StepInfo
@@ -31,8 +31,8 @@ class Contract:
 
     def __init__(self, solver: Solver, game: Game, state: State, members: int | None) -> None:
         self.solver, self.game = solver, game
-        self.own, self.buffers = _form(state.params), _form(state.buffers)
-        self.form = {"parameters": self.own, "memory": _form(state.memory), "gradient": self.own}
+        self.own, self.buffers = form(state.params), form(state.buffers)
+        self.form = {"parameters": self.own, "memory": form(state.memory), "gradient": self.own}
         self.axes = torch.Size([] if members is None else [members])
         self.names = {i: tuple(tree) for i, tree in state.params.items()}
         self.keys = [(i, k) for i, tree in state.params.items() for k in tree]
@@ -68,22 +68,12 @@ class Contract:
             pass
         raise self.broken(answer)
 
-    def projected(self, params: Params, after: Params) -> Params:
-        """``after`` itself. Raises PluginError where a projection changed more than numbers."""
-        if after is not params and _form(after) != self.own:
-            raise PluginError(
-                "the projection after the step, a regularizer's or the game's, returned parameters of another "
-                f"structure: {_difference(self.own, _form(after))}.",
-                foreign(self.game),
-            )
-        return after
-
     def refreshed(self, buffers: Buffers, after: Any) -> Buffers:
         """``after`` itself. Raises PluginError where a refresh changed more than numbers."""
-        if after is not buffers and (found := _form(after)) != self.buffers:
+        if after is not buffers and (found := form(after)) != self.buffers:
             raise broken(
                 self.game,
-                f"its refresh returned buffers of another structure: {_difference(self.buffers, found)}",
+                f"its refresh returned buffers of another structure: {difference(self.buffers, found)}",
             )
         return after
 
@@ -97,8 +87,8 @@ class Contract:
             return f"its step returned a {type(answer).__name__}, not (parameters, memory, StepInfo)"
         params, memory, info = answer
         for what, found in (("parameters", params), ("memory", memory), ("gradient", info.gradient)):
-            if (has := _form(found)) != self.form[what]:
-                return f"its step returned {what} of another structure: {_difference(self.form[what], has)}"
+            if (has := form(found)) != self.form[what]:
+                return f"its step returned {what} of another structure: {difference(self.form[what], has)}"
         if (inner := self._inner(info.inner)) is not None:
             return inner
         return f"its step returned losses that are not one number for each of {', '.join(params)}"
@@ -162,29 +152,3 @@ def _walk(x: Any, names: list[str], found: list[Tensor]) -> None:
 def _ordered(x: Any, form: Any) -> Any:
     """``x`` with its names in the order of ``form``."""
     return {k: _ordered(x[k], f) for k, f in form.items()} if isinstance(form, dict) else x
-
-
-def _form(x: Any) -> Any:
-    """Names, shapes, types and places of nested dictionaries of tensors."""
-    if isinstance(x, dict):
-        return {k: _form(v) for k, v in x.items()}
-    return (x.shape, x.dtype, x.device, x.layout) if isinstance(x, Tensor) else type(x)
-
-
-def _difference(had: Any, has: Any, path: str = "") -> str:
-    """The first difference of two forms, in words."""
-    if isinstance(had, dict) and isinstance(has, dict):
-        k = next(k for k in {**had, **has} if had.get(k) != has.get(k))
-        return _difference(had.get(k), has.get(k), f"{path}/{k}".lstrip("/"))
-    return f"{path or 'all of it'} is {_words(has)}; expected: {_words(had)}"
-
-
-def _words(form: Any) -> str:
-    if isinstance(form, tuple):
-        shape, dtype, device, layout = form
-        kind = "" if layout is torch.strided else f", {str(layout).removeprefix('torch.')}"
-        place = "" if device.type == "cpu" else f" on {device}"
-        return f"a tensor of shape {tuple(shape)} and type {str(dtype).removeprefix('torch.')}{kind}{place}"
-    if isinstance(form, dict):
-        return f"a dictionary of {', '.join(map(str, form)) or 'nothing'}"
-    return "missing" if form is None else f"a {form.__name__}"

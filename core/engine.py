@@ -24,7 +24,7 @@ from .prepared import Prepared
 from .regularizer import Regularizer
 from .seeding import SCHEME
 from .settings import Settings
-from .solver import Memory, Solver
+from .solver import Memory, Solver, suited
 from .starting import memory_from, parameters_from
 from .state import State
 from .tolerances import tolerances
@@ -172,6 +172,7 @@ def first(
     game: Prepared, solver: Solver, settings: Settings, start: Params | None = None, memory: Memory | None = None
 ) -> State:
     """The state before the first step."""
+    suited(solver, game)
     rngs = game.generators(settings.seed)
     params, buffers = game.start(rngs)
     if start is not None:

@@ -54,8 +54,16 @@ class Game(ABC):
         return buffers
 
     def project(self, params: Params) -> Params:
-        """The point of the strategy set at ``params``; called once after each step (weight clipping)."""
+        """The strategy set's point nearest to ``params`` (weight clipping, bounds); pure, and where it is it stays.
+
+        It is applied after every move, at every point that a method looks ahead to, and after each step.
+        """
         return params
+
+    @property
+    def projects(self) -> bool:
+        """Whether ``project`` does anything: if not, it is not called."""
+        return type(self).project is not Game.project
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         """The batch that ``metrics`` and ``show`` are given, drawn once: by default like any other."""

@@ -61,7 +61,7 @@ def solve(
     """
     moving = system(lambda x: x)
     if is_dense(method, b.shape[-1], b):
-        return dense(moving.matrix(), b)
+        return dense(moving.matrix(), b, tol)
     tol = tolerance(tol, b)
 
     def iterate(A: Vector, b: Tensor) -> Solution:
@@ -106,10 +106,12 @@ class _Implicit(torch.autograd.Function):
         return ctx.adjoint(grads[0]), None, None
 
 
-def dense(A: Tensor, b: Tensor) -> tuple[Tensor, Report]:
+def dense(A: Tensor, b: Tensor, tol: float | None = None) -> tuple[Tensor, Report]:
     """The same by LU factorisation. Where a system is singular or not finite so is x: the engine stops there.
 
-    LAPACK never sees a system that is not finite. A x = 0 is solved by 0 whatever A is: a solver stays at rest.
+    A factorisation of an almost singular matrix has a solution, but not of this system: it has converged where the
+    residual is at most ``tol``. LAPACK never sees a system that is not finite. A x = 0 is solved by 0 whatever A is: a
+    solver stays at rest.
     """
     finite = torch.isfinite(A).all(-1).all(-1) & torch.isfinite(b).all(-1)  # (...)
     A = torch.where(finite[..., None, None], A, torch.eye(A.shape[-1], dtype=A.dtype, device=A.device))
@@ -121,7 +123,7 @@ def dense(A: Tensor, b: Tensor) -> tuple[Tensor, Report]:
     size = torch.linalg.vector_norm(b, dim=-1)
     relative = torch.where(size == 0, torch.zeros_like(size), residual / size)
     iterations = torch.zeros(relative.shape, dtype=torch.int64, device=b.device)
-    return x, {"iterations": iterations, "residual": relative, "converged": torch.isfinite(relative)}
+    return x, {"iterations": iterations, "residual": relative, "converged": relative <= tolerance(tol, b)}
 
 
 def report(solution: Solution) -> Report:

@@ -75,6 +75,10 @@ class LocalGame:
         """The same place with the others frozen: v and the square J of those players."""
         return replace(self, players=players)
 
+    def project(self, params: Params) -> Params:
+        """The strategy set's point at ``params``: themselves for most games."""
+        return self.game.project(params)
+
     def loss_gradient(self, i: Player) -> Params:
         """The gradient of player i's loss with respect to everyone's parameters."""
         return self.game.loss_gradient(i, self.params, self.batch)

@@ -87,7 +87,7 @@ class Loop:
                     return batches[-1]
 
                 params, memory, info, kept = contract(solver.step(game, state.params, state.memory, draw))
-                params = contract.projected(params, game.project(params))
+                params = game.project(params)
                 named = {"memory": memory, "buffer": buffers}
                 figures, finding = watch(info, params, kept + tensors(buffers), named)
             alive = state.alive.numpy()

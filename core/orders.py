@@ -53,7 +53,8 @@ def extragradient(
 ) -> tuple[Params, Memory, StepInfo]:
     """Look ahead with one step, then step from where one stood along the direction found there, on one batch.
 
-    A rule's memory advances on both half-steps (Gidel et al. 2019, arXiv 1802.10551, Alg. 4).
+    Both points are projected, and a rule's memory advances on both half-steps (Gidel et al. 2019, arXiv 1802.10551,
+    Alg. 2 and 4).
     """
     local = LocalGame.of(game, params, draw())
     d, own = solver.directed(local, memory["direction"])

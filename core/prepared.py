@@ -17,7 +17,9 @@ from torch.func import grad, jvp, vjp, vmap
 from torch.utils._pytree import tree_map
 
 from .answers import losses_of, named, parameters
-from .blame import guarded
+from .blame import foreign, guarded
+from .errors import PluginError
+from .form import difference, form
 from .game import Game, innermost
 from .products import Block, Clock, Cost, Linear, Product, Rows
 from .seeding import SCHEME, generators
@@ -136,9 +138,22 @@ class Prepared(Game):
             return buffers
         return self.over_members(lambda p, b: named(self.game, "refresh", self.game.refresh(p, b)), params, buffers)
 
+    @cached_property
+    def projects(self) -> bool:  # type: ignore[override]
+        return self.game.projects
+
     def project(self, params: Params) -> Params:
-        stays = type(self.game).project is Game.project
-        return params if stays else self.over_members(self.game.project, params)
+        """Raises PluginError where a projection changes more than numbers."""
+        if not self.projects:
+            return params
+        after = self.over_members(self.game.project, params)
+        if (had := form(params)) != (has := form(after)):
+            raise PluginError(
+                "the projection after the step, a regularizer's or the game's, returned parameters of another "
+                f"structure: {difference(had, has)}.",
+                foreign(self.game),
+            )
+        return {i: {k: after[i][k] for k in tree} for i, tree in params.items()}
 
     # ------------------------------------------------------------------ the field and its derivatives
 

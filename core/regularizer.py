@@ -1,6 +1,6 @@
 """Regularisers: transformers of games.
 
-A regulariser may add penalties to the losses, reparametrise the players, project after the step, and put noise of
+A regulariser may add penalties to the losses, reparametrise the players, project what they do, and put noise of
 its own into the batch; each part is optional. Several apply in the order given.
 """
 
@@ -38,7 +38,7 @@ class Regularizer(ABC):
         return tree
 
     def project(self, game: Game, params: Params) -> Params:
-        """The strategy set's point at ``params``, after each step."""
+        """The strategy set's point nearest to ``params``, as :meth:`counterplay.Game.project` has it."""
         return params
 
     def sample(self, game: Game, rng: torch.Generator, batch: Batch) -> Batch:
@@ -101,6 +101,10 @@ class Regularized(Game):
 
     def refresh(self, params: Params, buffers: Buffers) -> Buffers:
         return self.regularizer.refresh(self.game, params, self.game.refresh(params, buffers))
+
+    @property
+    def projects(self) -> bool:
+        return self.game.projects or type(self.regularizer).project is not Regularizer.project
 
     def project(self, params: Params) -> Params:
         return self.regularizer.project(self.game, self.game.project(params))

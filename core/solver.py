@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from .errors import UsageError
 from .game import Game
 from .local import LocalGame
 from .options import StepSize, option
@@ -41,6 +42,11 @@ class Solver(ABC):
     period: int = 1
     """Steps after which what the solver does repeats: the update map is that of one period."""
 
+    unconstrained: str = ""
+    """Why the method has no meaning where a game or a regularizer projects, as "its step is ..."; such games are then
+    refused. By default it has one: Composed projects every move, and after any solver's step the loop projects, which
+    is right where a solution, theta = P(theta - lr v), is a fixed point of the step. ``counterplay check`` tries it."""
+
     def init(self, game: Game, params: Params) -> Memory:
         """The memory before the first step: nested dictionaries of tensors, zeros, of a structure that stays."""
         return {}
@@ -48,6 +54,15 @@ class Solver(ABC):
     @abstractmethod
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         """The next parameters and memory. ``draw()`` gives a batch; call it once, or once per move."""
+
+
+def suited(solver: Solver, game: Game) -> None:
+    """Raise UsageError where ``game`` has strategy sets and ``solver`` no meaning on them."""
+    if solver.unconstrained and game.projects:
+        raise UsageError(
+            f"{type(solver).__name__} knows no strategy sets, and the game or a regularizer projects onto one: "
+            f"{solver.unconstrained}. Use simgd, altgd, extragradient, past-extragradient or ogda there."
+        )
 
 
 class Order(Protocol):
@@ -98,9 +113,13 @@ class Composed(Solver):
         return self.order(self, game, params, memory, draw)
 
     def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
-        """params - lr * rule(d) for the players in ``d``; the others, and their memory, stay."""
+        """params - lr * rule(d) for the players in ``d``, projected; the others, and their memory, stay."""
+        steps, after = self.steps(local, params, d, memory)
+        return local.project({**params, **sub({i: params[i] for i in d}, steps)}), after
+
+    def steps(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
+        """lr * rule(d) for the players in ``d``, and the rules' memory after it."""
         steps, after = {}, dict(memory)
         for i, direction in d.items():
             steps[i], after[i] = self.rule.step(direction, memory[i], params[i])
-        moved = sub({i: params[i] for i in d}, local.scale(self.lr, steps))
-        return {**params, **moved}, after
+        return local.scale(self.lr, steps), after

@@ -24,7 +24,7 @@ from .operator import CHUNK, Operator
 from .prepared import Prepared, pullback
 from .regularizer import Regularizer, regularized
 from .roots import roots
-from .solver import Memory, Solver
+from .solver import Memory, Solver, suited
 from .tree import Batch, Params
 
 
@@ -40,6 +40,7 @@ class UpdateMap:
         # Eager: what is traced is a graph without derivatives of its own.
         table = Prepared.of(game)
         self.game = Prepared(table.game, table.members, table.dtype, table.device)
+        suited(solver, self.game)
         self.solver, self.batch = solver, batch
         state = (params, solver.init(self.game, params) if memory is None else memory)
         self.leaves, self.structure = tree_flatten(state)

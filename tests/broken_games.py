@@ -158,6 +158,11 @@ class MixesMembers(Sound):
         return (Neighbour.apply(x) * y).sum()
 
 
+class Shrinks(Sound):
+    def project(self, params):
+        return {i: {k: 0.9 * x for k, x in t.items()} for i, t in params.items()}
+
+
 class NotZeroSum(Sound):
     zero_sum = True
 
@@ -175,5 +180,6 @@ BROKEN_GAMES = [
     (NoAdjoint, "Jacobian product against its adjoint"),
     (NoAdjoint, "dense Jacobian against its products"),
     (MixesMembers, "a member is the run alone"),
+    (Shrinks, "a projected point stays"),
     (NotZeroSum, "zero_sum holds"),
 ]

@@ -9,7 +9,7 @@ import torch
 import counterplay as cp
 from counterplay.core.local import LocalGame
 from counterplay.core.solver import Composed, StepInfo
-from counterplay.core.tree import scale, tmap
+from counterplay.core.tree import add, scale, tmap
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ class MemoryGrows(SoundSolver):
 class NeverRests(SoundSolver):
     def direction(self, local):
         return tmap(lambda g: g + 0.1, local.gradient())
+
+
+class Consensus(SoundSolver):
+    """v + J^T v, which is 0 where v is, and only there."""
+
+    def direction(self, local):
+        v = local.gradient()
+        return add(v, local.jacobian().rmv(v))
 
 
 class OneNormForAll(SoundSolver):
@@ -109,6 +117,7 @@ BROKEN_SOLVERS = [
     (RemembersNumbers, "memory: tensors, zero at first, of one structure"),
     (MemoryGrows, "memory: tensors, zero at first, of one structure"),
     (NeverRests, "an equilibrium is a fixed point"),
+    (Consensus, "strategy sets are kept or refused"),
     (OneNormForAll, "a member is the run alone"),
     (SinglePrecision, "parameters keep their shape"),
     (LosesAPlayer, "parameters keep their shape"),

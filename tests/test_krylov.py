@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counterplay.core.inner import dense
 from counterplay.core.krylov import arnoldi, conjugate_gradient, conjugate_gradient_with_image, gmres
 from counterplay.core.krylov_schur import krylov_schur
 
@@ -333,3 +334,19 @@ def test_where_no_restart_is_safe_a_space_ends():
         lambda x: x * torch.nan, random(30, seed=1), 2, 8, 100, lambda H: torch.zeros((), dtype=torch.bool)
     )
     assert not torch.isfinite(H).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_dense_solve_has_converged_where_its_residual_is_small(dtype):
+    """Well conditioned; almost singular (finite, and no solution); singular; not finite; nothing to solve."""
+    A = torch.eye(2, dtype=dtype).repeat(5, 1, 1)
+    A[0] = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
+    A[1] = torch.tensor([[1.0, 1.0], [1.0, 1.0 + torch.finfo(dtype).eps]], dtype=dtype)
+    A[2] = torch.tensor([[1.0, 1.0], [1.0, 1.0]])
+    A[3, 0, 0] = torch.nan
+    b = torch.tensor([[1.0, 2.0], [1.0, 3.1], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0]], dtype=dtype)
+    x, told = dense(A, b)
+    assert torch.isfinite(x[1]).all() and float(told["residual"][1]) > 0.01
+    assert told["converged"].tolist() == [True, False, False, False, True]
+    assert dense(A, b, tol=0.5)[1]["converged"].tolist()[0] is True
+    assert dense(A, b, tol=0.0)[1]["converged"].tolist()[1] is False

@@ -59,7 +59,7 @@ FLOORS = (
         "scalars",
         "native",
     },
-    {"tree", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
+    {"tree", "form", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
     {"products", "prepared", "local", "inner"},
     {"kinds", "thirdparty", "registry"},
     {"rules", "orders", "solver", "regularizer", "adapters"},

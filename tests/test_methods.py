@@ -344,10 +344,11 @@ def test_a_leader_must_play_and_have_followers(name):
         step(name, arena((2,), 31))
 
 
-def test_a_follower_that_cannot_move_cannot_be_corrected():
+def test_a_follower_with_no_step_of_its_own_still_follows():
+    """v_F is what it was: the ridge is not approached, and not left."""
     a = arena((2, 2), 31)
-    with pytest.raises(cp.UsageError, match="lr must not be 0"):
-        step("follow-the-ridge", a, lr={"p0": 0.1, "p1": 0.0})
+    after = ravel(step("follow-the-ridge", a, lr={"p0": 0.1, "p1": 0.0})[0])
+    close(a.v(after)[2:], a.v()[2:])
     still = step("follow-the-ridge", a, lr={"p0": 0.0, "p1": 0.1})[0]
     close_trees(still, step("simgd", a, lr={"p0": 0.0, "p1": 0.1})[0])
 

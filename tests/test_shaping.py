@@ -274,6 +274,25 @@ def test_follow_the_ridge_on_a_quadratic_game_approaches_the_ridge_whatever_the_
     close(a.v(ravel(after))[F], a.v()[F] - a.J[F, F] @ (eta * a.v())[F])
 
 
+@pytest.mark.parametrize(
+    "rule", [{"name": "momentum", "beta": 0.8}, {"name": "rmsprop", "eps": 0.1}, {"name": "adam", "eps": 0.1}]
+)
+def test_follow_the_ridge_follows_the_leader_s_own_step_under_any_rule(rule):
+    """On a quadratic game, from the ridge v_F = 0, followers stay on it: they go r' times as far as the leader goes.
+
+    r' times lr v_1 would leave it at once. With eps so large rules do not make steps of what rounding leaves of v_F.
+    """
+    a = arena((2, 1, 3), 27)
+    theta = a.theta.clone()
+    theta[2:] -= torch.linalg.solve(a.J[2:, 2:], a.v()[2:])
+    params, made = unravel(theta, a.params), cp.make("solver", "follow-the-ridge", lr=0.05, rule=rule)
+    memory = made.init(a.game, params)
+    for _ in range(5):
+        before, (params, memory, _) = params, made.step(a.game, params, memory, dict)
+        assert float((ravel(params) - ravel(before))[:2].norm()) > 1e-3
+        close(a.v(ravel(params))[2:], torch.zeros(4, dtype=F64), 1e-7)
+
+
 def test_a_zero_sum_leader_s_derivative_is_its_own_where_the_follower_is_done():
     """l_y = -l_x and v_y = 0: the correction vanishes."""
     a = arena((2, 2), 28, True, bend=1e-300)

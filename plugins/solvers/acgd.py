@@ -39,6 +39,8 @@ class Acgd(Solver):
         False, "start the inner solve at the last step: two products more, to be saved again where steps hardly change"
     )
 
+    unconstrained = "its step is the Nash equilibrium of a local game in which everyone may go anywhere"
+
     def init(self, game: Game, params: Params) -> Memory:
         count = torch.zeros((), dtype=torch.int64, device=leaves(params)[0].device)
         warm = {"d": zeros_like(params)} if self.warm_start else {}

@@ -2,9 +2,10 @@
 
     theta_i <- theta_i - eta v_i(theta_i, theta_j - gamma_i/2 v_j for all j != i)
 
-The prediction is held fixed, not differentiated. Nie and Patel (2020, arXiv 1806.09235), eq. 13-14, who propose it
-and did not run it. Where J_ij = -J_ji^T it is jare with gamma/2 up to O(gamma^2), and exactly so on quadratic games
-(their text says gamma; the fixed prediction halves it). Each player predicts with its own gamma, as jare charges.
+The prediction stays in the strategy sets; it is held fixed, not differentiated. Nie and Patel (2020, arXiv
+1806.09235), eq. 13-14, who propose it and did not run it. Where J_ij = -J_ji^T it is jare with
+gamma/2 up to O(gamma^2), and exactly so on quadratic games (their text says gamma; the fixed prediction halves it).
+Each player predicts with its own gamma, as jare charges.
 """
 
 from __future__ import annotations
@@ -29,5 +30,6 @@ class AdversarialExtrapolation(Composed):
         for i in local.players:
             others = {j: tree for j, tree in v.items() if j != i}
             half = sub({j: local.params[j] for j in others}, scale(others, gamma[i] / 2))
-            out |= local.at(half).only((i,)).gradient()
+            there = local.project({**local.params, **half})
+            out |= local.at({j: there[j] for j in half}).only((i,)).gradient()
         return out

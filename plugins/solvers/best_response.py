@@ -54,7 +54,7 @@ class BestResponse(Solver):
         for i in local.players:
             (name, x), move = next(iter(params[i].items())), self._move(local, i)
             out[i] = {name: x + (share[i] * move).reshape(x.shape)}
-        return out, memory, StepInfo.at(local)
+        return local.project(out), memory, StepInfo.at(local)
 
     def _move(self, local: LocalGame, i: str) -> Tensor:
         """Player i's move: a number, or one for each member (M,)."""
@@ -76,6 +76,6 @@ class BestResponse(Solver):
 
         def loss(a: Tensor, b: Tensor) -> Tensor:
             moved = {j: {k: x + (a if j == i else b) for k, x in tree.items()} for j, tree in local.params.items()}
-            return local.game.losses(moved, local.batch)[i]
+            return local.game.losses(local.project(moved), local.batch)[i]
 
         return vmap(vmap(loss, in_dims=(None, 0)), in_dims=(0, None))(own, others)

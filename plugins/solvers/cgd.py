@@ -39,6 +39,8 @@ class Cgd(Solver):
     def init(self, game: Game, params: Params) -> Memory:
         return {"d": zeros_like(params)} if self.warm_start else {}
 
+    unconstrained = "its step is the Nash equilibrium of a local game in which everyone may go anywhere"
+
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
         eta = local.scale(self.lr, tmap(lambda x: x.new_ones(x.shape), params))

@@ -21,6 +21,8 @@ class Conopt(Composed):
 
     gamma: Setting = option(10.0, "weight of the consensus term; 10 for the mixture, 0.1 for some image GANs")
 
+    unconstrained = "it adds J^T v, which does not vanish at a solution on the boundary, where v does not"
+
     def direction(self, local: LocalGame) -> Params:
         J = local.jacobian()
         v = local.gradient(J.rmv)

@@ -19,5 +19,7 @@ from ...core.tree import Params
 class Hamiltonian(Composed):
     """theta - lr * rule(J^T v)."""
 
+    unconstrained = "it descends along J^T v, which does not vanish at a solution on the boundary, where v does not"
+
     def direction(self, local: LocalGame) -> Params:
         return local.jacobian().rmv(local.gradient())

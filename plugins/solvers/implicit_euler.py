@@ -34,6 +34,8 @@ class ImplicitEuler(Solver):
     max_iter: Count = option(200, "iterations of each inner solve at most")
     newton: Count = option(20, "Newton steps at most")
 
+    unconstrained = "its step solves an equation, theta+ = theta - lr v(theta+), not the inequality of a strategy set"
+
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
         eta = ravel(local.scale(self.lr, tmap(torch.ones_like, params)), local.ensemble)  # (..., N)

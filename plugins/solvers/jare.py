@@ -28,6 +28,8 @@ class Jare(Composed):
 
     gamma: Setting = option(10.0, "weight; 10 for toys, 100 for CIFAR-10, up to 1000 for hard mixtures")
 
+    unconstrained = "it adds J_off^T v, which does not vanish at a solution on the boundary, where v does not"
+
     def charged(self, local: LocalGame) -> tuple[str, ...]:
         """The players that pay for the others' gradients."""
         return local.players

@@ -2,7 +2,8 @@
 
     theta <- theta - eta (v - J_off eta v)
 
-Schäfer and Anandkumar (2019, arXiv 1905.12103), section 3 (LCGD); there a stepping stone and a baseline.
+The opponents' steps that are foreseen end where a strategy set does. Schäfer and Anandkumar (2019, arXiv
+1905.12103), section 3 (LCGD); there a stepping stone and a baseline.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from ...core.local import LocalGame
 from ...core.solver import Composed
 from ...core.tree import Params, sub
+from .lookahead import expected
 
 
 @dataclass(frozen=True)
@@ -20,4 +22,4 @@ class Lcgd(Composed):
 
     def direction(self, local: LocalGame) -> Params:
         v = local.gradient()
-        return sub(v, local.jacobian().off_diagonal().mv(local.scale(self.lr, v)))
+        return sub(v, local.jacobian().off_diagonal().mv(expected(local, self.lr, v)))

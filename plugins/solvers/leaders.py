@@ -6,9 +6,10 @@ their response to the leader changes by r' = -J_FF^{-1} J_F1.
 stackelberg        d_1 = grad_1 l_1 + r'^T grad_F l_1,   d_F = v_F
                    the leader descends its loss along the followers' response.
                    Fiez, Chasnov and Ratliff (2020, arXiv 1906.01217)
-follow-the-ridge   d_1 = v_1,   eta_F d_F = eta_F v_F + r' eta_1 v_1
-                   the followers' step is corrected so that they stay on the ridge when the leader moves.
-                   Wang et al. (2020, arXiv 1910.07512), Alg. 1; rule momentum is theirs, other rules bend the ridge
+follow-the-ridge   theta_1+ = theta_1 - s_1,   theta_F+ = theta_F - s_F - r' s_1,   s_i = eta_i rule(v_i)
+                   the followers move along with the leader's own step, whatever its rule makes of it, so that they
+                   stay on the ridge. Wang et al. (2020, arXiv 1910.07512), Alg. 1, where s = eta v; with the rule
+                   momentum it is theirs where r' is constant
 
 In general-sum games alike. Several followers respond jointly. ``damping`` is added to J_FF.
 """
@@ -27,7 +28,7 @@ from ...core.inner import Freeze, Report, System, solve
 from ...core.local import LocalGame
 from ...core.options import Count, NonNegative, option
 from ...core.solver import Composed, Draw, Memory, StepInfo
-from ...core.tree import Params, ravel, sub, tmap, unravel
+from ...core.tree import Params, ravel, sub, unravel
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Stackelberg(Composed):
     )
     tol: NonNegative | None = option(None, "relative residual of the inner solve; by default 1e-10, in float32 3e-5")
     max_iter: Count = option(200, "iterations of the inner solve at most")
+
+    unconstrained = "the followers' answer r' = -J_FF^{-1} J_F1 is one that nothing stops"
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
@@ -91,14 +94,14 @@ class Stackelberg(Composed):
 
 @dataclass(frozen=True)
 class FollowTheRidge(Stackelberg):
-    """theta - lr * rule(v, the followers corrected along the ridge)."""
+    """theta - lr * rule(v), and r' times the leader's step for the followers."""
 
-    def led(self, local: LocalGame, leader: str, followers: tuple[str, ...]) -> tuple[Params, Report]:
+    def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
+        local = LocalGame.of(game, params, draw())
+        leader, followers = self._roles(local)
         v, J = local.gradient(), local.jacobian()
-        if not all(torch.as_tensor(eta).all() for j, eta in local.setting(self.lr).items() if j != leader):
-            raise UsageError("follow-the-ridge corrects a follower's step, whose lr must not be 0.")
-        lead = J.between(followers, (leader,)).mv({leader: local.scale(self.lr, v)[leader]})
+        steps, rule = self.steps(local, params, {i: v[i] for i in params}, memory["rule"])
+        lead = J.between(followers, (leader,)).mv({leader: steps[leader]})
         turn, inner = self._response(local, followers, lead, transposed=False)
-        eta = local.scale(self.lr, tmap(torch.ones_like, {j: v[j] for j in followers}))
-        corrected = tmap(lambda v, r, e: v - r / e, {j: v[j] for j in followers}, turn, eta)
-        return {**v, **corrected}, inner
+        steps |= {j: sub({j: steps[j]}, {j: turn[j]})[j] for j in followers}
+        return sub(params, steps), {**memory, "rule": rule}, StepInfo.at(local, **inner)

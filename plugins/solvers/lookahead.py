@@ -11,7 +11,7 @@ sos     xi_0 - p chi_alpha                  with p in [0, 1] chosen so that it c
           p1 = 1 if <-chi, xi_0> >= 0, else min(1, -a ||xi_0||^2 / <-chi, xi_0>);  p2 = ||xi||^2 if ||xi|| < b, else 1
           p = min(p1, p2)                   Letcher et al. (2019, arXiv 1811.08469), Alg. 1, a = 0.5, b = 0.1
 
-In general-sum games of n players alike. At alpha = 0 all three are simgd.
+Expected steps end where a strategy set does. In general-sum games of n players alike. At alpha = 0 all three are simgd.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ from ...core.tree import Params, add, scale, sub
 from .shaping import ExactLola, FirstOrderLola
 
 
+def expected(local: LocalGame, alpha: StepSize, v: Params) -> Params:
+    """alpha v, the way (downwards) that every player is expected to go: as far as its strategy set lets it."""
+    way = local.scale(alpha, v)
+    return sub(local.params, local.project(sub(local.params, way))) if local.game.projects else way
+
+
 @dataclass(frozen=True)
 class La(Composed):
     """theta - lr * rule(v - J_off alpha v)."""
@@ -41,7 +47,7 @@ class La(Composed):
     def looked(self, local: LocalGame) -> Params:
         """xi_0 = v - J_off alpha v."""
         v = local.gradient()
-        return sub(v, local.jacobian().off_diagonal().mv(local.scale(self.alpha, v)))
+        return sub(v, local.jacobian().off_diagonal().mv(expected(local, self.alpha, v)))
 
     def shaped(self, local: LocalGame, exact: bool = False) -> Params:
         """xi_0 - chi: the field of the losses that foresee the opponents' steps."""
@@ -67,6 +73,8 @@ class Sos(La):
 
     a: OpenShare = option(0.5, "share of the look-ahead direction that shaping may take away")
     b: OpenShare = option(0.1, "gradient norm below which shaping fades out")
+
+    unconstrained = "its shaping fades out with the size of v, which stays at a solution on the boundary"
 
     def direction(self, local: LocalGame) -> Params:
         v, xi = local.gradient(), self.looked(local)

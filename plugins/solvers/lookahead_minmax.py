@@ -3,8 +3,8 @@
     theta_fast <- k steps of the inner solver from theta_slow
     theta_slow <- theta_slow + alpha (theta_fast - theta_slow)
 
-for all players together. Chavdarova et al. (2021, arXiv 2006.14567), Alg. 1, with k = 5, alpha = 0.5. The memory
-keeps the way since the last return, theta_fast - theta_slow, so that it starts at zero.
+for all players together, both in their strategy sets. Chavdarova et al. (2021, arXiv 2006.14567), Alg. 1, with
+k = 5, alpha = 0.5. The memory keeps the way since the last return, theta_fast - theta_slow, so that it starts at zero.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class LookaheadMinmax(Solver):
         return self.k * self.solver.period
 
     @property
+    def unconstrained(self) -> str:  # type: ignore[override]
+        return self.solver.unconstrained
+
+    @property
     def inner(self) -> Solver:
         return self.solver if self.lr is None else replace(self.solver, lr=self.lr)  # type: ignore[type-var]
 
@@ -43,8 +47,9 @@ class LookaheadMinmax(Solver):
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         fast, inner, info = self.inner.step(game, params, memory["inner"], draw)
+        fast = game.project(fast)
         way = add(memory["way"], sub(fast, params))
         count = (memory["count"] + 1) % self.k
         returns = (count == 0).to(leaves(way)[0].dtype)
         theta = sub(fast, scale(way, (1 - self.alpha) * returns))
-        return theta, {"inner": inner, "way": scale(way, 1 - returns), "count": count}, info
+        return game.project(theta), {"inner": inner, "way": scale(way, 1 - returns), "count": count}, info

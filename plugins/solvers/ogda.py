@@ -29,4 +29,5 @@ class Ogda(Composed):
         steps = {i: s for i, (s, _) in found.items()}
         last = {i: memory[i]["last"] for i in d}
         moved = sub({i: params[i] for i in d}, local.scale(self.lr, sub(scale(steps, 2.0), last)))
-        return {**params, **moved}, {**memory, **{i: {"own": own, "last": s} for i, (s, own) in found.items()}}
+        after = {i: {"own": own, "last": s} for i, (s, own) in found.items()}
+        return local.project({**params, **moved}), {**memory, **after}

@@ -25,6 +25,8 @@ class Sga(Composed):
     strength: Setting = option(1.0, "lambda")
     align: bool = option(True, "choose lambda's sign by alignment")
 
+    unconstrained = "it adds A^T v, which does not vanish at a solution on the boundary, where v does not"
+
     def direction(self, local: LocalGame) -> Params:
         v, J = local.gradient(), local.jacobian()
         JTv = J.rmv(v)

@@ -13,7 +13,7 @@ from torch.func import grad
 
 from ...core.game import Game
 from ...core.prepared import field_of
-from ...core.tree import Batch, Params, Player
+from ...core.tree import Batch, Params, Player, sub
 
 ALPHA = "opponent_lr"
 
@@ -30,13 +30,26 @@ class Wrapped(Game):
     def init(self, rng: torch.Generator) -> Params:
         return self.game.init(rng)
 
+    @property
+    def projects(self) -> bool:
+        return self.game.projects
+
+    def project(self, params: Params) -> Params:
+        return self.game.project(params)
+
+    def ahead(self, params: Params, v: Params, alpha: dict[Player, Tensor]) -> Params:
+        """``params`` after a step of the players in ``v``, in their strategy sets."""
+        moved = {**params, **{j: {k: x - alpha[j] * v[j][k] for k, x in params[j].items()} for j in v}}
+        there = self.project(moved) if self.projects else moved
+        return {**params, **{j: there[j] for j in v}}
+
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         return self.game.losses(params, batch)
 
 
 @dataclass(frozen=True)
 class FirstOrderLola(Wrapped):
-    """l_i - sum_{j != i} alpha_j <grad_j l_i, v_j>: the opponents' step within l_i, to first order."""
+    """l_i + sum_{j != i} <grad_j l_i, -alpha_j v_j>: the opponents' step within l_i, to first order."""
 
     @property
     def work(self) -> tuple[int, int]:
@@ -47,11 +60,12 @@ class FirstOrderLola(Wrapped):
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         losses = self.game.losses(params, batch)
         v, _ = field_of(self.game, self.players, params, batch)
+        step = sub(self.ahead(params, v, batch[ALPHA]), params)
         out = {}
         for i in self.players:
             g = grad(lambda p, i=i: self.game.losses(p, batch)[i])(params)
-            steps = [batch[ALPHA][j] * (g[j][k] * v[j][k]).sum() for j in self.players if j != i for k in v[j]]
-            out[i] = losses[i] - torch.stack(steps).sum() if steps else losses[i]
+            steps = [(g[j][k] * step[j][k]).sum() for j in self.players if j != i for k in v[j]]
+            out[i] = losses[i] + torch.stack(steps).sum() if steps else losses[i]
         return out
 
 
@@ -63,7 +77,7 @@ class ExactLola(Wrapped):
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         v, _ = field_of(self.game, self.players, params, batch)
-        ahead = {j: descend(params[j], v[j], batch[ALPHA][j]) for j in self.players}
+        ahead = self.ahead(params, v, batch[ALPHA])
         return {i: self.game.losses({**ahead, i: params[i]}, batch)[i] for i in self.players}
 
 
@@ -87,10 +101,6 @@ class Unrolled(Wrapped):
             at = params
             for _ in range(self.k):
                 v, _ = field_of(self.game, others, at, batch)
-                at = {**at, **{j: descend(at[j], v[j], batch[ALPHA][j]) for j in others}}
+                at = self.ahead(at, v, batch[ALPHA])
             losses = {**losses, i: self.game.losses(at, batch)[i]}
         return losses
-
-
-def descend(tree: dict[str, Tensor], v: dict[str, Tensor], alpha: Tensor) -> dict[str, Tensor]:
-    return {k: x - alpha * v[k] for k, x in tree.items()}

@@ -1,0 +1,34 @@
+"""What nested dictionaries of tensors look like, compared and told in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def form(x: Any) -> Any:
+    """Names, shapes, types and places of nested dictionaries of tensors."""
+    if isinstance(x, dict):
+        return {k: form(v) for k, v in x.items()}
+    return (x.shape, x.dtype, x.device, x.layout) if isinstance(x, Tensor) else type(x)
+
+
+def difference(had: Any, has: Any, path: str = "") -> str:
+    """The first difference of two forms, in words."""
+    if isinstance(had, dict) and isinstance(has, dict):
+        k = next(k for k in {**had, **has} if had.get(k) != has.get(k))
+        return difference(had.get(k), has.get(k), f"{path}/{k}".lstrip("/"))
+    return f"{path or 'all of it'} is {_words(has)}; expected: {_words(had)}"
+
+
+def _words(x: Any) -> str:
+    if isinstance(x, tuple):
+        shape, dtype, device, layout = x
+        kind = "" if layout is torch.strided else f", {str(layout).removeprefix('torch.')}"
+        place = "" if device.type == "cpu" else f" on {device}"
+        return f"a tensor of shape {tuple(shape)} and type {str(dtype).removeprefix('torch.')}{kind}{place}"
+    if isinstance(x, dict):
+        return f"a dictionary of {', '.join(map(str, x)) or 'nothing'}"
+    return "missing" if x is None else f"a {x.__name__}"

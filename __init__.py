@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 # module of the package -> the public names it holds
 _PUBLIC = {
-    "core.adapters": ("game_from_losses", "game_from_modules"),
+    "core.adapters": ("game_from_losses",),
     "core.checkpoint": ("load_params",),
     "core.engine": ("Result", "run"),
     "core.errors": (
@@ -23,6 +23,7 @@ _PUBLIC = {
     "core.hookspecs": ("Entry", "hookimpl", "hookspec"),
     "core.local": ("LocalGame",),
     "core.loss": ("Loss",),
+    "core.module_games": ("game_from_modules",),
     "core.options": ("option",),
     "core.registry": ("make",),
     "core.regularizer": ("Regularizer",),
@@ -38,7 +39,6 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 if TYPE_CHECKING:
     from .analysis.reader import open_log as open_log
     from .core.adapters import game_from_losses as game_from_losses
-    from .core.adapters import game_from_modules as game_from_modules
     from .core.checkpoint import load_params as load_params
     from .core.engine import Result as Result
     from .core.engine import run as run
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .core.hookspecs import hookspec as hookspec
     from .core.local import LocalGame as LocalGame
     from .core.loss import Loss as Loss
+    from .core.module_games import game_from_modules as game_from_modules
     from .core.options import option as option
     from .core.registry import make as make
     from .core.regularizer import Regularizer as Regularizer

@@ -1,20 +1,16 @@
-"""Games from what a user already has: a function of the parameters, or torch modules."""
+"""Games from what a user already has: a function of the parameters and a starting point."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.utils import parametrizations
+from torch import Tensor
 
 from .errors import UsageError
 from .game import Game
-from .normalization import normalize, standardize
 from .tree import Batch, Buffers, Params, Player
 
 Losses = Callable[[Params, Batch], dict[Player, Tensor]]
@@ -74,128 +70,3 @@ def scalars(losses: Any, players: tuple[Player, ...]) -> dict[Player, Tensor]:
             got = f"shape {tuple(losses[i].shape)}" if isinstance(losses[i], Tensor) else type(losses[i]).__name__
             raise UsageError(f"the loss of {i} must be a scalar tensor, got {got}; take its sum() or mean().")
     return dict(losses)
-
-
-class BatchStatistics(nn.Module):
-    """Stands in for torch's batch and instance normalisation: same weights, statistics written out."""
-
-    def __init__(self, module: Any, per_sample: bool) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps, self.per_sample = module.weight, module.bias, module.eps, per_sample
-
-    def forward(self, x: Tensor) -> Tensor:
-        return normalize(x, self.weight, self.bias, self.per_sample, self.eps)
-
-
-class LayerStatistics(nn.Module):
-    """Stands in for torch's layer normalisation."""
-
-    def __init__(self, module: nn.LayerNorm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = module.weight, module.bias, module.eps
-        self.axes = len(module.normalized_shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = standardize(x, list(range(-self.axes, 0)), self.eps)
-        x = x if self.weight is None else x * self.weight
-        return x if self.bias is None else x + self.bias
-
-
-class WeightNorm(nn.Module):
-    """Stands in for torch's weight normalisation: direction and length of a weight, slice by slice of ``dim``."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, length: Tensor, weight: Tensor) -> Tensor:
-        axes = [d for d in range(weight.dim()) if d != self.dim]  # dim -1: the whole weight at once
-        return weight * (length * (weight * weight).sum(axes, keepdim=True).rsqrt())
-
-
-@dataclass(frozen=True)
-class GameFromModules(Game):
-    """A game whose players are torch modules."""
-
-    modules: dict[Player, nn.Module] = field(repr=False)
-    of: Callable[[dict[Player, Callable[..., Any]], Batch], dict[Player, Tensor]]
-    draw: Sample
-    players: tuple[Player, ...] = ()
-
-    def init(self, rng: torch.Generator) -> Params:
-        return {i: {k: p.detach().clone() for k, p in m.named_parameters()} for i, m in self.modules.items()}
-
-    def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        return {**buffers, **self.draw(rng)}
-
-    def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        def called(i: Player) -> Callable[..., Any]:
-            return lambda *args, **kwargs: functional_call(self.modules[i], params[i], args, kwargs)
-
-        return scalars(self.of({i: called(i) for i in self.players}, batch), self.players)
-
-
-def game_from_modules(
-    modules: Mapping[Player, nn.Module],
-    losses: Callable[[dict[Player, Callable[..., Any]], Batch], dict[Player, Tensor]],
-    sample: Sample,
-) -> Game:
-    """A game whose players are existing modules; their present weights are the starting point.
-
-    ``losses(nets, batch)`` gets the modules as functions, ``nets["generator"](z)``, and gives each player's loss;
-    ``sample(rng)`` draws the batch. The modules are copied. Batch and instance normalisation (with batch statistics),
-    layer and weight normalisation are swapped for our own, because torch's have wrong higher derivatives; modules
-    that draw random numbers or change themselves in ``forward`` (dropout, spectral_norm) raise UsageError.
-    """
-    own = {i: _pure(i, m) for i, m in modules.items()}
-    return GameFromModules(own, losses, sample, tuple(own))
-
-
-def _pure(player: Player, module: nn.Module) -> nn.Module:
-    _refuse(player, module)
-    module = copy.deepcopy(module)
-    if swapped := _swap(module):
-        return swapped
-    for m in module.modules():
-        for name, child in list(m._modules.items()):  # named_children names one that stands there twice only once
-            if child is not None and (instead := _swap(child)):
-                m._modules[name] = instead
-    return module
-
-
-def _refuse(player: Player, module: nn.Module) -> None:
-    """Raise UsageError for a layer that cannot be made a pure function with right derivatives."""
-    for name, m in module.named_modules():
-        where = f"player {player}: module {name or 'itself'}"
-        if (m.training and _random(m)) or "spectral" in type(m).__name__.lower() or hasattr(m, "weight_u"):
-            raise UsageError(
-                f"{where} ({type(m).__name__}) is random or changes its own "
-                "state, and a game's losses must be pure: put it into eval mode, remove it, or use "
-                "regularizer spectral-norm."
-            )
-        if hasattr(m, "weight_g"):
-            raise UsageError(
-                f"{where} uses torch's old weight_norm, whose second derivatives are wrong; use "
-                "torch.nn.utils.parametrizations.weight_norm."
-            )
-
-
-def _random(module: nn.Module) -> bool:
-    """Whether a layer in training mode draws random numbers."""
-    if isinstance(module, nn.modules.dropout._DropoutNd):
-        return module.p > 0
-    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
-        return module.dropout > 0
-    return isinstance(module, nn.RReLU)
-
-
-def _swap(module: nn.Module) -> nn.Module | None:
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return BatchStatistics(module, per_sample=False)
-    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
-        return BatchStatistics(module, per_sample=True)
-    if isinstance(module, nn.LayerNorm):
-        return LayerStatistics(module)
-    if isinstance(module, parametrizations._WeightNorm):
-        return WeightNorm(module.dim)
-    return None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .errors import PluginError
+from .evaluation import evaluated
 from .game import Game, innermost
 from .tree import Batch, Params, Player
 
@@ -65,7 +66,7 @@ def parameters(game: Game, x: Any) -> Params:
 
 def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
     """``game.losses`` there. Raises PluginError unless they are one real number for every player."""
-    losses = game.losses(params, batch)
+    losses = evaluated(type(innermost(game)).__name__, game.losses, params, batch)
     if not isinstance(losses, Mapping):
         raise broken(game, f"its losses are {told(losses)}; expected: a dictionary of one scalar for each player")
     for i in game.players:

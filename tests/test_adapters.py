@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import counterplay as cp
 from counterplay.core.local import LocalGame
@@ -207,7 +208,6 @@ def test_the_start_is_the_modules_weights_and_they_stay():
     assert identical(params["generator"], {k: p.detach() for k, p in G.named_parameters()})
     cp.run(game, cp.make("solver", "simgd", lr=0.1), steps=2)
     assert identical(before, dict(G.state_dict())), "running statistics included"
-    assert isinstance(G[1], nn.BatchNorm1d), "the user's module is not the one that was changed"
     with torch.no_grad():
         G[0].weight.zero_()
     assert identical(game.init(generator()), params)
@@ -220,7 +220,6 @@ def test_a_module_that_is_itself_a_normalisation():
     )
     _, params, batch = started(game)
     close(game.losses(params, batch)["a"], norm(batch["x"]).pow(3).sum().detach())
-    assert not isinstance(game.modules["a"], nn.BatchNorm1d)
 
 
 def test_weights_that_are_shared_stay_shared():
@@ -238,31 +237,260 @@ def test_weights_that_are_shared_stay_shared():
     close(game.losses(moved, batch)["a"], module(batch["x"]).sum().detach())
 
 
+def played(module, loss=lambda y: y.pow(3).mean(), x=None):
+    """A game of one module on fixed data (6, 3)."""
+    x = random(6, 3) if x is None else x
+    return cp.game_from_modules(
+        {"critic": module}, lambda n, b: {"critic": loss(n["critic"](b["x"]))}, lambda rng: {"x": x}
+    )
+
+
 @pytest.mark.parametrize(
     "layer",
     [
         nn.Dropout(0.5),
-        nn.Dropout2d(),
+        nn.Dropout(0.5, inplace=True),
         nn.AlphaDropout(),
         nn.RReLU(),
-        nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3)),
-        nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1),
-        nn.MultiheadAttention(4, 2, dropout=0.1),
+        nn.TransformerEncoderLayer(3, 1, 8, dropout=0.1),
         nn.LSTM(3, 3, 2, dropout=0.1),
     ],
-    ids=["dropout", "dropout2d", "alpha dropout", "rrelu", "spectral norm", "transformer", "attention", "lstm"],
+    ids=["dropout", "dropout in place", "alpha dropout", "rrelu", "transformer", "lstm"],
 )
-def test_what_is_random_or_changes_itself_is_refused_by_name(layer):
-    with pytest.raises(cp.UsageError, match=r"player critic.*must be pure"):
-        cp.game_from_modules({"critic": nn.Sequential(nn.Linear(3, 3), layer)}, lambda nets, b: {}, lambda rng: {})
+def test_a_module_that_draws_is_refused_by_name(layer):
+    module = nn.Sequential(nn.Linear(3, 3), layer).double()
+    loss = lambda y: (y[0] if isinstance(y, tuple) else y).mean()  # noqa: E731
+    state = torch.get_rng_state()
+    with pytest.raises(cp.UsageError, match=r"draw random numbers .*: draw them in sample"):
+        cp.run(played(module, loss), cp.make("solver", "simgd"), steps=1)
+    assert torch.equal(state, torch.get_rng_state())
+    module.eval()
+    assert cp.run(played(module, loss), cp.make("solver", "simgd"), steps=1).status == "max_steps"
+
+
+class Average(nn.Module):
+    """Renews a buffer in forward."""
+
+    def __init__(self, in_place):
+        super().__init__()
+        self.w, self.in_place = nn.Parameter(torch.ones(3, dtype=F64)), in_place
+        self.register_buffer("average", torch.zeros(3, dtype=F64))
+
+    def forward(self, x):
+        y = x * self.w
+        if self.in_place:
+            self.average.mul_(0.9).add_(0.1 * y.mean(0).detach())
+        else:
+            self.average = 0.9 * self.average + 0.1 * y.mean(0).detach()
+        return y - self.average
+
+
+@pytest.mark.parametrize(
+    "module",
+    [Average(True), Average(False), nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3).double())],
+    ids=["in place", "put in its place", "spectral norm"],
+)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_module_that_writes_to_its_buffers_is_refused_by_name(module, steps):
+    before = {k: x.clone() for k, x in module.state_dict().items()}
+    with pytest.raises(cp.UsageError, match=r"the forward of \w+ writes to its .*(average|_u|_v)"):
+        cp.run(played(module), cp.make("solver", "simgd"), steps=steps)
+    assert identical(before, dict(module.state_dict()))
+
+
+def numbers_of(module, x, i="critic"):
+    """The loss y^3 and its gradient by plain autograd, by the names of the parameters that move."""
+    loss = module(x).pow(3).mean()
+    named = {k: p for k, p in module.named_parameters() if p.requires_grad}
+    return loss.detach(), {i: dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))}
+
+
+def deepcopied(module):
+    torch.manual_seed(3)
+    for p in module.parameters():
+        nn.init.normal_(p, std=0.7)
+    return module.double()
+
+
+class Activated(nn.BatchNorm1d):
+    def forward(self, x):
+        return super().forward(x).sigmoid()
+
+
+class Conditional(nn.BatchNorm1d):
+    def __init__(self):
+        super().__init__(3, affine=False)
+        self.gain = nn.Embedding(2, 3)
+
+    def forward(self, x):
+        return super().forward(x) * self.gain(torch.arange(len(x)) % 2)
+
+
+class OverRows(nn.LayerNorm):
+    def forward(self, x):
+        return super().forward(x.mT).mT
+
+
+class Listed(nn.Module):
+    """Keeps its own weights in a list and a dict besides, and calls a layer twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(3, 3)
+        self.weights, self.by_name = [self.l.weight], {"b": self.l.bias}
+
+    def forward(self, x):
+        return self.l(self.l(x).tanh()) + torch.stack(self.weights).square().sum() + self.by_name["b"].sum()
+
+
+class SpectralConv(nn.Linear):
+    """Only its name is spectral."""
+
+
+class Fused(nn.Module):
+    """Its list of weights goes through an operation that takes a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.r = nn.GRU(3, 3)
+
+    def forward(self, x):
+        return self.r(x)[0]
+
+
+def frozen(module):
+    module[0].requires_grad_(False)
+    return module
+
+
+MODULES = {
+    "batch norm": lambda: nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)),
+    "batch norm in eval mode": lambda: nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Tanh()).eval(),
+    "batch norm without statistics": lambda: nn.Sequential(
+        nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)
+    ).eval(),
+    "synchronised batch norm": lambda: nn.Sequential(nn.Linear(3, 3), nn.SyncBatchNorm(3)),
+    "subclass with its own forward": lambda: nn.Sequential(nn.Linear(3, 3), Activated(3)),
+    "subclass with its own parameters": lambda: nn.Sequential(nn.Linear(3, 3), Conditional()),
+    "layer norm over another axis": lambda: nn.Sequential(nn.Linear(3, 3), OverRows(6, elementwise_affine=False)),
+    "group norm": lambda: nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(2, 4)),
+    "rms norm": lambda: nn.Sequential(nn.Linear(3, 4), nn.RMSNorm(4)),
+    "instance norm in eval mode": lambda: nn.Sequential(
+        nn.Linear(3, 4), nn.Unflatten(1, (2, 2)), nn.InstanceNorm1d(2, affine=True, track_running_stats=True)
+    ).eval(),
+    "frozen layer": lambda: frozen(nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))),
+    "weights in a list": Listed,
+    "spectral in name": lambda: SpectralConv(3, 3),
+    "spectral norm in eval mode": lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3)).eval(),
+    "weight norm": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)),
+    "weight norm of another axis": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 3), dim=-2),
+    "weight norm by a hook": lambda: nn.utils.weight_norm(nn.Linear(3, 3)),
+    "pruned": lambda: prune.random_unstructured(nn.Linear(3, 3), "weight", amount=0.5),
+    "recurrent": Fused,
+    "attention": lambda: nn.TransformerEncoderLayer(3, 1, 5, dropout=0.0),
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
-def test_a_hook_that_normalises_weights_is_refused():
-    with pytest.raises(cp.UsageError, match=r"parametrizations\.weight_norm"):
-        cp.game_from_modules({"a": nn.utils.weight_norm(nn.Linear(3, 3))}, lambda nets, b: {}, lambda rng: {})
+@pytest.mark.parametrize("trace", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_played_as_it_is(name, trace):
+    """Loss and v are plain autograd's, J u the difference of v, after a first evaluation as before it."""
+    module = deepcopied(MODULES[name]())
+    x = random(6, 3)
+    loss, v = numbers_of(module, x)
+    game = played(module, x=x)
+    table, params, batch = started(game, trace=trace)
+    assert {k for k, p in module.named_parameters() if p.requires_grad} == set(params["critic"])
+    for _ in range(2):
+        local = LocalGame.of(table, params, batch)
+        close(local.losses()["critic"], loss, 1e-12)
+        close_trees(local.gradient(), v, 1e-11)
+    u = direction_like(params, 2)
+    slope = difference(lambda p: ravel(local.at(p).gradient()), params, u)
+    close(ravel(local.jacobian().mv(u)), slope, 1e-6 * float(slope.abs().max()))
+    close(local.dot(local.jacobian().mv(u), v), local.dot(u, local.jacobian().rmv(v)), 1e-9)
 
 
-def test_dropout_that_does_nothing_is_let_through():
-    for layer in (nn.Dropout(0.0), nn.Dropout(0.5).eval()):
-        cp.game_from_modules({"critic": nn.Sequential(nn.Linear(3, 3), layer)}, lambda nets, b: {}, lambda rng: {})
+@pytest.mark.parametrize(
+    "name", ["batch norm", "batch norm in eval mode", "frozen layer", "weights in a list", "attention"]
+)
+def test_members_of_a_game_of_modules_are_single_runs(name):
+    game, solver = played(deepcopied(MODULES[name]())), cp.make("solver", "conopt", lr=[0.01, 0.02], gamma=0.1)
+    many = cp.run(game, solver, steps=3, members=2)
+    for m, lr in enumerate(solver.lr):
+        alone = cp.run(game, cp.make("solver", "conopt", lr=lr, gamma=0.1), steps=3)
+        close_trees(member(many.params, m), alone.params, 1e-12)
+
+
+def test_hooks_of_a_module_are_called():
+    calls = []
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).double()
+    net[1].register_forward_hook(lambda m, i, o: calls.append(1) or o.tanh())
+    local = LocalGame.of(*started(played(net)))
+    close(local.losses()["critic"], net(local.batch["x"]).pow(3).mean().detach())
+    assert calls
+
+
+def test_losses_may_close_over_the_modules():
+    """What they compute with are the players' present parameters, wherever they come from."""
+    G, D = nn.Linear(2, 2).double(), nn.Linear(2, 1).double()
+    z = random(3, 2)
+    closed = lambda n, b: {"g": -D(G(b["z"])).mean(), "d": D(G(b["z"])).mean() + D.weight.square().sum()}  # noqa: E731
+    named = lambda n, b: {  # noqa: E731
+        "g": -n["d"](n["g"](b["z"])).mean(),
+        "d": n["d"](n["g"](b["z"])).mean() + n["d"].weight.square().sum(),
+    }
+    solver = cp.make("solver", "simgd", lr=0.1)
+    a, b = (
+        cp.run(cp.game_from_modules({"g": G, "d": D}, f, lambda rng: {"z": z}), solver, steps=5)
+        for f in (closed, named)
+    )
+    assert identical(a.params, b.params)
+    assert float((a.params["d"]["weight"] - D.weight.detach()).abs().max()) > 0.1
+
+
+def test_weights_of_two_players_are_refused():
+    trunk = nn.Linear(2, 2)
+    A, B = nn.Sequential(trunk, nn.Linear(2, 1)), nn.Sequential(trunk, nn.Linear(2, 1))
+    with pytest.raises(cp.UsageError, match=r"a's 0.weight and b's 0.weight are one parameter"):
+        cp.game_from_modules({"a": A, "b": B}, lambda n, b: {}, lambda rng: {})
+    trunk.requires_grad_(False)
+    game = cp.game_from_modules(
+        {"a": A, "b": B},
+        lambda n, b: {i: n[i](b["x"]).square().mean() for i in "ab"},
+        lambda rng: {"x": torch.ones(3, 2)},
+    )
+    assert set(cp.run(game, cp.make("solver", "simgd"), steps=1).params["a"]) == {"1.weight", "1.bias"}
+
+
+def test_a_module_without_shapes_yet_is_refused():
+    with pytest.raises(cp.UsageError, match="lazy module"):
+        cp.game_from_modules({"a": nn.LazyLinear(2)}, lambda n, b: {}, lambda rng: {})
+
+
+def test_trained_modules_carry_weights_and_statistics():
+    """Running statistics are those of the data at the last point, not of the way there."""
+    torch.manual_seed(0)
+    x = random(64, 2) + 3
+    net = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).double()
+    game = cp.game_from_modules(
+        {"a": net}, lambda n, b: {"a": (n["a"](b["x"]) - 3).square().mean()}, lambda rng: {"x": x}
+    )
+    result = cp.run(game, cp.make("solver", "simgd", lr=0.05), steps=50)
+    (found,) = game.trained(result.params).values()
+    assert found is net and identical({k: p.detach() for k, p in net.named_parameters()}, result.params["a"])
+    hidden = net[0](x).detach()
+    close(net[1].running_mean, hidden.mean(0), 1e-12)
+    close(net[1].running_var, hidden.var(0), 1e-12)
+    assert net[1].momentum == 0.1 and net.training
+
+
+def test_the_mode_of_a_module_is_that_of_the_game():
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).double()
+    game = played(net)
+    _, params, batch = started(game)
+    before = game.losses(params, batch)["critic"]
+    net.eval()
+    close(game.losses(params, batch)["critic"], before)
+    assert not net.training and not net[1].training

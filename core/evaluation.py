@@ -1,0 +1,222 @@
+"""How the losses of a game are evaluated: the user's own code, as a pure function with right derivatives.
+
+A torch function mode sees every torch operation of the losses. It
+
+* computes by our own formulas what torch's fused kernels differentiate wrongly (:mod:`.written_out`);
+* refuses random numbers and ``torch.autograd.grad``, by name, with what to do instead;
+* lets ``detach``, ``data`` and ``no_grad`` hold for the gradients v is made of, and for them alone. J is the derivative
+  of v as it is played, so what v holds fixed still moves when J is asked for. torch would hold it fixed there, too.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import _functorch
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
+from torch.utils._pytree import tree_map
+
+from .errors import UsageError
+from .written_out import INTERNAL, WRITTEN_OUT, Draws
+
+Action = Callable[["Evaluation", Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+class Evaluation(TorchFunctionMode):
+    """What torch operations do while the losses of ``who`` are evaluated.
+
+    ``level`` is the functorch level at which v is taken, None where no derivative is: what is detached is held fixed
+    at this level and at those inside it (gradients within a loss), and moves at those around it.
+    """
+
+    def __init__(self, who: str, level: int | None) -> None:
+        super().__init__()
+        self.who, self.level = who, level
+        self.fixed = False  # inside no_grad
+        self.opened: list[Any] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        try:
+            action = _ACTIONS[func]
+        except KeyError:
+            action = _ACTIONS[func] = _action(func)
+        if self.fixed and self.level is not None and action is not _grad_mode:
+            if _level() != self.level:
+                raise self.refuse("take derivatives inside torch.no_grad", "take them outside, and detach the result")
+            args, kwargs = tree_map(self.cut, (tuple(args), kwargs))
+            with torch.enable_grad():  # for the derivatives around: what v holds fixed is cut already
+                return func(*args, **kwargs) if action is None else action(self, func, args, kwargs)
+        return func(*args, **kwargs) if action is None else action(self, func, args, kwargs)
+
+    def cut(self, x: Any) -> Any:
+        """``x`` as a constant of v, if it is a tensor: without the levels from ``level`` on."""
+        if not isinstance(x, Tensor) or self.level is None or _functorch.maybe_get_level(x) < self.level:
+            return x
+        inside = self.cut(_functorch.get_unwrapped(x))
+        if _functorch.is_batchedtensor(x):
+            return _functorch._add_batch_dim(inside, _functorch.maybe_get_bdim(x), _functorch.maybe_get_level(x))
+        return inside
+
+    def refuse(self, what: str, instead: str) -> UsageError:
+        return UsageError(f"the losses of {self.who} {what}: {instead}.")
+
+
+def evaluated(who: str, losses: Callable[..., Any], *args: Any) -> Any:
+    """``losses(*args)``, seen by an :class:`Evaluation` unless one at this level is looking already."""
+    level, current = _level(), _get_current_function_mode()
+    if isinstance(current, Evaluation) and current.level == level:
+        return losses(*args)
+    mode = Evaluation(who, level)
+    enabled = torch.is_grad_enabled()
+    try:
+        with mode:
+            return losses(*args)
+    except RuntimeError as error:
+        for sign, what, instead in _SIGNS:
+            if sign in str(error):
+                raise mode.refuse(what, instead) from error
+        raise
+    finally:
+        torch._C._set_grad_enabled(enabled)
+
+
+def _level() -> int | None:
+    """The innermost functorch level."""
+    inside = _functorch.peek_interpreter_stack()
+    return None if inside is None else inside.level()
+
+
+_SIGNS = (  # what torch says -> in our words
+    ("setup_context", "use a torch.autograd.Function that torch.func cannot differentiate",
+     "give it a static setup_context beside a forward without ctx, and generate_vmap_rule = True"),
+    ("generate_vmap_rule", "use a torch.autograd.Function that cannot be played by members",
+     "set its generate_vmap_rule = True or give it a static vmap"),
+    ("called random operation", "draw random numbers",
+     "draw them in sample, where they are frozen for the step, and read them from the batch"),
+    ("Tensor.requires_grad_()", "ask torch.autograd for gradients",
+     "take them by torch.func.grad(lambda x: D(x).sum())(x)"),
+    ("vmap: It looks like you're calling .item()", "look at a number in a tensor, which differs from member to member",
+     "compute with tensors (torch.where), or play without members"),
+    ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow",
+     "decide by a number in a tensor, which differs from member to member",
+     "compute with tensors (torch.where), or play without members"),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------- what is done about which function
+
+_NO_RANDOM = "draw them in sample, where they are frozen for the step, and read them from the batch"
+_GRAD = "take them by torch.func.grad(lambda x: D(x).sum())(x)"
+
+
+def _action(func: Any) -> Action | None:
+    """What is done when ``func`` is called; None: nothing but to call it."""
+    name = str(getattr(func, "__name__", "")).partition(".")[0]
+    if func is torch._C._set_grad_enabled:
+        return _grad_mode
+    if (name == "__get__" and func.__self__ is torch.Tensor.data) or name in ("detach", "detach_"):
+        return _detach
+    if func in (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward):
+        return partial(_refused, "take gradients by torch.autograd", _GRAD)
+    if name == "requires_grad_" or (name == "__set__" and func.__self__ is torch.Tensor.requires_grad):
+        return partial(_refused, "ask torch.autograd for gradients (requires_grad)", _GRAD)
+    if isinstance(func, types.FunctionType):
+        return partial(_opened, _twin(func))
+    if name in INTERNAL:
+        return partial(_refused, f"call torch's internal {name}, whose derivatives are wrong", INTERNAL[name])
+    if name in WRITTEN_OUT:
+        return partial(_written_out, WRITTEN_OUT[name])
+    return _drawn if _may_draw(name) else None
+
+
+def _grad_mode(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not _by_functorch():
+        mode.fixed = not args[0]
+    return func(*args)
+
+
+def _detach(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return func(*args, **kwargs) if mode.level is None else mode.cut(args[0])
+
+
+def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
+    if _by_functorch():
+        return func(*args, **kwargs)
+    raise mode.refuse(what, instead)
+
+
+def _by_functorch() -> bool:
+    """Whether torch.func calls: it is made of the same functions as torch.autograd."""
+    frame = sys._getframe(1)
+    while (name := frame.f_globals.get("__name__", "")).startswith("torch.") or name == __name__:
+        if name.startswith("torch._functorch"):
+            return True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False
+
+
+def _written_out(ours: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
+    try:
+        return ours(*args, **kwargs)
+    except Draws:
+        raise mode.refuse(f"draw random numbers ({func.__name__})", _NO_RANDOM) from None
+
+
+def _drawn(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function that may draw random numbers. Raises UsageError if it does."""
+    name = str(func.__name__).partition(".")[0]
+    before = _generators()
+    out = None if kwargs.get("generator") is not None else func(*args, **kwargs)
+    if out is None or any(not torch.equal(a, b) for a, b in zip(before, _generators(), strict=True)):
+        torch.set_rng_state(before[0])
+        raise mode.refuse(f"draw random numbers ({name})", _NO_RANDOM)
+    return out
+
+
+def _generators() -> list[Tensor]:
+    """The states of torch's own generators."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
+
+
+def _opened(twin: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
+    """A function of torch's that is written in Python, whose own operations are looked at as well."""
+    if func in mode.opened:
+        return func(*args, **kwargs)
+    mode.opened.append(func)
+    try:
+        with mode:
+            return twin(*args, **kwargs)
+    finally:
+        mode.opened.pop()
+
+
+def _twin(func: types.FunctionType) -> Callable[..., Any]:
+    """``func`` without its first lines, which hand it over to whoever overrides torch functions."""
+    hands_over: Mapping[str, Any] = {
+        name: lambda *args: False
+        for name in ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+    }
+    twin = types.FunctionType(
+        func.__code__, {**func.__globals__, **hands_over}, func.__name__, func.__defaults__, func.__closure__
+    )
+    twin.__kwdefaults__ = func.__kwdefaults__
+    return twin
+
+
+def _may_draw(name: str) -> bool:
+    """Whether torch's function of that name may draw random numbers."""
+    packet = getattr(torch.ops.aten, name, None) if name.isidentifier() and not name.startswith("__") else None
+    overloads = [getattr(packet, o) for o in packet.overloads()] if packet is not None else []
+    return any(torch.Tag.nondeterministic_seeded in o.tags for o in overloads)
+
+
+_ACTIONS: dict[Any, Action | None] = {}

@@ -1,0 +1,105 @@
+"""Games whose players are torch modules that a user already has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from .adapters import Sample, scalars
+from .errors import UsageError
+from .game import Game
+from .module_state import ModuleState
+from .tree import Batch, Buffers, Params, Player
+
+Nets = dict[Player, nn.Module]
+
+
+@dataclass(frozen=True)
+class GameFromModules(Game):
+    """A game whose players are torch modules; their frozen parameters and buffers are buffers of the game."""
+
+    modules: dict[Player, nn.Module] = field(repr=False)
+    of: Callable[[Nets, Batch], dict[Player, Tensor]]
+    draw: Sample
+    state: ModuleState = field(repr=False, compare=False)
+    start: Params = field(repr=False, compare=False)
+    constants: Buffers = field(repr=False, compare=False)
+    players: tuple[Player, ...] = ()
+    zero_sum: bool = False
+
+    def init(self, rng: torch.Generator) -> Params:
+        return {i: {k: x.clone() for k, x in tree.items()} for i, tree in self.start.items()}
+
+    def buffers(self, rng: torch.Generator) -> Buffers:
+        return {name: x.clone() for name, x in self.constants.items()}
+
+    def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
+        return {**buffers, **self.draw(rng)}
+
+    def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
+        now = {(i, k): x for i, tree in params.items() for k, x in tree.items()}
+        now |= {key: batch.get(name, self.constants[name]) for key in self.state.constant for name in ["/".join(key)]}
+        with self.state.replaced(now):
+            return scalars(self.of(self.modules, batch), self.players)
+
+    def trained(self, params: Params, *, batches: int = 100, seed: int = 0) -> dict[Player, nn.Module]:
+        """The modules themselves, with ``params`` written into them, for use outside the game.
+
+        Running statistics of normalisation layers that were played in training mode, which the game never uses, are
+        those of ``batches`` batches drawn from ``seed``: their plain average at ``params``.
+        """
+        with torch.no_grad():
+            for (i, name), x in self.state.trainable.items():
+                x.copy_(params[i][name])
+            norms = [m for m in self.state.all if isinstance(m, _NormBase) and m.training and m.track_running_stats]
+            momenta = [m.momentum for m in norms]
+            try:
+                for m in norms:
+                    m.reset_running_stats()
+                    m.momentum = None  # a plain average
+                rng = torch.Generator().manual_seed(seed)
+                for _ in range(batches if norms else 0):
+                    self.of(self.modules, {**self.buffers(rng), **self.draw(rng)})
+            finally:
+                for m, momentum in zip(norms, momenta, strict=True):
+                    m.momentum = momentum
+        return self.modules
+
+
+def game_from_modules(
+    modules: Mapping[Player, nn.Module],
+    losses: Callable[[Nets, Batch], dict[Player, Tensor]],
+    sample: Sample,
+    zero_sum: bool = False,
+) -> GameFromModules:
+    """A game whose players are existing modules; their present weights are the starting point.
+
+    ``losses(nets, batch)`` gets the modules, ``nets["generator"](z)``, and gives each player's loss, a scalar;
+    ``sample(rng)`` draws the batch. The modules run as they are, in the mode (train or eval) they are in now whatever
+    it is later, and are not changed by play: ``game.trained(result.params)`` writes the weights into them.
+
+    Parameters that do not require a gradient stay as they are; weights that a module holds twice stay tied.
+    Normalisation uses formulas of our own, because torch's kernels have wrong higher derivatives. ``zero_sum`` says
+    that the mixed derivatives of the two losses are opposite, see :class:`counterplay.Game`.
+
+    Raises UsageError for what cannot be played: weights that two players share, lazy modules, a player without
+    parameters; and when the game is first evaluated, for losses that draw random numbers (dropout in training), for
+    modules that write to their buffers, for ``torch.autograd.grad``.
+    """
+    for i, m in modules.items() if isinstance(modules, Mapping) else ():
+        if not isinstance(m, nn.Module) or not isinstance(i, str):
+            raise UsageError(f"modules are {{player: torch.nn.Module}}; got {type(m).__name__} for {i!r:.40}.")
+    if not isinstance(modules, Mapping) or not modules:
+        raise UsageError(f"modules are {{player: torch.nn.Module}}; got {modules!r:.80}.")
+    state = ModuleState.of(modules)
+    start: Params = {i: {} for i in modules}
+    for (i, name), x in state.trainable.items():
+        start[i][name] = x.detach().clone()
+    constants = {"/".join(key): x.detach().clone() for key, x in state.constant.items()}
+    own: dict[str, Any] = dict(modules)
+    return GameFromModules(own, losses, sample, state, start, constants, tuple(own), zero_sum)

@@ -1,0 +1,145 @@
+"""The parameters and buffers of torch modules: where they are, and how others are put in their place for a while.
+
+A parameter is known by identity. Wherever the modules, the losses, a list or a closure hold it, what is computed with
+it is computed with the tensor that stands for it now, so tied weights stay tied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+
+from .errors import UsageError
+from .tree import Player
+
+Key = tuple[Player, str]
+
+
+@dataclass(frozen=True)
+class ModuleState:
+    """Of the modules of all players: what moves, what is constant, and every place where either is registered."""
+
+    modules: Mapping[Player, nn.Module]
+    trainable: dict[Key, Tensor]
+    constant: dict[Key, Tensor]  # frozen parameters and buffers
+    places: list[tuple[dict[str, Any], str, Key | None]]  # None: it may be written to, and is thrown away
+    training: list[bool]  # the mode of each module, in which it is always played
+
+    @staticmethod
+    def of(modules: Mapping[Player, nn.Module]) -> ModuleState:
+        """Raises UsageError for modules that no player's strategy can be made of."""
+        trainable: dict[Key, Tensor] = {}
+        constant: dict[Key, Tensor] = {}
+        known: dict[int, Key] = {}  # by identity: what stands in several places is one tensor
+        places: dict[tuple[int, str], tuple[dict[str, Any], str, Key | None]] = {}
+        for player, root in modules.items():
+            for prefix, module in root.named_modules():
+                for own, name, x in _registered(module):
+                    full = f"{prefix}.{name}".lstrip(".")
+                    if is_lazy(x):
+                        raise UsageError(
+                            f"player {player}: {full} has no shape yet, a lazy module's: call the module once on data "
+                            "before making the game."
+                        )
+                    if isinstance(module, _NormBase) and name == "num_batches_tracked":
+                        places[id(own), name] = own, name, None  # counts calls, for statistics not kept in play
+                        continue
+                    key = known.setdefault(id(x), (player, full))
+                    moves = own is module._parameters and x.requires_grad
+                    if moves and key[0] != player:
+                        raise UsageError(
+                            f"{key[0]}'s {key[1]} and {player}'s {full} are one parameter, and two players cannot both "
+                            "move it: freeze it (requires_grad_(False)), copy it, or make the shared module a player."
+                        )
+                    (trainable if moves else constant).setdefault(key, x)
+                    places[id(own), name] = own, name, key
+        every = [m for root in modules.values() for m in root.modules()]
+        return ModuleState(modules, trainable, constant, list(places.values()), [m.training for m in every])
+
+    @property
+    def all(self) -> list[nn.Module]:
+        return [m for root in self.modules.values() for m in root.modules()]
+
+    @contextmanager
+    def replaced(self, tensors: Mapping[Key, Tensor]) -> Iterator[None]:
+        """Inside, the modules compute with ``tensors``; afterwards they are as they were.
+
+        Raises UsageError where a module writes to its buffers.
+        """
+        every = self.all
+        switched = [(m, m.training) for m, mode in zip(every, self.training, strict=True) if m.training != mode]
+        before = [(owner, name, owner[name]) for owner, name, _ in self.places]
+        attributes = [(m.__dict__, m.__dict__.copy()) for m in every]
+        try:
+            for owner, name, key in self.places:
+                owner[name] = owner[name].clone() if key is None else tensors[key]
+            for m, mode in switched:
+                m.training = not mode
+            with _ByIdentity({id(x): tensors[key] for key, x in {**self.trainable, **self.constant}.items()}, self):
+                yield
+            for owner, name, key in self.places:
+                if key is not None and owner[name] is not tensors[key]:
+                    raise self.written(key)
+        finally:
+            for owner, name, x in before:
+                owner[name] = x
+            for m, mode in switched:
+                m.training = mode
+            for now, then in attributes:  # what was kept of this evaluation belongs to it alone
+                for name in [name for name, x in now.items() if isinstance(x, Tensor) and then.get(name) is not x]:
+                    if name in then:
+                        now[name] = then[name]
+                    else:
+                        del now[name]
+
+    def written(self, key: Key) -> UsageError:
+        player, name = key
+        module = self.modules[player].get_submodule(name.rpartition(".")[0])
+        return UsageError(
+            f"player {player}: the forward of {type(module).__name__} writes to its {name}, and the losses of a game "
+            "must change nothing: put the module into eval mode, or keep what changes in a game's buffers and refresh "
+            "(for spectral_norm: regularizer spectral-norm)."
+        )
+
+
+def _registered(module: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
+    """The parameters and buffers of a module itself, each with the dictionary that holds it."""
+    for own in (module._parameters, module._buffers):
+        for name, x in own.items():
+            if x is not None:
+                yield own, name, x
+
+
+class _ByIdentity(TorchFunctionMode):
+    """Puts the tensor that stands for a parameter or buffer in its place, wherever it was kept."""
+
+    def __init__(self, instead: dict[int, Tensor], state: ModuleState) -> None:
+        super().__init__()
+        self.instead, self.state = instead, state
+        self.buffers = {id(instead[id(x)]): key for key, x in state.constant.items()}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args = [self._now(x) for x in args]
+        if kwargs:
+            kwargs = {name: self._now(x) for name, x in kwargs.items()}
+        written = kwargs.get("out") if kwargs and "out" in kwargs else args[0] if args and _in_place(func) else None
+        if id(written) in self.buffers:
+            raise self.state.written(self.buffers[id(written)])
+        return func(*args, **(kwargs or {}))
+
+    def _now(self, x: Any) -> Any:
+        if isinstance(x, Tensor):
+            return self.instead.get(id(x), x)
+        return type(x)(self._now(item) for item in x) if type(x) in (list, tuple) else x
+
+
+def _in_place(func: Any) -> bool:
+    name = getattr(func, "__name__", "")
+    return (name.endswith("_") and not name.endswith("__")) or name in ("__setitem__", "__iadd__", "__imul__")

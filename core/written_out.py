@@ -1,0 +1,156 @@
+"""Functions of torch whose fused kernels have wrong or missing derivatives, written out in plain operations.
+
+Products of a vmapped field with torch's normalisations, and every third derivative of them, are silently wrong by 2 to
+90 % in float64; its weight_norm is at the second derivative. Fused attention has no second derivative at all.
+Each function here takes the arguments of torch's own (``torch.batch_norm``, not ``torch.nn.functional.batch_norm``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .normalization import standardize
+
+
+class Draws(Exception):
+    """What is asked of a function would need random numbers."""
+
+
+def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
+    x = x if weight is None else x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
+
+
+def _channels(x: Tensor) -> list[int]:
+    """The shape with which one number a channel multiplies ``x`` (B, C, ...)."""
+    return [1, -1, *[1] * (x.dim() - 2)]
+
+
+def batch_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    """With the batch's statistics in training, else the running ones, which are never renewed here."""
+    shape = _channels(x)
+    if training or running_mean is None or running_var is None:
+        return _scaled(standardize(x, [d for d in range(x.dim()) if d != 1], eps), weight, bias, shape)
+    x = (x - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()
+    return _scaled(x, weight, bias, shape)
+
+
+def instance_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    if not use_input_stats:
+        return batch_norm(x, weight, bias, running_mean, running_var, False, momentum, eps)
+    return _scaled(standardize(x, list(range(2, x.dim())), eps), weight, bias, _channels(x))
+
+
+def layer_norm(
+    x: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor:
+    x = standardize(x, list(range(-len(normalized_shape), 0)), eps)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def group_norm(
+    x: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    grouped = x.reshape(x.shape[0], num_groups, -1)
+    return _scaled(standardize(grouped, [2], eps).reshape(x.shape), weight, bias, _channels(x))
+
+
+def rms_norm(
+    x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    axes = list(range(-len(normalized_shape), 0))
+    x = x * ((x * x).mean(axes, keepdim=True) + eps).rsqrt()
+    return x if weight is None else x * weight
+
+
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """g v / ||v|| with the norm of each slice of ``dim``; dim -1 is that of the whole of ``v``, as in torch."""
+    dim = dim + v.dim() if dim < -1 else dim
+    axes = [d for d in range(v.dim()) if d != dim]
+    return v * (g * (v * v).sum(axes, keepdim=True).rsqrt())
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Tensor:
+    """By torch's own plain formula, which can be differentiated as often as one likes."""
+    if dropout_p:
+        raise Draws
+    out: Tensor = torch.ops.aten._scaled_dot_product_attention_math(
+        query, key, value, attn_mask, dropout_p, is_causal, **options
+    )[0]
+    return out
+
+
+def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
+    """Without looking at the numbers, where the classes are counted: members have none that can be looked at."""
+    if num_classes < 0:
+        return torch.nn.functional.one_hot(x)
+    return (x.unsqueeze(-1) == torch.arange(num_classes, device=x.device)).to(torch.int64)
+
+
+WRITTEN_OUT: dict[str, Callable[..., Any]] = {
+    "batch_norm": batch_norm,
+    "instance_norm": instance_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "rms_norm": rms_norm,
+    "_weight_norm": weight_norm,
+    "scaled_dot_product_attention": attention,
+    "one_hot": one_hot,
+}
+
+INTERNAL = {  # torch's own names of the kernels -> what is written out
+    **dict.fromkeys(("native_layer_norm", "_fused_rms_norm"), "use torch.nn.functional.layer_norm or rms_norm"),
+    **dict.fromkeys(("native_group_norm",), "use torch.nn.functional.group_norm"),
+    **dict.fromkeys(
+        (
+            "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
+            "_batch_norm_impl_index", "_batch_norm_with_update", "cudnn_batch_norm", "miopen_batch_norm",
+        ),
+        "use torch.nn.functional.batch_norm",
+    ),
+    "_weight_norm_interface": "use torch.nn.utils.parametrizations.weight_norm",
+}  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from .compiled import compiled_solver
 from .contract import memory_of
 from .errors import UsageError
 from .game import Game
+from .game_check import checked
 from .journal import Journal
 from .loop import Loop, Progress
 from .observers import Observer
@@ -43,7 +44,8 @@ class Result:
 
     ``params`` and ``memory`` are the last finite ones, ``steps`` the steps that led there. ``diverged`` names the
     members of an ensemble that did not stay finite; they stand where they last were. ``eager`` says why steps were not
-    compiled where they were to be.
+    compiled where they were to be. ``checks["jacobian"]`` tells whether J is the derivative of v: its ``status`` is
+    "agrees", "differs" or "unknown", ``words`` say why.
     """
 
     params: Params
@@ -54,6 +56,7 @@ class Result:
     message: str = ""
     diverged: tuple[int, ...] = ()
     eager: str = ""
+    checks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run(
@@ -106,14 +109,16 @@ def run(
         table = settings.table(game, regularizers)
         met = condition(until, table)
         state = first(table, solver, settings, start, memory)
+        checks = {"jacobian": checked(table, state)}
         chunks, why = None, ""
         if settings.compile_from is not None and settings.steps > settings.compile_from:
             chunks, why = chunked(table, solver, state, settings)
         if chunks is None:
             settings = replace(settings, compile_from=None)
-        journal = Journal.create(out, table, solver, state, settings, experiment, not (start is memory is None))
+        given = not (start is memory is None)
+        journal = Journal.create(out, table, solver, state, settings, experiment, given, checks)
         result = play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
-        return replace(result, eager=why)
+        return replace(result, eager=why, checks=checks)
 
 
 def since(asked: bool | None, usual: int) -> int | None:

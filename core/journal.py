@@ -68,13 +68,18 @@ class Journal:
         settings: Settings,
         experiment: Mapping[str, Any] | None,
         start_given: bool = False,
+        checks: Mapping[str, Any] | None = None,
     ) -> Journal:
         """Make the run directory, or none. Raises UsageError where it is taken."""
         if out is None:
             return Journal()
         asked = described(game, solver, experiment)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
-        facts |= {"period": solver.period, "start_given": start_given}  # F' is the derivative of so many steps
+        facts |= {
+            "period": solver.period,
+            "start_given": start_given,
+            "checks": checks or {},
+        }  # F' is the derivative of so many steps
         facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}
         made = not Path(out).exists()
         lock = claim(Path(out))

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from .errors import UsageError
 from .fixed_batch import settled
 from .game import Game
+from .game_check import DIFFERS, jacobian_check, single
 from .inner import DENSE_DERIVATIVE as DENSE
 from .operator import CHUNK, Operator
 from .prepared import Prepared, pullback
@@ -124,13 +125,17 @@ def update_jacobian(
     The game is played under ``regularizers``, as by ``counterplay.run``. ``memory`` is by default what the solver
     starts with, ``batch`` one drawn from seed 0, its buffers renewed at ``params`` until they rest, or once where they
     find no rest. Order and what is held fixed: see :class:`UpdateMap`. Where a second moment is exactly 0 its root
-    counts as having derivative 0. Raises UsageError for states too large for a matrix;
-    ``core.spectrum.update_spectrum`` has their leading eigenvalues.
+    counts as having derivative 0. Raises UsageError where J is not the derivative of v (`core.game_check`), and for
+    states too large for a matrix; ``core.spectrum.update_spectrum`` has their leading eigenvalues.
     """
     if regularizers:
         table = Prepared.of(game)
         game = replace(table, game=regularized(table.game, *regularizers))
-    F = UpdateMap(game, solver, params, memory, _probe(game, params) if batch is None else batch)
+    batch = _probe(game, params) if batch is None else batch
+    answer = jacobian_check(*single(Prepared.of(game), params, batch))
+    if answer["status"] == DIFFERS:
+        raise UsageError(f"{answer['words']}.")
+    F = UpdateMap(game, solver, params, memory, batch)
     if F.size > DENSE:
         raise UsageError(
             f"update_jacobian builds a matrix for at most {DENSE} numbers of state; "

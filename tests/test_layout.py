@@ -38,6 +38,8 @@ FLOORS = (
         "nested",
         "tolerances",
         "normalization",
+        "written_out",
+        "evaluation",
         "hookspecs",
         "undisturbed",
         "probe",
@@ -62,7 +64,7 @@ FLOORS = (
     {"tree", "form", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
     {"products", "prepared", "local", "inner"},
     {"kinds", "thirdparty", "registry"},
-    {"rules", "orders", "solver", "regularizer", "adapters"},
+    {"rules", "orders", "solver", "regularizer", "adapters", "module_state", "module_games"},
     {"plainfile", "sealed", "agreement", "rundir", "blockfile", "worker", "sandbox", "pieces", "blocks", "checkpoint"},
     {
         "settings",

@@ -1,0 +1,215 @@
+"""What is asked of a game once, before it is played.
+
+Its losses must be a function of parameters and batch, everyone's loss must depend on their own parameters, and a claim
+of ``zero_sum`` must hold: else UsageError. Whether J is the derivative of v is asked too, and the answer recorded:
+a number taken out of a tensor (``.item()``), or a custom derivative, is held fixed in J and moves in play.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import UsageError, UserError
+from .game import innermost
+from .local import LocalGame
+from .prepared import Prepared
+from .products import Cost
+from .state import State
+from .tree import Batch, Params, Player, leaves, tmap
+
+AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
+STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of differences, relative to the parameters
+FLOOR = {torch.float64: 1e-6, torch.float32: 1e-2}  # a product so small beside the largest is not told from rounding
+SHARE = {torch.float64: 1e-3, torch.float32: 3e-2}  # by which a product may be off, of its own size
+
+Answer = dict[str, Any]  # status, words, error: as run.json holds it under checks.jacobian
+
+
+def checked(game: Prepared, state: State) -> Answer:
+    """Ask all of it of the game where a run begins, of an ensemble member 0; whether J is the derivative of v.
+
+    Raises UsageError for a game that cannot be played as it stands. Any other error is left to the first step.
+    """
+    try:
+        quiet = dataclasses.replace(game, trace=False, cost=Cost())
+        batch = quiet.draw(state.generators(), quiet.refresh(state.params, state.buffers))
+        alone, params, batch = single(quiet, state.params, batch)
+        _is_a_function(alone, params, batch)
+        _depends(alone, params, batch)
+    except UsageError:
+        raise
+    except Exception as error:  # anyone's code: it fails again in the first step, where the run tells of it
+        return _answer(UNKNOWN, f"the game could not be evaluated ({type(error).__name__})")
+    return jacobian_check(alone, params, batch)
+
+
+def single(game: Prepared, params: Params, batch: Batch) -> tuple[Prepared, Params, Batch]:
+    """Member 0 as a game by itself, eager, its cost counted nowhere."""
+    alone = dataclasses.replace(game, members=None, trace=False, cost=Cost())
+    return alone, game.own(params, 0), game.own(dict(batch), 0)
+
+
+def _is_a_function(game: Prepared, params: Params, batch: Batch) -> None:
+    first, second = (game.losses(params, batch) for _ in range(2))
+    for i, x in first.items():
+        tol = 0.0 if x.device.type == "cpu" else torch.finfo(x.dtype).eps ** 0.5  # sums on a GPU have no fixed order
+        if not torch.allclose(x, second[i], rtol=tol, atol=0.0, equal_nan=True):
+            raise UsageError(
+                f"the loss of {i} differs between two evaluations at one point ({float(x):.9g}, then "
+                f"{float(second[i]):.9g}): the losses of {_name(game)} draw or count something; draw it in sample, "
+                "or keep it in buffers and refresh."
+            )
+
+
+def _depends(game: Prepared, params: Params, batch: Batch) -> None:
+    with torch.enable_grad():
+        params = tmap(lambda x: x.detach().clone().requires_grad_(), params)
+        losses = game.losses(params, batch)
+        for i, tree in params.items():
+            own = list(tree.values())
+            unused = not losses[i].requires_grad or all(
+                g is None for g in torch.autograd.grad(losses[i], own, allow_unused=True, retain_graph=True)
+            )
+            if own and unused:
+                raise UsageError(
+                    f"the loss of {i} depends on none of {i}'s own parameters, so {i} would never move: compute it "
+                    f"from them (in a game of modules: from nets[{i!r}], not from a copy)."
+                )
+
+
+def jacobian_check(game: Prepared, params: Params, batch: Batch) -> Answer:
+    """Whether products with J are differences of v, block by block, in double precision where the game can be.
+
+    Raises UsageError where the game claims ``zero_sum`` and J_ij = -J_ji^T does not hold.
+    """
+    wide = dataclasses.replace(game, dtype=torch.float64)
+    first: UserError | Exception | None = None
+    for table in (wide, game):
+        try:
+            return _compare(table, table.cast(params), table.cast(batch))
+        except UsageError:
+            raise
+        except Exception as error:  # constants of another dtype, no second derivative, or anything of anyone's code
+            first = first or error
+    return _answer(UNKNOWN, f"products with J could not be taken ({type(first).__name__}: {first})".partition("\n")[0])
+
+
+def _compare(game: Prepared, params: Params, batch: Batch) -> Answer:
+    local = LocalGame.of(game, params, batch)
+    v, J, dtype = local.gradient(), local.jacobian(), leaves(params)[0].dtype
+    if dtype not in STEPS or not all(bool(x.isfinite().all()) for x in leaves(v)):
+        return _answer(UNKNOWN, "v is not finite at the start")
+    rng = torch.Generator().manual_seed(0)
+    u: Params = {
+        i: {k: torch.randn(x.shape, generator=rng, dtype=torch.float64).to(x) for k, x in tree.items()}
+        for i, tree in params.items()
+        if tree
+    }
+    J_u = {j: J.between(local.players, (j,)).mv({j: u[j]}) for j in u}
+    _zero_sum(game, u, J_u, SHARE[dtype])
+    # Where a network has kinks, differences over a step that crosses some of them are not derivatives: only what
+    # two very different steps agree on is held against J.
+    first = _slopes(local, u, J_u, STEPS[dtype][0])
+    if not any(_differing(first, dtype)):
+        return _AGREES
+    return _judged(first, _slopes(local, u, J_u, STEPS[dtype][1]), dtype)
+
+
+@dataclass(frozen=True)
+class _Slope:
+    """A block of J along u, by a product and by a difference, and what the latter may be off by."""
+
+    name: str
+    product: Tensor
+    difference: Tensor
+    noise: float
+
+    @property
+    def size(self) -> float:
+        return max(_largest(self.product), _largest(self.difference))
+
+    @property
+    def error(self) -> float:
+        return _largest(self.product - self.difference)
+
+
+def _slopes(local: LocalGame, u: Params, J_u: dict[Player, Params], step: float) -> list[_Slope]:
+    v, found = local.gradient(), []
+    for j, direction in u.items():
+        tree = local.params[j]
+        h = step * (max(map(_largest, tree.values())) or 1.0)
+        up, down = (local.at({j: {k: x + s * h * direction[k] for k, x in tree.items()}}).gradient() for s in (1, -1))
+        for i, rows in J_u[j].items():
+            for k, product in rows.items():
+                noise = 100 * torch.finfo(product.dtype).eps * _largest(v[i][k]) / h
+                noise += _largest(up[i][k] - 2 * v[i][k] + down[i][k]) / h  # of a difference to one side
+                name = f"what {j} does to the gradient of {i}/{k}"
+                found.append(_Slope(name, product, (up[i][k] - down[i][k]) / (2 * h), noise))
+    return found
+
+
+def _differing(slopes: list[_Slope], dtype: torch.dtype) -> list[bool]:
+    """Which products are not their differences."""
+    floor = FLOOR[dtype] * max((s.size for s in slopes), default=0.0)
+    return [s.error > s.noise + SHARE[dtype] * s.size + floor for s in slopes]
+
+
+def _judged(first: list[_Slope], second: list[_Slope], dtype: torch.dtype) -> Answer:
+    """What two differences say together."""
+    both = [a and b for a, b in zip(_differing(first, dtype), _differing(second, dtype), strict=True)]
+    rough, worst, where = False, 0.0, ""
+    for a, b, differ in zip(first, second, both, strict=True):
+        if not differ:
+            continue
+        if _largest(a.difference - b.difference) > 0.1 * min(a.error, b.error):
+            rough = True
+        elif b.error / b.size > worst:
+            worst, where = b.error / b.size, b.name
+    if where:
+        return _answer(
+            DIFFERS,
+            f"J is not the derivative of v as it is played: {where} is off by {min(worst, 1.0):.0%} (a number is taken "
+            "out of a tensor in the losses, or a derivative is written by hand), so what J says is of another game",
+            worst,
+        )
+    return _answer(UNKNOWN, "differences of v at the start are too rough to compare J with") if rough else _AGREES
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.detach().abs().max()) if x.numel() else 0.0
+
+
+def _zero_sum(game: Prepared, u: Params, J_u: dict[Player, Params], share: float) -> None:
+    """Raise UsageError unless <w, J_ij u> = -<u, J_ji w> where the game says so."""
+    players = list(u)
+    if not game.zero_sum or len(players) != 2:
+        return
+    i, j = players
+
+    def paired(row: Player, col: Player) -> tuple[Tensor, Tensor]:
+        terms = [(u[row][k] * J_u[col][row][k]).sum() for k in u[row]]
+        sizes = [u[row][k].norm() * J_u[col][row][k].norm() for k in u[row]]
+        return torch.stack(terms).sum(), torch.stack(sizes).sum()
+
+    (a, big_a), (b, big_b) = paired(i, j), paired(j, i)
+    if float((a + b).abs()) > share * 0.1 * float(torch.maximum(big_a, big_b)):
+        raise UsageError(
+            f"{_name(game)} claims zero_sum, but what {j} does to {i} and {i} to {j} is not opposite "
+            f"({float(a):.4g} and {float(b):.4g} along one pair of directions): leave zero_sum out."
+        )
+
+
+def _answer(status: str, words: str, error: float | None = None) -> Answer:
+    return {"status": status, "words": words, "error": error}
+
+
+_AGREES = _answer(AGREES, "")
+
+
+def _name(game: Prepared) -> str:
+    return type(innermost(game)).__name__

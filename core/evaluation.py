@@ -102,10 +102,7 @@ _SIGNS = (  # what torch says -> in our words
      "draw them in sample, where they are frozen for the step, and read them from the batch"),
     ("Tensor.requires_grad_()", "ask torch.autograd for gradients",
      "take them by torch.func.grad(lambda x: D(x).sum())(x)"),
-    ("vmap: It looks like you're calling .item()", "look at a number in a tensor, which differs from member to member",
-     "compute with tensors (torch.where), or play without members"),
-    ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow",
-     "decide by a number in a tensor, which differs from member to member",
+    ("calling .item() on a Tensor", "look at a number in a tensor, which differs from member to member",
      "compute with tensors (torch.where), or play without members"),
 )  # fmt: skip
 

@@ -70,6 +70,7 @@ FLOORS = (
         "settings",
         "starting",
         "state",
+        "game_check",
         "fixed_batch",
         "spectrum",
         "point_spectra",

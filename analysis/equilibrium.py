@@ -21,6 +21,7 @@ from .known import Known, bound
 from .verdicts import verdict
 
 AT_REST = 1e-3  # the largest `distance` at which v counts as 0
+EXACT = 1e-11  # what is no more than this share is 0; what is more, and less than can be told from 0, is unknown
 DEVIATIONS = 4.0  # standard errors that the mean of v may be off by: few batches tell the error itself only roughly
 
 
@@ -108,7 +109,8 @@ def kind_of(
 
     A Stackelberg equilibrium is looked for where ``led`` is given: the leader's least curvature, in a zero-sum game of
     two, along the other's best answers (`core.leader`). Eigenvalues say nothing of the equilibrium that is smaller
-    than ``rounding``, or than the distance to it, relative to the largest; what is no more than ``dust`` is 0.
+    than ``rounding``, or than the distance to it, relative to the largest: whether that is 0 is unknown, unless it is
+    EXACT, or no more than ``dust`` in an own block.
     """
     everything = [J, *own.values(), *([] if update is None else [update])]
     if not any(len(known.values) for known in everything):
@@ -116,10 +118,10 @@ def kind_of(
     largest = np.nanmax([0.0, J.radius, *(b.radius for b in own.values())])
     share = max(rounding, rest.away) if rest.state == "yes" else rounding
     zero = share * largest
-    equilibrium, told = _equilibrium(own, led, zero, rounding, dust * largest)
-    flow, step = _flow(J, zero), _step(update, rounding)
+    equilibrium, told = _equilibrium(own, led, zero, dust * largest)
+    flow, step = _flow(J, zero, EXACT * largest), _step(update, rounding)
     name, words, course = verdict(equilibrium, step, flow)
-    said = {"own": told, "course": ": ".join(filter(None, [course, _numbers(J, update, zero)]))}
+    said = {"own": told, "course": ": ".join(filter(None, [course, _numbers(J, update, EXACT * largest)]))}
     words, curvature = words.format(**said), name
     if rest.state != "yes":
         lead = "unstable, " if name == "unstable" else ""
@@ -143,14 +145,16 @@ def joint_part(J: Known, own: Mapping[str, Known]) -> float:
     return float(slowest(J.values) - min(float(slowest(block.values)) for block in own.values()))
 
 
-def _flow(J: Known, zero: float) -> str:
-    """The sign of min Re λ(J)."""
+def _flow(J: Known, zero: float, exact: float) -> str:
+    """The sign of min Re λ(J): 0 where it is no more than ``exact``, unknown between that and ``zero``."""
     re, off = J.values.real, np.maximum(zero, J.error)
     if (re < -off).any():
         return "<0"
     if J.complete is not True:
         return "unknown"
-    return ">0" if (re > off).all() else "=0"
+    if (re > off).all():
+        return ">0"
+    return "=0" if abs(float(slowest(J.values))) <= exact else "unknown"
 
 
 def _step(update: Known | None, rounding: float) -> str:
@@ -164,12 +168,12 @@ def _step(update: Known | None, rounding: float) -> str:
         return ">1"
     if update.complete is not True:
         return "unknown"
-    return "<1" if (size < 1 - off).all() else "=1"
+    if (size < 1 - off).all():
+        return "<1"
+    return "=1" if abs(update.radius - 1) <= EXACT else "unknown"
 
 
-def _equilibrium(
-    own: Mapping[str, Known], led: float | None, zero: float, rounding: float, dust: float
-) -> tuple[str, str]:
+def _equilibrium(own: Mapping[str, Known], led: float | None, zero: float, dust: float) -> tuple[str, str]:
     """Whose equilibrium it is, by the own blocks, and why."""
     least = {i: float(slowest(b.values[b.values.real < -np.maximum(zero, b.error)])) for i, b in own.items()}
     leaving = {i: x for i, x in least.items() if x < 0}
@@ -183,7 +187,7 @@ def _equilibrium(
     for i, block in own.items():
         if block.complete is not True:
             return "unknown", f"not all eigenvalues of {i}'s own block are known"
-        if (x := float(slowest(block.values))) < -max(rounding * block.radius, dust):
+        if (x := float(slowest(block.values))) < -max(EXACT * block.radius, dust):
             return "unknown", f"{i}'s own block has λ = {x:.5g}, which cannot be told from 0 here"
     who, x = min(((i, float(slowest(b.values))) for i, b in own.items()), key=lambda item: item[1])
     return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"

@@ -134,7 +134,16 @@ def _whole(log: Log) -> bool:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.0, handletextpad=0.4)
+    marks = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # what two sets share, once
+    axes.legend(
+        marks.values(),
+        marks.keys(),
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncols=2,
+        columnspacing=1.0,
+        handletextpad=0.4,
+    )
 
 
 def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:

@@ -44,7 +44,8 @@ _CAPTIONS = {
     "the norms of the players' parameters.",
     "spectrum": "Eigenvalues of J = ∂v/∂θ on a fixed batch, v being what a step subtracts. The flow θ′ = −v is locally "
     "stable where every eigenvalue lies in the shaded half-plane, a step of plain descent where they all lie in the "
-    "darker disc, drawn where that step is known; hollow diamonds had not converged.",
+    "darker disc, drawn where that step is known; hollow diamonds had not converged. Of a large F' there are two sets, "
+    "the eigenvalues of largest modulus, which decide, and those farthest from 1: they bound ρ(F') from below.",
     "rate": "The norm of v over the steps, the rate measured over the last half of what rounding left of it, and the "
     "rate ρ(F') that the last spectrum of the update map F predicts, of which F' of several steps has a power; for an "
     "ensemble, a point for each member.",

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from .asked import descends
 from .course import ROUNDING, dtype_of, fits, norm, period_of
-from .point import differs, point
+from .point import beside_v, point
 from .reader import Log
 from .recorded import jacobian_check, last, sizes_of, spectra
 from .words import eigenvalue, lines, number
 
-__all__ = ["ROUNDING", "descends", "differs", "eigenvalue", "lines", "meaning", "number", "point"]
+__all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning", "number", "point"]
 
 
 def meaning(log: Log) -> dict[str, Any] | None:

@@ -139,3 +139,10 @@ def differs(jacobian: Any) -> str | None:
     if not isinstance(jacobian, Mapping) or jacobian.get("status") != "differs":
         return None
     return str(jacobian.get("words") or "J is not the derivative of v: what is played is not what J says.")
+
+
+def beside_v(jacobian: Any) -> str:
+    """What there is to say of J beside v: that it is another function's derivative, or may be; "" where it agrees."""
+    said = str(jacobian.get("words") or "") if isinstance(jacobian, Mapping) else ""
+    unknown = isinstance(jacobian, Mapping) and jacobian.get("status") == "unknown"
+    return differs(jacobian) or (f"not known to be its derivative: {said}" if unknown else "")

@@ -15,7 +15,7 @@ from .course import ROUNDING, dtype_of
 from .known import Known, bound
 from .meaning import meaning
 from .metastability import lingering
-from .point import differs
+from .point import beside_v
 from .reader import Log
 from .recorded import jacobian_check, last, spectra
 from .words import eigenvalue, lines
@@ -51,7 +51,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "parameter_norms": _by_player(log, "step/parameter_norms"),
         "cost": {k: last(log, f"step/{k}") for k in ("gradients", "products", "samples", "wall_seconds")},
         "inner": _inner(log),
-        "jacobian": differs(jacobian_check(log)),
+        "jacobian": beside_v(jacobian_check(log)),
         "spectrum": _spectrum(log),
         "meaning": meaning(log),
         "metrics": {k.partition("/")[2]: _last_finite(log, k) for k in log if _is_metric(k)},

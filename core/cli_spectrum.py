@@ -84,6 +84,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     import torch
 
     from .engine import first
+    from .game_check import checked
     from .recorded import Point
     from .settings import Settings
 
@@ -97,10 +98,10 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     prepared = settings.table(game, regularizers)
     with torch.no_grad():
         state = first(prepared, solver, settings, start_of(experiment.start))
-        buffers = prepared.refresh(state.params, state.buffers)
+        buffers, checks = prepared.refresh(state.params, state.buffers), {"jacobian": checked(prepared, state)}
     source = f"the start in {experiment.start}" if experiment.start else f"the game's start from seed {experiment.seed}"
     played = None if unasked else solver
-    return Point(prepared, played, state.params, None, None, source, config.to_table(experiment), buffers)
+    return Point(prepared, played, state.params, None, None, source, config.to_table(experiment), buffers, checks)
 
 
 def table(facts: Mapping[str, Any]) -> str:
@@ -119,7 +120,7 @@ def table(facts: Mapping[str, Any]) -> str:
         "gradient norm ‖v‖": _gradient(facts),
         f"ρ({map})": what.number(said, "update_radius"),
         "min Re λ(J)": what.number(said, "min_real"),
-        "J beside v": what.differs(facts.get("jacobian_check")) or "",
+        "J beside v": what.beside_v(facts.get("jacobian_check")),
     }
     named = [(map, "largest modulus", facts["update"]), ("J", "largest modulus", facts["jacobian"])]
     named += [(map, "farthest from 1", facts.get("update_far"))]

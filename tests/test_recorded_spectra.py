@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import counterplay as cp
 from counterplay.analysis.figures import holds, plot
 from counterplay.analysis.meaning import meaning
 from counterplay.analysis.reader import Log, open_log
@@ -162,8 +164,26 @@ def test_j_that_is_not_the_derivative_of_v_has_no_verdict(tmp_path: Path, cli: R
     assert code == 0 and text.count(words) == 2
     run["checks"]["jacobian"]["status"] = "agrees"
     assert words not in table([summarize(log_of(tmp_path / "good", run=run, **NEW))])
+    run["checks"]["jacobian"]["status"] = "unknown"
+    log = log_of(tmp_path / "rough", run=run, **NEW)
+    assert f"not known to be its derivative: {words}" in table([summarize(log)]) and kind_in(log)["name"] == "unstable"
     for odd in (3, {"jacobian": "differs"}, {"jacobian": {"status": ["differs"]}}):
         assert kind_in(log_of(tmp_path / repr(odd)[:9].strip("{'"), run={"checks": odd}, **NEW))["name"] == "unstable"
+
+
+def test_a_number_taken_out_of_a_tensor_leaves_no_verdict(tmp_path: Path) -> None:
+    """x · y with x as a number in y's loss: J of it shrinks to the origin, and play does not."""
+    start = {i: {"w": torch.tensor(1.0, dtype=torch.float64)} for i in "xy"}
+
+    def losses(p: cp.Params, batch: cp.Batch) -> dict[str, torch.Tensor]:
+        x, y = p["x"]["w"], p["y"]["w"]
+        return {"x": x * y, "y": -x.item() * y}
+
+    cp.run(cp.game_from_losses(losses, start), cp.make("solver", "simgd", lr=0.1), steps=20, spectrum_every=20,
+           out=tmp_path / "run")  # fmt: skip
+    kind, text = kind_in(open_log(tmp_path / "run")), table([summarize(open_log(tmp_path / "run"))])
+    assert kind["name"] == kind["curvature"] == "unknown" and "J is not the derivative of v" in kind["words"]
+    assert "J beside v" in text
 
 
 def _texts(drawn: Any) -> str:

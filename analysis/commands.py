@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 
 import click
 
@@ -35,8 +36,12 @@ def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
 
     if follow:
         return _follow(paths, as_json)
-    facts = [summarize(open_log(path, sandbox=True)) for path in paths]
-    click.echo(dumps(facts[0] if len(facts) == 1 else facts).rstrip() if as_json else table(facts))
+    logs = [open_log(path, sandbox=True) for path in paths]
+    facts = [summarize(log) for log in logs]
+    if as_json:
+        return click.echo(dumps(facts[0] if len(facts) == 1 else facts).rstrip())
+    width = shutil.get_terminal_size((100, 24)).columns
+    click.echo(table(facts, [log.experiment for log in logs], max(width, 60)))
 
 
 def _follow(paths: tuple[str, ...], as_json: bool) -> None:

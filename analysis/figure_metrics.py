@@ -38,6 +38,7 @@ def draw(logs: list[Log], against: str = "step") -> Figure:
 
 
 def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
+    steps: dict[str, int] = {}
     for i, log in enumerate(logs):
         if key not in log:
             continue
@@ -55,19 +56,33 @@ def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
             axes.set_xlabel(AGAINST[against])
             axes.set_ylabel(f"{short(about.long_name)} ({about.units})")
         else:
-            _bars(axes, log, key, i, len(logs), label)
+            at = _bars(axes, log, key, i, len(logs), label)
+            steps |= {} if at is None else {log.name: at}
+    if steps:
+        axes.set_title(_when(steps), fontsize=9 if len(steps) > 1 else None)
     if len(logs) == 1 and axes.get_legend_handles_labels()[0]:  # not of numbers that cannot be drawn
         axes.legend(loc="best")
 
 
-def _bars(axes: Axes, log: Log, key: str, index: int, total: int, label: str) -> None:
+def _when(steps: dict[str, int]) -> str:
+    """At which steps the last evaluations of the runs were."""
+    first, last = min(steps.values()), max(steps.values())
+    if first == last:
+        return f"at step {first}"
+    if len(steps) > 3:
+        return f"at the last evaluation of each: steps {first} to {last}"
+    return "\n".join(f"{short(name, 40)} at step {step}" for name, step in steps.items())
+
+
+def _bars(axes: Axes, log: Log, key: str, index: int, total: int, label: str) -> int | None:
+    """Draw the last evaluation of a metric of several values, and return its step."""
     about, values = log.variables[key], log[key]
     axis = about.dims.index(next(d for d in about.dims[1:] if d != "member"))
     values = np.moveaxis(values, axis, -1)
     values = values.reshape(len(values), -1, values.shape[-1])  # (rows, members, bars)
     seen = np.flatnonzero(~np.isnan(values).all(axis=(1, 2)))
     if not len(seen):
-        return
+        return None
     heights = values[seen[-1]].mean(axis=0)
     names = coordinate(log, about.dims[axis], len(heights))
     width = 0.8 / total
@@ -78,4 +93,4 @@ def _bars(axes: Axes, log: Log, key: str, index: int, total: int, label: str) ->
         axes.set_xticks(np.arange(len(heights)), [short(str(n), 12) for n in names])
     axes.set_xlabel(short(about.dims[axis].replace("_", " ")))
     axes.set_ylabel(f"{short(about.long_name)} ({about.units})")
-    axes.set_title(f"at step {int(log['metrics/step'][seen[-1]])}")
+    return int(log["metrics/step"][seen[-1]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import UsageError, did_you_mean
+from ..core.errors import StorageError, UsageError, did_you_mean
 from ..core.rundir import write_atomic
 from .extras import need
 from .figure_stability import axes_of
 from .reader import Log, open_log
-from .style import AGAINST, styled
+from .style import AGAINST, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,9 +91,6 @@ def plot(
     logs = [p if isinstance(p, Log) else open_log(p) for p in given]
     if not logs:
         raise UsageError(f"The figure {figure!r} needs at least one run; give its directory or log file.")
-    if len({log.name for log in logs}) < len(logs):  # a/run and b/run
-        for log in logs:
-            log.name = str(log.path)
     for log in logs:
         if not holds(log, figure):
             can = ", ".join(name for name in FIGURES if holds(log, name)) or "nothing yet"
@@ -105,27 +103,37 @@ def plot(
         options["ascent"] = ascent
     with styled():
         draw: Callable[..., Figure] = import_module(f".figure_{figure}", __package__).draw
-        return draw([_Drawn(log) for log in logs], **options)
+        return draw([_Drawn(log) for log in told_apart(logs)], **options)
 
 
 def render(drawn: Figure, kind: str, dpi: int = 180) -> bytes:
     """Return a figure as the bytes of a file of type ``kind`` (png, pdf, svg, …)."""
     buffer = io.BytesIO()
+    # No date in the file: the same log gives the same bytes.
+    dates: dict[str, Any] = {"pdf": {"metadata": {"CreationDate": None}}, "svg": {"metadata": {"Date": None}}}
     with styled():
-        # No date in the file: the same log gives the same bytes.
-        dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-        drawn.savefig(buffer, format=kind, dpi=dpi, metadata=dates.get(kind, {}))
+        drawn.savefig(buffer, format=kind, dpi=dpi, **dates.get(kind.removesuffix("z"), {}))
     return buffer.getvalue()
 
 
 def save(drawn: Figure, path: str | Path) -> Path:
     """Write a figure to ``path``, its type told by the name's ending; PNG where it has none.
 
-    Raises UsageError for a type matplotlib does not write, StorageError where the file cannot be written.
+    Raises UsageError for a type matplotlib does not write here, StorageError where the file cannot be written.
     """
     path = Path(path)
-    kinds = drawn.canvas.get_supported_filetypes()
-    path = path if path.suffix else path.with_suffix(".png")
-    if path.suffix[1:].lower() not in kinds:
-        raise UsageError(f"No figure can be written as {path.name!r}; use an ending among {', '.join(sorted(kinds))}.")
-    return write_atomic(path, render(drawn, path.suffix[1:].lower()))
+    if os.path.isdir(path):
+        raise StorageError(f"{path} is a directory; name a file to write the figure to, as in {path / 'figure.png'}.")
+    kind = path.suffix[1:].lower()
+    if not kind:
+        path, kind = path.with_name(f"{path.name}.png"), "png"
+    if kind not in drawn.canvas.get_supported_filetypes():
+        raise UsageError(f"No figure can be written as {path.name!r}: end the name in .png, .pdf or .svg.")
+    try:
+        data = render(drawn, kind)
+    except Exception as error:  # what a type needs of the machine, Pillow or TeX, is found out only by writing it
+        why = " ".join(f"{error}".split())[:200].rstrip(".")
+        raise UsageError(
+            f"matplotlib cannot write {path.name!r} here: {why}. End the name in .png, .pdf or .svg."
+        ) from error
+    return write_atomic(path, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html as markup
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ..core.rundir import write_atomic
 from ..core.schema import RUN_STATES
 from .figures import FIGURES, holds, plot, render
 from .reader import Log, open_log
-from .style import title
+from .style import title, told_apart
 from .summary import rows, summarize
 
 _STYLE = """
@@ -72,13 +73,14 @@ def write_report(paths: Sequence[str | Path | Log], output: str | Path | None = 
     logs = [p if isinstance(p, Log) else open_log(p) for p in paths]
     first = logs[0].path
     target = Path(output) if output else (first if first.is_dir() else first.parent) / "report.html"
-    if target.is_dir():
+    if os.path.isdir(target):
         raise StorageError(f"{target} is a directory; name a file to write the report to.")
     return write_atomic(target, html(logs).encode())
 
 
 def html(logs: Sequence[Log]) -> str:
     """Return the report on ``logs`` as HTML. Whatever a log says is escaped: it may come from a stranger."""
+    logs = told_apart(logs)
     heading = title(logs[0]) if len(logs) == 1 else f"{len(logs)} runs compared"
     body = [f"<h1>{escape(heading)}</h1>"]
     if len(logs) > 1:

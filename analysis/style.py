@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ _STYLE = {
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "agg.path.chunksize": 10000,
+    "pdf.fonttype": 42,  # publishers refuse matplotlib's default, Type 3
+    "ps.fonttype": 42,
 }
 
 
@@ -63,6 +66,15 @@ def figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -
     """Return a figure and its axes (rows, columns), panels of ``size`` inches. No pyplot: no global state."""
     made = need("matplotlib.figure", "a figure").Figure(figsize=(size[0] * columns, size[1] * rows))
     return made, made.subplots(rows, columns, squeeze=False, **options)
+
+
+def told_apart(logs: Sequence[Log]) -> list[Log]:
+    """Copies of the logs in which no two runs, as a/run and b/run, have one name."""
+    logs = [copy.copy(log) for log in logs]
+    if len({log.name for log in logs}) < len(logs):
+        for log in logs:
+            log.name = str(log.path)
+    return logs
 
 
 def title(log: Log) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..core.errors import printable
 from ..core.rundir import parse, plain
 from ..core.schema import SPECTRUM_STATUS
 from .asked import named
+from .compared import compared
 from .course import ROUNDING, dtype_of
 from .known import Known, bound
 from .meaning import meaning
@@ -229,16 +230,6 @@ def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def table(facts: list[dict[str, Any]]) -> str:
-    """Return the facts of one or several runs as text, a column for each run."""
-    columns = [rows(f) for f in facts]
-    labels: list[str] = []
-    for c in columns:  # what only some runs have stands where those runs have it
-        at = 0
-        for label in c:
-            if label not in labels:
-                labels.insert(at, label)
-            at = labels.index(label) + 1
-    cells = [[label, *(c.get(label, "") for c in columns)] for label in labels]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+def table(facts: list[dict[str, Any]], asked: Sequence[Mapping[str, Any]] | None = None, width: int = 100) -> str:
+    """Return the facts of one or several runs as text in lines of ``width``; ``asked`` are their experiments."""
+    return compared([rows(f) for f in facts], asked or [{}] * len(facts), width)

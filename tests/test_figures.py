@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from counterplay.analysis.figure_samples import sheet
 from counterplay.analysis.figure_trajectory import plane
 from counterplay.analysis.figures import FIGURES, holds, plot, render, save
 from counterplay.analysis.reader import open_log
+from counterplay.analysis.report import html
 from counterplay.analysis.style import COLOURS, noisy, short, thin
 from counterplay.core.errors import StorageError, UsageError
-from counterplay.core.schema import Layout
+from counterplay.core.schema import Layout, Variable
 
 from .logs import quadratic, written
 
@@ -57,8 +59,12 @@ def test_figures_of_several_runs(runs: dict[str, Path], name: str) -> None:
 
 def test_runs_of_one_name_are_told_apart(runs: dict[str, Path], tmp_path: Path) -> None:
     paths = [quadratic(tmp_path / a / "q", steps=3) for a in ("one", "two")]
-    words = [text.get_text() for text in plot("losses", paths).legends[0].get_texts()]
+    logs = [open_log(path) for path in paths]
+    words = [text.get_text() for text in plot("losses", logs).legends[0].get_texts()]
     assert len(words) == len(set(words)) == 2
+    assert [log.name for log in logs] == ["q", "q"]  # the caller's own keep their names
+    headings = re.findall("<h2>(.*?)</h2>", html(logs))
+    assert len(headings) == len(set(headings)) == 2
 
 
 def test_curves_against_a_cost(runs: dict[str, Path]) -> None:
@@ -130,13 +136,57 @@ def test_colours_differ_in_grey_and_names_are_no_formulas(tmp_path: Path) -> Non
     assert render(plot("losses", path), "png", dpi=40)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("xelatex\n  not found."), ImportError("no Pillow"), KeyError("x")])
+def test_a_type_that_this_machine_cannot_write(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    drawn = plot("losses", runs["quadratic"])
+    monkeypatch.setattr(drawn, "savefig", fail)
+    with pytest.raises(UsageError, match=r"matplotlib cannot write 'a.pgf' here: .*\. End the name in .png, .pdf or"):
+        save(drawn, tmp_path / "a.pgf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_fonts_are_no_type_3(runs: dict[str, Path]) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    drawn = plot("losses", runs["quadratic"])
+    pdf, ps = render(drawn, "pdf"), render(drawn, "ps")
+    assert b"/FontType 42" in ps and b"/FontType 3" not in ps
+    assert b"/CIDFontType2" in pdf and b"/Type3" not in pdf
+    assert dict(matplotlib.rcParams) == before and before["pdf.fonttype"] == 3
+
+
+def test_bars_say_of_which_step_they_are(tmp_path: Path) -> None:
+    def run(name: str, step: int) -> Path:
+        share = Variable("share", ("metrics", "digit"), "<f8", "share")
+        rows = [("step", {"step": k, "losses": [0.0]}) for k in (0, step)]
+        rows += [("metrics", {"step": k, "share": np.full(10, 0.1)}) for k in (0, step)]
+        return written(tmp_path / name, Layout(("x",), metrics=(share,)), rows)
+
+    paths = [run("a", 5), run("b", 7), run("c", 5)]
+    assert [plot("metrics", p).axes[0].get_title() for p in paths[:2]] == ["at step 5", "at step 7"]
+    assert plot("metrics", paths[:2]).axes[0].get_title() == "a at step 5\nb at step 7"
+    assert plot("metrics", [paths[0], paths[2]]).axes[0].get_title() == "at step 5"
+    many = [*paths, run("d", 9)]
+    assert plot("metrics", many).axes[0].get_title() == "at the last evaluation of each: steps 5 to 9"
+
+
 def test_saving_a_figure(runs: dict[str, Path], tmp_path: Path) -> None:
     drawn = plot("losses", runs["quadratic"])
     assert save(drawn, tmp_path / "a").name == "a.png"
-    for kind in ("pdf", "svg"):
+    kinds = ("pdf", "svg", "gif", "jpg", "tiff", "webp", "svgz", "eps")
+    for kind in kinds:
         save(drawn, tmp_path / f"a.{kind}")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pdf", "a.png", "a.svg"]
-    with pytest.raises(UsageError, match="endin"):
+    assert {p.name for p in tmp_path.iterdir()} == {f"a.{kind}" for kind in ("png", *kinds)}
+    with pytest.raises(UsageError, match=r"end the name in \.png, \.pdf or \.svg"):
         save(drawn, tmp_path / "a.docx")
+    for place in (tmp_path, Path("/"), Path(".")):
+        with pytest.raises(StorageError, match="is a directory; name a file"):
+            save(drawn, place)
     with pytest.raises(StorageError, match="nowhere"):
         save(drawn, tmp_path / "nowhere" / "a.png")

@@ -1,0 +1,146 @@
+"""Runs beside each other in lines that fit: a column for each of a few, a row for each of many."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from ..core.errors import printable
+
+Facts = dict[str, str]  # label -> text, of one run
+
+BESIDE = 3  # so many runs may be columns
+_ENDING = ("status", "steps")
+_CELL = 28  # the longest text in a row; its middle is left out
+
+
+def compared(runs: Sequence[Facts], asked: Sequence[Mapping[str, Any]], width: int) -> str:
+    """One run's facts under each other, a few runs' beside each other, or a row for each of many."""
+    if len(runs) == 1:
+        return "\n".join(aligned(list(runs[0].items())))
+    if len(runs) <= BESIDE:
+        return "\n".join(_columns(runs, width))
+    return "\n".join(_rows(runs, _settings(asked), width))
+
+
+def _columns(runs: Sequence[Facts], width: int) -> list[str]:
+    """A line for each label, or several where a text needs them."""
+    labels = _labels(runs)
+    wide = max((width - max(map(len, labels))) // len(runs) - 2, 12)
+    cells: list[list[str]] = []
+    for label in labels:
+        parts = [textwrap.wrap(text, wide) for text in (run.get(label, "") for run in runs)]
+        cells += [list(row) for row in zip_longest([label], *parts, fillvalue="")]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells under each other."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _labels(runs: Sequence[Facts]) -> list[str]:
+    """Every label once; what only some runs have stands where those runs have it."""
+    labels: list[str] = []
+    for run in runs:
+        at = 0
+        for label in run:
+            if label not in labels:
+                labels.insert(at, label)
+            at = labels.index(label) + 1
+    return labels
+
+
+def _rows(runs: Sequence[Facts], asked: Sequence[Facts], width: int) -> Iterator[str]:
+    """What all runs have in common, then a row for each with what differs, as far as it fits."""
+    place, names = _named([run.get("run", "") for run in runs])
+    known = _labels(runs)
+    whole = [run | {k: v for k, v in more.items() if k not in known} for run, more in zip(runs, asked, strict=True)]
+    labels = [label for label in _labels(whole) if label != "run"]
+    common = [x for x in labels if x not in _ENDING and len({run.get(x) for run in whole}) == 1]
+    shown = [label for label in labels if label not in common]
+    yield from textwrap.wrap(f"{len(runs)} runs" + f" in {place}" * bool(place), width)
+    room = width - max(map(len, common), default=0) - 4
+    yield from aligned([["  " + label, _cut(whole[0][label], room)] for label in common])
+    yield ""
+    picked = {"run": ["run", *names]}
+    left: list[str] = []
+    for label in sorted(shown, key=_rank(set(known))):
+        cells = _column(label, [run.get(label, "") for run in whole])
+        wide = sum(2 + max(map(len, column)) for column in [*picked.values(), cells]) - 2
+        if wide <= width:
+            picked[label] = cells
+        else:
+            left.append(label)
+    heads = [column[0].split("\n") for column in picked.values()]
+    deep = max(map(len, heads))
+    heads = [[""] * (deep - len(head)) + head for head in heads]
+    yield from aligned([*zip(*heads, strict=True), *zip(*(c[1:] for c in picked.values()), strict=True)])
+    if left:
+        yield ""
+        more = f"Also different: {', '.join(left)}. They are in the summary of each run, and in --json."
+        yield from textwrap.wrap(more, width)
+
+
+def _rank(results: set[str]) -> Callable[[str], int]:
+    """What comes first: how it ended, what was asked, how near it came; what is long comes last."""
+    first = ("game", "solver", "loss", "regularizers", "seed", "members")
+
+    def rank(label: str) -> int:
+        if label in _ENDING:
+            return 0
+        if label in first or label not in results:
+            return 1
+        starts = ("gradient norm", "loss of", "spectral radius")
+        return next((n for n, start in enumerate(starts, 2) if label.startswith(start)), 6 if label == "message" else 5)
+
+    return rank
+
+
+def _column(label: str, texts: list[str]) -> list[str]:
+    """A heading of several lines, no wider than it must be, and the cells."""
+    cells = [_cut(text, _CELL) for text in texts]
+    wide = max([*map(len, cells), *map(len, label.split()), 8])
+    return ["\n".join(textwrap.wrap(label, wide) or [""]), *cells]
+
+
+def _cut(text: str, length: int) -> str:
+    length = max(length, 8)
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[-(length - length // 2 - 1) :]}"
+
+
+def _named(paths: list[str]) -> tuple[str, list[str]]:
+    """The folder that all runs are in, and their names there."""
+    try:
+        place = os.path.commonpath([os.path.dirname(path) for path in paths])
+    except ValueError:  # absolute and relative ones
+        place = ""
+    return place, [_cut(os.path.relpath(path, place) if place else path, 40) for path in paths]
+
+
+def _settings(asked: Sequence[Mapping[str, Any]]) -> list[Facts]:
+    """What each run was asked for in which they differ, of those that have it: ``lr.x`` for the solver's lr.x."""
+    flat = [dict(_flat(experiment)) for experiment in asked]
+    values: dict[str, set[str]] = {}
+    for key, text in (item for one in flat for item in one.items()):
+        values.setdefault(key, set()).add(text)
+    short = {key: key.partition(".")[2] if key.startswith(("game.", "solver.")) else key for key in values}
+    twice = {name for name, count in Counter(short.values()).items() if count > 1}
+    named = {key: key if short[key] in twice else short[key] for key, found in values.items() if len(found) > 1}
+    return [{named[key]: text for key, text in one.items() if key in named} for one in flat]
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, x in value.items():
+        if not prefix and key in ("name", "out", "origins", "references", "plugins", "steps"):
+            continue
+        if isinstance(x, Mapping):
+            yield from _flat(x, f"{prefix}{key}.")
+        elif key != "name" or prefix.count(".") > 1:  # what the game and the solver are called is said already
+            yield printable(f"{prefix}{key}"), printable(x if isinstance(x, str) else json.dumps(x, default=str))

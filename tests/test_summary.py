@@ -51,10 +51,10 @@ def test_summary_of_nan_is_strict_json(tmp_path: Path, cli: Run) -> None:
 def test_table_of_several_runs(runs: dict[str, Path]) -> None:
     text = table([summarize(open_log(path)) for path in runs.values()], width=1000)
     assert len({len(line.split("  ")[0]) for line in text.splitlines()}) > 1
-    for word in ("quadratic", "diverged", "The bound was passed."):
-        assert word in text
+    assert "quadratic" in text and "diverged" in text
     each = "\n".join(table([summarize(open_log(path))]) for path in runs.values())
-    assert "loss of generator" in each and "spectral radius of F'" in each
+    for word in ("The bound was passed.", "loss of generator", "spectral radius of F'"):
+        assert word in each
     assert "\x1b" not in table([summarize(open_log(runs["gan"])) | {"game": "\x1b[31mred"}])
 
 

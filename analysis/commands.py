@@ -66,7 +66,8 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
     "--against",
     default="step",
     show_default=True,
-    help="Horizontal axis of losses and metrics: step, gradients, products, samples or wall_seconds.",
+    help="Horizontal axis of losses and metrics: step, gradients, products, samples, seconds (of the solver alone) or "
+    "wall_seconds.",
 )
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
 def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:

@@ -89,6 +89,8 @@ def plot(
         )
     given = [paths] if isinstance(paths, (str, Path, Log)) else list(paths)
     logs = [p if isinstance(p, Log) else open_log(p) for p in given]
+    if against == "seconds":  # of all logs the same clock
+        against = "solver_seconds" if all("step/solver_seconds" in log for log in logs) else "wall_seconds"
     if not logs:
         raise UsageError(f"The figure {figure!r} needs at least one run; give its directory or log file.")
     for log in logs:

@@ -29,6 +29,8 @@ AGAINST = {
     "gradients": "gradient evaluations",
     "products": "Jacobian-vector products",
     "samples": "samples drawn",
+    "seconds": "time of the solver (s)",
+    "solver_seconds": "time of the solver (s)",
     "wall_seconds": "time (s)",
 }
 POINTS = 2000  # a line keeps the extremes of this many bins: more than a page can show

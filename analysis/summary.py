@@ -21,6 +21,7 @@ from .reader import Log
 from .recorded import jacobian_check, last, spectra
 from .words import eigenvalue, lines
 
+COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")
 LEADING = 8  # eigenvalues shown
 
 
@@ -50,7 +51,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "losses": _by_player(log, "step/losses"),
         "gradient_norms": _by_player(log, "step/gradient_norms"),
         "parameter_norms": _by_player(log, "step/parameter_norms"),
-        "cost": {k: last(log, f"step/{k}") for k in ("gradients", "products", "samples", "wall_seconds")},
+        "cost": {k: last(log, f"step/{k}") for k in COSTS},
         "inner": _inner(log),
         "jacobian": beside_v(jacobian_check(log)),
         "spectrum": _spectrum(log),

@@ -6,6 +6,7 @@ looks at closely, is left to the loop, which takes it by the same compiled funct
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,8 @@ class Chunks:
         steps = self._room(loop, state)
         if steps == 0:
             return state
-        program, alive = self.solver.program, state.alive.numpy()
+        program, alive, cost = self.solver.program, state.alive.numpy(), loop.game.cost
+        began = time.monotonic()
         played = program(state.params, state.memory, steps, alive)
         norms, figures = _figures(watch, played)
         quiet = _quiet(loop, state, watch, played, norms, figures)
@@ -66,6 +68,7 @@ class Chunks:
             steps = int(np.argmin(quiet))
             self.length = max(1, steps)
             if steps == 0:
+                cost.solving += time.monotonic() - began
                 return state
             played = program(state.params, state.memory, steps, alive)
         else:
@@ -78,11 +81,16 @@ class Chunks:
         }
         for name, before, each in zip(("gradients", "products", "samples"), state.cost, self.solver.spent, strict=True):
             columns[name] = before + each * np.arange(1, steps + 1)
+        players = len(watch.players)
+        columns["gradients"] = np.round(columns["gradients"] * players) / players  # as Cost.spend has it
+        shown = time.monotonic()
+        cost.solving += shown - began
         for observer in loop.observers:
             observer.rows(columns)  # type: ignore[attr-defined]  # the others left no room
+        cost.measuring += time.monotonic() - shown
         state = replace(
             state, step=state.step + steps, params=played.params, memory=played.memory,
-            cost=tuple(int(columns[name][-1]) for name in ("gradients", "products", "samples")),  # type: ignore[arg-type]
+            cost=tuple(columns[name][-1].item() for name in ("gradients", "products", "samples")),  # type: ignore[arg-type]
         )  # fmt: skip
         if loop.progress is not None and state.step < loop.steps:
             losses = torch.from_numpy(columns["losses"][-1])  # ([M,] P)

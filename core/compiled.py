@@ -20,7 +20,7 @@ from .graph_capture import capture
 from .native import compiled
 from .nested import leaves_of, rebuild
 from .prepared import Prepared
-from .products import Cost
+from .products import Cost, Spent
 from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
 from .solver import Draw, Memory, Solver, StepInfo
 from .state import State
@@ -78,12 +78,11 @@ class Compiled(Solver):
     """The solver whose step ``program`` takes. ``spent``: gradients, products and samples of one step."""
 
     program: Program
-    spent: tuple[int, int, int]
+    spent: Spent
 
     def step(self, game: Any, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
-        cost = game.cost.gradients, game.cost.products, game.cost.samples
         draw()  # for those who look on
-        game.cost.gradients, game.cost.products, game.cost.samples = map(sum, zip(cost, self.spent, strict=True))
+        game.cost.spend(self.spent, len(self.program.players))
         played = self.program(params, memory, 1)
         tensors = leaves(params)
         lead = () if self.program.members is None else (self.program.members,)
@@ -111,10 +110,10 @@ def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
     found = Compiled(program, (0, 0, 0))
     own, before = replace(game, trace=False, cost=Cost()), (params, state.memory)
     for _ in range(2):
-        own.cost.gradients = own.cost.products = own.cost.samples = 0
+        own.cost.spent = 0, 0, 0
         params, memory, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
         expected = _ordered(_seen(own.project(params), memory, info), (*before, dict.fromkeys(before[0]), before[0]))
-        spent = own.cost.gradients, own.cost.products, own.cost.samples
+        spent = own.cost.spent
         compare(_seen(*found.step(own, *before, dict)), expected)
         before = expected[:2]
     return replace(found, spent=spent)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from .loss import Loss
 from .tree import Batch, Buffers, Params, Player, Tree
@@ -21,6 +22,9 @@ class Game(ABC):
     """A game of n players. Subclasses are frozen dataclasses whose fields are their options."""
 
     players: tuple[Player, ...]
+    work: tuple[int, int] | None = None
+    """The gradients of everyone and the products that one evaluation of v takes; None: (1, 0), and what is seen there:
+    a product for each derivative that the losses are made of."""
     zero_sum: bool = False
     """Whether the mixed derivatives are opposite, J_ij = -J_ji^T: true of a two-player zero-sum game, also with
     penalties that see one player only. Inner solves are then symmetric and half as dear."""
@@ -44,6 +48,14 @@ class Game(ABC):
     def draws(self) -> bool:
         """Whether ``sample`` adds to the buffers: if not, generators stay as they are, whatever the members."""
         return type(self).sample is not Game.sample
+
+    def samples(self, drawn: Batch) -> int:
+        """How many samples of data are in ``drawn``, what ``sample`` added to the buffers: what a run's cost counts.
+
+        By default the length of "real", else that of the first tensor that has one.
+        """
+        known = [drawn["real"]] if "real" in drawn else list(drawn.values())
+        return next((len(x) for x in tree_leaves(known) if isinstance(x, Tensor) and x.dim() > 0), 0)
 
     @abstractmethod
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:

@@ -52,6 +52,7 @@ class Journal:
     checkpoint_every: int = 0
     inexact: tuple[Any, ...] = ()  # from which steps on, and why, this is not the uninterrupted run
     began: float = 0.0
+    cost: Cost | None = None  # of the run, its clocks
     created: bool = False  # here, not resumed
     made: bool = False  # the directory, too
     saved: int = -1  # the step of the newest checkpoint
@@ -109,6 +110,8 @@ class Journal:
         else:
             _set_aside([b for b in blocks_of(files.path) if int(b.stem) > blocks], files.path / "aside")
         spent = float(saved.get("seconds", 0.0))
+        game.cost.solving = float(saved.get("solver_seconds", 0.0))
+        game.cost.measuring = float(saved.get("measuring_seconds", 0.0))
         journal = Journal._open(files, game, solver, state, settings, lock, inexact, spent)
         if whole:
             journal.observers, journal.log = [], None
@@ -153,7 +156,7 @@ class Journal:
         files.write_status("running", state.step)
         return Journal(
             files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
-            saved_at=time.monotonic(),
+            saved_at=time.monotonic(), cost=game.cost,
         )  # fmt: skip
 
     def __enter__(self) -> Journal:
@@ -199,6 +202,8 @@ class Journal:
         now = time.monotonic()
         numbers = {**state.numbers(), "blocks": self.log.sealed if self.log is not None else 0}
         numbers |= {"seconds": now - self.began, "inexact": list(self.inexact)}
+        if self.cost is not None:
+            numbers |= {"solver_seconds": self.cost.solving, "measuring_seconds": self.cost.measuring}
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
         save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
         if self.before is None or not self._kept(self.before):  # else there is nothing to look for

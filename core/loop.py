@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,6 @@ from .intact import Intact
 from .local import LocalGame
 from .observers import Observer, Seen
 from .prepared import Prepared
-from .products import Cost
 from .solver import Solver, StepInfo
 from .state import State, tensors
 from .tree import Batch, Buffers
@@ -66,9 +66,9 @@ class Loop:
         contract = Contract(self.solver, game, state, game.members)
         while state.step < self.steps:
             if self.stop():
-                self.save(state, True)
+                self._save(state, True)
                 return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
-            self.save(state, False)
+            self._save(state, False)
             game.clock.step, solver = state.step, self.solver
             if self.chunks is not None and state.step >= self.chunks.start:
                 if not isinstance(watch, RowWatch):
@@ -79,6 +79,7 @@ class Loop:
                 self._spend(state)
                 continue
             batches: list[Batch] = []
+            began = time.monotonic()
             with self._saving(state):
                 buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
 
@@ -89,14 +90,15 @@ class Loop:
                 params, memory, info, kept = contract(solver.step(game, state.params, state.memory, draw))
                 params = game.project(params)
                 named = {"memory": memory, "buffer": buffers}
-                figures, finding = watch(info, params, kept + tensors(buffers), named)
+                figures, finding = watch(info, params, kept + tensors(buffers), named)  # waits for the device
+            game.cost.solving += time.monotonic() - began
             alive = state.alive.numpy()
             sound = alive if finding is None else alive & ~finding.bad
             whole = bool(sound.all())
             over = not (whole or sound.any())
             done = whole and self.met is not None and self.met(figures)  # a member that left meets nothing any more
             if over or done:
-                self.save(state, True)  # first: a run resumed from here looks at this point once more
+                self._save(state, True)  # first: a run resumed from here looks at this point once more
             seen = Seen(state.step, state.params, state.memory, batches[0], info, figures, bool(over or done), buffers)
             self._show(state, seen)
             if finding is not None and over:
@@ -111,11 +113,23 @@ class Loop:
                 state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
             state = replace(
                 state, step=state.step + 1, params=params, memory=memory, buffers=buffers,
-                rngs=tuple(r.get_state() for r in rngs) if game.draws else state.rngs, cost=_spent(game.cost),
+                rngs=tuple(r.get_state() for r in rngs) if game.draws else state.rngs, cost=game.cost.spent,
             )  # fmt: skip
             if state.step < self.steps:
                 self._progress(state, info)
         return self._last(state, watch, contract)
+
+    def _save(self, state: State, last: bool) -> None:
+        with self._measuring():
+            self.save(state, last)
+
+    @contextlib.contextmanager
+    def _measuring(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.game.cost.measuring += time.monotonic() - began
 
     def _progress(self, state: State, info: StepInfo) -> None:
         if self.progress is not None:
@@ -123,10 +137,10 @@ class Loop:
 
     def _last(self, state: State, watch: Watch, contract: Contract) -> Ending:
         """The steps are spent: look at the last point too, on the batch the next step would draw."""
-        self.save(state, True)
+        self._save(state, True)
         self._intact.hold(state)
         game = replace(self.game, trace=False)
-        with guarded("the last look", game):
+        with self._measuring(), guarded("the last look", game):
             buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
             batch = game.draw(state.generators(), buffers)
             info = StepInfo.at(LocalGame.of(game, state.params, batch))
@@ -164,13 +178,14 @@ class Loop:
         """Save the state before a step that failed, if it is whole."""
         if self._intact.whole(state):
             with contextlib.suppress(StorageError):  # what failed first is what is told
-                self.save(state, True)
+                self._save(state, True)
 
     def _show(self, state: State, seen: Seen) -> None:
         try:
-            self._record(seen)
-            for observer in self._callers:
-                observer(seen)
+            with self._measuring():
+                self._record(seen)
+                for observer in self._callers:
+                    observer(seen)
         except BaseException:  # whoever looks on, and whatever is raised: what was played stays
             self._rescue(state)
             raise
@@ -189,15 +204,11 @@ class Loop:
             raise told from error
 
     def _spend(self, state: State) -> None:
-        self.game.cost.gradients, self.game.cost.products, self.game.cost.samples = state.cost
+        self.game.cost.spent = state.cost
 
     def _diverged(self, state: State, sound: Any, what: str) -> Ending:
         state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
         return Ending(state, "diverged", f"{what[0].upper()}{what[1:]} at step {state.step}.")
-
-
-def _spent(cost: Cost) -> tuple[int, int, int]:
-    return cost.gradients, cost.products, cost.samples
 
 
 def _keep(alive: Any, new: Any, old: Any) -> Any:

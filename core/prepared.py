@@ -21,6 +21,7 @@ from .blame import foreign, guarded
 from .errors import PluginError
 from .form import difference, form
 from .game import Game, innermost
+from .inside import Work, work_of
 from .products import Block, Clock, Cost, Linear, Product, Rows
 from .seeding import SCHEME, generators
 from .trace import Staged, staged, traced
@@ -104,9 +105,7 @@ class Prepared(Game):
             return buffers
         game = self.game
         batch = self.each(lambda m: named(game, "sample", game.sample(rngs[m], self.own(buffers, m))), len(rngs))
-        real = batch.get("real")
-        if isinstance(real, Tensor):
-            self.cost.samples += real.shape[0 if self.members is None else 1]
+        self.cost.samples += game.samples(self.own({k: x for k, x in batch.items() if k not in buffers}, 0))
         return batch
 
     def own(self, tree: Any, m: int) -> Any:
@@ -165,7 +164,7 @@ class Prepared(Game):
         If traced, the pass through the losses that this takes is also that of the products ``along``, which are at
         the same point.
         """
-        self.cost.add(self.game)
+        self._spend(rows, params, batch)
         shared = [product for product in along if isinstance(product, Product)]
         if not self.replays:
             return self._field_here(rows, params, batch)
@@ -178,8 +177,19 @@ class Prepared(Game):
 
     def loss_gradient(self, i: Player, params: Params, batch: Batch) -> Params:
         """The gradient of player i's loss with respect to everyone's parameters."""
-        self.cost.gradients += 1
+        self._spend((i,), params, batch)
         return (self._loss_gradient if self.replays else self._loss_gradient_here)(i, params, batch)
+
+    def _spend(self, rows: Rows, params: Params, batch: Batch) -> None:
+        """Count one evaluation of the gradients of ``rows``."""
+        work, players = self._work(params, batch), len(self.players)
+        self.cost.spend((work.gradients * len(rows) / players, work.products_of(rows), 0), players)
+
+    def _work(self, params: Params, batch: Batch) -> Work:
+        def own(x: Any) -> Any:
+            return tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, self.own(x, 0))
+
+        return work_of(self.game, lambda: (own(params), own(batch)))
 
     def variant(self, wrap: Callable[[Game], Game]) -> Prepared:
         """The same table for ``wrap(game)``, made once for each ``wrap``: what it traces is kept."""
@@ -190,14 +200,19 @@ class Prepared(Game):
     def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Product, Product]:
         """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
         blocks = Block(rows, cols), Block(rows, cols, adjoint=True)
+        weight = 1 + self._work(params, batch).products_of(rows)
+
+        def product(block: Block, make: Callable[[], Linear]) -> Product:
+            return Product(block, self.cost, make, weight=weight)
+
         if not self.replays:
             push, pull = self._reverse(rows, cols, params, batch)
-            return Product(blocks[0], self.cost, lambda: push), Product(blocks[1], self.cost, lambda: pull)
+            return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
 
         def alone(block: Block) -> Callable[[], Linear]:
             return lambda: self._linearised((), [block], params, batch)[1][0]
 
-        return Product(blocks[0], self.cost, alone(blocks[0])), Product(blocks[1], self.cost, alone(blocks[1]))
+        return product(blocks[0], alone(blocks[0])), product(blocks[1], alone(blocks[1]))
 
     def _linearised(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
         tangents = [{i: params[i] for i in (block.rows if block.adjoint else block.cols)} for block in blocks]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .game import Game
 from .trace import lanes, watched
 from .tree import Params, Player
 
@@ -22,19 +21,35 @@ class Block(NamedTuple):
     adjoint: bool = False
 
 
+Spent = tuple[float, int, int]
+
+
 @dataclass
 class Cost:
-    """What has been evaluated so far: gradients of a loss set, products with J or its transpose, data samples."""
+    """What has been evaluated so far: gradients of everyone, products with J or its transpose, data samples.
 
-    gradients: int = 0
+    The gradient of one of n players is 1/n. ``solving`` and ``measuring`` are the seconds that the solver's steps and
+    draws took, and those that looking on and saving did.
+    """
+
+    gradients: float = 0
     products: int = 0
     samples: int = 0
+    solving: float = 0.0
+    measuring: float = 0.0
 
-    def add(self, game: Game) -> None:
-        """One evaluation of the field; that of a game whose losses hold derivatives takes what ``game.work`` says."""
-        gradients, products = getattr(game, "work", (1, 0))
-        self.gradients += gradients
-        self.products += products
+    def spend(self, spent: Spent, players: int) -> None:
+        self.gradients = round((self.gradients + spent[0]) * players) / players  # sums in any order are the same
+        self.products += spent[1]
+        self.samples += spent[2]
+
+    @property
+    def spent(self) -> Spent:
+        return self.gradients, self.products, self.samples
+
+    @spent.setter
+    def spent(self, spent: Spent) -> None:
+        self.gradients, self.products, self.samples = spent
 
 
 @dataclass
@@ -52,9 +67,10 @@ class Product:
     cost: Cost
     make: Callable[[], Linear]
     map: Linear | None = None
+    weight: int = 1  # products that one takes: v may be made of derivatives itself
 
     def __call__(self, u: Params) -> Params:
-        self.cost.products += lanes()
+        self.cost.products += self.weight * lanes()
         if self.map is None:
             map = self.make()
             if watched():  # made of what a transform sees: not to outlive it

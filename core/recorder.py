@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -69,23 +69,30 @@ class StepRecorder:
     trajectory: Trajectory
     began: float
     extend: Append
-    reached: float = 0.0
+    reached: dict[str, float] = field(default_factory=dict)
+
+    def clocks(self) -> dict[str, float]:
+        cost = self.game.cost
+        self.reached = {
+            "wall_seconds": time.monotonic() - self.began, "solver_seconds": cost.solving,
+            "measuring_seconds": cost.measuring,
+        }  # fmt: skip
+        return self.reached
 
     def rows(self, columns: dict[str, Any]) -> None:
-        """Many steps at once, as if the clock had gone evenly."""
-        now, count = time.monotonic() - self.began, len(columns["step"])
-        self.extend("step", {**columns, "wall_seconds": np.linspace(self.reached, now, count + 1)[1:]})
-        self.reached = now
+        """Many steps at once, as if the clocks had gone evenly."""
+        before, count = self.reached, len(columns["step"])
+        clocks = {k: np.linspace(before.get(k, 0.0), now, count + 1)[1:] for k, now in self.clocks().items()}
+        self.extend("step", {**columns, **clocks})
 
     def __call__(self, seen: Seen) -> None:
         f, cost = seen.figures, self.game.cost
-        self.reached = reached = time.monotonic() - self.began
         inner = {f"inner_{name}": numpy(x) for name, x in seen.info.inner.items()}
         self.append("step", {
             "step": seen.step, "losses": f.losses, "gradient_norms": f.gradient_norms,
             "parameter_norms": f.parameter_norms, **self.trajectory.row(seen), **inner,
             "gradients": cost.gradients, "products": cost.products, "samples": cost.samples,
-            "wall_seconds": reached,
+            **self.clocks(),
         })  # fmt: skip
 
 

@@ -23,6 +23,8 @@ from .tree import Batch, Buffers, Params, Player, Tree
 class Regularizer(ABC):
     """A frozen dataclass whose fields are its options. Override what it does."""
 
+    work: tuple[int, int] | None = None
+    """The gradients and products that it adds to one evaluation of v; None: one product for each derivative seen."""
     mixes_players: bool = False
     """Whether a penalty makes one player's loss depend on another's parameters in a way the other's does not."""
 
@@ -95,6 +97,9 @@ class Regularized(Game):
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         batch = named(self.game, "sample", self.game.sample(rng, buffers))
         return self.regularizer.sample(self.game, rng, {**buffers, **batch})
+
+    def samples(self, drawn: Batch) -> int:
+        return self.game.samples(drawn) if self.game.draws else 0
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         return {**buffers, **self.game.gallery(rng, buffers)}

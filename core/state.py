@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import BadLog
+from .products import Spent
 from .solver import Memory
 from .tree import Buffers, Params
 
@@ -32,7 +33,7 @@ class State:
     rngs: tuple[Tensor, ...]  # the generators' states, one for each member
     alive: Tensor  # (), or (M,): the members that have stayed finite
     bound: Tensor  # (), or (M,): the norm at which parameters count as blown up
-    cost: tuple[int, int, int] = (0, 0, 0)  # gradients, products, samples so far
+    cost: Spent = (0.0, 0, 0)  # gradients, products, samples so far
 
     def generators(self) -> list[torch.Generator]:
         """The members' generators, in the state they had."""
@@ -71,7 +72,7 @@ class State:
                 rngs=tuple(found["rngs"][str(m)] for m in range(len(self.rngs))),
                 alive=found["alive"],
                 bound=found["bound"],
-                cost=tuple(int(n) for n in numbers["cost"]),  # type: ignore[arg-type]
+                cost=(float(numbers["cost"][0]), int(numbers["cost"][1]), int(numbers["cost"][2])),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise BadLog(f"the checkpoint does not fit this game and solver: {error}.") from error

@@ -59,7 +59,7 @@ FIRST_ORDER = [
 def log_of(directory: Path) -> dict[str, np.ndarray]:
     """The steps in a log, but for the clock."""
     with h5py.File(directory / "log.h5") as file:
-        return {k: x[()] for k, x in file["step"].items() if k != "wall_seconds" and x.dtype.kind in "fi"}
+        return {k: x[()] for k, x in file["step"].items() if not k.endswith("_seconds") and x.dtype.kind in "fi"}
 
 
 def played(tmp_path: Path, game: cp.Game, solver: cp.Solver, **asked: Any) -> tuple[Any, Any, dict, dict]:

@@ -62,7 +62,7 @@ FLOORS = (
         "native",
     },
     {"tree", "form", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
-    {"products", "prepared", "local", "inner"},
+    {"products", "inside", "prepared", "local", "inner"},
     {"kinds", "thirdparty", "registry"},
     {"rules", "orders", "solver", "regularizer", "adapters", "module_state", "module_games"},
     {"plainfile", "sealed", "agreement", "rundir", "blockfile", "worker", "sandbox", "pieces", "blocks", "checkpoint"},

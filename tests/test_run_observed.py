@@ -108,7 +108,7 @@ def test_costs_are_counted_and_looking_is_free(tmp_path):
     for name, options, gradients, products in [
         ("simgd", {}, 1, 0),
         ("extragradient", {}, 2, 0),
-        ("altgd", {"repeats": 2}, 4, 0),
+        ("altgd", {"repeats": 2}, 2, 0),  # each of four moves one player's
         ("conopt", {}, 1, 1),
         ("jare", {}, 1, 2),
     ]:

@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Any
 
 import click
@@ -150,11 +150,29 @@ def _ending(error: BaseException) -> int:
         return _say("interrupted.", Interrupted.exit_code)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
         return _say("there is not enough memory for this. Ask for less, or for a machine with more.", 2)
+    if isinstance(error, ModuleNotFoundError) and (wanted := _requirement(error.name or "")) is not None:
+        return _say(
+            f"this needs {error.name}, which is not installed for {sys.executable}: python -m pip install '{wanted}'. "
+            "Logs are read without torch: summary, plot, report, log.",
+            2,
+        )
     what = f"{type(error).__name__}: {error}".strip(": ")
     if (plugin := _culprit(error)) is not None:
         return _say(f"the plugin {plugin} failed: {what}", 3)
     again = "run the same command with COUNTERPLAY_DEBUG=1 and report what it prints."
     return _say(f"internal error, a bug in counterplay: {what}\nPlease {again}", 1)
+
+
+def _requirement(module: str) -> str | None:
+    """What pip is to be asked for where ``module`` is missing; None where we have never asked for it."""
+    name = module.partition(".")[0].replace("_", "-")
+    if name not in ("torch", "numpy", "h5py", "safetensors", "msgspec", "tomli-w", "rich"):
+        return None
+    try:
+        asked = metadata.requires(__name__.partition(".")[0]) or []
+    except metadata.PackageNotFoundError:  # used from its source
+        asked = []
+    return next((wanted for wanted in asked if re.match(rf"{name}\b", wanted) and ";" not in wanted), name)
 
 
 def _say(message: str, code: int) -> int:

@@ -1,6 +1,7 @@
 """Being asked to stop: the first signal lets the step finish and the state be saved, a second one ends at once.
 
-Before a run has begun, and after it, there is nothing to wait for: the first is a KeyboardInterrupt.
+Before a run has begun, and after it, there is nothing to wait for: the first is a KeyboardInterrupt. A signal that was
+ignored when we came, as a shell has it for ``nohup`` and for jobs in the background, stays ignored.
 """
 
 from __future__ import annotations
@@ -31,9 +32,8 @@ def caught(to_the_end: bool) -> Iterator[None]:
     _early, _over = 0, False
     before = {}
     with contextlib.suppress(ValueError):  # not in the main thread: then signals are the host's business
-        for number in SIGNALS:
-            if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job
-                before[number] = signal.signal(number, _interrupt)
+        for number in _heard():
+            before[number] = signal.signal(number, _interrupt)
     if to_the_end and before:
         atexit.register(_ignore, list(before))  # Python itself puts the default actions back when it ends
     try:
@@ -42,6 +42,10 @@ def caught(to_the_end: bool) -> Iterator[None]:
         if not to_the_end:
             for number, handler in before.items():
                 signal.signal(number, handler or signal.SIG_DFL)  # None: not Python's
+
+
+def _heard() -> list[signal.Signals]:
+    return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def over() -> None:
@@ -86,7 +90,7 @@ def asked() -> Iterator[Callable[[], bool]]:
 
     before = {}
     try:
-        for number in SIGNALS:
+        for number in _heard():
             before[number] = signal.signal(number, note)
     except ValueError:
         pass

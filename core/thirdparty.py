@@ -143,7 +143,7 @@ def _import_file(name: str, file: Path, given: str, problems: list[Problem]) -> 
 
 def register(manager: pluggy.PluginManager, plugin: Plugin, problems: list[Problem]) -> None:
     """Give a plugin to pluggy; report hooks that do not exist, as ``check_pending`` would for all of them at once."""
-    before = len(problems)
+    callers: list[pluggy.HookCaller] = []
     with guard(plugin.source, problems):
         manager.register(plugin.object)
         callers = manager.get_hookcallers(plugin.object) or []
@@ -155,7 +155,7 @@ def register(manager: pluggy.PluginManager, plugin: Plugin, problems: list[Probl
             problems.append(
                 Problem(plugin.source, "implements no hook: mark a register_ function with @counterplay.hookimpl")
             )
-    if len(problems) > before and manager.is_registered(plugin.object) and not callers:
+    if not callers and manager.is_registered(plugin.object):  # pluggy before 1.6 keeps one that it has just refused
         manager.unregister(plugin.object)
 
 

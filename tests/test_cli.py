@@ -237,6 +237,17 @@ def test_debug_shows_the_traceback() -> None:
     assert done.returncode == 2 and "Traceback" in done.stderr and "did you mean 'game'" in done.stderr
 
 
+@pytest.mark.parametrize("words", ["list", "describe solver cgd", "run quadratic --solver simgd", "spectrum quadratic",
+                                   "check solver simgd", "resume d"])  # fmt: skip
+def test_without_torch_it_is_said_how_to_get_it(tmp_path: Path, words: str) -> None:
+    hidden = f"import sys; sys.modules['torch'] = None; from counterplay.core.cli import main; main({words.split()})"
+    done = subprocess.run([sys.executable, "-c", hidden], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1, done.stderr
+    assert re.match(
+        r"Error: this needs torch, which is not installed for .*: python -m pip install 'torch.*'\.", done.stderr
+    )
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you ...")])
 def test_too_little_memory_is_no_bug(cli: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object) -> None:

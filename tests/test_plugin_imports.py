@@ -7,7 +7,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pluggy
 import pytest
 
 import counterplay as cp
@@ -55,6 +57,26 @@ def test_a_broken_plugin_is_reported_and_nothing_else_is_lost(
     assert message in found[0].message
     with pytest.raises(UsageError, match=r"1 plugin\(s\) have problems: see counterplay list"):
         cp.make("solver", "zzz")
+
+
+def test_a_refused_plugin_is_not_kept(
+    fresh: Registry, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pluggy before 1.6 keeps one whose hooks it has refused."""
+    register = fresh.manager.register
+
+    def keeping(plugin: Any, name: str | None = None) -> str | None:
+        if getattr(plugin, "__name__", "") != "aaa_broken":
+            return register(plugin, name)
+        fresh.manager._name2plugin[plugin.__name__] = plugin
+        raise pluggy.PluginValidationError(plugin, "wants extra")
+
+    monkeypatch.setattr(fresh.manager, "register", keeping)
+    install("aaa_broken", "@hookimpl\ndef register_solvers(extra): return []")
+    install("zzz_good", solver("mine"))
+    assert {"mine", "simgd"} <= {e.name for e in registry.entries("solver")}
+    assert [p.message for p in registry.problems()] == ["PluginValidationError: wants extra"]
+    assert not fresh.manager.is_registered(sys.modules["aaa_broken"])
 
 
 def test_a_plugin_that_prints_does_not_reach_the_output(

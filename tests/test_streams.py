@@ -148,6 +148,40 @@ def test_a_signal_that_an_import_swallowed_stops_the_run() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)  # nothing
 
 
+@pytest.mark.parametrize("sent", signals.SIGNALS)
+def test_what_was_ignored_stays_ignored(sent: signal.Signals) -> None:
+    """As ``nohup`` and a shell's background jobs have it."""
+    before = signal.signal(sent, signal.SIG_IGN)
+    try:
+        with signals.caught(to_the_end=False), signals.asked() as stop:
+            os.kill(os.getpid(), sent)
+            assert signal.getsignal(sent) == signal.SIG_IGN and not stop()
+            with signals.ctrl_c() as pressed:
+                os.kill(os.getpid(), sent)
+                assert not pressed()
+            other = next(n for n in signals.SIGNALS if n != sent)
+            os.kill(os.getpid(), other)
+            assert stop()
+        assert signal.getsignal(sent) == signal.SIG_IGN
+    finally:
+        signal.signal(sent, before)
+
+
+@pytest.mark.slow
+def test_a_job_in_the_background_is_not_interrupted(tmp_path: Path) -> None:
+    """``counterplay run ... &`` in a script: Ctrl-C is for what runs in the foreground."""
+    line = [*LINE, "run", "quadratic", "--solver", "cgd", "--steps", "2000", "--no-compile", "--quiet", "--out", "d"]
+    running = subprocess.Popen(
+        line, cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
+    while not (tmp_path / "d" / "checkpoints").exists() and running.poll() is None:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=100)
+    assert running.returncode == 0 and out.startswith("max_steps after 2000 steps")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", signals.SIGNALS)
 def test_no_signal_kills_at_any_moment(sent: signal.Signals, tmp_path: Path) -> None:

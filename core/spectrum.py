@@ -54,7 +54,8 @@ def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 200) -> Spect
     """
     if F.size <= DENSE:
         return _flagged(F, dense_spectrum(F.derivative().dense()))
-    return _flagged(F, _leading(_adjoint(F), min(k, F.size), max_products, LEADING))
+    tol = tolerances(F.here.dtype).radius
+    return _flagged(F, _leading(_adjoint(F), min(k, F.size), max_products, LEADING, tol))
 
 
 def update_far_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum | None:
@@ -68,7 +69,7 @@ def update_far_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> S
         return None
     A = _adjoint(F)
     away = Operator(lambda w: sub(w, A.mv(w)), lambda u: sub(u, A.rmv(u)), A.range, A.domain, A.ensemble)
-    found = _leading(away, min(k, F.size), max_products)
+    found = _leading(away, min(k, F.size), max_products, tol=tolerances(F.here.dtype).radius)
     return _flagged(F, replace(found, eigenvalues=1 - found.eigenvalues))
 
 
@@ -115,12 +116,12 @@ def dense_spectrum(matrix: Tensor) -> Spectrum:
     return _eigen(matrix, matrix.shape[-1], None, tolerances(torch.float64).eigen)
 
 
-def _leading(A: Operator, k: int, max_products: int, wanted: int | None = None) -> Spectrum:
+def _leading(A: Operator, k: int, max_products: int, wanted: int | None = None, tol: float | None = None) -> Spectrum:
     """The ``k`` leading Ritz pairs after ``max_products`` products, or as soon as ``wanted`` (all) have converged."""
     x = ravel(A.domain, A.ensemble)
     rng = torch.Generator().manual_seed(0)  # a fixed start: the same point gives the same figures
     start = torch.randn(x.shape[-1], generator=rng, dtype=torch.float64).to(x)
-    tol = tolerances(x.dtype).eigen
+    tol = tolerances(x.dtype).eigen if tol is None else tol
 
     def enough(H: Tensor) -> Tensor:
         j = H.shape[-1]

@@ -13,6 +13,8 @@ class Tolerances:
     """Relative residual asked of an inner solve by default."""
     eigen: float
     """Residual of an eigenvalue, relative to the largest one, below which it counts as converged."""
+    radius: float
+    """The same of an eigenvalue of F', which bounds the spectral radius."""
     adjoint: float
     """Relative error allowed between <A u, w> and <u, A^T w>."""
     finite_difference: float
@@ -24,9 +26,13 @@ class Tolerances:
 
 
 TOLERANCES = {
-    torch.float64: Tolerances(inner=1e-10, eigen=1e-8, adjoint=1e-9, finite_difference=1e-5, member=1e-9, blowup=1e30),
+    torch.float64: Tolerances(
+        inner=1e-10, eigen=1e-8, radius=1e-8, adjoint=1e-9, finite_difference=1e-5, member=1e-9, blowup=1e30
+    ),
     # In float32 a conjugate-gradient solve is 1e-5 from the exact one whatever is asked.
-    torch.float32: Tolerances(inner=3e-5, eigen=1e-3, adjoint=1e-3, finite_difference=1e-2, member=1e-3, blowup=1e15),
+    torch.float32: Tolerances(
+        inner=3e-5, eigen=1e-3, radius=1e-5, adjoint=1e-3, finite_difference=1e-2, member=1e-3, blowup=1e15
+    ),
 }
 
 

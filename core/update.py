@@ -49,6 +49,7 @@ class UpdateMap:
         self.lead = 0 if table.members is None else 1
         self.sizes = [self.leaves[n].shape[self.lead :].numel() for n in self.moving]
         self.size = sum(self.sizes)
+        self.parameters = sum(x.shape[self.lead :].numel() for x in tree_flatten(params)[0])
 
     def read(self, state: Tensor) -> tuple[Params, Memory]:
         """The parameters and the memory in a state vector."""
@@ -93,12 +94,26 @@ class UpdateMap:
         return {"state": {"state": self.vector((ones, tree_map(size, memory, after)))}}
 
     def kinks(self) -> Tensor:
-        """Whether (...) a root is taken of exactly 0 on the way, where it has no derivative and counts as flat."""
-        state = self.here
-        with roots() as taken:
+        """Whether (...) a root is taken of exactly 0 on the way, where it has no derivative and counts as flat.
+
+        One of what stays 0 when the parameters move a little, the second moment of a unit that is dead, is flat.
+        """
+        near = self.here
+        theta = near[..., : self.parameters]
+        rng = torch.Generator().manual_seed(0)
+        aside = torch.randn(theta.shape[-1], generator=rng, dtype=torch.float64).to(theta)
+        near[..., : self.parameters] += torch.finfo(near.dtype).eps ** 0.5 * (1 + theta.abs()) * aside
+        here, there = self._zeros(self.here), self._zeros(near)
+        zero = torch.zeros(near.shape[:-1], dtype=torch.bool, device=near.device)
+        if len(here) == len(there):
+            here = [x & ~y for x, y in zip(here, there, strict=True)]
+        return reduce(torch.logical_or, (x.flatten(self.lead).any(-1) for x in here), zero)
+
+    def _zeros(self, state: Tensor) -> list[Tensor]:
+        """Where what roots are taken of is 0, root by root, in a step written out as one that is differentiated is."""
+        with roots() as taken, torch.enable_grad():
             self(state)
-        zero = torch.zeros(state.shape[:-1], dtype=torch.bool, device=state.device)
-        return reduce(torch.logical_or, ((x == 0).flatten(self.lead).any(-1) for x in taken), zero)
+        return [x.detach() == 0 for x in taken]
 
     def derivative(self) -> Operator:
         """F' at the state this was made with, by products in reverse mode."""

@@ -64,6 +64,24 @@ def test_a_root_of_zero_is_said_of_every_eigenvalue() -> None:
     assert [{SPECTRUM_STATUS[k] for k in row} for row in status.tolist()] == [{"not_differentiable"}, {"converged"}]
 
 
+def test_a_root_of_zero_is_said_in_logs_but_not_of_what_is_dead(tmp_path: Path) -> None:
+    """A ReLU unit that no sample reaches has the second moment 0, and keeps it wherever the parameters move to."""
+    game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr=0.1, rule="adam")
+    rest = {i: {"value": torch.zeros(1, dtype=F64)} for i in game.players}
+    cp.run(game, solver, steps=1, start=rest, spectrum_every=1, out=tmp_path / "rest")
+    assert (open_log(tmp_path / "rest")["spectrum/update_status"] == SPECTRUM_STATUS.index("not_differentiable")).all()
+
+    def losses(p: cp.Params, batch: cp.Batch) -> dict[str, torch.Tensor]:
+        x, y = p["x"]["value"], p["y"]["value"]
+        f = (x[0] - 1) ** 2 + x[0] * y[0] - y[0] ** 2 + torch.relu(x[1] - 1) * y[0]
+        return {"x": f, "y": -f}
+
+    start = {"x": {"value": torch.zeros(2, dtype=F64)}, "y": {"value": torch.ones(1, dtype=F64)}}
+    dead = cp.game_from_losses(losses, start)
+    cp.run(dead, solver, steps=1, spectrum_every=1, out=tmp_path / "dead")
+    assert (open_log(tmp_path / "dead")["spectrum/update_status"] == SPECTRUM_STATUS.index("converged")).all()
+
+
 def quadratic(A: torch.Tensor, B: torch.Tensor, D: torch.Tensor, zero_sum: bool = True) -> cp.Game:
     def losses(p: cp.Params, batch: cp.Batch) -> dict[str, torch.Tensor]:
         x, y = p["x"]["value"], p["y"]["value"]

@@ -14,6 +14,7 @@ from ..core import blockfile
 from ..core.errors import BadLog, StorageError, UsageError, did_you_mean
 from ..core.lock import held
 from ..core.pieces import Files, Pieces, column, pieces_of, whole
+from ..core.records import Run, checked
 from ..core.rundir import RunDirectory, parse
 from ..core.sandbox import MOST, Sandbox
 from ..core.schema import GROUPS, Variable
@@ -175,16 +176,17 @@ class Log(Mapping[str, np.ndarray]):
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """What was asked (run.json), or as much of it as a lone log file says."""
+        """What was asked (run.json), or as much of it as a lone log file says. Raises BadLog for what no run writes."""
         if self._directory is not None and (found := self._directory.run()):
             return found
-        return {key: _parsed(value) for key, value in self.attrs.items() if not key.startswith("format")}
+        said = {key: _parsed(value) for key, value in self.attrs.items() if not key.startswith("format")}
+        return checked(said, self.path, Run)
 
     @property
     def experiment(self) -> dict[str, Any]:
         """The experiment's settings."""
-        found = self.run.get("experiment", {})
-        return found if isinstance(found, dict) else {}
+        found: dict[str, Any] = self.run.get("experiment", {})
+        return found
 
     @property
     def status(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..core.agreement import Contents, parts
 from ..core.errors import BadLog, UsageError, UserError
 from ..core.pieces import Pieces, blocks_of, missing, pieces_of
 from ..core.plainfile import open_plain, read_plain
+from ..core.records import Manifest, Point, Stands, checked
 from ..core.rundir import MANIFEST, STATE, TENSORS, RunDirectory, parse
 from ..core.sandbox import Sandbox
 from ..core.schema import ENDED, GROUPS, RUN_STATES
@@ -54,16 +56,15 @@ def _looked(thing: str, look: Callable[[], str]) -> Found:
 
 
 def _run(path: Path) -> str:
-    found = RunDirectory(path).run()
-    if not isinstance(found.get("experiment"), dict):
+    if "experiment" not in RunDirectory(path).run():
         raise BadLog(f"{path / 'run.json'} does not say what was run: it has no experiment.")
     return ""
 
 
 def _status(path: Path) -> str:
-    found = RunDirectory(path).status()
-    if found.get("state") not in RUN_STATES or found.get("step", -1) < 0:
-        raise BadLog(f"{path / 'status.json'} does not say where the run stands: it has no state and step.")
+    found = RunDirectory(path).status(Stands)
+    if found.get("state") not in RUN_STATES:
+        raise BadLog(f"{path / 'status.json'} does not say where the run stands: no run is {found.get('state')!r}.")
     return f"{found['state']} at step {found['step']}"
 
 
@@ -102,8 +103,9 @@ def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
 def _newest(path: Path) -> int:
     """How many blocks the log had when the newest checkpoint was saved that says so."""
     for checkpoint in sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name), reverse=True):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BadLog):
-            return int(parse(read_plain(checkpoint / STATE, _PART))["blocks"])
+        with contextlib.suppress(OSError, LookupError, BadLog):
+            blocks: int = checked(_json(checkpoint / STATE), checkpoint / STATE, Point)["blocks"]
+            return blocks
     return 0
 
 
@@ -119,13 +121,20 @@ def _increasing(files: Sandbox, pieces: Pieces, group: str) -> int:
 
 
 def _checkpoint(path: Path) -> str:
-    """Compare the sums of a checkpoint's files with its manifest."""
-    try:
-        sums = parse(read_plain(path / MANIFEST, _PART))
-        for name in (TENSORS, STATE):
-            with open_plain(path / name) as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != sums[name]:
-                    raise BadLog(f"{path / name} is damaged: its sha256 sum is not the one in {MANIFEST}.")
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadLog(f"{path / MANIFEST} is no manifest of a checkpoint: {error!r}.") from error
+    """Compare the sums of a checkpoint's files with its manifest, and look at what its state says."""
+    sums = checked(_json(path / MANIFEST), path / MANIFEST, Manifest)
+    for name in (TENSORS, STATE):
+        with open_plain(path / name) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sums[name]:
+                raise BadLog(f"{path / name} is damaged: its sha256 sum is not the one in {MANIFEST}.")
+    state = checked(_json(path / STATE), path / STATE, Point)
+    if path.name != f"step-{state.get('step', path.name[5:])}":
+        raise BadLog(f"{path} holds the state of step {state['step']}.")
     return ""
+
+
+def _json(path: Path) -> Any:
+    try:
+        return parse(read_plain(path, _PART))
+    except ValueError as error:
+        raise BadLog(f"{path} is not valid JSON ({error}).") from error

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote, unquote
 
 import torch
@@ -23,10 +23,12 @@ from torch import Tensor
 
 from .errors import BadLog, StorageError, UsageError
 from .plainfile import open_plain
+from .records import Manifest, Point, checked
 from .rundir import MANIFEST, STATE, TENSORS, dumps, parse, sync_directory, write_new
 from .tree import Params
 
 Buffer = bytes | memoryview
+_MAX_LEVELS = 32  # of nested dictionaries
 TYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.complex64: "C64",
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
@@ -51,13 +53,17 @@ def _escaped(name: str) -> str:
 
 
 def unflatten(flat: dict[str, Tensor]) -> dict[str, Any]:
-    """The inverse of :func:`flatten` (empty dictionaries are not kept)."""
+    """The inverse of :func:`flatten` (empty dictionaries are not kept). Raises ValueError for names that are none."""
     tree: dict[str, Any] = {}
     for path, x in flat.items():
         *above, name = (unquote(part) for part in path.split("/"))
         here = tree
         for part in above:
             here = here.setdefault(part, {})
+            if isinstance(here, Tensor):
+                break
+        if isinstance(here, Tensor) or name in here or len(above) >= _MAX_LEVELS:
+            raise ValueError(f"{path[:80]!r} cannot stand among the names of the tensors")
         here[name] = x
     return tree
 
@@ -138,9 +144,21 @@ def _encoded(flat: dict[str, Tensor]) -> list[Buffer]:
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tensors and the state of one checkpoint directory. Raises BadLog where a sum does not agree."""
+    """The tensors and the state of one checkpoint directory.
+
+    Raises BadLog where a sum does not agree, or a value is none that a run writes there.
+    """
+    flat, state = _whole(path)
     try:
-        manifest = parse(_bytes(path / MANIFEST))
+        return unflatten(flat), checked(state, path / STATE, Point)
+    except ValueError as error:
+        raise BadLog(f"{path / MANIFEST}: {error}.") from error
+
+
+def _whole(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """What a checkpoint holds, if it is whole: every sum agrees, and it is of the step that its name says."""
+    try:
+        manifest = checked(parse(_bytes(path / MANIFEST)), path / MANIFEST, Manifest)
         parts = {name: _bytes(path / name) for name in (TENSORS, STATE)}
         for name, data in parts.items():
             if hashlib.sha256(data).hexdigest() != manifest[name]:
@@ -149,16 +167,24 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if sorted(manifest["names"]) != sorted(flat):
             raise BadLog(f"{path / MANIFEST} is damaged: it names other tensors than there are.")
         state = parse(parts[STATE])
-        if "step" in state and path.name != f"step-{state['step']}":
-            raise BadLog(f"{path} holds the state of step {state['step']}.")
-        return unflatten({name: flat[name] for name in manifest["names"]}), state
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        if isinstance(state, dict) and "step" in state and path.name != f"step-{state['step']}":
+            raise BadLog(f"{path} holds the state of step {state['step']!r}.")
+        return {name: flat[name] for name in manifest["names"]}, state
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise BadLog(f"{path} is not a whole checkpoint: {error}.") from error
 
 
 def _bytes(path: Path) -> bytes:
     with open_plain(path) as file:
         return file.read()
+
+
+def members_of(path: Path, tensors: dict[str, Any], members: int | None) -> None:
+    """Raise BadLog unless a checkpoint is of so many members: nothing is made for others, who may be very many."""
+    rngs = tensors.get("rngs")
+    if not isinstance(rngs, dict) or set(rngs) != {str(m) for m in range(min(members or 1, len(rngs) + 1))}:
+        has = len(rngs) if isinstance(rngs, dict) else "no"
+        raise BadLog(f"{path} has {has} generators, and run.json {members or 1} members.")
 
 
 def started(run: Path) -> bool:
@@ -171,7 +197,7 @@ def newest(run: Path) -> Path:
     for step in reversed(_steps(run)):
         path = _home(run, step)
         try:
-            load_checkpoint(path)
+            _whole(path)
         except BadLog:
             continue
         return path
@@ -202,8 +228,15 @@ def _steps(run: Path) -> list[int]:
 
 def load_params(run: str | Path) -> Params:
     """The newest saved parameters of a run directory."""
-    tensors, _ = load_checkpoint(newest(Path(run)))
-    return tensors["params"]
+    return saved_params(newest(Path(run)))
+
+
+def saved_params(checkpoint: Path) -> Params:
+    """The parameters in one checkpoint directory. Raises BadLog where it holds none."""
+    tree = load_checkpoint(checkpoint)[0].get("params")
+    if not _is_params(tree):
+        raise BadLog(f"{checkpoint} holds no parameters of players.")
+    return tree
 
 
 def read_start(path: str | Path) -> Params:
@@ -217,9 +250,16 @@ def read_start(path: str | Path) -> Params:
         raise UsageError(
             f"the starting point {path} does not exist; give a .safetensors file or a run directory."
         ) from None
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise UsageError(f"the starting point {path} is not a readable .safetensors file: {error}.") from None
     tree = tree.get("params", tree)
-    if not all(isinstance(t, dict) and all(isinstance(x, torch.Tensor) for x in t.values()) for t in tree.values()):
+    if not _is_params(tree):
         raise UsageError(f"the starting point {path} must hold tensors named player/tensor.")
     return tree
+
+
+def _is_params(tree: Any) -> TypeGuard[Params]:
+    """Whether it is {player: {name: tensor}}."""
+    trees = list(tree.values()) if isinstance(tree, dict) else []
+    leaves = [x for t in trees for x in (t.values() if isinstance(t, dict) else [None])]
+    return bool(leaves) and all(isinstance(x, Tensor) for x in leaves)

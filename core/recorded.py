@@ -16,12 +16,13 @@ import numpy as np
 import torch
 
 from . import registry
-from .checkpoint import load_checkpoint, newest
+from .checkpoint import load_checkpoint, members_of, newest
 from .engine import first
 from .errors import BadLog, UsageError
 from .fixed_batch import limit
 from .pieces import Pieces, column, pieces_of
 from .prepared import Prepared
+from .records import Recorded
 from .rundir import RunDirectory
 from .sandbox import Sandbox
 from .settings import Settings
@@ -60,22 +61,23 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
     UsageError where nothing was recorded, or the game cannot be made again; BadLog where the files do not fit it.
     """
     files = RunDirectory(directory)
-    facts = files.run()
-    if not isinstance(facts.get("settings"), Mapping) or not isinstance(facts.get("experiment"), Mapping):
-        raise BadLog(f"{files.path / 'run.json'} does not say what was run: it has no experiment with settings.")
-    experiment, checks = facts["experiment"], facts.get("checks")
-    checks = checks if isinstance(checks, Mapping) else {}
+    facts = files.run(Recorded)
+    if not facts:
+        raise UsageError(f"{directory} is not the directory of a run: it has no run.json.")
+    experiment, checks = facts["experiment"], facts.get("checks", {})
     game, solver, regularizers = _made(files.path, experiment)
-    try:
-        settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None).checked()
-    except TypeError as error:
-        raise BadLog(f"{files.path / 'run.json'} has settings that no run has: {error}.") from error
-    table = settings.table(game, regularizers)
+    with files.reading():
+        settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None)
     with torch.no_grad():
-        start = first(table, solver, settings)
         path = files.path / "checkpoints" / f"step-{step}" if step is not None else newest(files.path)
-        if path.is_dir():
-            tensors, numbers = load_checkpoint(path)
+        saved = load_checkpoint(path) if path.is_dir() else None
+        if saved is not None:
+            members_of(path, saved[0], settings.members)
+        with files.reading():
+            table = settings.checked().table(game, regularizers)
+            start = first(table, solver, settings)
+        if saved is not None:
+            tensors, numbers = saved
             tensors.pop("log", None)  # rows of the log that were not sealed yet
             state = start.restored(tensors, numbers)
             buffers = table.refresh(state.params, state.buffers)
@@ -94,21 +96,20 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
 def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
     """The game, the solver and the regularizers, by the names in run.json."""
     origins = experiment.get("origins")
-    things = {kind: experiment.get(kind) for kind in ("game", "solver")}
-    described = [kind for kind, named in things.items() if isinstance(named, Mapping) and "class" in named]
+    things = [("game", experiment["game"]), ("solver", experiment["solver"])]
+    things += [("regularizer", r) for r in experiment.get("regularizers", [])]
+    described = [kind for kind, named in things if isinstance(named, Mapping) and "class" in named]
     if not isinstance(origins, list) or described:
         raise UsageError(
             f"{path} was put together in Python: run.json has no name to make its {(described or ['game'])[0]} by. "
             f"Give one: counterplay spectrum GAME --solver NAME --start {path}; in Python: counterplay.core.spectrum."
         )
-    foreign = [o for o in origins if isinstance(o, Mapping) and o.get("source") != registry.BUILT_IN]
+    foreign = [o for o in origins if o["source"] != registry.BUILT_IN]
     try:
         with registry.REGISTRY.without_third_parties():
-            game = registry.make("game", experiment.get("game"))
-            solver = registry.make("solver", experiment.get("solver"))
-            regularizers = [registry.make("regularizer", r) for r in experiment.get("regularizers") or []]
+            game, solver, *regularizers = [registry.make(kind, named) for kind, named in things]
     except UsageError as error:
-        came = "; ".join(f"its {o.get('kind')} {o.get('name')} came from {o.get('source')}" for o in foreign)
+        came = "; ".join(f"its {o['kind']} {o['name']} came from {o['source']}" for o in foreign)
         hint = f" {came[0].upper()}{came[1:]}: name the file, --plugin FILE.py." if came else ""
         raise UsageError(f"{path} cannot be made again: {error}{hint}") from error
     return game, solver, regularizers
@@ -117,13 +118,13 @@ def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any
 def changed(experiment: Mapping[str, Any]) -> list[str]:
     """What was made by other code than the run's, in words."""
     out = []
-    for origin in experiment.get("origins") or []:
-        if isinstance(origin, Mapping) and origin.get("sha256"):
+    for origin in experiment.get("origins", []):
+        if origin.get("sha256"):
             found: dict[str, str] = {}
             with contextlib.suppress(UsageError), registry.REGISTRY.without_third_parties():
-                found = registry.REGISTRY.origin(str(origin.get("kind")), str(origin.get("name")))
+                found = registry.REGISTRY.origin(origin["kind"], origin["name"])
             if found.get("sha256") != origin["sha256"]:
-                out.append(f"the {origin.get('kind')} {origin.get('name')} comes from other code than the run's")
+                out.append(f"the {origin['kind']} {origin['name']} comes from other code than the run's")
     return out
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from . import registry
-from .checkpoint import load_checkpoint, newest, started
+from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
 from .circumstances import circumstances, versions
 from .engine import Result, chunked, condition, first, play
 from .errors import BadLog, UsageError
@@ -22,12 +22,12 @@ from .loop import Progress
 from .observers import Observer
 from .pieces import missing
 from .prepared import Prepared
+from .records import Resumable, Stands
 from .regularizer import Regularizer
 from .rundir import RunDirectory
 from .schema import ENDED
 from .settings import Settings
 from .solver import Solver
-from .state import State
 
 
 def resume(
@@ -50,12 +50,11 @@ def resume(
     Raises Busy where another process has the directory.
     """
     files = RunDirectory(directory)
-    facts = files.run()
-    if "settings" not in facts:
+    facts = files.run(Resumable)
+    if not facts:
         raise UsageError(f"{directory} is not the directory of a run; give the --out of a run that was started.")
-    status = files.status()
-    with _reading(files):
-        named = dict(facts["experiment"])
+    status, named = files.status(), facts["experiment"]
+    with files.reading():
         differs = differences(named, game, solver, regularizers, started(files.path))
     if differs and not allow_inexact:
         raise UsageError(
@@ -63,25 +62,34 @@ def resume(
             "or nothing for what was made by name; allow_inexact=True goes on with this, and marks the log."
         )
     if status.get("state") in ENDED:  # for good: nobody else can be at it
-        return _ended(files, status)
+        return _ended(files)
     lock = acquire(files.path)
     try:
-        with _reading(files):
-            settings = Settings.read(facts["settings"]).checked()
+        with files.reading():
+            settings = Settings.read(facts["settings"])
+        _present(directory, settings.device)
+        saved = None if _killed_at_once(files, facts) else load_checkpoint(newest(files.path))
+        if saved is not None:
+            members_of(newest(files.path), saved[0], settings.members)
+        by_name = all(x is None for x in (game, solver, regularizers))  # then what fails is not the caller's
         game, solver, regularizers = _made(named, game, solver, regularizers)
         with torch.no_grad():
-            table = settings.table(game, regularizers)
-            start = first(table, solver, settings)
-            with _reading(files):
+            with files.reading() if by_name else nullcontext():
+                table = settings.checked().table(game, regularizers)
+                start = first(table, solver, settings)
+            with files.reading():
                 changed = differs + _changed(facts, table, start.params)
+                met = condition(settings.until, table)
             chunks, why = chunked(table, solver, start, settings) if settings.compile_from is not None else (None, "")
             changed += [f"steps were compiled ({why})"] if why else []
-            tensors, numbers = _saved(files, facts, start)
+            tensors, numbers = (start.tensors(), start.numbers()) if saved is None else saved
             pending = tensors.pop("log", {})
-            with _reading(files):
+            with files.reading():
                 state = start.restored(tensors, numbers)
+                if len(state.cost) != len(start.cost) or state.step > settings.steps:
+                    raise ValueError(f"a cost {list(state.cost)} at step {state.step} of {settings.steps}")
                 inexact = list(numbers.get("inexact", []))
-                lost = missing(files.path, int(numbers.get("blocks", 0)))
+                lost = missing(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
             if changed and not allow_inexact:
                 raise UsageError(
@@ -89,43 +97,44 @@ def resume(
                     "--allow-inexact goes on and marks the log."
                 )
             inexact += [{"step": state.step, "changed": changed}] if changed else []
-            met = condition(settings.until, table)
-            with _reading(files):
+            with files.reading():
                 journal = Journal.reopen(files, lock, table, solver, state, settings, numbers, pending, inexact)
             return play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
     finally:
         lock.close()
 
 
-def _saved(files: RunDirectory, facts: Mapping[str, Any], first: State) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The newest checkpoint, or the first state where the run was killed before it had saved even that."""
-    if not started(files.path) and not facts.get("start_given", True):
-        return first.tensors(), first.numbers()
-    return load_checkpoint(newest(files.path))
+def _killed_at_once(files: RunDirectory, facts: Mapping[str, Any]) -> bool:
+    """Whether the run had not even saved its first state, which can be made again."""
+    return not started(files.path) and not facts.get("start_given", True)
 
 
-@contextmanager
-def _reading(files: RunDirectory) -> Iterator[None]:
-    """What a directory holds that no run writes, by whatever it breaks first, is a BadLog."""
+def _present(directory: str | Path, device: str | None) -> None:
+    """Raise BadLog for what is no device, UsageError for one that is not here."""
     try:
-        yield
-    except UsageError as error:
-        raise BadLog(f"{files.path} holds what no run writes: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
-        what = f"{type(error).__name__}: {error}"
+        wanted = torch.device(device or "cpu")
+    except RuntimeError:
+        expected = "expected a device, as cpu or cuda:0"
+        raise BadLog(f"{directory}/run.json: settings.device is {device!r}, {expected}.") from None
+    try:
+        torch.zeros(1, device=wanted).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        found = f"torch {torch.__version__} finds none here"
+        raise UsageError(f"{directory} was played on {wanted}, and {found}: go on where there is one.") from error
+
+
+def _ended(files: RunDirectory) -> Result:
+    status, path = files.status(Stands), newest(files.path)
+    tensors, numbers = load_checkpoint(path)
+    if numbers.get("step", status["step"]) != status["step"]:
         raise BadLog(
-            f"{files.path} holds what no run of this version writes ({what:.200}); it cannot go on."
-        ) from error
-
-
-def _ended(files: RunDirectory, status: Mapping[str, Any]) -> Result:
-    tensors, _ = load_checkpoint(newest(files.path))
-    with _reading(files):
-        gone = tuple(int(m) for m in status.get("diverged_members", ()))
-        return Result(
-            tensors["params"], tensors.get("memory", {}), str(status["state"]), int(status["step"]), files.path,
-            str(status.get("reason", "")), gone,
-        )  # fmt: skip
+            f"{files.path} ended at step {status['step']}, and its newest whole checkpoint is {path.name}; "
+            "counterplay.load_params gives the parameters of that one."
+        )
+    return Result(
+        saved_params(path), tensors.get("memory", {}), status["state"], status["step"], files.path,
+        status.get("reason", ""), tuple(status.get("diverged_members", ())),
+    )  # fmt: skip
 
 
 def _made(
@@ -141,7 +150,7 @@ def _made(
                 f"counterplay.resume(directory, {back}). What was made by name need not be."
             )
         try:
-            return registry.make(kind, dict(named))
+            return registry.make(kind, named)
         except UsageError as error:
             files = " ".join(f"--plugin {path}" for path in experiment.get("plugins", []))
             raise UsageError(

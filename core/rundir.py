@@ -7,16 +7,17 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import BadLog, StorageError, UsageError
 from .lock import NAME, acquire, held
 from .plainfile import read_plain
+from .records import Run, Status, checked
 
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"  # the files of a checkpoint
-_STATUS = {"state": str, "step": int, "reason": str}
+_BREAKS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
 _MAX_DEPTH = 32
 _DRAFT = ".run.json.tmp"  # what a kill at the very beginning leaves: nothing was asked yet
 _MAX_JSON = 16 << 20  # a run.json larger than this is not one of ours
@@ -97,7 +98,7 @@ def dumps(value: Any, indent: int | None = 2) -> str:
 def parse(text: str | bytes) -> Any:
     """Return what JSON says. Raises ValueError for what is none, is nested too deep or cannot be printed."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_float=_finite, parse_constant=_finite)
         json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair can be printed nowhere
     except RecursionError:
         raise ValueError("it is nested too deep") from None
@@ -106,6 +107,13 @@ def parse(text: str | bytes) -> Any:
         level = [v for x in level if isinstance(x, (dict, list)) for v in (x.values() if isinstance(x, dict) else x)]
     if level:
         raise ValueError("it is nested too deep")
+    return found
+
+
+def _finite(text: str) -> float:
+    """A number of JSON, which has neither NaN nor infinities."""
+    if not math.isfinite(found := float(text)):
+        raise ValueError(f"the number {text:.40} is not finite")
     return found
 
 
@@ -167,17 +175,28 @@ class RunDirectory:
         write_atomic(self.path / "run.json", dumps(run).encode())
         return self
 
-    def run(self) -> dict[str, Any]:
-        """Return what was asked."""
-        return loads(self.path / "run.json")
+    def run(self, kind: type[Run] = Run) -> dict[str, Any]:
+        """Return what was asked; {} where there is no run.json. Raises BadLog for what is not of that ``kind``."""
+        found = loads(self.path / "run.json")
+        return checked(found, self.path / "run.json", kind) if found else {}
 
-    def status(self) -> dict[str, Any]:
-        """Return where the run stands; {} before it first said so. Raises BadLog where it says so in other types."""
+    def status(self, kind: type[Status] = Status) -> dict[str, Any]:
+        """Return where the run stands; {} before it first said so. Raises BadLog for what is not of that ``kind``."""
         found = loads(self.path / "status.json")
-        for key, kind in _STATUS.items():
-            if key in found and (not isinstance(found[key], kind) or isinstance(found[key], bool)):
-                raise BadLog(f"{self.path / 'status.json'} has a {key!r} that is no {kind.__name__}.")
-        return found
+        return checked(found, self.path / "status.json", kind) if found else {}
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """What the directory holds that no run writes, by whatever it breaks first, is a BadLog."""
+        try:
+            yield
+        except UsageError as error:
+            raise BadLog(f"{self.path} holds what no run writes: {error}") from error
+        except _BREAKS as error:
+            what = f"{type(error).__name__}: {error}"
+            raise BadLog(
+                f"{self.path} holds what no run of this version writes ({what:.200}); it cannot go on."
+            ) from error
 
     def write_status(self, state: str, step: int, reason: str = "", **facts: Any) -> None:
         """Replace status.json. ``state`` is one of ``schema.RUN_STATES``, ``reason`` a sentence."""

@@ -68,11 +68,18 @@ TEXTS = {  # name -> the file, what is said of it, its text
     "surrogate": ("run.json", "is not valid JSON", '{"experiment": {"game": "\\ud800"}}'),
     "long_number": ("run.json", "is not valid JSON", '{"seed": ' + "9" * 10_000 + "}"),
     "status_list": ("status.json", "holds a list", "[]"),
-    "status_types": ("status.json", "has a 'state' that is no str", '{"state": ["running"], "step": 3}'),
-    "status_step": ("status.json", "has a 'step' that is no int", '{"state": "running", "step": {"a": 1}}'),
+    "status_types": ("status.json", ": state is a list, expected text", '{"state": ["running"], "step": 3}'),
+    "status_step": (
+        "status.json",
+        ": step is a table, expected a whole number",
+        '{"state": "running", "step": {"a": 1}}',
+    ),
 }
 for name, (word, said, text) in TEXTS.items():
-    AROUND[name] = lambda path, away, word=word, text=text: (path / word).write_text(text) and None, f"{word} {said}"
+    AROUND[name] = (
+        lambda path, away, word=word, text=text: (path / word).write_text(text) and None,
+        (f"{word} {said}".replace(" :", ":")),
+    )
 
 
 @harm("run.json is larger than any file of this kind")

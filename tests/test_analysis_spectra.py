@@ -161,12 +161,12 @@ def test_the_report_has_them(runs: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_hostile_figures_do_not_break_a_summary(tmp_path: Path) -> None:
-    """Spectra of NaN, players by other names, a period that is none: facts, not tracebacks."""
+    """Spectra of NaN, players by other names, a type that is none: facts, not tracebacks."""
     from counterplay.core.blocks import LogWriter
     from counterplay.core.rundir import RunDirectory
     from counterplay.core.schema import Layout
 
-    facts = {"players": {"a": 1}, "period": -3, "dtype": 7, "experiment": {"solver": {"name": ["simgd"], "lr": "x"}}}
+    facts = {"players": {"a": 1}, "dtype": "float7", "experiment": {"solver": {"name": "simgd", "lr": "x"}}}
     run = RunDirectory.create(tmp_path / "h", facts)
     writer = LogWriter(run.path, Layout(("x", "y")))
     writer.append("step", {"step": 0, "losses": [1.0, 2.0]})

@@ -45,6 +45,7 @@ FLOORS = (
         "probe",
         "roots",
         "window",
+        "records",
     },
     {
         "graph",
@@ -130,6 +131,7 @@ TORCH_FREE = {
     "plainfile",
     "sandbox",
     "window",
+    "records",
 }
 
 

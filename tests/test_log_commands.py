@@ -54,7 +54,7 @@ def first_block_twice(run: Path) -> None:
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no run.json": (lambda run: (run / "run.json").unlink(), "does not say what was run"),
     "run.json": (lambda run: (run / "run.json").write_text("{"), "not valid JSON"),
-    "status.json": (lambda run: (run / "status.json").write_text('{"state": "fine"}'), "where the run stands"),
+    "status.json": (lambda run: (run / "status.json").write_text('{"state": "fine", "step": 3}'), "no run is 'fine'"),
     "early end": (lambda run: RunDirectory(run).write_status("interrupted", 20), "rows of step 29"),
     "block": (lambda run: flip(run / "log" / "000002.h5"), "000002.h5 is damaged: its sha256"),
     "lost block": (drop_block, "has no block 000002"),

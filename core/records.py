@@ -1,0 +1,243 @@
+"""What the JSON files of a run directory hold, field by field: run.json, status.json, a checkpoint's two.
+
+Every reader takes its facts from here. Fields that older versions lacked may be missing, newer ones' may be there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from .errors import BadLog, printable
+
+Step = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Amount = Annotated[int, Meta(ge=0, le=2**62)]  # what is counted: one step more of it is still an int64
+Seed = Annotated[int, Meta(ge=0)]
+Many = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Bound = Annotated[float, Meta(gt=0)]
+Text = Annotated[str, Meta(max_length=1 << 16)]
+Name = Annotated[str, Meta(min_length=1, max_length=1000)]
+_PATTERNS = {  # in words
+    r"\A[a-z]{1,20}(:[0-9]{1,4})?\Z": "a device, as cpu or cuda:0",
+    r"\A[a-z][a-z0-9_]{0,19}\Z": "a type, as float32",
+    r"\A[0-9a-f]{64}\Z": "a sha256 sum",
+}
+Device, Type, Sum = (Annotated[str, Meta(pattern=pattern)] for pattern in _PATTERNS)
+
+
+class Table(msgspec.Struct):
+    """Something made by name: its options are checked by whoever makes it."""
+
+    name: Name
+
+
+Named = Name | Table
+
+
+class Origin(msgspec.Struct):
+    """Who brought a thing that was made by name, with the digest of a third party's code."""
+
+    kind: Name
+    name: Name
+    source: Name
+    sha256: Sum | UnsetType = UNSET
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """The experiment: what was played, and all that the command line was asked besides."""
+
+    game: Named | UnsetType = UNSET
+    solver: Named | UnsetType = UNSET
+    loss: Named | None = None
+    regularizers: list[Named] = []
+    origins: list[Origin] = []
+    plugins: list[Text] = []
+    steps: Step | None = None
+    seed: Seed | None = None
+    members: Many | None = None
+    until: Text | None = None
+    device: Device | None = None
+    dtype: Type | None = None
+    every: Step | None = None
+    spectrum_every: Step | None = None
+    checkpoint_every: Step | None = None
+    sample_every: Step | None = None
+    blowup: Bound | None = None
+    compile: bool | None = None
+    start: Text | None = None
+    out: Text | None = None
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """The settings by which a run goes on."""
+
+    steps: Step
+    seed: Seed
+    every: Many
+    spectrum_every: Step
+    checkpoint_every: Step
+    until: Text | None = None
+    members: Many | None = None
+    device: Device | None = None
+    dtype: Type | None = None
+    blowup: Bound | None = None
+    sample_every: Many | None = None
+    trace: bool = False
+    compile: bool = False
+    trace_from: Step | None = None
+    compile_from: Step | None = None
+    seeding: Many = 1
+
+
+class Check(msgspec.Struct, kw_only=True):
+    """What a run found out about its game where it began."""
+
+    status: Name
+    words: Text = ""
+    error: Annotated[float, Meta(ge=0)] | None = None
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """run.json. A log file on its own has as much of it as its attributes say."""
+
+    experiment: Asked | UnsetType = UNSET
+    settings: Kept | UnsetType = UNSET
+    references: dict[Text, Text] = {}
+    versions: dict[Text, Text] = {}
+    players: dict[Text, Step] = {}
+    seed: Seed | None = None
+    period: Annotated[int, Meta(ge=1, le=10**9)] = 1
+    start_given: bool = True
+    dtype: Type | UnsetType = UNSET
+    device: Device | UnsetType = UNSET
+    threads: Annotated[int, Meta(ge=1, le=10**6)] | UnsetType = UNSET
+    trace: bool | None = None
+    platform: Text = ""
+    processors: Annotated[int, Meta(ge=1, le=10**6)] | None = None
+    argv: list[Text] = []
+    checks: dict[Text, Check] = {}
+
+
+class Played(Asked, kw_only=True):
+    """An experiment that says what was played."""
+
+    game: Named
+    solver: Named
+
+
+class Recorded(Run, kw_only=True):
+    """A run.json by which the game and its solver can be found again."""
+
+    experiment: Played
+    settings: Kept
+
+
+class Resumable(Recorded, kw_only=True):
+    """A run.json by which a run can go on."""
+
+    versions: dict[Text, Text]
+    device: Device
+    threads: Annotated[int, Meta(ge=1, le=10**6)]
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """status.json."""
+
+    state: Name | UnsetType = UNSET
+    step: Step | UnsetType = UNSET
+    reason: Text = ""
+    pid: Step = 0
+    diverged_members: list[Step] = []
+    started_seconds: Seconds = 0
+    updated_seconds: Seconds = 0
+
+
+class Stands(Status, kw_only=True):
+    """A status.json that says where a run stands."""
+
+    state: Name
+    step: Step
+
+
+class Mark(msgspec.Struct):
+    """From which step on, and why, a run is not the one that was never stopped."""
+
+    step: Step
+    changed: list[Text]
+
+
+class Point(msgspec.Struct, kw_only=True):
+    """state.json: what of a checkpoint is no tensor."""
+
+    step: Step | UnsetType = UNSET
+    cost: Annotated[list[Amount], Meta(max_length=20)] | UnsetType = UNSET
+    blocks: Amount = 0
+    seconds: Seconds = 0
+    inexact: list[Mark] = []
+    batch_sha256: Sum | None = None
+
+
+class Manifest(msgspec.Struct, rename={"tensors": "tensors.safetensors", "state": "state.json"}):
+    """manifest.json: the tensors' names in their order, and the sums of the two files beside it."""
+
+    names: list[Text]
+    tensors: Sum
+    state: Sum
+
+
+def checked(found: Any, where: Path | str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """``found`` as it is, where it is a ``kind``. Raises BadLog, which names the file and the field."""
+    try:
+        msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        raise BadLog(_explained(str(error), found, where)) from None
+    known: dict[str, Any] = found
+    return known
+
+
+_KINDS = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "null": "null",
+    "array": "a list", "object": "a table",
+}  # fmt: skip
+
+
+def _explained(message: str, found: Any, where: Path | str) -> str:
+    """The sentence: what stands where, and what was expected. msgspec knows the place and the type."""
+    reason, _, at = message.partition(" - at `$")
+    field = at.rstrip("`").removeprefix(".")
+    if missing := re.search(r"missing required field `(.*)`", reason):
+        whose = f"{field} has" if field else "it has"
+        return printable(f"{where}: {whose} no {missing[1]!r}, which every run writes there.")
+    expected = reason.removeprefix("Expected ").partition(", got")[0]
+    expected = re.sub(r"`([^`]*)`", lambda m: " or ".join(_KINDS.get(k, k) for k in m[1].split(" | ")), expected)
+    for pattern, words in _PATTERNS.items():
+        expected = expected.replace(f"text matching regex {pattern!r}", words)
+    for sign, words in ((">=", "of at least"), ("<=", "of at most"), (">", "above"), ("<", "below")):
+        expected = expected.replace(f" {sign} ", f" {words} ")
+    return printable(f"{where}: {field or 'it'} is {_shown(_at(found, at.rstrip('`')))}, expected {expected}.")
+
+
+def _at(found: Any, path: str) -> Any:
+    """The value at msgspec's path; of a table's values it does not say which."""
+    for key in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+        try:
+            found = found[int(key[1])] if key[1] else found[key[0]]
+        except (LookupError, TypeError):
+            return ...
+    return ... if "[...]" in path else found
+
+
+def _shown(value: Any) -> str:
+    if value is ...:
+        return "something else"
+    if isinstance(value, Mapping | list):
+        return "a table" if isinstance(value, Mapping) else "a list"
+    said = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    kind = "text " if isinstance(value, str) else "number " if isinstance(value, int | float) else ""
+    return f"the {kind}{said:.60}" if kind and not isinstance(value, bool) else said

@@ -176,9 +176,11 @@ class Point(msgspec.Struct, kw_only=True):
     """state.json: what of a checkpoint is no tensor."""
 
     step: Step | UnsetType = UNSET
-    cost: Annotated[list[Amount], Meta(max_length=20)] | UnsetType = UNSET
+    cost: tuple[Annotated[float, Meta(ge=0, le=2**62)], Amount, Amount] | UnsetType = UNSET
     blocks: Amount = 0
     seconds: Seconds = 0
+    solver_seconds: Seconds = 0
+    measuring_seconds: Seconds = 0
     inexact: list[Mark] = []
     batch_sha256: Sum | None = None
 

@@ -7,8 +7,6 @@ In our sign the field is subtracted and its flow is stable where every Re λ > 0
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -106,6 +104,5 @@ def _split(eigenvalues: ArrayLike, rounding: float) -> tuple[NDArray[np.complex1
 
 def _over(pick: np.ufunc, x: Array) -> Array:
     """``pick`` along the last axis; NaN counts only where there is nothing else."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
+    with np.errstate(invalid="ignore"):
         return np.asarray(pick.reduce(x, axis=-1, initial=np.nan))

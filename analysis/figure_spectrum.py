@@ -8,10 +8,10 @@ import numpy as np
 
 from .asked import plain_step
 from .course import period_of
-from .meaning import meaning
+from .known import bound, largest, whole
 from .reader import Log
+from .recorded import spectra
 from .style import colour, figure, marker, short, title
-from .words import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,8 @@ def _jacobian(axes: Axes, made: Any, log: Log, sign: float) -> None:
     _half_plane(axes, sign * values, sign)
     _step_disc(axes, log, sign)
     name = "J" if sign > 0 else "−J"
-    axes.set_title(f"Jacobian {name} of the game")
+    part = "" if whole([one.J for one in spectra(log) or []]) else f"\neigenvalues {_LARGEST}"
+    axes.set_title(f"Jacobian {name} of the game{part}")
     axes.set_xlabel(f"Re λ({name}) (1)")
     axes.set_ylabel(f"Im λ({name}) (1)")
     _legend(axes)
@@ -98,7 +99,9 @@ def _blocks(axes: Axes, made: Any, log: Log, sign: float) -> None:
         axes.scatter(own.real, own.imag, marker=marker(i), label=short(player), **style)
     _half_plane(axes, values, sign)
     name = "J" if sign > 0 else "−J"
-    axes.set_title(f"Players' own blocks of {name}, step {log.read('spectrum/step', -1)[0]}")
+    blocks = [x for one in spectra(log) or [] for x in (one.blocks or {}).values()]
+    part = "" if whole(blocks) else f"\neigenvalues {_LARGEST}"
+    axes.set_title(f"Players' own blocks of {name}, step {log.read('spectrum/step', -1)[0]}{part}")
     axes.set_xlabel("Re λ (1)")
     axes.set_ylabel("Im λ (1)")
     _legend(axes)
@@ -109,8 +112,8 @@ def _update(axes: Axes, made: Any, log: Log, sign: float) -> None:
     angle = np.linspace(0, 2 * np.pi, 361)
     axes.fill(np.cos(angle), np.sin(angle), color=_STABLE, zorder=0, label="converges: |λ| < 1")
     axes.plot(np.cos(angle), np.sin(angle), color="#777777", linewidth=0.8, zorder=1)
-    whole = _whole(log)
-    name = "eigenvalues" if whole else _LARGEST if "spectrum/state_size" in log else _FARTHEST
+    found = [one.update for one in spectra(log) or [] if one.update is not None]
+    name = "eigenvalues" if whole(found) else _LARGEST if "spectrum/state_size" in log else _FARTHEST
     _scatter(axes, made, steps, values, sure, bar=False, name=name)  # the colours are those of J
     if "spectrum/update_far_eigenvalues" in log:
         steps, values, sure = _rows(log, "update_far_eigenvalues")
@@ -119,18 +122,11 @@ def _update(axes: Axes, made: Any, log: Log, sign: float) -> None:
     axes.set_aspect("equal", adjustable="datalim")
     period = period_of(log)
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
-    rho = number(meaning(log) or {}, "update_radius", 4)
-    sign_and_rho = rho if rho.startswith("≥") else f"= {rho}"
-    axes.set_title(what if not rho else f"{what}\nρ(F') {sign_and_rho}" + f" at step {steps[-1]}" * (len(steps) > 1))
+    rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
+    axes.set_title(what if rho is None else f"{what}\nρ(F') {bound(whole(found), '≥') or '= '}{rho:.4g}{at}")
     axes.set_xlabel("Re λ(F') (1)")
     axes.set_ylabel("Im λ(F') (1)")
     _legend(axes)
-
-
-def _whole(log: Log) -> bool:
-    """Whether every eigenvalue of F' is there, for the last row and every member."""
-    said = (meaning(log) or {}).get("update_complete")
-    return all(x is True for x in (said if isinstance(said, list) else [said]))
 
 
 def _legend(axes: Axes) -> None:

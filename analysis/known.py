@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,17 @@ class Known:
         complete = _complete(len(z), bool(np.isfinite(error).all()), size, least)
         return cls(z, error, complete, not bent)
 
-    @property
+    @cached_property
     def certain(self) -> NDArray[np.complex128]:
         """The eigenvalues that are known, (m,)."""
         return self.values[np.isfinite(self.error)]
 
-    @property
+    @cached_property
     def led(self) -> bool:
         """Whether the largest of the moduli found is certain, too."""
         return len(self.values) > 0 and self.radius >= (1 - 1e-9) * float(radius(self.values))
 
-    @property
+    @cached_property
     def radius(self) -> float:
         """The largest modulus that is known; NaN where none is."""
         return float(radius(self.certain))
@@ -114,6 +115,19 @@ def moving(F: Known, J: Known, rounding: float) -> NDArray[np.complex128]:
     values = F.certain if F.differentiable else F.values[:0]
     still = neutral(J.certain, J.rounding(rounding)).sum() if J.complete is True else len(values)
     return without(values, still, F.rounding(rounding))
+
+
+def whole(each: Sequence[Known]) -> bool | None:
+    """Whether all of several spectra are known whole; None where it cannot be told."""
+    said = {one.complete for one in each}
+    return False if False in said else None if None in said or not said else True
+
+
+def largest(each: Sequence[Known]) -> float | None:
+    """The largest modulus in several spectra; None where a derivative does not exist, or nothing is certain."""
+    sizes = [one.radius for one in each]
+    known = all(one.differentiable for one in each) and np.isfinite(sizes).any()
+    return float(np.nanmax(sizes)) if known else None
 
 
 def bound(complete: Any, sign: str) -> str:

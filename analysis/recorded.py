@@ -59,7 +59,7 @@ def spectra(log: Log) -> list[Spectra] | None:
     sizes = sizes_of(log)
     total = None if sizes is None else sum(sizes.values())
     own, update, far = (_rows(log, prefix) for prefix in ("block_", "update_", "update_far_"))
-    state = last(log, "spectrum/state_size")
+    state = _state_size(log)
     out = []
     for m in [None] if log.members is None else range(log.members):
         values = known(_of(J, m), total)
@@ -73,7 +73,7 @@ def spectra(log: Log) -> list[Spectra] | None:
         F, leading = None, False
         if update is not None:
             count = int(np.isfinite(_of(update, m)["eigenvalues"]).sum())
-            size = _dense(count, total) if state is None else _positive(state)
+            size = _dense(count, total) if state is None else state
             F = known(_of(update, m), size, total or 0, 0.0 if state is not None or size == count else 1.0)
             leading = F.complete is True or (state is not None and F.led)
             F = F if far is None else F.beside(known(_of(far, m), about=1.0))
@@ -87,9 +87,9 @@ def _dense(count: int, parameters: int | None) -> int | None:
     return count if whole else None
 
 
-def _positive(state: NDArray[Any]) -> int | None:
-    size = int(np.max(state))
-    return size if size > 0 else None
+def _state_size(log: Log) -> int | None:
+    found = last(log, "spectrum/state_size")
+    return None if found is None or np.max(found) < 1 else int(np.max(found))
 
 
 def _rows(log: Log, prefix: str) -> dict[str, NDArray[Any]] | None:

@@ -13,7 +13,7 @@ from ..core.schema import SPECTRUM_STATUS
 from .asked import named
 from .compared import compared
 from .course import ROUNDING, dtype_of
-from .known import Known, bound
+from .known import bound, largest, whole
 from .meaning import meaning
 from .metastability import lingering
 from .point import beside_v
@@ -113,43 +113,28 @@ def _spectrum(log: Log) -> dict[str, Any] | None:
     values, found = last(log, "spectrum/eigenvalues"), spectra(log)
     if values is None or found is None:
         return None
-    flat = values.ravel()
-    flat = flat[np.isfinite(flat)]
-    order = np.argsort(-np.abs(flat), kind="stable")
     residuals = last(log, "spectrum/residuals")
     J, updates = [one.J for one in found], [one.update for one in found if one.update is not None]
     known = np.concatenate([one.certain for one in J])
+    order = np.argsort(-np.abs(known), kind="stable")
     return {
         "step": last(log, "spectrum/step"),
         "status": _statuses(log, "spectrum/status"),
-        "count": len(flat),
-        "complete": _complete(J),
-        "leading": list(flat[order[:LEADING]]),
+        "count": int(np.isfinite(values).sum()),
+        "complete": whole(J),
+        "leading": list(known[order[:LEADING]]),
         "min_real": known.real.min() if len(known) else None,
         "max_modulus": np.abs(known).max() if len(known) else None,
         "worst_residual": np.nanmax(residuals) if residuals is not None and np.isfinite(residuals).any() else None,
         "update_status": _statuses(log, "spectrum/update_status"),
-        "update_complete": _complete(updates),
-        "update_radius": _radius(updates),
+        "update_complete": whole(updates),
+        "update_radius": largest(updates),
     }
 
 
 def _statuses(log: Log, key: str) -> list[str] | None:
     status = last(log, key)
     return None if status is None else [SPECTRUM_STATUS[s] for s in np.unique(status[status >= 0]) if s < 4]
-
-
-def _complete(each: list[Known]) -> bool | None:
-    """Whether all members' spectra are known whole; None where it cannot be told."""
-    said = {one.complete for one in each}
-    return False if False in said else None if None in said or not said else True
-
-
-def _radius(updates: list[Known]) -> float | None:
-    """The largest ρ(F') of all members; None where a member's derivative does not exist, or nothing is certain."""
-    sizes = [one.radius for one in updates]
-    known = all(one.differentiable for one in updates) and np.isfinite(sizes).any()
-    return float(np.nanmax(sizes)) if known else None
 
 
 def rows(facts: dict[str, Any]) -> dict[str, str]:
@@ -187,7 +172,7 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
 def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
     """What decides first, ρ(F') and min Re λ(J), then the rest."""
     known, period = spectrum["complete"], facts["meaning"].get("period", 1)
-    largest, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
+    scale, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
     leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
     least, status = spectrum["min_real"], ", ".join(spectrum["status"] or [])
     rho = _text(spectrum["update_radius"])
@@ -199,9 +184,9 @@ def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dic
         said = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
         found["eigenvalues of F'"] = ", ".join(said)
     if least is not None:
-        found["smallest Re λ"] = bound(known, "≤") + eigenvalue(complex(least), largest, rounding)
+        found["smallest Re λ"] = bound(known, "≤") + eigenvalue(complex(least), scale, rounding)
     found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
-    found["leading eigenvalues"] = " ".join(eigenvalue(z, largest, rounding, 5) for z in leading)
+    found["leading eigenvalues"] = " ".join(eigenvalue(z, scale, rounding, 5) for z in leading)
     if spectrum["max_modulus"] is not None:
         found["largest |λ|"] = bound(known, "≥") + _text(spectrum["max_modulus"])
     found["worst residual"] = _text(spectrum["worst_residual"])

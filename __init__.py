@@ -20,10 +20,12 @@ _PUBLIC = {
         "UserError",
     ),
     "core.game": ("Game", "GanGame"),
+    "core.history": ("History",),
     "core.hookspecs": ("Entry", "hookimpl", "hookspec"),
     "core.local": ("LocalGame",),
     "core.loss": ("Loss",),
     "core.module_games": ("game_from_modules",),
+    "core.observers": ("Every", "Seen"),
     "core.options": ("option",),
     "core.registry": ("make",),
     "core.regularizer": ("Regularizer",),
@@ -53,12 +55,15 @@ if TYPE_CHECKING:
     from .core.errors import UserError as UserError
     from .core.game import Game as Game
     from .core.game import GanGame as GanGame
+    from .core.history import History as History
     from .core.hookspecs import Entry as Entry
     from .core.hookspecs import hookimpl as hookimpl
     from .core.hookspecs import hookspec as hookspec
     from .core.local import LocalGame as LocalGame
     from .core.loss import Loss as Loss
     from .core.module_games import game_from_modules as game_from_modules
+    from .core.observers import Every as Every
+    from .core.observers import Seen as Seen
     from .core.options import option as option
     from .core.registry import make as make
     from .core.regularizer import Regularizer as Regularizer

@@ -4,74 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .agreement import admit
-from .blockfile import Table, encode, fill, pad
-from .errors import StorageError, UsageError
+from .blockfile import encode
+from .errors import StorageError
+from .log_rows import Columns, LogRows, Row
 from .pieces import TooLarge, blocks_of, merge
 from .rundir import write_atomic
-from .schema import COUNTS, GROUPS, Layout, Variable
-
-Row = Mapping[str, Any]
+from .schema import Layout
 
 
-class Columns(dict[str, np.ndarray]):
-    """Many rows as one entry: every array has them along its first axis."""
-
-
-class LogWriter:
+class LogWriter(LogRows):
     """Writes the log of the run directory ``directory``, after whatever blocks it holds already.
 
-    A row is a mapping from variable names to numbers, arrays or, for one value per player, mappings by player. Rows are
-    kept as given until they are sealed: do not write into an array that was appended. A block is sealed before the
-    first row of another step after ``seal_seconds`` seconds or ``seal_bytes`` bytes: the newest step stays outside,
-    since it is taken again where someone who looks at it fails.
+    A block is sealed before the first row of another step after ``seal_seconds`` seconds or ``seal_bytes`` bytes: the
+    newest step stays outside, since it is taken again where someone who looks at it fails.
     """
 
     def __init__(
         self, directory: Path | str, layout: Layout, *, seal_seconds: float = 5.0, seal_bytes: int = 4 << 20
     ) -> None:
+        super().__init__(layout)
         self.directory = Path(directory)
-        self.layout = layout
         self.seal_seconds = seal_seconds
         self.seal_bytes = seal_bytes
-        self._rows: dict[str, list[Row | Columns]] = {group: [] for group in GROUPS}
-        self._weights: dict[tuple[str, ...], int] = {}  # bytes of a row of "step", by the names in it
-        self._variables: dict[str, dict[str, Variable]] = {group: {} for group in GROUPS}
-        self._bytes = 0
         self.newest: int | None = None  # the step of the newest row
         self._sealed_at = time.monotonic()
         self._number = max((int(b.stem) for b in blocks_of(self.directory)), default=0)
-
-    def append(self, group: str, row: Row) -> None:
-        """Add one row to ``group``; it must hold "step". Costs about a microsecond unless it seals a block.
-
-        Raises UsageError for a name or shape the log cannot hold. Rows of "step" are too many to check each: only one
-        whose names differ from the row before is.
-        """
-        names = tuple(row)
-        weight = self._weights.get(names) if group == "step" else None
-        if weight is None:
-            weight = self._admit(group, row)
-            if group == "step":
-                self._weights[names] = weight
-        self._take(group, row, weight)
-
-    def extend(self, group: str, columns: Row) -> None:
-        """Add many rows at once: every column has the rows along its first axis, as many as ``step`` has."""
-        arrays = {name: np.asarray(column) for name, column in columns.items()}
-        count = len(arrays.get("step", ()))
-        for name, array in arrays.items():
-            if len(array) != count:
-                raise UsageError(f"Variable {name!r} of the log got {len(array)} rows; step has {count}.")
-        if count:
-            weight = self._admit(group, {name: array[0] for name, array in arrays.items()})
-            self._take(group, Columns(arrays), count * weight)
 
     def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
         step = entry["step"][-1] if isinstance(entry, Columns) else entry["step"]
@@ -79,8 +40,7 @@ class LogWriter:
             self.newest = step
             if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
                 self.seal()
-        self._rows[group].append(entry)
-        self._bytes += weight
+        super()._take(group, entry, weight)
 
     @property
     def sealed(self) -> int:
@@ -148,104 +108,3 @@ class LogWriter:
                 given[name] = x.view("<c16") if np.dtype(variable.dtype).kind == "c" else x
                 self._bytes += x.nbytes
             self._rows[group].append(given)
-
-    def _admit(self, group: str, row: Row) -> int:
-        """Check the names and shapes of a row before it is taken, and give its bytes.
-
-        A wrong one must not spoil a block later.
-        """
-        if "step" not in row:
-            raise UsageError(f"A row of the log's group {group!r} has no 'step': say which step it belongs to.")
-        weight = 0
-        for name, value in row.items():
-            known = self._variables[group].get(name)
-            variable = known or self.layout.variable(group, name, np.shape(_first(value)))
-            array = self._array(variable, value)
-            if known is None:
-                admit(self._variables, group, variable, array.size)
-            self._variables[group][name] = variable
-            weight += array.nbytes
-        return weight
-
-    def _table(self, group: str, entries: list[Row | Columns]) -> Table:
-        parts: list[Table] = []
-        for many, run in groupby(entries, lambda entry: isinstance(entry, Columns)):
-            rows = list(run)
-            parts += [self._given(group, columns) for columns in rows] if many else [self._gathered(group, rows)]
-        return parts[0] if len(parts) == 1 else _joined(parts)
-
-    def _given(self, group: str, columns: Row) -> Table:
-        variables = {name: self._variables[group][name] for name in columns}
-        return Table(
-            variables, {name: np.ascontiguousarray(columns[name], dtype=v.dtype) for name, v in variables.items()}
-        )
-
-    def _gathered(self, group: str, rows: list[Row]) -> Table:
-        table = Table()
-        for name, variable in self._variables[group].items():
-            if all(name not in row for row in rows):
-                continue
-            table.variables[name] = variable
-            table.columns[name] = self._column(variable, rows)
-            count = COUNTS.get(name)
-            if count and all(count not in row for row in rows):
-                found = (~np.isnan(table.columns[name])).sum(axis=-1)
-                table.variables[count] = self.layout.variable(group, count, found.shape[1:])
-                table.columns[count] = found.astype("<i8")
-        return table
-
-    def _column(self, variable: Variable, rows: list[Row]) -> np.ndarray:
-        if variable.name in rows[0] and not isinstance(rows[0][variable.name], Mapping):
-            try:  # the common case in one call: every row has the variable, all of one shape
-                column = np.array([row[variable.name] for row in rows], dtype=variable.dtype)
-                if column.ndim == len(variable.dims):
-                    return np.ascontiguousarray(column)
-            except (KeyError, ValueError, TypeError):
-                pass
-        given = [self._array(variable, row[variable.name]) if variable.name in row else None for row in rows]
-        shapes = [a.shape for a in given if a is not None]
-        shape = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-        empty = np.full(shape, fill(np.dtype(variable.dtype)), dtype=variable.dtype)
-        return np.stack([empty if a is None else pad(a, shape) for a in given])
-
-    def _array(self, variable: Variable, value: Any) -> np.ndarray:
-        """Return one row's value, its axes in the order of ``variable.dims[1:]``."""
-        dims = variable.dims[1:]
-        try:
-            if isinstance(value, Mapping):
-                parts = [np.asarray(value[p], dtype=variable.dtype) for p in self.layout.players]
-                shape = tuple(max(sizes) for sizes in zip(*(p.shape for p in parts), strict=True))
-                array = np.stack([pad(p, shape) for p in parts], axis=dims.index("player"))
-            else:
-                array = np.asarray(value, dtype=variable.dtype)
-        except (KeyError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"Variable {variable.name!r} of the log got {value!r:.80}; expected numbers along {_axes(dims)}."
-            ) from error
-        sizes = [self.layout.size(dim) for dim in dims]
-        if array.ndim != len(dims) or any(n not in (None, k) for n, k in zip(sizes, array.shape, strict=True)):
-            wanted = ", ".join(f"{d} {n}" if n is not None else d for d, n in zip(dims, sizes, strict=True))
-            raise UsageError(
-                f"Variable {variable.name!r} of the log got shape {array.shape}; expected ({wanted}) in each row."
-            )
-        return array
-
-
-def _joined(parts: list[Table]) -> Table:
-    """One table after another; a variable that is missing from one is filled there."""
-    joined = Table({name: variable for part in parts for name, variable in part.variables.items()})
-    for name, variable in joined.variables.items():
-        shapes = [part.columns[name].shape[1:] for part in parts if name in part.columns]
-        tail = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-        nothing = np.full((0, *tail), fill(np.dtype(variable.dtype)), dtype=variable.dtype)
-        columns = [pad(part.columns.get(name, nothing), (len(part.columns["step"]), *tail)) for part in parts]
-        joined.columns[name] = np.concatenate(columns)
-    return joined
-
-
-def _first(value: Any) -> Any:
-    return next(iter(value.values()), ()) if isinstance(value, Mapping) else value
-
-
-def _axes(dims: tuple[str, ...]) -> str:
-    return " × ".join(dims) if dims else "no axis (one number)"

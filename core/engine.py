@@ -18,10 +18,13 @@ from .contract import memory_of
 from .errors import UsageError
 from .game import Game
 from .game_check import checked
+from .history import History
 from .journal import Journal
 from .loop import Loop, Progress
 from .observers import Observer
 from .prepared import Prepared
+from .recorder import Trajectory
+from .recorders import layout_of
 from .regularizer import Regularizer
 from .seeding import SCHEME
 from .settings import Settings
@@ -45,7 +48,7 @@ class Result:
     ``params`` and ``memory`` are the last finite ones, ``steps`` the steps that led there. ``diverged`` names the
     members of an ensemble that did not stay finite; they stand where they last were. ``eager`` says why steps were not
     compiled where they were to be. ``checks["jacobian"]`` tells whether J is the derivative of v: its ``status`` is
-    "agrees", "differs" or "unknown", ``words`` say why.
+    "agrees", "differs" or "unknown", ``words`` say why. ``history`` is what was recorded, where it was asked for.
     """
 
     params: Params
@@ -57,6 +60,7 @@ class Result:
     diverged: tuple[int, ...] = ()
     eager: str = ""
     checks: Mapping[str, Any] = field(default_factory=dict)
+    history: History | None = None
 
 
 def run(
@@ -78,6 +82,7 @@ def run(
     spectrum_every: int = 0,
     checkpoint_every: int = 0,
     sample_every: int | None = None,
+    history: bool = False,
     blowup: float | None = None,
     experiment: Mapping[str, Any] | None = None,
     progress: Callable[[int, int, Mapping[str, Tensor]], None] | None = None,
@@ -91,8 +96,10 @@ def run(
     lists and numbers will do. ``memory`` is a solver's to go on with, as that of a Result, by default an empty one.
     ``out`` is a new directory for the log; None keeps nothing on disk. ``members`` plays an ensemble at once, member m
     from the seed ``member_seed(seed, m)``. ``sample_every`` is how often what the game shows and its metrics are
-    recorded, by default ten times in a run. ``until`` is a condition like "gradient_norm<1e-6". ``blowup`` bounds the
-    parameters' norm, by default at 1e30 (float32: 1e15) times 1 + its initial value; inf turns it off. ``trace``
+    recorded, by default ten times in a run. ``history`` keeps in ``Result.history`` what a log would hold, with or
+    without ``out``. ``observers`` are called with a ``Seen`` at each step. ``until`` is a condition like
+    "gradient_norm<1e-6". ``blowup`` bounds the parameters' norm, by default at 1e30 (float32: 1e15) times 1 + its
+    initial value; inf turns it off. ``trace``
     plays traced graphs instead of eager operations: from step 0, or never; by default from step 200 on. ``compile``
     plays small games that draw nothing by one compiled function for many steps: from step 0, or never; by default from
     step 2,000 on; what cannot be compiled, or not here, is played step by step. Both depend on the step alone: a
@@ -116,9 +123,13 @@ def run(
         if chunks is None:
             settings = replace(settings, compile_from=None)
         given = not (start is memory is None)
-        journal = Journal.create(out, table, solver, state, settings, experiment, given, checks)
+        kept = None
+        if history:
+            kept = History(layout_of(table, Trajectory(state.params, table.members)))
+            kept.expect(steps // every + 2 if every else 0)
+        journal = Journal.create(out, table, solver, state, settings, experiment, given, checks, kept)
         result = play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
-        return replace(result, eager=why, checks=checks)
+        return replace(result, eager=why, checks=checks, history=kept)
 
 
 def since(asked: bool | None, usual: int) -> int | None:

@@ -8,8 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -22,17 +21,16 @@ from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
 from .circumstances import circumstances, described, versions
 from .errors import StorageError, UsageError
-from .fixed_batch import probe
+from .history import History
 from .lock import NAME
 from .loop import Ending
-from .observers import Every, Observer
+from .observers import Observer
 from .pieces import blocks_of, column, merge, pieces_of
-from .plane import PlaneRecorder, flat
 from .prepared import Prepared
 from .products import Cost
-from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
+from .recorder import Trajectory
+from .recorders import layout_of, recorders
 from .rundir import RunDirectory, claim, dumps
-from .schema import Layout, Variable
 from .settings import Settings
 from .state import State
 
@@ -70,10 +68,13 @@ class Journal:
         experiment: Mapping[str, Any] | None,
         start_given: bool = False,
         checks: Mapping[str, Any] | None = None,
+        history: History | None = None,
     ) -> Journal:
-        """Make the run directory, or none. Raises UsageError where it is taken."""
+        """Make the run directory, or none; ``history`` is written too. Raises UsageError where it is taken."""
         if out is None:
-            return Journal()
+            return (
+                Journal() if history is None else Journal(observers=_in_memory(game, solver, state, settings, history))
+            )
         asked = described(game, solver, experiment)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {
@@ -85,7 +86,9 @@ class Journal:
         made = not Path(out).exists()
         lock = claim(Path(out))
         try:
-            journal = Journal._open(RunDirectory(out).begin(facts), game, solver, state, settings, lock)
+            journal = Journal._open(
+                RunDirectory(out).begin(facts), game, solver, state, settings, lock, history=history
+            )
         except UsageError:
             _withdraw(Path(out), made)
             lock.close()
@@ -124,35 +127,18 @@ class Journal:
     @staticmethod
     def _open(
         files: RunDirectory, game: Prepared, solver: Any, state: State, settings: Settings, lock: IO[str],
-        inexact: Sequence[Any] = (), spent: float = 0.0,
+        inexact: Sequence[Any] = (), spent: float = 0.0, history: History | None = None,
     ) -> Journal:  # fmt: skip
         trajectory = Trajectory(state.params, game.members)
         facts = files.run()
         if "experiment" not in facts:
             raise StorageError(f"{files.path / 'run.json'} has gone; the run cannot be recorded there.")
-        layout = Layout(
-            players=tuple(game.players),
-            parameters=tuple(trajectory.names) if trajectory.whole else None,
-            directions=None if trajectory.whole else ("1", "2"),
-            members=game.members,
-            metrics=_metrics(game),
-            attrs={
-                "experiment": dumps(facts["experiment"]), "seed": settings.seed,
-                "versions": dumps(facts["versions"]), **({"inexact": dumps(inexact)} if inexact else {}),
-            },
-        )  # fmt: skip
-        log = LogWriter(files.path, layout)
-        quiet = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
-        began = time.monotonic() - spent
-        observers: list[Observer] = [
-            Every(settings.every, StepRecorder(log.append, game, trajectory, began, log.extend)),
-            Every(settings.spectrum_every, SpectrumRecorder(log.append, quiet, solver)),
-            Every(settings.sampling, SampleRecorder(log.append, quiet)),
-        ]
-        if flat(game, state.params):
-            observers.append(
-                PlaneRecorder(log.append, quiet, partial(probe, quiet, "sample"), lambda: _path(files.path, log))
-            )
+        attrs = {"experiment": dumps(facts["experiment"]), "seed": settings.seed, "versions": dumps(facts["versions"])}
+        attrs |= {"inexact": dumps(inexact)} if inexact else {}
+        log = LogWriter(files.path, layout_of(game, trajectory, attrs))
+        records = [log] if history is None else [log, history]
+        began, path = time.monotonic() - spent, lambda: _path(files.path, log)
+        observers = recorders(game, solver, settings, state.params, trajectory, records, path, spent)
         files.write_status("running", state.step)
         return Journal(
             files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
@@ -238,6 +224,12 @@ def _withdraw(path: Path, made: bool) -> None:
             path.rmdir()  # unless someone else has put something there
 
 
+def _in_memory(game: Prepared, solver: Any, state: State, settings: Settings, history: History) -> list[Observer]:
+    trajectory = Trajectory(state.params, game.members)
+    path = lambda: history["step/parameters"]  # noqa: E731
+    return recorders(game, solver, settings, state.params, trajectory, [history], path)
+
+
 def _set_aside(blocks: list[Path], aside: Path) -> None:
     try:
         for block in blocks:
@@ -254,11 +246,3 @@ def _path(directory: Path, log: LogWriter) -> np.ndarray:
     count = sum(found.length("step") for _, found in pieces)
     sealed = [column(pieces, "step/parameters", 0, count)] if count else []
     return np.concatenate(sealed + ([pending["parameters"]] if pending else []))
-
-
-def _metrics(game: Prepared) -> tuple[Variable, ...]:
-    member = () if game.members is None else ("member",)
-    return tuple(
-        Variable(name, ("metrics", *member, *axes), "<f8", name.replace("_", " "))
-        for name, axes in game.game.metric_axes.items()
-    )

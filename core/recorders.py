@@ -1,0 +1,61 @@
+"""Which observers write a record, a log's or one in memory, and how it is laid out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from .fixed_batch import probe
+from .history import both
+from .log_rows import LogRows
+from .observers import Every, Observer
+from .plane import PlaneRecorder, flat
+from .prepared import Prepared
+from .products import Cost
+from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
+from .schema import Layout, Variable
+from .settings import Settings
+from .solver import Solver
+from .tree import Params
+
+
+def layout_of(game: Prepared, trajectory: Trajectory, attrs: Mapping[str, Any] | None = None) -> Layout:
+    return Layout(
+        players=tuple(game.players),
+        parameters=tuple(trajectory.names) if trajectory.whole else None,
+        directions=None if trajectory.whole else ("1", "2"),
+        members=game.members,
+        metrics=_metrics(game),
+        attrs=attrs or {},
+    )
+
+
+def recorders(
+    game: Prepared, solver: Solver, settings: Settings, params: Params, trajectory: Trajectory,
+    records: Sequence[LogRows], path: Callable[[], Any], spent: float = 0.0,
+) -> list[Observer]:  # fmt: skip
+    """Those that append to ``records``. ``path()`` gives the points of a plane recorded so far (steps, 2).
+
+    ``spent`` are the seconds since the run began.
+    """
+    append, extend = both(*records)
+    quiet = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
+    found: list[Observer] = [
+        Every(settings.every, StepRecorder(append, game, trajectory, time.monotonic() - spent, extend)),
+        Every(settings.spectrum_every, SpectrumRecorder(append, quiet, solver)),
+        Every(settings.sampling, SampleRecorder(append, quiet)),
+    ]
+    return (
+        [*found, PlaneRecorder(append, quiet, partial(probe, quiet, "sample"), path)] if flat(game, params) else found
+    )
+
+
+def _metrics(game: Prepared) -> tuple[Variable, ...]:
+    member = () if game.members is None else ("member",)
+    return tuple(
+        Variable(name, ("metrics", *member, *axes), "<f8", name.replace("_", " "))
+        for name, axes in game.game.metric_axes.items()
+    )

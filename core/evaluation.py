@@ -151,8 +151,8 @@ def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kw
 
 def _by_functorch() -> bool:
     """Whether torch.func calls: it is made of the same functions as torch.autograd."""
-    frame = sys._getframe(1)
-    while (name := frame.f_globals.get("__name__", "")).startswith("torch.") or name == __name__:
+    frame, own = sys._getframe(1), __name__.rpartition(".")[0] + "."  # other modes of ours may stand between
+    while (name := frame.f_globals.get("__name__", "")).startswith(("torch.", own)):
         if name.startswith("torch._functorch"):
             return True
         if frame.f_back is None:

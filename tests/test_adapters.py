@@ -494,3 +494,23 @@ def test_the_mode_of_a_module_is_that_of_the_game():
     net.eval()
     close(game.losses(params, batch)["critic"], before)
     assert not net.training and not net[1].training
+
+
+@pytest.mark.parametrize("members", [None, 2])
+def test_a_gradient_penalty_by_torch_func_through_a_module(members):
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)).double(), random(4, 2)
+
+    def losses(nets, batch):
+        g = torch.func.grad(lambda x: nets["d"](x).sum())(batch["x"])
+        return {"d": g.square().sum(1).mean()}
+
+    game = cp.game_from_modules({"d": net}, losses, lambda rng: {"x": x})
+    table, params, batch = started(game, members=members)
+    v = LocalGame.of(table, params, batch).gradient()["d"]
+    here = x.clone().requires_grad_()
+    g = torch.autograd.grad(net(here).sum(), here, create_graph=True)[0]
+    expected = torch.autograd.grad(g.square().sum(1).mean(), list(net.parameters()), allow_unused=True)
+    for (k, p), e in zip(net.named_parameters(), expected, strict=True):
+        for m in range(members or 1):
+            close(v[k] if members is None else v[k][m], torch.zeros_like(p) if e is None else e)

@@ -198,11 +198,7 @@ class Registry:
 
     def owner(self, module: str) -> Plugin | None:
         """The plugin a module belongs to, for blaming the right one when something fails in the middle of a run."""
-        for plugin in self.plugins:
-            home = str(getattr(plugin.object, "__name__", None) or getattr(plugin.object, "__module__", ""))
-            if module == home or module.split(".")[0] == home.split(".")[0]:
-                return plugin
-        return None
+        return next((plugin for plugin in self.plugins if plugin.owns(module)), None)
 
     def origin(self, kind: str, name: str) -> dict[str, str]:
         """Where a thing comes from, for the log of a run that uses it."""

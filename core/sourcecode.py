@@ -15,13 +15,15 @@ _INSTALLED = tuple(
 )
 
 
-def source_sha256(module: str, file: str | None) -> str | None:
+def source_sha256(module: str, file: str | None, *beside: Path) -> str | None:
     """The digest of what ``module`` is part of, and of the plugin's own module ``file``: a package or a lone file.
+
+    ``beside`` are further files and packages that it uses.
 
     None where neither has a file. A lone file's is the digest of its bytes.
     """
     own = _home(module) if module.split(".")[0] != __name__.split(".")[0] else None
-    homes = {home for home in (own, _package(Path(file)) if file else None) if home is not None}
+    homes = {home for home in (own, _package(Path(file)) if file else None, *beside) if home is not None}
     found = [sum for home in sorted(homes) if (sum := _sha256(home)) is not None]
     if len(found) < 2:
         return found[0] if found else None

@@ -14,10 +14,9 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -26,6 +25,7 @@ import pluggy
 from . import hookspecs, probe
 from .errors import PluginError, UsageError, printable
 from .hookspecs import PROJECT, Entry
+from .neighbours import introduce, neighbours
 from .signals import ctrl_c
 from .sourcecode import source_sha256
 from .streams import diverted
@@ -52,10 +52,17 @@ class Plugin:
     object: Any
     source: str  # "mypackage 1.2" or "file mine.py"
     file: str | None
+    neighbours: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # of a file: what it imports beside it
+
+    def owns(self, module: str) -> bool:
+        """Whether a module is the plugin's: in one package with it, or a neighbour of its file."""
+        home = str(getattr(self.object, "__name__", None) or getattr(self.object, "__module__", ""))
+        first = module.split(".")[0]
+        return module == home or first == home.split(".")[0] or first in self.neighbours
 
     def sha256(self, factory: Any) -> str | None:
         """The digest of the code ``factory`` comes from, recorded with the runs that use it."""
-        return source_sha256(str(getattr(factory, "__module__", "")), self.file)
+        return source_sha256(str(getattr(factory, "__module__", "")), self.file, *self.neighbours.values())
 
 
 @contextlib.contextmanager
@@ -113,17 +120,18 @@ def _file_of(loaded: Any) -> str | None:
 
 def from_file(path: str, problems: list[Problem]) -> Plugin:
     """Load the file a user named. Raises UsageError if it is not there, PluginError if it cannot be imported."""
-    file = Path(path).resolve()
+    file = Path(os.path.expanduser(path)).resolve()
     if not file.is_file():
         raise UsageError(f"--plugin {path}: there is no such file. Give the path of a Python file.")
     name = f"counterplay_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return Plugin(sys.modules[name], f"file {path}", str(file))
-    module = _import_file(name, file, path, problems)
-    return Plugin(module, f"file {path}", str(file))
+    beside = neighbours(file)
+    if name not in sys.modules:
+        introduce(beside, path)
+        _import_file(name, file, path, problems)
+    return Plugin(sys.modules[name], f"file {path}", str(file), beside)
 
 
-def _import_file(name: str, file: Path, given: str, problems: list[Problem]) -> ModuleType:
+def _import_file(name: str, file: Path, given: str, problems: list[Problem]) -> None:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError(f"--plugin {given}: not a Python file (its name should end in .py).")
@@ -138,7 +146,6 @@ def _import_file(name: str, file: Path, given: str, problems: list[Problem]) -> 
         sys.modules.pop(name, None)
         raise PluginError(f"--plugin {given} cannot be imported: {found[0].message}")
     problems += found
-    return module
 
 
 def register(manager: pluggy.PluginManager, plugin: Plugin, problems: list[Problem]) -> None:

@@ -64,7 +64,7 @@ FLOORS = (
     },
     {"tree", "form", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
     {"products", "inside", "prepared", "local", "inner"},
-    {"kinds", "thirdparty", "registry"},
+    {"kinds", "neighbours", "thirdparty", "registry"},
     {"rules", "orders", "solver", "regularizer", "adapters", "module_state", "module_games"},
     {
         "plainfile",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
 
     from .engine import first
     from .game_check import checked
-    from .recorded import Point
+    from .recorded import Point, buffers_from
     from .settings import Settings
 
     typed = as_typed({**given, "game": where}, {})
@@ -98,6 +99,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     prepared = settings.table(game, regularizers)
     with torch.no_grad():
         state = first(prepared, solver, settings, start_of(experiment.start))
+        state = replace(state, buffers=buffers_from(experiment.start, state.buffers))
         buffers, checks = prepared.refresh(state.params, state.buffers), {"jacobian": checked(prepared, state)}
     source = f"the start in {experiment.start}" if experiment.start else f"the game's start from seed {experiment.seed}"
     played = None if unasked else solver

@@ -57,13 +57,13 @@ def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> 
     sizes = {i: ravel({i: local.params[i]}, local.ensemble).shape[-1] for i in local.players}
     if sum(sizes.values()) > DENSE:
         blocks = {i: spectrum(J.block(i, i), k, max_products) for i in sizes}
-        found = [spectrum(A, k, max_products) for A in (J, *parts(J))]
-        return JacobianSpectra(*found, blocks, leader_curvature(local))
+        whole, symmetric, antisymmetric = (spectrum(A, k, max_products) for A in (J, *parts(J)))
+        return JacobianSpectra(whole, symmetric, antisymmetric, blocks, leader_curvature(local))
     M = J.dense().detach().to("cpu", torch.float64)
     ends = [sum(list(sizes.values())[:n]) for n in range(len(sizes) + 1)]
-    own = {i: M[..., a:b, a:b] for i, (a, b) in zip(sizes, pairwise(ends), strict=True)}
-    found = [dense_spectrum(A) for A in (M, (M + M.mT) / 2, (M - M.mT) / 2)]
-    return JacobianSpectra(*found, {i: dense_spectrum(A) for i, A in own.items()}, leader_curvature(local, M))
+    blocks = {i: dense_spectrum(M[..., a:b, a:b]) for i, (a, b) in zip(sizes, pairwise(ends), strict=True)}
+    whole, symmetric, antisymmetric = (dense_spectrum(A) for A in (M, (M + M.mT) / 2, (M - M.mT) / 2))
+    return JacobianSpectra(whole, symmetric, antisymmetric, blocks, leader_curvature(local, M))
 
 
 def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> UpdateSpectra:

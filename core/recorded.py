@@ -93,6 +93,17 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
         return Point(table, solver, params, None, step, "parameters in the log", experiment, buffers, checks)
 
 
+def buffers_from(start: str | None, first: Buffers) -> Buffers:
+    """The buffers of the newest point of the run ``start``, or ``first`` where it is no run or has other ones."""
+    if start is None or not first or not is_run(start):
+        return first
+    saved = load_checkpoint(newest(Path(start)))[0].get("buffers", {})
+    own = {k: x for k, x in first.items() if isinstance(x, torch.Tensor)}
+    if any(k not in saved or saved[k].shape != x.shape for k, x in own.items()):
+        return first  # another game, or under other regularizers
+    return {**first, **{k: saved[k].to(x) for k, x in own.items()}}
+
+
 def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
     """The game, the solver and the regularizers, by the names in run.json."""
     origins = experiment.get("origins")

@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 import counterplay as cp
 from counterplay.analysis.figures import plot
 from counterplay.analysis.reader import open_log
+from counterplay.core.tree import Buffers
 from counterplay.core.window import CELLS, mesh, window
 
 from .logs import J
@@ -90,6 +91,34 @@ def test_a_game_that_is_no_ensemble_has_its_steps_for_a_field(tmp_path: Path) ->
     log = recorded(tmp_path / "b", Branching(), 0.03, trace=False)
     assert log.status["state"] == "max_steps" and "samples/field" not in log
     assert any("length of the step" in axes.get_ylabel() for axes in plot("field", log).axes)
+
+
+@dataclass(frozen=True)
+class Sized(cp.Game):
+    """v = a (y, -x) with a buffer a that follows |(x, y)|^2."""
+
+    players = ("x", "y")
+
+    def init(self, rng: torch.Generator) -> cp.Params:
+        return {i: {"value": torch.ones(1, dtype=torch.float64)} for i in self.players}
+
+    def buffers(self, rng: torch.Generator) -> Buffers:
+        return {"a": torch.zeros((), dtype=torch.float64)}
+
+    def refresh(self, params: cp.Params, buffers: Buffers) -> Buffers:
+        size = (params["x"]["value"] ** 2 + params["y"]["value"] ** 2).sum()
+        return {"a": (buffers["a"] + size) / 2}
+
+    def losses(self, params: cp.Params, batch: cp.Batch) -> dict[str, Tensor]:
+        f = batch["a"] * (params["x"]["value"] * params["y"]["value"]).sum()
+        return {"x": f, "y": -f}
+
+
+def test_buffers_are_those_of_each_place_in_the_plane(tmp_path: Path) -> None:
+    log = recorded(tmp_path / "s", Sized(), 0.01)
+    (x, y), v = np.moveaxis(log["samples/plane"][0], -1, 0), log["samples/field"][0]
+    a = x**2 + y**2
+    np.testing.assert_allclose(v, np.stack([a * y, -a * x], -1), rtol=1e-9, atol=1e-12)
 
 
 def test_the_window_leaves_out_the_end_of_an_escape() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from counterplay.core.spectrum import dense_spectrum, parts
 from counterplay.core.tree import Batch, Buffers, Params, ravel
 
 from .cases import F64, close, generator, matrix_game, random_matrix, same_spectrum
+from .conftest import Run
 
 SMALL = {"hidden": 5, "layers": 1, "latent": 3, "batch": 16, "std": 0.3}
 
@@ -121,6 +123,45 @@ def test_buffers_rest_or_are_what_the_step_sees(game: Turning, members: int | No
     close(torch.as_tensor(log["metrics/a"][-1]), a, 1e-15)
     assert float(log["samples/points"][-1].flat[0]) == pytest.approx(float(a.flatten()[0]), rel=1e-6)
     assert last.batch["a"] is not None and torch.equal(last.batch["a"], a)
+
+
+SLOW = """
+from dataclasses import dataclass
+import torch
+import counterplay as cp
+
+@dataclass(frozen=True)
+class Slow(cp.Game):
+    '''v = a J theta, a growing from step to step.'''
+    players = ("x", "y")
+    def init(self, rng):
+        return {i: {"value": torch.ones(1, dtype=torch.float64)} for i in self.players}
+    def buffers(self, rng):
+        return {"a": torch.ones((), dtype=torch.float64)}
+    def refresh(self, params, buffers):
+        return {"a": buffers["a"] + 1}
+    def losses(self, params, batch):
+        f = batch["a"] * (params["x"]["value"] * params["y"]["value"]).sum()
+        return {"x": f, "y": -f}
+
+@cp.hookimpl
+def register_games():
+    return [cp.Entry("slow", Slow, "v = a J theta, a growing")]
+"""
+
+
+def test_the_command_looks_under_the_run_s_buffers_or_says_that_it_cannot(cli: Run) -> None:
+    """Before step 5 a has been renewed five times, and the step from there renews it once more."""
+    Path("slow.py").write_text(SLOW)
+    given = ("--plugin", "slow.py", "--solver", "simgd", "-s", "lr=0.01")
+    assert cli("run", "slow", *given, "--steps", 5, "--spectrum-every", 5, "--out", "r", "--quiet")[0] == 0
+    assert np.allclose(np.abs(cp.open_log("r")["spectrum/eigenvalues"]), [[2, 2], [7, 7]])
+    for args in (("r", "--plugin", "slow.py"), ("slow", *given, "--start", "r")):
+        code, out, err = cli("spectrum", *args, "--json")
+        found = [abs(complex(z["re"], z["im"])) for z in json.loads(out)["jacobian"]["eigenvalues"]]
+        assert code == 0 and found == pytest.approx([7, 7]), err
+    code, _, err = cli("spectrum", "r", "--plugin", "slow.py", "--step", "3")
+    assert code == 2 and "no checkpoint of step 3" in err and "buffers" in err
 
 
 def test_members_rest_each_by_itself() -> None:

@@ -190,7 +190,8 @@ def _equilibrium(own: Mapping[str, Known], led: float | None, zero: float, dust:
         if (x := float(slowest(block.values))) < -max(EXACT * block.radius, dust):
             return "unknown", f"{i}'s own block has λ = {x:.5g}, which cannot be told from 0 here"
     who, x = min(((i, float(slowest(b.values))) for i, b in own.items()), key=lambda item: item[1])
-    return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"
+    order = ", which decides to second order only" if abs(x) <= zero else ""
+    return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}{order}"
 
 
 def _stackelberg(own: Mapping[str, Known], led: float | None, zero: float, dust: float) -> str:

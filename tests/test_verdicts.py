@@ -81,6 +81,14 @@ def test_the_words_of_a_nash_equilibrium_that_the_step_leaves() -> None:
     )
 
 
+def test_a_block_that_is_0_decides_to_second_order_only() -> None:
+    """x³, or -x⁴, is no minimum at 0, and its second derivative does not tell."""
+    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
+    words = point([1j, -1j], {"x": [0.0], "y": [0.0]}, None, **at)["kind"]["words"]
+    assert "the least is x's 0, which decides to second order only" in words
+    assert "second order" not in point([1.0, 2.0], {"x": [1.0], "y": [2.0]}, None, **at)["kind"]["words"]
+
+
 @pytest.mark.parametrize("state", ["yes", "no", "unknown"])
 @pytest.mark.parametrize(("equilibrium", "step", "flow"), sorted(EXPECTED))
 def test_a_cell_where_it_is_not_known_to_rest(equilibrium: str, step: str, flow: str, state: str) -> None:

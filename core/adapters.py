@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .answers import named
 from .errors import UsageError
 from .game import Game
 from .tree import Batch, Buffers, Params, Player
@@ -33,7 +34,7 @@ class GameFromLosses(Game):
         return {i: {k: x.detach().clone() for k, x in tree.items()} for i, tree in start.items()}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        return buffers if self.draw is None else {**buffers, **self.draw(rng)}
+        return buffers if self.draw is None else {**buffers, **named(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         return scalars(self.of(params, batch), self.players)
@@ -55,6 +56,8 @@ def game_from_losses(losses: Losses, init: Init, sample: Sample | None = None, z
             "game_from_losses: init must be {player: {name: tensor}} or a function of a generator that returns that; "
             f"got {type(first).__name__} {first!r:.80}."
         )
+    if odd := [i for i in first if not isinstance(i, str)]:
+        raise UsageError(f"game_from_losses: the player {odd[0]!r:.40} is no name; call the players by text.")
     return GameFromLosses(losses, init, sample, tuple(first), zero_sum)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from .errors import PluginError
 from .evaluation import evaluated
 from .game import Game, innermost
-from .tree import Batch, Params, Player
+from .kept import unkept
+from .tree import Batch, Buffers, Params, Player
 
 
 def broken(game: Any, wrong: str) -> PluginError:
@@ -49,6 +50,8 @@ def parameters(game: Game, x: Any) -> Params:
     """The first parameters themselves. Raises PluginError unless they are every player's floating tensors by name."""
     game, players = innermost(game), tuple(game.players)
     expected = f"expected: {{player: {{name: floating tensor}}}} of the players {', '.join(map(str, players))}"
+    if odd := [i for i in players if not isinstance(i, str)]:
+        raise broken(game, f"its player {odd[0]!r:.40} is {told(odd[0])}; expected: names, such as {str(odd[0])!r:.40}")
     if not isinstance(x, Mapping):
         raise broken(game, f"its init returned {told(x)}; {expected}")
     if {*x} != {*players}:
@@ -61,7 +64,30 @@ def parameters(game: Game, x: Any) -> Params:
                 raise broken(game, f"its init returned {told(t)} as {i}/{k!s:.40}; {expected}")
     if not any(x.values()):
         raise broken(game, f"its init returned no tensor at all; {expected}")
+    for i, tree in x.items():
+        if not any(t.numel() for t in tree.values()):
+            raise broken(game, f"its player {i!s:.40} has no parameters; leave out who has nothing to move")
     return cast(Params, x)
+
+
+def alike(game: Game, params: Params) -> None:
+    """Raise PluginError unless all parameters are of one type."""
+    types = {str(x.dtype).removeprefix("torch."): f"{i}/{k}" for i, tree in params.items() for k, x in tree.items()}
+    if len(types) > 1:
+        are = " and ".join(f"{name} of type {kind}" for kind, name in types.items())
+        raise broken(game, f"its init returned {are}; expected: one type for all, as dtype (--dtype) makes them")
+
+
+def keepable(game: Game, buffers: Buffers) -> Buffers:
+    """The first buffers themselves. Raises PluginError where a checkpoint cannot keep them."""
+    if (found := unkept(buffers)) is not None:
+        path, x = found
+        raise broken(
+            game,
+            f"its buffers hold {told(x)} in {path!r:.60}, which no checkpoint keeps; expected: tensors, numbers, text "
+            "and None, in dictionaries with names, lists and tuples",
+        )
+    return buffers
 
 
 def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:

@@ -76,6 +76,7 @@ def objects(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--compile/--no-compile", default=None, help="Compile the step of a small game.  [default: from step 2000 on]"
 )
+@click.option("--inexact-data", is_flag=True, default=None, help="Play what cannot be repeated exactly; marks the log.")
 @click.option("--out", type=PLACE, metavar="DIR", help="Where the run is written.  [default: runs/GAME-SOLVER-N]")
 @click.option("--config", "config_file", type=PLACE, metavar="FILE.toml", help="Read the experiment from a file.")
 @click.option("--plugin", multiple=True, type=PLACE, metavar="FILE.py", help="Load a plugin file; repeat for several.")
@@ -176,6 +177,7 @@ def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
         "blowup": e.blowup,
         "trace": e.trace,
         "compile": e.compile,
+        "inexact_data": e.inexact_data,
     }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .graph_capture import capture
+from .kept import plain_of
 from .native import compiled
 from .nested import leaves_of, rebuild
 from .prepared import Prepared
@@ -135,6 +136,8 @@ def _source(game: Prepared, solver: Solver, state: State) -> tuple[str, tuple[bo
         given = iter(settings)
         own = _resettled(solver, game.members, lambda _: next(given))
         renewed = alone.refresh(params, buffers)
+        if plain_of(renewed) != plain_of(buffers):
+            raise Unwritable("its buffers change from step to step")
         after, memory, info = own.step(alone, params, memory, lambda: alone.draw([torch.Generator()], buffers))
         if info.inner:
             raise Unwritable("it solves a system in each step")

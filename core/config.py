@@ -50,6 +50,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froze
     blowup: Annotated[float, msgspec.Meta(gt=0)] | None = None
     trace: bool | None = None
     compile: bool | None = None
+    inexact_data: bool = False
     out: str | None = None
     plugins: list[str] = []
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .batch_digest import require_seeded
 from .blame import guarded
 from .chunk import Chunks
 from .compiled import compiled_solver
@@ -89,6 +90,7 @@ def run(
     trace: bool | None = None,
     compile: bool | None = None,
     stop: Callable[[], bool] | None = None,
+    inexact_data: bool = False,
 ) -> Result:
     """Play ``game`` with ``solver`` for ``steps`` steps, or until a condition holds.
 
@@ -104,18 +106,23 @@ def run(
     plays small games that draw nothing by one compiled function for many steps: from step 0, or never; by default from
     step 2,000 on; what cannot be compiled, or not here, is played step by step. Both depend on the step alone: a
     longer run begins with the same numbers. ``stop()`` is asked before each step whether to save the state and end
-    there. Raises UsageError for what does not fit together,
-    StorageError where the log cannot be written.
+    there. ``inexact_data`` lets a game draw from elsewhere than its generator, an iterator say: such a run is marked,
+    as one that cannot be repeated or resumed exactly. Raises UsageError for what does not fit together, PluginError
+    where a game or a solver breaks its contract, StorageError where the log cannot be written.
     """
     _objects(game, solver, regularizers, start)
     settings = Settings(
         steps, seed, until, members, _name(device), _name(dtype), every, spectrum_every, checkpoint_every, blowup,
-        since(trace, TRACE_FROM), since(compile, COMPILE_FROM), sample_every, SCHEME,
+        since(trace, TRACE_FROM), since(compile, COMPILE_FROM), sample_every, inexact_data, SCHEME,
     ).checked()  # fmt: skip
     with torch.no_grad():
         table = settings.table(game, regularizers)
         met = condition(until, table)
         state = first(table, solver, settings, start, memory)
+        if out is not None and leaves(state.params)[0].dtype is torch.bfloat16:
+            raise UsageError("a log holds no bfloat16: play this game in float32 or float64 (dtype), or without out.")
+        if not settings.inexact_data:
+            require_seeded(table, state)
         checks = {"jacobian": checked(table, state)}
         chunks, why = None, ""
         if settings.compile_from is not None and settings.steps > settings.compile_from:

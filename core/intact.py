@@ -66,6 +66,8 @@ def _collect(x: Any, found: list[Tensor]) -> None:
             _collect(v, found)
         elif isinstance(v, Tensor):
             found.append(v)
+        elif isinstance(v, list | tuple):
+            _collect(dict(enumerate(v)), found)
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:

@@ -7,8 +7,9 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .batch_digest import NOT_ALONE, next_digest
 from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
 from .circumstances import circumstances, described, versions
@@ -57,6 +59,7 @@ class Journal:
     before: int | None = None  # that of the one before it; None: not known
     saved_at: float = 0.0
     synced_at: float = 0.0
+    next_digest: Callable[[State], str | None] | None = None  # of the batch that the next step draws
 
     @staticmethod
     def create(
@@ -86,8 +89,9 @@ class Journal:
         made = not Path(out).exists()
         lock = claim(Path(out))
         try:
+            marks = [{"step": 0, "changed": [NOT_ALONE]}] if settings.inexact_data else []
             journal = Journal._open(
-                RunDirectory(out).begin(facts), game, solver, state, settings, lock, history=history
+                RunDirectory(out).begin(facts), game, solver, state, settings, lock, marks, history=history
             )
         except UsageError:
             _withdraw(Path(out), made)
@@ -139,10 +143,11 @@ class Journal:
         records = [log] if history is None else [log, history]
         began, path = time.monotonic() - spent, lambda: _path(files.path, log)
         observers = recorders(game, solver, settings, state.params, trajectory, records, path, spent)
+        digest = None if settings.inexact_data else partial(next_digest, game)
         files.write_status("running", state.step)
         return Journal(
             files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
-            saved_at=time.monotonic(), cost=game.cost,
+            saved_at=time.monotonic(), cost=game.cost, next_digest=digest,
         )  # fmt: skip
 
     def __enter__(self) -> Journal:
@@ -190,6 +195,8 @@ class Journal:
         numbers |= {"seconds": now - self.began, "inexact": list(self.inexact)}
         if self.cost is not None:
             numbers |= {"solver_seconds": self.cost.solving, "measuring_seconds": self.cost.measuring}
+        if self.next_digest is not None and (digest := self.next_digest(state)) is not None:
+            numbers["batch_sha256"] = digest
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
         save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
         if self.before is None or not self._kept(self.before):  # else there is nothing to look for

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from .adapters import Sample, scalars
+from .answers import named
 from .errors import UsageError
 from .game import Game
 from .module_state import ModuleState
@@ -39,7 +40,7 @@ class GameFromModules(Game):
         return {name: x.clone() for name, x in self.constants.items()}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        return {**buffers, **self.draw(rng)}
+        return {**buffers, **named(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         now = {(i, k): x for i, tree in params.items() for k, x in tree.items()}

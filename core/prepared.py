@@ -14,16 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from .answers import losses_of, named, parameters
+from .answers import alike, broken, keepable, losses_of, named, parameters
 from .blame import foreign, guarded
 from .errors import PluginError
 from .form import difference, form
 from .game import Game, innermost
 from .inside import Work, work_of
+from .kept import copied
 from .products import Block, Clock, Cost, Linear, Product, Rows
 from .seeding import SCHEME, generators
+from .stacking import Unlike, stacked, tensor
 from .trace import Staged, staged, traced
 from .tree import Batch, Buffers, Params, Player
 
@@ -78,26 +80,32 @@ class Prepared(Game):
         """Move every tensor to the run's device, floating ones to its dtype."""
 
         def one(x: Any) -> Any:
+            x = tensor(x)
             if not isinstance(x, Tensor):
                 return x
             return x.to(self.device, self.dtype if x.is_floating_point() else None)
 
         return tree_map(one, tree)
 
-    def each(self, f: Callable[[int], Any], count: int) -> Any:
-        """Stack ``f(m)`` over the members, or just ``f(0)``."""
+    def each(self, f: Callable[[int], Any], count: int, what: str = "sample") -> Any:
+        """``f(m)`` of the members put together, or just ``f(0)``. Raises PluginError where they do not fit."""
         if self.members is None:
             return self.cast(f(0))
-        parts = [f(m) for m in range(count)]
-        return self.cast(tree_map(lambda *x: torch.stack(x) if isinstance(x[0], Tensor) else x[0], *parts))
+        try:
+            return self.cast(stacked([f(m) for m in range(count)]))
+        except Unlike as error:
+            wrong = f"what its {what} gives for the members cannot be put together: {error}"
+            raise broken(innermost(self.game), wrong) from None
 
     def start(self, rngs: Sequence[torch.Generator]) -> tuple[Params, Buffers]:
         """Initial parameters and buffers; member m draws from ``rngs[m]``."""
         game, own = self.game, innermost(self.game)
         with guarded("starting", game, refusing=True):
             params = [parameters(game, game.init(rng)) for rng in rngs]
-            buffers = [named(own, "buffers", game.buffers(rng)) for rng in rngs]
-            return self.each(params.__getitem__, len(rngs)), self.each(buffers.__getitem__, len(rngs))
+            buffers = [dict(named(own, "buffers", game.buffers(rng))) for rng in rngs]
+            theta = self.each(params.__getitem__, len(rngs), "init")
+            alike(own, theta)
+            return theta, keepable(own, self.each(buffers.__getitem__, len(rngs), "buffers"))
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """One batch, each member's from its own generator."""
@@ -111,7 +119,7 @@ class Prepared(Game):
     def own(self, tree: Any, m: int) -> Any:
         """Member m's part of parameters, buffers or a batch."""
         if self.members is None:
-            return tree
+            return copied(tree)
         return tree_map(lambda x: x[m] if isinstance(x, Tensor) else x, tree)
 
     def over_members(self, f: Callable[..., Any], *args: Any) -> Any:
@@ -133,9 +141,18 @@ class Prepared(Game):
         return self.over_members(lambda p, b: losses_of(self.game, p, b), params, batch)
 
     def refresh(self, params: Params, buffers: Buffers) -> Buffers:
-        if not buffers:
+        if not buffers or type(self.game).refresh is Game.refresh:
             return buffers
-        return self.over_members(lambda p, b: named(self.game, "refresh", self.game.refresh(p, b)), params, buffers)
+        plain: list[Any] = []
+
+        def renewed(p: Params, b: Buffers) -> list[Tensor]:
+            leaves, form = tree_flatten(named(self.game, "refresh", self.game.refresh(p, b)))
+            plain[:] = leaves, form
+            return [x for x in leaves if isinstance(x, Tensor)]
+
+        made = iter(self.over_members(renewed, params, copied(buffers)))  # what is no tensor is the same for all
+        leaves, form = plain
+        return tree_unflatten([next(made) if isinstance(x, Tensor) else x for x in leaves], form)
 
     @cached_property
     def projects(self) -> bool:  # type: ignore[override]

@@ -51,7 +51,8 @@ class Trajectory:
         self.whole = count <= WHOLE
         self.names = names(params, self.ensemble) if self.whole else []
         if not self.whole:
-            self.directions = torch.randn(2, count, generator=torch.Generator().manual_seed(0)).to(first)  # (2, N)
+            rng = torch.Generator().manual_seed(0)
+            self.directions = torch.randn(2, count, generator=rng, dtype=torch.float32).to(first)  # (2, N)
 
     def row(self, seen: Seen) -> dict[str, Any]:
         if not (self.whole or seen.step % thinned(seen.step) == 0 or seen.last):

@@ -70,6 +70,7 @@ class Asked(msgspec.Struct, kw_only=True):
     sample_every: Step | None = None
     blowup: Bound | None = None
     compile: bool | None = None
+    inexact_data: bool = False
     start: Text | None = None
     out: Text | None = None
 
@@ -93,6 +94,7 @@ class Kept(msgspec.Struct, kw_only=True):
     trace_from: Step | None = None
     compile_from: Step | None = None
     seeding: Many = 1
+    inexact_data: bool = False
 
 
 class Check(msgspec.Struct, kw_only=True):
@@ -183,6 +185,7 @@ class Point(msgspec.Struct, kw_only=True):
     measuring_seconds: Seconds = 0
     inexact: list[Mark] = []
     batch_sha256: Sum | None = None
+    buffers: dict[Text, Any] = {}  # see core.kept
 
 
 class Manifest(msgspec.Struct, rename={"tensors": "tensors.safetensors", "state": "state.json"}):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from . import registry
+from .batch_digest import next_digest
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
 from .circumstances import circumstances, versions
 from .engine import Result, chunked, condition, first, play
@@ -91,6 +92,9 @@ def resume(
                 inexact = list(numbers.get("inexact", []))
                 lost = missing(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
+                drawn = numbers.get("batch_sha256")
+                if drawn is not None and drawn != next_digest(table, state):
+                    changed += ["its next batch is another than it was to be: the data, or their order, have changed"]
             if changed and not allow_inexact:
                 raise UsageError(
                     f"{directory} cannot go on exactly: {'; '.join(changed)}. "

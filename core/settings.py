@@ -44,6 +44,7 @@ class Settings:
     trace_from: int | None
     compile_from: int | None = None
     sample_every: int | None = None
+    inexact_data: bool = False  # what is drawn may come from elsewhere than the generator
     seeding: int = 1  # of members, in runs that do not say: see ``core.seeding``
 
     @staticmethod
@@ -69,6 +70,8 @@ class Settings:
             )
         if self.dtype is not None and self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype {self.dtype!r}: expected float32 or float64.")
+        if not isinstance(self.inexact_data, bool):
+            raise UsageError(f"inexact-data must be true or false, got {self.inexact_data!r:.80}.")
         return replace(self, **whole, blowup=None if self.blowup is None else float(self.blowup))
 
     def _whole(self, name: str, least: int) -> int:

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from .errors import BadLog
+from .kept import plain_of, refilled, tensors_of
 from .products import Spent
 from .solver import Memory
 from .tree import Buffers, Params
 
 
 def tensors(x: Any) -> list[Tensor]:
-    """All tensors of nested dictionaries, in the order in which they stand."""
-    if isinstance(x, dict):
-        return [t for v in x.values() for t in tensors(v)]
+    """All tensors of nested dictionaries, lists and tuples, in the order in which they stand."""
+    if isinstance(x, dict | list | tuple):
+        return [t for v in (x.values() if isinstance(x, dict) else x) for t in tensors(v)]
     return [x] if isinstance(x, Tensor) else []
 
 
@@ -43,16 +44,17 @@ class State:
         return out
 
     def tensors(self) -> dict[str, Any]:
-        """Everything but the numbers ``step`` and ``cost``, in nested dictionaries of tensors."""
+        """Everything but :meth:`numbers`, in nested dictionaries of tensors."""
         return {
             "params": self.params, "memory": self.memory,
-            "buffers": {k: x for k, x in self.buffers.items() if isinstance(x, Tensor)},
+            "buffers": tensors_of(self.buffers),
             "rngs": {str(m): rng for m, rng in enumerate(self.rngs)},
             "alive": self.alive, "bound": self.bound,
         }  # fmt: skip
 
     def numbers(self) -> dict[str, Any]:
-        return {"step": self.step, "cost": list(self.cost)}
+        """The step, what was spent, and what is plain in the buffers."""
+        return {"step": self.step, "cost": list(self.cost), "buffers": plain_of(self.buffers)}
 
     def restored(self, tensors: Mapping[str, Any], numbers: Mapping[str, Any]) -> State:
         """The saved state, in the structure, on the devices and in the dtypes of this first one.
@@ -60,15 +62,15 @@ class State:
         Raises BadLog where the two do not fit: it belongs to another game or solver.
         """
         try:
-            own = {**self.tensors(), "rngs": tensors["rngs"]}
-            found = _fill(own, tensors, "")
+            own = {**self.tensors(), "rngs": tensors["rngs"], "buffers": {}}
+            found = _fill(own, {**tensors, "buffers": {}}, "")
             for m in range(len(self.rngs)):
                 torch.Generator().set_state(found["rngs"][str(m)])
             return State(
                 step=int(numbers["step"]),
                 params=found["params"],
                 memory=found["memory"],
-                buffers={**self.buffers, **found["buffers"]},
+                buffers=refilled(self.buffers, tensors.get("buffers"), numbers.get("buffers"), "buffers/"),
                 rngs=tuple(found["rngs"][str(m)] for m in range(len(self.rngs))),
                 alive=found["alive"],
                 bound=found["bound"],

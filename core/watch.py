@@ -147,10 +147,11 @@ class Watch:
 
 
 def _paths(x: Any, what: str = "") -> list[str]:
-    """The names of the floating tensors in nested dictionaries."""
-    if isinstance(x, dict):
+    """The names of the floating tensors in nested dictionaries, lists and tuples."""
+    if isinstance(x, dict | list | tuple):
         sign = "/" if " " in what else " " if what else ""  # memory rule/x/s
-        return [name for k, v in x.items() for name in _paths(v, f"{what}{sign}{k}")]
+        inside = x.items() if isinstance(x, dict) else enumerate(x)
+        return [name for k, v in inside for name in _paths(v, f"{what}{sign}{k}")]
     return [what] if isinstance(x, Tensor) and x.is_floating_point() else []
 
 

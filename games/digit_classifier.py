@@ -35,9 +35,9 @@ def features(hidden: Tensor, images: Tensor) -> Tensor:
 def fit(images: Tensor, digits: Tensor) -> Weights:
     """The hidden and the read-out weights from images (B, 1, 8, 8) and their digits (B,)."""
     rng = torch.Generator().manual_seed(0)
-    hidden = torch.randn(65, UNITS, generator=rng) / 8
+    hidden = torch.randn(65, UNITS, generator=rng, dtype=torch.float32) / 8
     x = features(hidden, images)
-    gram = x.T @ x + RIDGE * torch.eye(UNITS + 1)
+    gram = x.T @ x + RIDGE * torch.eye(UNITS + 1, dtype=torch.float32)
     return hidden, torch.linalg.solve(gram, x.T @ one_hot(digits, 10).to(x.dtype))
 
 

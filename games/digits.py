@@ -66,12 +66,12 @@ class Digits(GanGame):
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         images, _ = load_digits()
         chosen = torch.randint(len(images), (self.batch,), generator=rng)
-        noise = torch.randn(self.batch, self.latent, generator=rng)
+        noise = torch.randn(self.batch, self.latent, generator=rng, dtype=torch.float32)
         return {**buffers, "real": images[chosen], "noise": noise}
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         """A larger batch, for shares of digits that mean something."""
-        return {**self.sample(rng, buffers), "noise": torch.randn(512, self.latent, generator=rng)}
+        return {**self.sample(rng, buffers), "noise": torch.randn(512, self.latent, generator=rng, dtype=torch.float32)}
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
         return self.generator(generator, z)  # (B, 1, 8, 8)

@@ -46,6 +46,7 @@ class IteratedPrisonersDilemma(Game):
 
     def _values(self, params: Params) -> Tensor:
         both, sucker, temptation, neither = self.payoffs
-        table = torch.tensor([[both, both], [sucker, temptation], [temptation, sucker], [neither, neither]])
+        rounds = [[both, both], [sucker, temptation], [temptation, sucker], [neither, neither]]
+        table = torch.tensor(rounds, dtype=torch.float64)
         x, y = (params[i]["logits"].sigmoid() for i in self.players)
         return discounted(x, y, table, self.gamma)

@@ -50,7 +50,7 @@ class Mixture(GanGame):
 
     @cached_property
     def centres(self) -> Tensor:
-        angle = torch.arange(self.modes) * (2 * math.pi / self.modes)
+        angle = torch.arange(self.modes, dtype=torch.float32) * (2 * math.pi / self.modes)
         return self.radius * torch.stack([angle.cos(), angle.sin()], dim=1)  # (modes, 2)
 
     def init(self, rng: torch.Generator) -> Params:
@@ -58,8 +58,8 @@ class Mixture(GanGame):
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         mode = torch.randint(self.modes, (self.batch,), generator=rng)
-        real = self.centres[mode] + self.std * torch.randn(self.batch, 2, generator=rng)
-        noise = self.latent_variance**0.5 * torch.randn(self.batch, self.latent, generator=rng)
+        real = self.centres[mode] + self.std * torch.randn(self.batch, 2, generator=rng, dtype=torch.float32)
+        noise = self.latent_variance**0.5 * torch.randn(self.batch, self.latent, generator=rng, dtype=torch.float32)
         return {**buffers, "real": real, "noise": noise}
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
@@ -76,5 +76,6 @@ class Mixture(GanGame):
         distance = torch.cdist(self.show(params, batch), self.centres.to(batch["noise"]))  # (B, modes)
         near, mode = distance.min(dim=1)
         good = near <= 4 * self.std
-        found = torch.zeros(self.modes, device=good.device).scatter_reduce(0, mode, good.to(torch.float32), "amax")
-        return {"good_samples": good.to(torch.float32).mean(), "modes_found": found.sum()}
+        good = good.to(torch.float32)
+        found = torch.zeros(self.modes, device=good.device, dtype=torch.float32).scatter_reduce(0, mode, good, "amax")
+        return {"good_samples": good.mean(), "modes_found": found.sum()}

@@ -73,7 +73,8 @@ class BatchNorm:
     channels: int
 
     def init(self, rng: torch.Generator) -> Tree:
-        return {"weight": torch.ones(self.channels), "bias": torch.zeros(self.channels)}
+        one = torch.ones(self.channels, dtype=torch.float32)
+        return {"weight": one, "bias": torch.zeros_like(one)}
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
         return normalize(x, tree["weight"], tree["bias"])
@@ -141,6 +142,6 @@ def _uniform(rng: torch.Generator, shape: tuple[int, ...], fan_in: int, bias: bo
     bound = 1 / math.sqrt(fan_in)
 
     def draw(*size: int) -> Tensor:
-        return bound * (2 * torch.rand(*size, generator=rng) - 1)
+        return bound * (2 * torch.rand(*size, generator=rng, dtype=torch.float32) - 1)
 
     return {"weight": draw(*shape), **({"bias": draw(outputs)} if bias else {})}

@@ -1,0 +1,148 @@
+"""Whether batches come from the generator alone: found by drawing twice, recorded as a digest of the next batch.
+
+What a game draws must be a function of the generator and the buffers, or a run is neither repeated nor gone on with
+exactly: an iterator over data starts anew, a shuffle of numpy's is another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from .answers import broken
+from .game import Game, innermost
+from .kept import copied
+from .prepared import Prepared
+from .products import Cost
+from .state import State
+
+NOT_ALONE = "its data do not come from the generator alone (inexact-data)"  # what marks such a run's log
+
+_ADVICE = (
+    "draw everything from the generator that sample is given, as by torch.randint(n, (batch,), generator=rng); "
+    "inexact_data=True (--inexact-data) plays on, and marks the run as one that cannot be repeated or resumed exactly"
+)
+
+
+def digest(batch: Any) -> str:
+    """The sha256 sum of a batch: its names, types, shapes and numbers. What is no data counts by its type."""
+    found = hashlib.sha256()
+    for path, kind, data in sorted(_parts(batch), key=lambda part: part[0]):
+        found.update(f"{path}\0{kind}\0".encode(errors="surrogatepass"))
+        found.update(data)
+    return found.hexdigest()
+
+
+def next_digest(game: Prepared, state: State) -> str | None:
+    """The digest of what the next step will draw; None where it draws nothing, or cannot."""
+    if not game.game.draws:
+        return None
+    game = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
+    with _tried():  # the step itself will say what is wrong
+        buffers = game.refresh(state.params, state.buffers)
+        batch = game.draw(state.generators(), buffers)
+        return digest({k: x for k, x in batch.items() if k not in buffers})
+    return None
+
+
+def require_seeded(game: Prepared, state: State) -> None:
+    """Raise PluginError unless two draws from one state of the generator are the same and leave all else alone."""
+    if not game.game.draws:
+        return
+    wrong = alone = None
+    inner = innermost(game.game)
+    with _tried():  # what cannot be drawn is told by the first step
+        buffers = game.own(game.refresh(state.params, state.buffers), 0)
+        wrong = _unseeded(game.game, state, buffers)
+        alone = _unseeded(inner, state, buffers) if wrong and inner.draws else None
+    if wrong:
+        raise broken(inner if alone else game.game, f"{alone or wrong}: {_ADVICE}")
+
+
+@contextlib.contextmanager
+def _tried() -> Iterator[None]:
+    """Whatever a game raises, its sys.exit too, is for its step to tell."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return
+
+
+def _unseeded(game: Game, state: State, buffers: Any) -> str | None:
+    """What is wrong with how ``game`` samples, in words."""
+    again, before = copied(buffers), _global_states()
+    try:
+        first = _drawn(game, state.generators()[0], copied(buffers))  # which may load and import things
+        between = _global_states()
+        second = _drawn(game, state.generators()[0], again)
+        after = _global_states()
+    finally:
+        _put_back(before)
+    if not all(x is y or (not isinstance(x, Tensor) and x == y) for x, y in _pairs(buffers, again)):
+        return "its sample writes to the buffers, which only refresh may renew"
+    if changed := next((name for name in between if between[name][0] != after[name][0]), None):
+        return f"its sample draws from {changed}"
+    path = next((p for p in {**first, **second} if first.get(p) != second.get(p)), None)
+    if path is not None:
+        what = f"another {path!r}" if path else "another count of random numbers"
+        return f"its sample drew {what} the second time, from the same state of the generator"
+    return None
+
+
+def _pairs(a: Any, b: Any) -> list[tuple[Any, Any]]:
+    x, y = tree_leaves(a), tree_leaves(b)
+    return list(zip(x, y, strict=True)) if len(x) == len(y) else [(x, y)]
+
+
+def _drawn(game: Game, rng: torch.Generator, buffers: Any) -> dict[str, Any]:
+    """What is drawn by path, and under "" where the generator then is."""
+    batch = game.sample(rng, buffers)
+    if not isinstance(batch, Mapping):
+        raise TypeError("a batch is a dictionary")  # as the first step will say
+    return {path: rest for path, *rest in _parts(batch)} | {"": rng.get_state().tolist()}
+
+
+def _parts(x: Any, path: str = "") -> Iterator[tuple[str, str, bytes]]:
+    """Every leaf: its path, its type and shape, and what is in it."""
+    if isinstance(x, Mapping):
+        for k, v in x.items():
+            yield from _parts(v, f"{path}/{k}" if path else str(k))
+    elif isinstance(x, list | tuple):
+        for n, v in enumerate(x):
+            yield from _parts(v, f"{path}/{n}")
+    elif isinstance(x, Tensor) and x.layout is torch.strided:
+        flat = x.detach().cpu().contiguous().reshape(-1)
+        flat = torch.view_as_real(flat).reshape(-1) if x.is_complex() else flat
+        yield path, f"{x.dtype} {tuple(x.shape)}", flat.view(torch.uint8).numpy().tobytes()
+    elif isinstance(x, np.ndarray | np.generic) and x.dtype.kind != "O":
+        yield path, f"{x.dtype} {x.shape}", np.ascontiguousarray(x).tobytes()
+    else:
+        plain = isinstance(x, bool | int | float | complex | str | bytes | None)
+        yield path, type(x).__name__, repr(x).encode(errors="surrogatepass") if plain else b""
+
+
+def _global_states() -> dict[str, tuple[Any, Any]]:
+    """Random numbers that are everyone's: as what compares, and as what puts them back."""
+    torchs, numpys, ours = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    return {
+        "torch's global random numbers": (torchs.numpy().tobytes(), torchs),
+        "numpy's global random numbers": ((numpys[1].tobytes(), *numpys[2:]), numpys),
+        "Python's global random numbers": (ours, ours),
+    }
+
+
+def _put_back(states: dict[str, tuple[Any, Any]]) -> None:
+    put = torch.set_rng_state, np.random.set_state, random.setstate
+    for put_back, (_, state) in zip(put, states.values(), strict=True):
+        put_back(state)

@@ -6,6 +6,7 @@ looks at closely, is left to the loop, which takes it by the same compiled funct
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import Array, Compiled, Played
+from .compiled import Array, Compiled, Played, compiled_solver
 from .observers import period
+from .prepared import Prepared
+from .solver import Solver
 from .state import State
+from .trace import RETRACES
 from .tree import leaves, ravel
 from .watch import Figures, Watch, joint
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from .loop import Loop
 
 LONGEST = 4096  # steps
+SELDOM = 1 << 16  # steps after which the solver itself takes one, to be compared with
 NUMBERS = 1 << 18  # that a chunk writes down: a few milliseconds, so that signals are heard
 
 
@@ -47,19 +52,42 @@ def _norm(x: Array) -> Array:
 
 @dataclass
 class Chunks:
-    """Takes the steps ahead of a loop whose solver is ``solver``; ends at each checkpoint that is due."""
+    """Takes the steps ahead of a loop by the compiled ``solver``; ends at each checkpoint that is due."""
 
-    solver: Compiled
+    solver: Compiled | None
     start: int = 0  # the first step that is taken so
     checkpoint_every: int = 0
+    since: int = 0  # the step at which it was made, or compared with its solver last
+    gap: int = 16  # steps from there to the next time
+    changes: int = 0
     length: int = 64  # of the next one: twice the last that came through, so that little is taken in vain
 
-    def ahead(self, loop: Loop, state: State, watch: Watch) -> State:
+    def taking(self, game: Prepared, solver: Solver, state: State) -> Compiled | None:
+        """What takes this step and those ahead: made again where something that it was made from has changed.
+
+        None where that happens again and again, or it cannot be made any more: then ``solver`` does. Raises PluginError
+        where something has changed that nobody saw.
+        """
+        if self.solver is None or state.step < self.start:
+            return None
+        if not self.solver.guard.same():
+            self.changes, self.solver = self.changes + 1, None
+            if self.changes <= RETRACES:
+                with contextlib.suppress(Exception):  # anyone's code is traced, and anyone's compiler asked
+                    self.solver = compiled_solver(game, solver, state)
+            self.since, self.gap = state.step, 16
+        elif state.step >= self.since + self.gap:
+            if not self.solver.agrees(game, solver, state):
+                raise game.origin.stale(self.since)
+            self.since, self.gap = state.step, min(4 * self.gap, SELDOM)
+        return self.solver
+
+    def ahead(self, loop: Loop, solver: Compiled, state: State, watch: Watch) -> State:
         """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""
-        steps = self._room(loop, state)
+        steps = self._room(loop, solver, state)
         if steps == 0:
             return state
-        program, alive, cost = self.solver.program, state.alive.numpy(), loop.game.cost
+        program, alive, cost = solver.program, state.alive.numpy(), loop.game.cost
         began = time.monotonic()
         played = program(state.params, state.memory, steps, alive)
         norms, figures = _figures(watch, played)
@@ -79,7 +107,7 @@ class Chunks:
             **{f.name: getattr(figures, f.name)[:steps] for f in fields(figures)},
             "parameters": _members(watch, played.points[:steps]),
         }
-        for name, before, each in zip(("gradients", "products", "samples"), state.cost, self.solver.spent, strict=True):
+        for name, before, each in zip(("gradients", "products", "samples"), state.cost, solver.spent, strict=True):
             columns[name] = before + each * np.arange(1, steps + 1)
         players = len(watch.players)
         columns["gradients"] = np.round(columns["gradients"] * players) / players  # as Cost.spend has it
@@ -97,9 +125,9 @@ class Chunks:
             loop.progress(state.step, loop.steps, dict(zip(watch.players, losses.unbind(-1), strict=True)))
         return state
 
-    def _room(self, loop: Loop, state: State) -> int:
+    def _room(self, loop: Loop, solver: Compiled, state: State) -> int:
         """Steps until one has to be seen by itself."""
-        wide = self.solver.program.numbers * (self.solver.program.members or 1)
+        wide = solver.program.numbers * (solver.program.members or 1)
         ends = [loop.steps - state.step, self.length, max(1, NUMBERS // (2 * wide))]
         if self.checkpoint_every:
             ends.append(self.checkpoint_every - state.step % self.checkpoint_every)

@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .closeness import compare
 from .graph_capture import capture
+from .guard import Guard, settled
 from .kept import plain_of
 from .native import compiled
 from .nested import leaves_of, rebuild
@@ -25,7 +27,6 @@ from .products import Cost, Spent
 from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
 from .solver import Draw, Memory, Solver, StepInfo
 from .state import State
-from .trace import compare
 from .tree import Params, leaves, like
 
 NUMBERS = 256  # parameters of a member: as many as a log holds whole
@@ -76,10 +77,15 @@ class Program:
 
 @dataclass(frozen=True)
 class Compiled(Solver):
-    """The solver whose step ``program`` takes. ``spent``: gradients, products and samples of one step."""
+    """The solver whose step ``program`` takes. ``spent``: gradients, products and samples of one step.
+
+    ``guard`` tells whether all that ``source`` was made from is as it was.
+    """
 
     program: Program
     spent: Spent
+    source: str
+    guard: Guard
 
     def step(self, game: Any, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         draw()  # for those who look on
@@ -93,12 +99,23 @@ class Compiled(Solver):
         seen = dict(zip(self.program.players, losses.reshape(*lead, -1).unbind(-1), strict=True))
         return played.params, played.memory, StepInfo(seen, like(params, gradient))
 
+    def agrees(self, game: Prepared, solver: Solver, state: State) -> bool:
+        """Whether a step from ``state`` still is the solver's own, or at least what the solver's would compile to."""
+        own, before = replace(game, trace=False, cost=Cost()), (state.params, state.memory)
+        params, memory, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
+        expected = _ordered(_seen(own.project(params), memory, info), (*before, dict.fromkeys(before[0]), before[0]))
+        try:
+            compare(_seen(*self.step(own, *before, dict)), expected, 1.0)
+        except ArithmeticError:
+            return _source(game, solver, state)[0] == self.source
+        return True
+
 
 def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
     """``solver``, its step on ``game`` compiled.
 
     Raises Unwritable, Uncompilable or whatever comes up in anyone's code where a step cannot be: one that draws,
-    iterates until something holds, renews buffers, or is large.
+    iterates until something holds, renews buffers, changes what it reads, or is large.
     """
     params, M = state.params, game.members or 1
     numbers = sum(x.numel() for x in leaves(params)) // M
@@ -106,18 +123,30 @@ def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
         raise Unwritable(f"{numbers} parameters are too many: up to {NUMBERS} are written out")
     if leaves(params)[0].device.type != "cpu":
         raise Unwritable("it is not on the CPU")
-    source, shared, constants = _source(game, solver, state)
-    program = Program(compiled(source, "play"), game.members, tuple(params), numbers, shared, constants)
-    found = Compiled(program, (0, 0, 0))
-    own, before = replace(game, trace=False, cost=Cost()), (params, state.memory)
-    for _ in range(2):
-        own.cost.spent = 0, 0, 0
-        params, memory, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
-        expected = _ordered(_seen(own.project(params), memory, info), (*before, dict.fromkeys(before[0]), before[0]))
-        spent = own.cost.spent
+    own = replace(game, trace=False, cost=Cost())
+
+    def make() -> tuple[Program, str]:
+        source, shared, constants = _source(game, solver, state)
+        return Program(compiled(source, "play"), game.members, tuple(params), numbers, shared, constants), source
+
+    def evaluate() -> tuple[list[tuple[Any, Any]], Spent]:
+        """Two steps, each with where it began, and what one costs."""
+        steps: list[tuple[Any, Any]] = []
+        before: Any = params, state.memory
+        for _ in range(2):
+            own.cost.spent = 0, 0, 0
+            *after, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
+            form = *before, dict.fromkeys(before[0]), before[0]
+            steps.append((before, _ordered(_seen(own.project(after[0]), after[1], info), form)))
+            before = steps[-1][1][:2]
+        return steps, own.cost.spent
+
+    roots = (game.game, frozenset({"losses", "refresh", "project"})), (solver, frozenset({"step"}))
+    reads, (program, source), (steps, spent) = settled(roots, make, evaluate)
+    found = Compiled(program, spent, source, Guard(reads))
+    for before, expected in steps:
         compare(_seen(*found.step(own, *before, dict)), expected)
-        before = expected[:2]
-    return replace(found, spent=spent)
+    return found
 
 
 def _source(game: Prepared, solver: Solver, state: State) -> tuple[str, tuple[bool, ...], tuple[Tensor, ...]]:

@@ -98,6 +98,10 @@ class Graph:
         self.returned = old.returned
         return self
 
+    def followed(self) -> list[torch.Tensor]:
+        """The tensors that are held by reference: what they hold is read at each run."""
+        return [node.args[0] for node in self.nodes if node.op is HELD]
+
     def late(self, tangents: Iterable[int]) -> set[Node]:
         """Every live node that depends on one of these inputs, by number."""
         wanted = set(tangents)

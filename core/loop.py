@@ -73,11 +73,12 @@ class Loop:
             if self.chunks is not None and state.step >= self.chunks.start:
                 if not isinstance(watch, RowWatch):
                     watch = RowWatch(state.params, game.members, state.bound.numpy(), state.alive.numpy())
-                solver = self.chunks.solver
-            if solver is not self.solver and (ahead := self.chunks.ahead(self, state, watch)) is not state:
-                state = ahead
-                self._spend(state)
-                continue
+                if (compiled := self.chunks.taking(game, solver, state)) is not None:
+                    if (ahead := self.chunks.ahead(self, compiled, state, watch)) is not state:
+                        state = ahead
+                        self._spend(state)
+                        continue
+                    solver = compiled
             batches: list[Batch] = []
             began = time.monotonic()
             with self._saving(state):

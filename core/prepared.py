@@ -13,20 +13,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp, vjp, vmap
+from torch.func import grad, jvp, vmap
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from .answers import alike, broken, keepable, losses_of, named, parameters
 from .blame import foreign, guarded
 from .errors import PluginError
+from .field import field_of, pullback
 from .form import difference, form
 from .game import Game, innermost
 from .inside import Work, work_of
 from .kept import copied
-from .products import Block, Clock, Cost, Linear, Product, Rows
+from .origin import Clock, Origin
+from .products import Block, Cost, Linear, Product, Rows
 from .seeding import SCHEME, generators
 from .stacking import Unlike, stacked, tensor
-from .trace import Staged, staged, traced
+from .trace import Staged, Traced, staged, traced, watched
 from .tree import Batch, Buffers, Params, Player
 
 
@@ -56,11 +58,6 @@ class Prepared(Game):
     @property
     def zero_sum(self) -> bool:  # type: ignore[override]
         return self.game.zero_sum
-
-    @property
-    def replays(self) -> bool:
-        """Whether traced graphs are played at this step."""
-        return self.trace and self.clock.step >= self.trace_from
 
     @property
     def draws(self) -> bool:
@@ -183,7 +180,7 @@ class Prepared(Game):
         """
         self._spend(rows, params, batch)
         shared = [product for product in along if isinstance(product, Product)]
-        if not self.replays:
+        if not self.replays(params, batch):
             return self._field_here(rows, params, batch)
         if not shared:
             return self._field(rows, params, batch)
@@ -195,7 +192,8 @@ class Prepared(Game):
     def loss_gradient(self, i: Player, params: Params, batch: Batch) -> Params:
         """The gradient of player i's loss with respect to everyone's parameters."""
         self._spend((i,), params, batch)
-        return (self._loss_gradient if self.replays else self._loss_gradient_here)(i, params, batch)
+        replays = self.replays(params, batch)
+        return (self._loss_gradient if replays else self._loss_gradient_here)(i, params, batch)
 
     def _spend(self, rows: Rows, params: Params, batch: Batch) -> None:
         """Count one evaluation of the gradients of ``rows``."""
@@ -222,7 +220,7 @@ class Prepared(Game):
         def product(block: Block, make: Callable[[], Linear]) -> Product:
             return Product(block, self.cost, make, weight=weight)
 
-        if not self.replays:
+        if not self.replays(params, batch):
             push, pull = self._reverse(rows, cols, params, batch)
             return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
 
@@ -243,18 +241,30 @@ class Prepared(Game):
         _, push = pullback(pull, tree_map(torch.zeros_like, v))
         return push, pull
 
+    def replays(self, params: Params, batch: Batch) -> bool:
+        """Whether graphs are replayed at this step: not where the losses leave traces, or read what cannot be told."""
+        if not self.trace or self.clock.step < self.trace_from or watched():
+            return False
+        return self.origin.pure(lambda: self._field_here(self.players, params, batch))
+
     # Each of these is traced at its first use, once for the shapes at hand.
 
     @cached_property
-    def _field(self) -> Callable[..., Any]:
-        return traced(self._field_here)
+    def origin(self) -> Origin:
+        own = type(innermost(self.game))
+        name, module = f"the losses of the game {own.__name__}", foreign(self.game) or own.__module__
+        return Origin(((self.game, frozenset({"losses"})),), name, module, self.clock)
+
+    @cached_property
+    def _field(self) -> Traced:
+        return traced(self._field_here, self.origin)
 
     def _field_here(self, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
         return self.over_members(lambda p, b: field_of(self.game, rows, p, b), params, batch)
 
     @cached_property
-    def _loss_gradient(self) -> Callable[..., Any]:
-        return traced(self._loss_gradient_here)
+    def _loss_gradient(self) -> Traced:
+        return traced(self._loss_gradient_here, self.origin)
 
     def _loss_gradient_here(self, i: Player, params: Params, batch: Batch) -> Params:
         return self.over_members(lambda p, b: grad(lambda p: losses_of(self.game, p, b)[i])(p), params, batch)
@@ -275,7 +285,7 @@ class Prepared(Game):
             products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
             return self._field_here(rows, params, batch) if rows else None, products
 
-        return staged(forward, reverse)
+        return staged(forward, reverse, self.origin)
 
     @cached_property
     def _variants(self) -> dict[Callable[[Game], Game], Prepared]:
@@ -285,19 +295,3 @@ class Prepared(Game):
         """v of ``rows`` as a function of those who move, eager."""
         v = lambda p, b: field_of(self.game, rows, p, b)[0]  # noqa: E731
         return lambda moved: self.over_members(v, {**params, **moved}, batch)
-
-
-def pullback(f: Linear, x: Params) -> tuple[Params, Linear]:
-    """f(x), and w -> (df/dx)^T w."""
-    fx, pull = vjp(f, x)[:2]
-    return fx, lambda w: pull(w)[0]
-
-
-def field_of(game: Game, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
-    """v_i = d loss_i / d theta_i for the players i in ``rows``, from one evaluation of the losses."""
-    losses, pull = vjp(lambda own: losses_of(game, {**params, **own}, batch), {i: params[i] for i in rows})[:2]
-
-    def pick(i: Player) -> dict[Player, Tensor]:
-        return {j: torch.ones_like(x) if j == i else torch.zeros_like(x) for j, x in losses.items()}
-
-    return {i: pull(pick(i))[0][i] for i in rows}, losses

@@ -52,13 +52,6 @@ class Cost:
         self.gradients, self.products, self.samples = spent
 
 
-@dataclass
-class Clock:
-    """The step at which a run is."""
-
-    step: int = 0
-
-
 @dataclass(eq=False)
 class Product:
     """A product with a block of J at one point, made at its first use unless it was made along with v."""

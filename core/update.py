@@ -17,12 +17,13 @@ from torch.func import jacrev
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from .errors import UsageError
+from .field import pullback
 from .fixed_batch import settled
 from .game import Game
 from .game_check import DIFFERS, jacobian_check, single
 from .inner import DENSE_DERIVATIVE as DENSE
 from .operator import CHUNK, Operator
-from .prepared import Prepared, pullback
+from .prepared import Prepared
 from .regularizer import Regularizer, regularized
 from .roots import roots
 from .solver import Memory, Solver, suited

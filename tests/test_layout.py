@@ -50,6 +50,11 @@ FLOORS = (
         "records",
     },
     {
+        "code",
+        "reads",
+        "guard",
+        "origin",
+        "closeness",
         "graph",
         "graph_rules",
         "graph_linear",
@@ -65,7 +70,7 @@ FLOORS = (
         "native",
     },
     {"tree", "form", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
-    {"products", "inside", "prepared", "local", "inner"},
+    {"products", "inside", "field", "prepared", "local", "inner"},
     {"kinds", "neighbours", "thirdparty", "registry"},
     {"rules", "orders", "solver", "regularizer", "adapters", "module_state", "module_games"},
     {

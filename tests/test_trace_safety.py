@@ -12,6 +12,8 @@ from torch.func import grad, jacrev, jvp, vmap
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from counterplay.core.closeness import compare
+from counterplay.core.origin import Origin
 from counterplay.core.trace import staged, traced
 
 
@@ -116,9 +118,28 @@ def test_closed_over_tensors_are_held_by_reference() -> None:
 def test_a_wrong_replay_is_noticed() -> None:
     """A function that is not pure answers differently when it is run for comparison."""
     calls = iter(range(100))
-    replayed = traced(lambda x: x * next(calls))
+    replayed = traced(lambda x: x * next(calls), Origin(()))  # where nobody looks
     replayed(torch.ones(2))
     assert replayed.fallback is not None and "differs" in replayed.fallback
+
+
+def test_each_tensor_is_compared_by_its_own_size() -> None:
+    """Forward mode sees through no_grad, the function itself does not: in a block 300 times smaller than the rest."""
+
+    def f(x: Tensor) -> Any:
+        with torch.no_grad():
+            hidden = x * 2
+        return None, [lambda u: {"large": 1e4 * u, "small": u + jvp(lambda y: y * hidden, (x,), (u,))[1]}]
+
+    def plain(x: Tensor) -> Any:
+        return None, [lambda u: {"large": 1e4 * u, "small": u}]
+
+    replayed, x = staged(f, plain), torch.zeros(2, dtype=torch.float64)
+    assert replayed([x], x)[1][0](torch.ones(2, dtype=torch.float64))["small"].tolist() == [1.0, 1.0]
+    assert replayed.fallback is not None and "differs" in replayed.fallback
+    compare({"a": torch.ones(2), "b": torch.full((2,), 1e-9)}, {"a": torch.ones(2), "b": torch.zeros(2)})
+    with pytest.raises(ArithmeticError):
+        compare({"a": torch.ones(2), "b": torch.full((2,), 1e-3)}, {"a": torch.ones(2), "b": torch.zeros(2)})
 
 
 def test_errors_are_the_functions_own() -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...core.field import field_of
 from ...core.game import Game
 from ...core.options import option
-from ...core.prepared import field_of
 from ...core.regularizer import Regularizer
 from ...core.tree import Batch, Params, Player, leaves
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from ...core.field import field_of
 from ...core.game import Game
-from ...core.prepared import field_of
 from ...core.tree import Batch, Params, Player, sub
 
 ALPHA = "opponent_lr"

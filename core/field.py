@@ -1,0 +1,28 @@
+"""v, and the pullback of a function: derivatives by torch.func, written down once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.func import vjp
+
+from .answers import losses_of
+from .game import Game
+from .products import Linear, Rows
+from .tree import Batch, Params, Player
+
+
+def pullback(f: Linear, x: Params) -> tuple[Params, Linear]:
+    """f(x), and w -> (df/dx)^T w."""
+    fx, pull = vjp(f, x)[:2]
+    return fx, lambda w: pull(w)[0]
+
+
+def field_of(game: Game, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
+    """v_i = d loss_i / d theta_i for the players i in ``rows``, from one evaluation of the losses."""
+    losses, pull = vjp(lambda own: losses_of(game, {**params, **own}, batch), {i: params[i] for i in rows})[:2]
+
+    def pick(i: Player) -> dict[Player, Tensor]:
+        return {j: torch.ones_like(x) if j == i else torch.zeros_like(x) for j, x in losses.items()}
+
+    return {i: pull(pick(i))[0][i] for i in rows}, losses

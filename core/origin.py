@@ -1,0 +1,51 @@
+"""Where traced functions come from: what they may read, and how to call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .errors import PluginError
+from .guard import Impure, settled
+from .reads import Roots
+
+
+@dataclass
+class Clock:
+    """The step at which a run is."""
+
+    step: int = 0
+
+
+@dataclass
+class Origin:
+    """Where functions come from: what to look through for what they read, what to call it, and the clock of the run."""
+
+    roots: Roots
+    name: str = "a function"
+    module: str = ""
+    clock: Clock = field(default_factory=Clock)
+    eager: str | None = None  # why nothing of it is replayed; "": it is; None: not known yet
+
+    def pure(self, evaluate: Callable[[], Any]) -> bool:
+        """Whether a replay can be told from the function, by ``evaluate()``, which is undone where it cannot."""
+        if self.eager is None:
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    settled(self.roots, lambda: None, evaluate)
+                self.eager = ""
+            except Impure as error:
+                self.eager = str(error)
+        return not self.eager
+
+    def stale(self, since: int) -> PluginError:
+        """What to say where a replay and its function have come apart since a step."""
+        return PluginError(
+            f"{self.name} read something that has changed since step {since}, where they were traced or last compared: "
+            f"what was computed from there to step {self.clock.step} cannot be trusted. Let the batch or the buffers "
+            "hold what changes, or play it with trace=False and compile=False (--no-trace --no-compile).",
+            self.module,
+        )

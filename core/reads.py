@@ -1,0 +1,251 @@
+"""What code reads besides its arguments, found by following names: from a function to its closure, globals, objects.
+
+An attribute counts where code that is reached names it. Code of torch, numpy, the standard library and counterplay
+stays as it is; what its objects hold may change. Where something is met whose value cannot be looked up again, that is
+said, and nothing is concluded.
+"""
+
+from __future__ import annotations
+
+import collections
+import operator
+import sys
+import types
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
+
+from .code import OWN, Named, library, parts, plain, slots
+
+Read = Callable[[], Iterable[Any]]
+Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called
+
+BYTES = 1 << 14  # up to which an array is compared by what it holds
+CALLS = {"print", "open", "input", "eval", "exec", "globals", "locals", "breakpoint"}
+DYNAMIC = {"getattr", "vars", "dir", "hasattr", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields"}
+# Modules that answer otherwise each time: whatever is used of them, or these names.
+FICKLE: dict[str, set[str]] = {
+    "random": set(), "time": set(), "secrets": set(), "uuid": set(), "logging": set(), "numpy.random": set(),
+    "os": {"environ", "getenv", "urandom", "getpid"}, "datetime": {"now", "today", "utcnow"}, "numpy": {"random"},
+}  # fmt: skip
+MAKING = {"__init__", "__new__", "__post_init__"}  # called where the class is
+UNSEEN = MAKING | {"__init_subclass__", "__set_name__", "__repr__", "__str__", "__del__", "__reduce__", "__reduce_ex__"}
+_FUNCTIONS = types.FunctionType | staticmethod | classmethod | property
+_BARE = {nn.Module, *(nn.Module.__mro__), torch.autograd.Function}
+_STATELESS = {"builtins", "abc", "typing", "collections.abc", "enum"}
+_MODULE = frozenset(vars(nn.Module()))
+_EXACT = {
+    dict,
+    list,
+    tuple,
+    set,
+    frozenset,
+    collections.deque,
+    collections.OrderedDict,
+    collections.defaultdict,
+    types.MappingProxyType,
+}
+_CONTENTS = operator.attrgetter("cell_contents")
+_DEFINED = operator.attrgetter("__code__", "__defaults__", "__kwdefaults__")
+_MISSING = object()
+
+
+class Reads:
+    """All that is read from ``roots``: functions that look it up again, by what it is called.
+
+    ``reason`` says what cannot be looked up. ``held`` are the containers that are met, whose items code may change.
+    """
+
+    def __init__(self, roots: Roots) -> None:
+        self.names: set[str] = set().union(*(names for _, names in roots))
+        self.said: set[str] = set()  # by the user's own code
+        self.every = False  # attributes are named while it runs: all count
+        before = None
+        while before != (before := (len(self.names), len(self.said), self.every)):
+            self.reason = ""
+            self.reads: list[tuple[str, Read]] = []
+            self.empty: list[Any] = []
+            self.tensors: list[tuple[str, Tensor]] = []
+            self.arrays: list[tuple[str, Any]] = []
+            self.held: list[Any] = []
+            self._seen: dict[Any, Any] = {}
+            self._todo: list[tuple[Any, str]] = [(x, "") for x, _ in roots]
+            while self._todo:  # what is named on the way may be an attribute of what was met before: again, then
+                self._visit(*self._todo.pop())
+
+    def _refuse(self, what: str) -> None:
+        self.reason = self.reason or f"it reads {what}"
+
+    def _first(self, key: Any, x: Any) -> bool:
+        """Whether this is met for the first time. What is met stays alive, so that its identity is its own."""
+        if key in self._seen:
+            return False
+        self._seen[key] = x
+        return True
+
+    def _visit(self, x: Any, label: str) -> None:
+        if plain(x) or not self._first(id(x), x):
+            return
+        if isinstance(x, Tensor):
+            while is_functorch_wrapped_tensor(x):  # kept from inside of a derivative
+                x = get_unwrapped(x)
+            self.tensors.append((label, x))
+            if x.is_inference() or x.layout is not torch.strided or isinstance(x, torch._subclasses.FakeTensor):
+                self._refuse(f"{label}, a tensor whose changes are not counted")
+        elif isinstance(x, np.ndarray | bytearray):
+            size = x.nbytes if isinstance(x, np.ndarray) else len(x)
+            if size > BYTES or (isinstance(x, np.ndarray) and x.dtype.hasobject):
+                self._refuse(f"{label}, an array of {size} bytes: a tensor would do")
+            self.arrays.append((label, x))
+        elif isinstance(x, types.ModuleType):
+            self._module(x)
+        elif isinstance(x, type):
+            self._class(x, called=True)
+        elif isinstance(x, types.FunctionType):
+            self._function(x)
+        elif (wrapped := parts(x)) is not None:
+            if isinstance(x, types.BuiltinFunctionType) and (x.__module__ in FICKLE or x.__name__ in CALLS):
+                self._refuse(f"what {x.__module__}.{x.__name__} gives")
+            self._todo += [(part, label) for part in wrapped]
+        elif isinstance(x, operator.attrgetter | operator.methodcaller):
+            self.every = True
+        else:
+            if isinstance(x, dict | types.MappingProxyType):
+                self._dict(x, label)
+            elif isinstance(x, list | tuple | set | frozenset | collections.deque):
+                self._items(x, label)
+            if type(x) not in _EXACT:
+                self._object(x, label)
+
+    def _dict(self, x: Any, label: str) -> None:
+        if not isinstance(x, types.MappingProxyType):
+            self.held.append(x)
+        if not x:
+            self.empty.append(x)
+            return
+        self.reads += [(label, x.keys), (label, x.values)]
+        self._todo += [(key, label) for key in x] + [(item, f"{label}[{key!r:.40}]") for key, item in x.items()]
+
+    def _items(self, x: Any, label: str) -> None:
+        if not isinstance(x, tuple | frozenset):
+            self.held.append(x)
+            if not x:
+                self.empty.append(x)
+                return
+            self.reads.append((label, x.__iter__))
+        self._todo += [(item, f"{label}[{n}]") for n, item in enumerate(x)]
+
+    def _function(self, f: Any) -> None:
+        where, whose = f.__globals__, library(f.__globals__.get("__name__"))
+        label, found = f.__qualname__.replace("<locals>.", ""), Named(f.__code__)
+        inner = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
+        cells = {n: c for n, c in inner if n != "__class__"}
+        try:
+            inside = {n: c.cell_contents for n, c in cells.items()}
+        except ValueError:
+            return self._refuse(f"a variable of {label} that has no value yet")
+        if whose not in (OWN, None):  # a decorator, perhaps
+            self._todo += [(x, n) for n, x in inside.items() if isinstance(x, types.FunctionType | types.MethodType)]
+            return None
+        if cells:
+            self.held += cells.values()
+            self.reads.append((f"the closure of {label}", partial(map, _CONTENTS, cells.values())))
+        self._todo += [*((x, n) for n, x in inside.items()), *((x, label) for x in f.__defaults__ or ())]
+        self._todo += [(x, label) for x in (f.__kwdefaults__, f.__dict__) if x]
+        self.names |= found.attributes
+        if whose == OWN:
+            if found.globals & DYNAMIC:
+                self.names |= found.texts
+            used = [where.get(n) for n in found.globals]
+            self._todo += [(x, label) for x in used if isinstance(x, types.FunctionType | type) and _of(x) == OWN]
+            return None
+        self.said |= found.attributes
+        self.every = self.every or bool(DYNAMIC & (found.attributes | found.globals))
+        self.reads.append((f"how {label} is defined", partial(_DEFINED, f)))
+        for n in CALLS & found.globals - where.keys():
+            self._refuse(f"or writes what {n} does")
+        if found.globals:
+            self.held.append(where)
+            self.reads.append((f"a global of {label}", partial(map, where.get, sorted(found.globals))))
+            self._todo += [(where[n], n) for n in found.globals if n in where]
+        self._todo += [(sys.modules[n], n) for n in found.imports if n in sys.modules]
+        return None
+
+    def _module(self, m: types.ModuleType) -> None:
+        if library(m.__name__) is not None:
+            if m.__name__ in FICKLE and (not FICKLE[m.__name__] or FICKLE[m.__name__] & self.said):
+                self._refuse(f"what {m.__name__} gives")
+            return
+        space = vars(m)
+        names = sorted(space if self.every else space.keys() & self.names)
+        self.held.append(space)
+        self.reads.append((m.__name__, partial(map, space.get, names)))
+        self._todo += [(space[n], f"{m.__name__}.{n}") for n in names]
+
+    def _class(self, cls: type, called: bool) -> None:
+        if not self._first((id(cls), called), cls):
+            return
+        if cls.__module__ in FICKLE and (not FICKLE[cls.__module__] or FICKLE[cls.__module__] & self.said):
+            self._refuse(f"what {cls.__module__}.{cls.__name__} gives")
+        bases = [c for c in cls.__mro__ if library(c.__module__) in (None, OWN)]
+        names = sorted({n for c in bases for n, x in vars(c).items() if self._counts(n, x) or (called and n in MAKING)})
+        for c in bases:
+            if library(c.__module__) is None:
+                self.held.append(c)
+                self.reads.append((c.__qualname__, partial(map, vars(c).get, names)))
+            self._todo += [(vars(c)[n], f"{c.__name__}.{n}") for n in names if n in vars(c) and not _made(vars(c)[n])]
+
+    def _counts(self, name: str, x: Any) -> bool:
+        """Whether an attribute of a class may be read: by name, or by Python itself."""
+        if name.startswith("__") and name.endswith("__"):
+            return isinstance(x, _FUNCTIONS) and name not in UNSEEN
+        return self.every or name in self.names
+
+    def _object(self, x: Any, label: str) -> None:
+        cls = type(x)
+        state, places = getattr(x, "__dict__", None), list(slots(cls))
+        if isinstance(x, nn.Module):
+            self.names.add("forward")
+        if hasattr(cls, "__next__"):
+            self._refuse(f"{label}, a {cls.__name__}: it moves on")
+        elif isinstance(x, torch.jit.ScriptModule | torch.Generator) or not (
+            isinstance(state, dict) or any("__slots__" in vars(c) for c in cls.__mro__)
+        ):
+            self._refuse(f"{label}, a {cls.__name__}: it cannot be looked into")
+        self._class(cls, called=False)
+        # Code of libraries reads what it likes of its own.
+        others = [c for c in cls.__mro__ if c not in _BARE and c.__module__ not in _STATELESS]
+        whole = self.every or any(library(c.__module__) not in (None, OWN) for c in others)
+        if isinstance(state, dict):
+            known = {n for c in cls.__mro__ for n in vars(c)} | state.keys()
+            names = (known & self.names) | (_MODULE if isinstance(x, nn.Module) else set())
+            names |= state.keys() if whole else set()
+            self.held.append(state)
+            # Dictionaries of hooks are filled, hardly ever replaced: what is in them will do.
+            self.reads.append((label, partial(map, state.get, sorted(n for n in names if "_hooks" not in n))))
+            self._todo += [(state[n], f"{label}.{n}") for n in names if n in state]
+        places = [n for n in places if whole or n in self.names]
+        if places:
+            look = partial(_slot, x)
+            self.reads.append((label, partial(map, look, places)))
+            self._todo += [(look(n), f"{label}.{n}") for n in places]
+        return None
+
+
+def _slot(x: Any, name: str) -> Any:
+    return getattr(x, name, _MISSING)
+
+
+def _of(x: Any) -> str | None:
+    """The library that a function or a class is of."""
+    return library(x.__globals__.get("__name__") if isinstance(x, types.FunctionType) else x.__module__)
+
+
+def _made(x: Any) -> bool:
+    """Whether nobody wrote this: the methods of a dataclass name all its fields."""
+    return isinstance(x, types.FunctionType) and x.__code__.co_filename == "<string>"

@@ -23,12 +23,11 @@ Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Bound = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(max_length=1 << 16)]
 Name = Annotated[str, Meta(min_length=1, max_length=1000)]
-_PATTERNS = {  # in words
-    r"\A[a-z]{1,20}(:[0-9]{1,4})?\Z": "a device, as cpu or cuda:0",
-    r"\A[a-z][a-z0-9_]{0,19}\Z": "a type, as float32",
-    r"\A[0-9a-f]{64}\Z": "a sha256 sum",
-}
-Device, Type, Sum = (Annotated[str, Meta(pattern=pattern)] for pattern in _PATTERNS)
+_DEVICE, _TYPE, _SUM = r"\A[a-z]{1,20}(:[0-9]{1,4})?\Z", r"\A[a-z][a-z0-9_]{0,19}\Z", r"\A[0-9a-f]{64}\Z"
+Device = Annotated[str, Meta(pattern=_DEVICE)]
+Type = Annotated[str, Meta(pattern=_TYPE)]
+Sum = Annotated[str, Meta(pattern=_SUM)]
+_PATTERNS = {_DEVICE: "a device, as cpu or cuda:0", _TYPE: "a type, as float32", _SUM: "a sha256 sum"}
 
 
 class Table(msgspec.Struct):

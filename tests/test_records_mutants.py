@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,16 +18,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import counterplay as cp
 from counterplay.analysis import figures
+from counterplay.analysis.export import export
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.report import html
 from counterplay.analysis.summary import summarize, table
-from counterplay.core.checkpoint import newest, read_start
-from counterplay.core.errors import BadLog, UserError
+from counterplay.analysis.verify import verify
+from counterplay.core.checkpoint import newest, read_start, save_checkpoint
+from counterplay.core.errors import BadLog, UsageError, UserError
 from counterplay.core.recorded import recorded
 from counterplay.core.rundir import MANIFEST, STATE
+from counterplay.core.sandbox import Sandbox
 
 MUTANTS = int(os.environ.get("COUNTERPLAY_RECORD_MUTANTS", "1500"))
 FEW = 150
@@ -80,8 +86,13 @@ def mutated(document: Any, rng: np.random.Generator) -> tuple[str, str]:
     return text, "; ".join(done)
 
 
-def looks(run: Path, out: Path) -> dict[str, Callable[[], object]]:
-    """All that reads a run directory, each as its command or the library does."""
+def weighted(weight: float) -> cp.Game:
+    start = {"x": {"w": torch.ones(2)}}
+    return cp.game_from_losses(lambda p, b: {"x": weight * (p["x"]["w"] ** 2).sum()}, start)
+
+
+def looks(run: Path, files: Sandbox, **handed: Any) -> dict[str, Callable[[], object]]:
+    """All that reads a run directory, each as its command or the library does; what draws comes last."""
 
     def started() -> None:
         game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd")
@@ -89,7 +100,7 @@ def looks(run: Path, out: Path) -> dict[str, Callable[[], object]]:
 
     def resumed() -> None:
         left = iter(range(2))
-        cp.resume(run, stop=lambda: next(left, None) is None)
+        cp.resume(run, stop=lambda: next(left, None) is None, **handed)
 
     def drawn() -> None:
         log = open_log(run)
@@ -101,12 +112,14 @@ def looks(run: Path, out: Path) -> dict[str, Callable[[], object]]:
         "summary": lambda: table([summarize(open_log(run))]),
         "open_log": lambda: (open_log(run).run, open_log(run).status),
         "load_params": lambda: cp.load_params(run),
+        "resume": resumed,
+        "verify": lambda: list(verify(run, files)),
         "start": started,
         "spectrum": lambda: recorded(run),
-        "resume": resumed,
+        "export": lambda: export(open_log(run), "step", run / "a.json", force=True),
         "plot": drawn,
         "report": lambda: html([open_log(run)]),
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +139,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         stop=lambda: next(left, None) is None, sample_every=2,
     )  # fmt: skip
     cp.run(game, solver, steps=6, out=home / "ended")
+    left = iter(range(3))
+    lr = cp.make("solver", "simgd", lr=0.01)
+    cp.run(weighted(2.0), lr, steps=6, out=home / "handed", stop=lambda: next(left, None) is None)
     for path in home.iterdir():
         shutil.rmtree(path / "checkpoints" / "step-0")  # one to fall back on is a way not to look
         for other in sorted((path / "checkpoints").iterdir())[:-1]:
@@ -150,17 +166,21 @@ def harm(run: Path, number: int) -> str:
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
 @pytest.mark.parametrize("count", [FEW, pytest.param(MUTANTS, marks=pytest.mark.slow)])
-def test_values_of_other_types_are_refused_or_read(base: dict[str, Path], tmp_path: Path, count: int) -> None:
-    """Nothing but a UserError, from whatever looks; a mutant's refusal of type BadLog names the file."""
+def test_values_of_other_types_are_refused_or_read(
+    base: dict[str, Path], files: Sandbox, tmp_path: Path, count: int
+) -> None:
+    """Nothing but a UserError, from whatever looks, and of one line."""
     wrong: list[str] = []
     seen = {"read": 0, "refused": 0}
     for number in range(count):
         source = list(base.values())[number % len(base)]
         run = Path(shutil.copytree(source, tmp_path / "run"))
         done = harm(run, number)
-        every = list(looks(run, tmp_path).items())
-        dear = number % 8 if count > FEW else (number + 1) % 30  # what draws is asked of some only
-        for what, look in every if dear == 0 else every[:-2]:
+        handed = {"game": weighted(2.0)} if source.name == "handed" else {}
+        every = list(looks(run, files, **handed).items())
+        dear = number % (8 if count > FEW else 50) == 0  # what draws is asked of some only
+        cheap = every[:-2] if count > FEW else [every[(number + k) % 8] for k in (0, 3)]
+        for what, look in cheap + every[-2:] * dear:
             try:
                 look()
                 seen["read"] += 1
@@ -174,3 +194,109 @@ def test_values_of_other_types_are_refused_or_read(base: dict[str, Path], tmp_pa
     print(seen)
     assert not wrong, "\n".join([f"{len(wrong)} wrong:", *wrong[:60]])
     assert seen["read"] and seen["refused"]
+
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "resume": ("resume", "run", "--quiet"),
+    "verify": ("log", "verify", "run"),
+    "export": ("log", "export", "run", "--to", "a.csv", "--force"),
+    "summary": ("summary", "run"),
+    "spectrum": ("spectrum", "run"),
+    "plot": ("plot", "losses", "run"),
+    "report": ("report", "run"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_commands_end_with_a_code_for_it(base: dict[str, Path], cli: Any) -> None:
+    """2 only where it is a matter of names: something is to be given that the run was played with."""
+    wrong = []
+    for number in range(MUTANTS // 20):
+        run = Path(shutil.copytree(base["ended"], "run"))  # one that goes on may be asked for very many steps
+        done = harm(run, number)
+        for what, command in COMMANDS.items():
+            code, _, said = cli(*command)
+            names = (
+                "unknown",
+                "no option",
+                "cannot be made again",
+                "no checkpoint",
+                "not the directory",
+                "does not fit",
+            )
+            if code not in (0, 2, 65) or (code == 2 and not any(words in said for words in names)):
+                wrong.append(f"{number} {what} after {done}: {code} {said[:200]!r}")
+        shutil.rmtree(run)
+    assert not wrong, "\n".join([f"{len(wrong)} wrong:", *wrong[:60]])
+
+
+def changed(run: Path, file: str, way: tuple[Any, ...], value: Any) -> Path:
+    path = run / file if file in FILES[:2] else newest(run) / file
+    found = held = json.loads(path.read_text())
+    for key in way[:-1]:
+        held = held[key]
+    held[way[-1]] = value
+    path.write_text(json.dumps(found))
+    if file == STATE:
+        manifest = json.loads((path.parent / MANIFEST).read_text())
+        (path.parent / MANIFEST).write_text(
+            json.dumps({**manifest, STATE: hashlib.sha256(path.read_bytes()).hexdigest()})
+        )
+    return run
+
+
+NAMED: list[tuple[str, tuple[Any, ...], Any, str]] = [
+    ("run.json", ("settings", "until"), 3, "run.json: settings.until is the number 3, expected text or null."),
+    ("run.json", ("experiment", "game"), None, "run.json: experiment.game is null, expected text or a table."),
+    ("run.json", ("experiment", "solver"), 7, "run.json: experiment.solver is the number 7, expected text or a table."),
+    ("run.json", ("experiment",), {}, "run.json: experiment has no 'game', which every run writes there."),
+    ("run.json", ("settings", "device"), -1, "run.json: settings.device is the number -1, expected text or null."),
+    ("run.json", ("device",), "\0", "run.json: device is the text '\\x00', expected a device, as cpu or cuda:0."),
+    ("run.json", ("settings", "device"), "abc", "settings.device is 'abc', expected a device, as cpu or cuda:0."),
+    ("run.json", ("settings", "members"), 10**12, "has 1 generators, and run.json 1000000000000 members."),
+    ("run.json", ("seed",), True, "run.json: seed is true, expected a whole number or null."),
+    ("run.json", ("checks",), {"jacobian": 3}, "run.json: checks[...] is something else, expected a table."),
+    ("status.json", ("step",), -1, "status.json: step is the number -1, expected a whole number of at least 0."),
+    ("status.json", ("diverged_members",), ["x"], "diverged_members[0] is the text 'x', expected a whole number."),
+    (STATE, ("cost",), [1e59, 0, 0], "state.json: cost[0] is the number 1e+59, expected a number of at most"),
+    (STATE, ("blocks",), None, "state.json: blocks is null, expected a whole number."),
+    (STATE, ("seconds",), -1.0, "state.json: seconds is the number -1.0, expected a number of at least 0.0."),
+    (STATE, ("batch_sha256",), "x", "state.json: batch_sha256 is the text 'x', expected a sha256 sum"),
+]
+
+
+@pytest.mark.parametrize(("file", "way", "value", "said"), NAMED, ids=lambda x: str(x)[:30])
+def test_what_is_wrong_is_named(
+    base: dict[str, Path], files: Sandbox, tmp_path: Path, file: str, way: tuple[Any, ...], value: Any, said: str
+) -> None:
+    run = changed(Path(shutil.copytree(base["single"], tmp_path / "run")), file, way, value)
+    with pytest.raises(BadLog, match=re.escape(said)):
+        cp.resume(run)
+    if value not in ({}, "abc", 10**12):  # which only whoever makes the game again can tell
+        bad = [words for good, _, words in verify(run, files) if not good]
+        assert said in bad[0]
+
+
+def test_an_end_is_not_taken_from_an_older_checkpoint(tmp_path: Path) -> None:
+    game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr=0.01)
+    whole = cp.run(game, solver, steps=6, out=tmp_path / "run", checkpoint_every=4)
+    assert cp.resume(tmp_path / "run").params["x"]["value"].equal(whole.params["x"]["value"])
+    (tmp_path / "run" / "checkpoints" / "step-6" / STATE).write_text("{}")
+    with pytest.raises(BadLog, match=r"ended at step 6, and its newest whole checkpoint is step-4"):
+        cp.resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a/b/c"), ("/".join("x" * 100),), ("params/x",), ("params",)])
+def test_names_that_no_tensors_have(names: tuple[str, ...], tmp_path: Path) -> None:
+    """In a file to start from, and in a checkpoint."""
+    held = {name: torch.zeros(1) for name in names}
+    save_file(held, tmp_path / "start.safetensors")
+    with pytest.raises(UsageError, match="starting point"):
+        read_start(tmp_path / "start.safetensors")
+    path = save_checkpoint(tmp_path, 0, {}, {"step": 0})
+    save_file(held, path / "tensors.safetensors")
+    sums = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in ("tensors.safetensors", STATE)}
+    (path / MANIFEST).write_text(json.dumps({"names": list(names), **sums}))
+    with pytest.raises(BadLog, match=r"cannot stand among|holds no parameters"):
+        cp.load_params(tmp_path)

@@ -37,7 +37,7 @@ class LogWriter(LogRows):
     def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
         step = entry["step"][-1] if isinstance(entry, Columns) else entry["step"]
         if step != self.newest:
-            self.newest = step
+            self.newest = int(step)
             if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
                 self.seal()
         super()._take(group, entry, weight)

@@ -118,7 +118,7 @@ class Chunks:
         cost.measuring += time.monotonic() - shown
         state = replace(
             state, step=state.step + steps, params=played.params, memory=played.memory,
-            cost=tuple(columns[name][-1].item() for name in ("gradients", "products", "samples")),  # type: ignore[arg-type]
+            cost=tuple(columns[name][-1].item() for name in ("gradients", "products", "samples")),
         )  # fmt: skip
         if loop.progress is not None and state.step < loop.steps:
             losses = torch.from_numpy(columns["losses"][-1])  # ([M,] P)

@@ -118,6 +118,18 @@ class GanGame(Game):
         return self.loss(d_real, d_fake)
 
 
+def regularizer_of(game: Any) -> Any:
+    """The regularizer that ``game`` is another game under; None where it is a game by itself."""
+    return getattr(game, "regularizer", None) if isinstance(getattr(game, "game", None), Game) else None
+
+
+def regularizers_of(game: Any) -> list[Any]:
+    """All that ``game`` is regularised by, outermost first."""
+    inner, own = getattr(game, "game", None), regularizer_of(game)
+    below = regularizers_of(inner) if isinstance(inner, Game) else []
+    return below if own is None else [own, *below]
+
+
 def innermost(game: Any) -> Game:
     """The game itself, without what prepares and regularises it."""
     while isinstance(getattr(game, "game", None), Game):

@@ -21,7 +21,7 @@ from torch._C._functorch import peek_interpreter_stack
 from torch.overrides import TorchFunctionMode
 
 from .answers import losses_of
-from .game import Game
+from .game import Game, regularizer_of
 from .trace import lanes, watched
 from .tree import Batch, Params, Player
 from .undisturbed import undisturbed
@@ -79,13 +79,13 @@ def work(game: Game, params: Params, batch: Batch) -> Work:
 
 def _declared(game: Any) -> bool:
     """Whether something in ``game`` says what it takes."""
-    regularizer = getattr(game, "regularizer", None)
+    regularizer = regularizer_of(game)
     below = regularizer is not None and (regularizer.work is not None or _declared(game.game))
     return game.work is not None or below
 
 
 def _depth(game: Any) -> int:
-    return 1 + _depth(game.game) if getattr(game, "regularizer", None) is not None else 0
+    return 1 + _depth(game.game) if regularizer_of(game) is not None else 0
 
 
 def _inside(losses: Callable[[], Losses], layer: int = 0) -> dict[Player, Numbers]:
@@ -152,7 +152,7 @@ class _Derivatives(TorchFunctionMode):
 
     def _marked(self, call: int, x: Tensor | None) -> Tensor | None:
         known = x is not None and self.marks is not None and call < len(self.marks)
-        return x * self.marks[call].to(x) if known else x  # type: ignore[index, union-attr, operator]
+        return x * self.marks[call].to(x) if known else x  # type: ignore[index, operator]
 
 
 def _level() -> int:

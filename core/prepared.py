@@ -152,7 +152,7 @@ class Prepared(Game):
         return tree_unflatten([next(made) if isinstance(x, Tensor) else x for x in leaves], form)
 
     @cached_property
-    def projects(self) -> bool:  # type: ignore[override]
+    def projects(self) -> bool:
         return self.game.projects
 
     def project(self, params: Params) -> Params:

@@ -25,6 +25,8 @@ class Regularizer(ABC):
 
     work: tuple[int, int] | None = None
     """The gradients and products that it adds to one evaluation of v; None: one product for each derivative seen."""
+    unconstrained: str = ""
+    """Why it has no meaning where players are projected, as for :attr:`counterplay.Solver.unconstrained`."""
     mixes_players: bool = False
     """Whether a penalty makes one player's loss depend on another's parameters in a way the other's does not."""
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from .errors import UsageError
-from .game import Game
+from .game import Game, regularizers_of
 from .local import LocalGame
 from .options import StepSize, option
 from .rules import Rule
@@ -57,12 +57,13 @@ class Solver(ABC):
 
 
 def suited(solver: Solver, game: Game) -> None:
-    """Raise UsageError where ``game`` has strategy sets and ``solver`` no meaning on them."""
-    if solver.unconstrained and game.projects:
-        raise UsageError(
-            f"{type(solver).__name__} knows no strategy sets, and the game or a regularizer projects onto one: "
-            f"{solver.unconstrained}. Use simgd, altgd, extragradient, past-extragradient or ogda there."
-        )
+    """Raise UsageError where ``game`` has strategy sets and ``solver``, or a regularizer, no meaning on them."""
+    for method in (solver, *regularizers_of(game)):
+        if method.unconstrained and game.projects:
+            raise UsageError(
+                f"{type(method).__name__} knows no strategy sets, and the game or a regularizer projects onto one: "
+                f"{method.unconstrained}. Use simgd, altgd, extragradient, past-extragradient or ogda there."
+            )
 
 
 class Order(Protocol):

@@ -106,6 +106,19 @@ def test_a_method_that_knows_no_strategy_sets_says_so(name):
     cp.run(Free(), cp.make("solver", name), steps=1)
 
 
+def test_a_penalty_that_knows_no_strategy_sets_says_so():
+    """Consensus optimisation is the same field as conopt's."""
+    consensus = cp.make("regularizer", "consensus", gamma=0.1)
+    for game, given in (
+        (Lagrangian(), [consensus]),
+        (Free(), [consensus, AtLeast()]),
+        (Free(), [AtLeast(), consensus]),
+    ):
+        with pytest.raises(cp.UsageError, match="Consensus knows no strategy sets"):
+            cp.run(game, cp.make("solver", "simgd"), steps=1, regularizers=given)
+    cp.run(Free(), cp.make("solver", "simgd"), steps=1, regularizers=[consensus])
+
+
 def test_best_responses_stay_within_reach_of_the_set():
     """x heads for 2, which its set does not hold; the other knows that."""
 

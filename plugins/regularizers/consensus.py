@@ -23,6 +23,7 @@ class Consensus(Regularizer):
     """gamma/2 ||v||^2 for everyone."""
 
     mixes_players = True
+    unconstrained = "the size of v is not least at a solution on the boundary, where v does not vanish"
     gamma: float = option(10.0, "weight of the consensus term")
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:

@@ -52,7 +52,7 @@ class FirstOrderLola(Wrapped):
     """l_i + sum_{j != i} <grad_j l_i, -alpha_j v_j>: the opponents' step within l_i, to first order."""
 
     @property
-    def work(self) -> tuple[int, int]:
+    def work(self) -> tuple[int, int]:  # type: ignore[override]
         """Gradients of a loss set, and products: v's and each loss's, and their derivatives."""
         n = len(self.players)
         return n + 2, n + 1
@@ -89,7 +89,7 @@ class Unrolled(Wrapped):
     seers: tuple[Player, ...]
 
     @property
-    def work(self) -> tuple[int, int]:
+    def work(self) -> tuple[int, int]:  # type: ignore[override]
         """The gradients and products of a step of every player: each step ahead is taken and differentiated."""
         ahead = self.k * len(self.seers)
         return 1 + ahead, ahead

@@ -19,7 +19,7 @@ from .metastability import lingering
 from .point import beside_v
 from .reader import Log
 from .recorded import jacobian_check, last, spectra
-from .words import eigenvalue, lines
+from .words import eigenvalue, lines, real_part
 
 COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")
 LEADING = 8  # eigenvalues shown
@@ -184,7 +184,7 @@ def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dic
         said = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
         found["eigenvalues of F'"] = ", ".join(said)
     if least is not None:
-        found["smallest Re λ"] = bound(known, "≤") + eigenvalue(complex(least), scale, rounding)
+        found["smallest Re λ"] = bound(known, "≤") + real_part(least, scale)
     found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
     found["leading eigenvalues"] = " ".join(eigenvalue(z, scale, rounding, 5) for z in leading)
     if spectrum["max_modulus"] is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .conditioning import EPSILON
+from .equilibrium import EXACT
 from .verdicts import KINDS
 
 _LABELS = {
@@ -65,8 +66,14 @@ def number(facts: Mapping[str, Any], key: str, digits: int = 6) -> str:
         return "" if key == "measured_rate" else "unknown"
     sign = next((f"{one[key]} " for one in signs if key in one), "")  # a median of bounds and of others is a bound
     middle = known[len(known) // 2]
-    text = sign + ("∞" if np.isinf(middle) else f"{middle:.{digits}g}")
+    shown = f"{middle:.{digits}g}" if key != "min_real" else real_part(middle, np.nanmax(facts["max_modulus"]), digits)
+    text = sign + ("∞" if np.isinf(middle) else shown)
     return f"median {text} of {len(known)}" if many else text
+
+
+def real_part(x: float, largest: float, digits: int = 6) -> str:
+    """min Re λ as text: 0 where it is no more than EXACT beside ``largest``, as for verdicts."""
+    return "0" if abs(x) <= EXACT * largest else f"{x:.{digits}g}"
 
 
 def eigenvalue(z: complex, largest: float = 0.0, rounding: float = 1e-12, digits: int = 6) -> str:

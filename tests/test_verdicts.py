@@ -253,6 +253,13 @@ def test_a_bound_is_shown_as_one() -> None:
     assert bound([True, False], "≥") == "≥ " and bound(True, "≥") == "" and bound(None, "≤") == "≤ "
 
 
+def test_what_is_0_to_a_verdict_is_shown_as_0() -> None:
+    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
+    facts = point([-492 + 1e16j, -492 - 1e16j], {"x": [2.0], "y": [2.0]}, None, **at)
+    assert facts["kind"]["flow"] == "=0" and number(facts, "min_real") == "0"
+    assert number(point([-492 + 1e9j, -492 - 1e9j], {"x": [2.0], "y": [2.0]}, None, **at), "min_real") == "-492"
+
+
 def test_an_eigenvalue_that_has_not_converged_or_has_no_derivative_proves_nothing() -> None:
     sizes = {"x": 500, "y": 500}
     rough = {"eigenvalues": [1.3, 0.9], "status": ["not_converged", "converged"], "residuals": [0.1, 1e-9]}

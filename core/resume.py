@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from . import registry
-from .batch_digest import next_digest
+from .batch_digest import NOT_ALONE, next_digest, require_seeded
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
 from .circumstances import circumstances, versions
 from .engine import Result, chunked, condition, first, play
-from .errors import BadLog, UsageError
+from .errors import BadLog, PluginError, UsageError
 from .game import Game
 from .handed import differences
 from .journal import Journal
@@ -29,6 +29,7 @@ from .rundir import RunDirectory
 from .schema import ENDED
 from .settings import Settings
 from .solver import Solver
+from .state import State
 
 
 def resume(
@@ -92,9 +93,7 @@ def resume(
                 inexact = list(numbers.get("inexact", []))
                 lost = missing(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
-                drawn = numbers.get("batch_sha256")
-                if drawn is not None and drawn != next_digest(table, state):
-                    changed += ["its next batch is another than it was to be: the data, or their order, have changed"]
+                changed += _other_data(table, state, settings, numbers.get("batch_sha256"))
             if changed and not allow_inexact:
                 raise UsageError(
                     f"{directory} cannot go on exactly: {'; '.join(changed)}. "
@@ -111,6 +110,18 @@ def resume(
 def _killed_at_once(files: RunDirectory, facts: Mapping[str, Any]) -> bool:
     """Whether the run had not even saved its first state, which can be made again."""
     return not started(files.path) and not facts.get("start_given", True)
+
+
+def _other_data(table: Prepared, state: State, settings: Settings, drawn: str | None) -> list[str]:
+    """How the data are not those it was played with, in words. A run may not have noted its next batch as ``drawn``."""
+    if drawn is not None and drawn != next_digest(table, state):
+        return ["its next batch is another than it was to be: the data, or their order, have changed"]
+    if drawn is None and not settings.inexact_data:
+        try:
+            require_seeded(table, state)
+        except PluginError:
+            return [NOT_ALONE]
+    return []
 
 
 def _present(directory: str | Path, device: str | None) -> None:

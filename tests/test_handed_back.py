@@ -267,6 +267,44 @@ def test_it_goes_on_with_something_else_where_that_is_said(tmp_path: Path) -> No
         cp.resume(run, solver=fast)  # it has ended, and not with this
 
 
+def from_file(path: str) -> cp.Game:
+    """A game whose data are not in its code."""
+
+    def sample(rng: torch.Generator) -> dict[str, Tensor]:
+        data = torch.tensor([float(x) for x in Path(path).read_text().split()])
+        return {"v": data[torch.randperm(len(data), generator=rng)[:2]]}
+
+    return cp.game_from_losses(lambda p, b: {"x": (p["x"]["w"] * b["v"]).sum()}, {"x": {"w": torch.ones(2)}}, sample)
+
+
+def test_other_data_are_refused_by_their_next_batch(tmp_path: Path) -> None:
+    data = tmp_path / "data.txt"
+    data.write_text("1 2 3 4")
+    run = stopped(tmp_path / "run", from_file(str(data)))
+    data.write_text("1 2 3 5 4")
+    with pytest.raises(UsageError, match="its next batch is another than it was to be"):
+        cp.resume(run, game=from_file(str(data)))
+    data.write_text("1 2 3 4")
+    assert same(cp.run(from_file(str(data)), SOLVER, steps=STEPS), cp.resume(run, game=from_file(str(data))))
+
+
+def test_an_older_run_that_noted_no_batch_is_not_fed_by_an_iterator(tmp_path: Path) -> None:
+    def fed() -> cp.Game:
+        data = iter(torch.arange(1.0, 100.0))
+        first = {"x": {"w": torch.zeros(1)}}
+        return cp.game_from_losses(
+            lambda p, b: {"x": (b["v"] * p["x"]["w"]).sum()}, first, lambda rng: {"v": next(data)}
+        )
+
+    with pytest.raises(cp.UserError, match=r"the second time, from the same state of the generator"):
+        cp.run(fed(), SOLVER, steps=STEPS)
+    run = stopped(tmp_path / "run", fed(), inexact_data=True)
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    altered(run, settings={**settings, "inexact_data": False})  # as before it was asked
+    with pytest.raises(UsageError, match="its data do not come from the generator alone"):
+        cp.resume(run, game=fed())
+
+
 @pytest.mark.parametrize("solver", [SOLVER, make("solver", "simgd", lr=0.02)])
 def test_older_runs_are_compared_by_what_they_noted(solver: cp.Solver, tmp_path: Path) -> None:
     run = stopped(tmp_path / "run", QUADRATIC)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+ROUNDING = {"float32": 1e-5, "float64": 1e-12}  # of eigenvalues, relative to the largest
 EPSILON = 1e-6  # the error after which `steps_to` counts, as a share of the first
 
 

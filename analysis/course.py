@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .conditioning import radius, turn
+from .conditioning import ROUNDING, radius, turn
 from .known import moving
 from .rate import Fit, fitted_line
 from .reader import Log
 from .recorded import last, spectra
-
-ROUNDING = {"float32": 1e-5, "float64": 1e-12}  # of eigenvalues, relative to the largest
 
 
 def rates(log: Log) -> list[float | None]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .asked import descends
-from .course import ROUNDING, dtype_of, fits, norm, period_of
+from .conditioning import ROUNDING
+from .course import dtype_of, fits, norm, period_of
 from .point import beside_v, point
 from .reader import Log
 from .recorded import jacobian_check, last, sizes_of, spectra

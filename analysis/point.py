@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .conditioning import EPSILON, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
-from .course import ROUNDING
+from .conditioning import EPSILON, ROUNDING, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
 from .equilibrium import Kind, joint_part, kind_of, rest_of
 from .known import Found, Known, known, moving
 
@@ -68,9 +67,15 @@ def point(
             dust = np.finfo(np.float64 if dtype == "float64" else np.float32).eps / 10
             found = kind_of(J, blocks, F, rest=rest, led=led, rounding=least, dust=float(dust))
             facts["kind"] = None if found is None else _kind(found, facts["neutral"], jacobian)
+    for key, least in _LEAST.items():  # "at least nothing" is not worth a number
+        if key in facts and key in bounds and facts[key] <= least:
+            facts[key] = math.nan
     facts["unknown"] = [k for k, x in facts.items() if isinstance(x, float) and math.isnan(x)]
     facts["bounds"] = {k: sign for k, sign in bounds.items() if k in facts and not _settled(k, facts[k])}
     return facts
+
+
+_LEAST = {"phase": 0.0, "conditioning": 1.0, "step_phase": 0.0, "step_conditioning": 1.0}
 
 
 def _settled(key: str, x: float) -> bool:

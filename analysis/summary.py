@@ -12,7 +12,8 @@ from ..core.rundir import parse, plain
 from ..core.schema import SPECTRUM_STATUS
 from .asked import named
 from .compared import compared
-from .course import ROUNDING, dtype_of
+from .conditioning import ROUNDING
+from .course import dtype_of
 from .known import bound, largest, whole
 from .meaning import meaning
 from .metastability import lingering

@@ -250,6 +250,8 @@ def test_a_bound_is_shown_as_one() -> None:
     assert number(few, "update_radius") == "≥ 1.2802" and number(few, "min_real") == "≤ -4"
     assert shown["predicted rate a step"] == "≥ 1.2802" and shown["stability owed to joint play"] == "unknown"
     assert shown["kind of point"].startswith("unstable") and "ρ(F') ≥ 1.2802" in shown["kind of point"]
+    real = point(np.array([3.0]), {"x": [3.0], "y": [3.0]}, None, sizes=sizes)  # ζ ≥ 0 and τ ≥ 1 say nothing
+    assert number(real, "phase") == number(real, "conditioning") == "unknown" and number(real, "max_modulus") == "≥ 3"
     assert bound([True, False], "≥") == "≥ " and bound(True, "≥") == "" and bound(None, "≤") == "≤ "
 
 

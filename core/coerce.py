@@ -152,6 +152,7 @@ def _any_of(value: Any, choices: tuple[Any, ...], nested: Nested) -> Any:
 
 
 def _scalar(value: Any, annotation: Any) -> Any:
+    out: Any
     if annotation is types.NoneType:
         ok, out = value is None, None
     elif annotation is bool:

@@ -128,7 +128,7 @@ def for_everyone(named: Named, players: Sequence[str]) -> Named:
     return named if isinstance(named, str) else {k: filled(v) for k, v in named.items()}
 
 
-def whole_or_in_parts(kind: str, named: Named) -> None:
+def whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:
     """Raise UsageError where an option that is not the players' was given both ways."""
     for key, x in named.items() if isinstance(named, Mapping) else ():
         if isinstance(x, Mapping) and EVERYONE in x:

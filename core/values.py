@@ -115,7 +115,7 @@ def whole(x: Any) -> Any:
         return x
     if not isinstance(x, _Float):
         return int(x)
-    if abs(x) > 2 * LARGEST:
+    if abs(x) > 1e30:  # more than is ever counted, and than one would write out
         return _Int(int(x), x.text)
     exact = Decimal(x.text.replace("_", ""))  # of more digits than a float has
     return _Int(int(exact), x.text) if exact == exact.to_integral_value() else x

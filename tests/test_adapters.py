@@ -464,6 +464,17 @@ def test_weights_of_two_players_are_refused():
     assert set(cp.run(game, cp.make("solver", "simgd"), steps=1).params["a"]) == {"1.weight", "1.bias"}
 
 
+def test_frozen_weights_stay_and_are_nobody_s_strategy():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)).double()
+    net[0].requires_grad_(False)
+    before = net[0].weight.clone()
+    game = played(net)
+    result = cp.run(game, cp.make("solver", "simgd", lr=0.1, rule="adamw"), steps=3)
+    assert set(result.params["critic"]) == {"1.weight", "1.bias"}
+    game.trained(result.params)
+    assert identical(net[0].weight, before) and identical(net[1].weight.detach(), result.params["critic"]["1.weight"])
+
+
 def test_a_module_without_shapes_yet_is_refused():
     with pytest.raises(cp.UsageError, match="lazy module"):
         cp.game_from_modules({"a": nn.LazyLinear(2)}, lambda n, b: {}, lambda rng: {})

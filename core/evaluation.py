@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import _functorch
+from torch.nn.modules import batchnorm as _NORM
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from torch.utils._pytree import tree_map
 
@@ -94,6 +95,8 @@ def _level() -> int | None:
 
 
 _SIGNS = (  # what torch says -> in our words
+    ("mutate a captured", "write to a tensor that is neither parameter nor batch",
+     "keep what changes in the game's buffers and refresh, or put the module that does it into eval mode"),
     ("setup_context", "use a torch.autograd.Function that torch.func cannot differentiate",
      "give it a static setup_context beside a forward without ctx, and generate_vmap_rule = True"),
     ("generate_vmap_rule", "use a torch.autograd.Function that cannot be played by members",
@@ -124,6 +127,8 @@ def _action(func: Any) -> Action | None:
         return partial(_refused, "take gradients by torch.autograd", _GRAD)
     if name == "requires_grad_" or (name == "__set__" and func.__self__ is torch.Tensor.requires_grad):
         return partial(_refused, "ask torch.autograd for gradients (requires_grad)", _GRAD)
+    if func is torch.Tensor.add_:
+        return _counted
     if isinstance(func, types.FunctionType):
         return partial(_opened, _twin(func))
     if name in INTERNAL:
@@ -141,6 +146,12 @@ def _grad_mode(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[
 
 def _detach(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs) if mode.level is None else mode.cut(args[0])
+
+
+def _counted(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """In-place addition; torch's batch normalisation counts its calls by it, for statistics not kept in play."""
+    frame = sys._getframe(2)  # the caller of the function
+    return args[0] if frame.f_globals.get("__name__") == _NORM.__name__ else func(*args, **kwargs)
 
 
 def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:

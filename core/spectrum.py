@@ -25,7 +25,8 @@ class Spectrum:
     """Eigenvalues (..., k), largest modulus first, each with its residual ||A q - lambda q|| / max |lambda| and status.
 
     On the CPU in double precision, one row for each ensemble member. ``status`` holds indices into
-    ``schema.SPECTRUM_STATUS``.
+    ``schema.SPECTRUM_STATUS``: what a Krylov space has found has converged if its residual lets it be off by less than
+    the tolerance.
     """
 
     eigenvalues: Tensor
@@ -46,11 +47,12 @@ def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 200) -> Spect
     """The eigenvalues of F', the derivative of one step: all up to 2,000 numbers of state, else the ``k`` largest.
 
     Those of a large state are Ritz values of F'^T in the units of :meth:`UpdateMap.scale`: an Arnoldi space grows until
-    the leading ones have converged or the products are spent. One that has converged is an eigenvalue, so that its
-    modulus is a lower bound of the spectral radius, to about its residual times the eigenvalue's condition. There may
-    be a larger one, which the space has not met. One that has not converged bounds nothing: F' is not normal, and
-    a Ritz value may lie outside of everything that is an eigenvalue. Residuals are relative to the largest |lambda|.
-    Where a step rule takes the root of exactly 0, which counts as flat there, every status says so.
+    the leading ones have converged or the products are spent. One that has converged is an eigenvalue to within the
+    tolerance: its residual times its condition is below. So its modulus is a lower bound of the spectral radius, and no
+    more, as there may be a larger one that the space has not met. One that has not converged bounds nothing: F' is
+    not normal, and a Ritz value, even one whose residual is small, may lie outside of all eigenvalues. Residuals are
+    relative to the largest |lambda|. Where a step rule takes the root of exactly 0, which counts as flat there, every
+    status says so.
     """
     if F.size <= DENSE:
         return _flagged(F, dense_spectrum(F.derivative().dense()))
@@ -151,7 +153,9 @@ def _unsolved(finite: Tensor, k: int) -> Spectrum:
 def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float, floor: Tensor | None = None) -> Spectrum:
     """Eigenvalues of ``square`` (..., n, n); with ``last`` = h_{n+1,n}, the residuals of Ritz vectors.
 
-    These are ``floor`` (...) at least.
+    These are ``floor`` (...) at least. A residual r says that A + E has the eigenvalue, for some E as small as r; that
+    of A itself may be as far away as r times the eigenvalue's condition, which is large where A is far from normal. So
+    a Ritz value has converged where that product is small; its condition is the one within the space.
     """
     n = square.shape[-1]
     finite = torch.isfinite(square).flatten(-2).all(-1)  # (...)
@@ -168,19 +172,21 @@ def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float, floor: Tenso
         # Which ones, LAPACK does not say.
         found = [_eigen(one, k, h, tol, low) for one, h, low in zip(square, *rest, strict=True)]
         return Spectrum(*(torch.stack([getattr(s, f.name) for s in found]) for f in fields(Spectrum)))
+    sure = torch.ones_like(values.real)  # by how much more than its residual an eigenvalue may be off
     if last is None:
         residuals = torch.linalg.vector_norm(safe.to(vectors.dtype) @ vectors - vectors * values.unsqueeze(-2), dim=-2)
     else:
         residuals = last.abs().unsqueeze(-1) * vectors[..., -1, :].abs()
+        sure = torch.linalg.vector_norm(torch.linalg.inv_ex(vectors)[0], dim=-1)  # not finite where there is no basis
     if floor is not None:
         residuals = torch.maximum(residuals, floor.unsqueeze(-1))
     order = values.abs().argsort(dim=-1, descending=True, stable=True)[..., : min(k, n)]
-    values, residuals = values.gather(-1, order), residuals.gather(-1, order)
+    values, residuals, sure = values.gather(-1, order), residuals.gather(-1, order), sure.gather(-1, order)
     largest = values.abs().amax(-1, keepdim=True)
     residuals = torch.where(
         largest > 0, residuals / torch.where(largest > 0, largest, torch.ones_like(largest)), residuals
     )
     keep = finite.unsqueeze(-1)
-    status = torch.where(keep, torch.where(residuals <= tol, CONVERGED, NOT_CONVERGED), NOT_FINITE)
+    status = torch.where(keep, torch.where(residuals * sure.clamp_min(1) <= tol, CONVERGED, NOT_CONVERGED), NOT_FINITE)
     nan = torch.full_like(residuals, torch.nan)
     return Spectrum(torch.where(keep, values, torch.complex(nan, nan)), torch.where(keep, residuals, nan), status)

@@ -128,6 +128,27 @@ def test_a_ritz_residual_is_what_it_says(always_krylov):
         assert r == pytest.approx(float((A.to(q.dtype) @ q - z * q).norm() / values.abs().max()), abs=1e-10)
 
 
+@pytest.mark.parametrize("strength", [1.0, 3.0, 30.0])
+def test_a_small_residual_is_no_eigenvalue_where_the_operator_is_far_from_normal(strength, always_krylov):
+    """A triangular matrix has its diagonal for eigenvalues; Ritz values of residual 1e-10 lie far outside."""
+    n = 300
+    upper = torch.triu(random(n, n, seed=14), 1) / n**0.5
+    A = torch.diag(torch.linspace(0.1, 0.9, n, dtype=F64)) + strength * upper
+    found = spectrum(of(A), k=20, max_products=200)
+    wrong = found.eigenvalues.abs() > 0.9 * (1 + 1e-8)
+    assert not bool((wrong & (found.status == 0)).any())
+    assert float(found.residuals[0]) < 1e-8, "small, and yet"
+
+
+def test_eigenvalues_that_coincide_are_off_by_the_root_of_the_residual(always_krylov):
+    """A Jordan block of three in a random basis: the figures differ by 1e-6, and are not called converged."""
+    A = torch.diag(torch.linspace(0, 0.5, 60, dtype=F64))
+    A[:3, :3] = torch.tensor([[0.9, 1, 0], [0, 0.9, 1], [0, 0, 0.9]], dtype=F64)
+    Q = torch.linalg.qr(random(60, 60, seed=15))[0]
+    found = spectrum(of(Q @ A @ Q.T), k=6)
+    assert float((found.eigenvalues[0] - 0.9).abs()) > 1e-7 and found.status[0] == 1
+
+
 def test_what_has_not_converged_is_reported_and_kept(always_krylov):
     A = random(60, 60, seed=9)
     found = spectrum(of(A), k=10, max_products=15)

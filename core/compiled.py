@@ -101,7 +101,8 @@ class Compiled(Solver):
 
     def agrees(self, game: Prepared, solver: Solver, state: State) -> bool:
         """Whether a step from ``state`` still is the solver's own, or at least what the solver's would compile to."""
-        own, before = replace(game, trace=False, cost=Cost()), (state.params, state.memory)
+        own = replace(game, trace=False, cost=Cost())
+        before = state.params, state.memory
         params, memory, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
         expected = _ordered(_seen(own.project(params), memory, info), (*before, dict.fromkeys(before[0]), before[0]))
         try:
@@ -129,15 +130,15 @@ def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
         source, shared, constants = _source(game, solver, state)
         return Program(compiled(source, "play"), game.members, tuple(params), numbers, shared, constants), source
 
-    def evaluate() -> tuple[list[tuple[Any, Any]], Spent]:
+    def evaluate() -> tuple[list[tuple[tuple[Params, Memory], Any]], Spent]:
         """Two steps, each with where it began, and what one costs."""
-        steps: list[tuple[Any, Any]] = []
-        before: Any = params, state.memory
+        steps: list[tuple[tuple[Params, Memory], Any]] = []
+        before = params, state.memory
         for _ in range(2):
             own.cost.spent = 0, 0, 0
-            *after, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
+            theta, memory, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
             form = *before, dict.fromkeys(before[0]), before[0]
-            steps.append((before, _ordered(_seen(own.project(after[0]), after[1], info), form)))
+            steps.append((before, _ordered(_seen(own.project(theta), memory, info), form)))
             before = steps[-1][1][:2]
         return steps, own.cost.spent
 

@@ -15,7 +15,7 @@ from .code import alike
 from .reads import Reads, Roots
 
 SMALL = 1 << 16  # numbers up to which a tensor can be put back
-_version, _place = attrgetter("_version"), methodcaller("data_ptr")
+_version, _place, _shape = attrgetter("_version"), methodcaller("data_ptr"), attrgetter("shape")
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -44,9 +44,10 @@ class Guard:
         return [*chain.from_iterable([read() for read in self._reads])]
 
     def _state(self) -> Any:
-        """What tensors and arrays are: where a tensor lies, how often it was written to, the bytes of an array."""
+        """What tensors and arrays are: where each lies, its shape, how often it was written to; the bytes."""
         arrays = [bytes(x) if isinstance(x, bytearray) else x.tobytes() for x in self._arrays]
-        return list(map(_place, self._tensors)), list(map(_version, self._counted)), arrays
+        written = list(map(_version, self._counted))
+        return list(map(_place, self._tensors)), list(map(_shape, self._tensors)), written, arrays
 
     def same(self) -> bool:
         """Whether nothing has changed; else ``changed`` says what has."""

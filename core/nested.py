@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .code import plain
+
 CONSTANTS = (int, float, complex, bool, str, type(None), torch.dtype, torch.device)
 
 
@@ -15,7 +17,7 @@ def flatten(x: Any, leaves: list[Tensor], key: list[Any]) -> None:
     """Append ``x``'s tensors to ``leaves``, and to ``key`` all but their numbers: structure, shapes, constants.
 
     Raises:
-        TypeError: something is neither a plain tensor nor hashable, so equality with the next call's is unknown.
+        TypeError: something is neither a plain tensor nor a constant, so equality with the next call's is unknown.
     """
     kind = type(x)
     if kind is Tensor or kind is torch.nn.Parameter:
@@ -29,7 +31,7 @@ def flatten(x: Any, leaves: list[Tensor], key: list[Any]) -> None:
         key += (kind, len(x))
         for item in x:
             flatten(item, leaves, key)
-    elif isinstance(x, Tensor):
+    elif isinstance(x, Tensor) or not plain(x):
         raise TypeError(f"an argument is a {kind.__name__}")
     else:
         hash(x)

@@ -95,6 +95,8 @@ class Reads:
             while is_functorch_wrapped_tensor(x):  # kept from inside of a derivative
                 x = get_unwrapped(x)
             self.tensors.append((label, x))
+            if x.__dict__:  # what someone has hung on it
+                self._todo.append((x.__dict__, label))
             if x.is_inference() or x.layout is not torch.strided or isinstance(x, torch._subclasses.FakeTensor):
                 self._refuse(f"{label}, a tensor whose changes are not counted")
         elif isinstance(x, np.ndarray | bytearray):
@@ -204,7 +206,7 @@ class Reads:
         """Whether an attribute of a class may be read: by name, or by Python itself."""
         if name.startswith("__") and name.endswith("__"):
             return isinstance(x, _FUNCTIONS) and name not in UNSEEN
-        return self.every or name in self.names
+        return (self.every and name != "_abc_impl") or name in self.names
 
     def _object(self, x: Any, label: str) -> None:
         cls = type(x)

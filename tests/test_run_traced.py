@@ -73,8 +73,8 @@ def test_a_longer_run_begins_as_a_shorter_one(game, solver, options, monkeypatch
 def test_what_is_replayed_depends_on_the_step(monkeypatch):
     made = []
 
-    def prepared(*args):
-        made.append(Prepared(*args))
+    def prepared(*args, **options):
+        made.append(Prepared(*args, **options))
         return made[-1]
 
     monkeypatch.setattr(settings, "Prepared", prepared)

@@ -293,12 +293,95 @@ def a_method_assigned() -> tuple[cp.Game, Act]:
     return WithNet(net), once(lambda: setattr(net, "forward", lambda x: 3 * x))
 
 
+def on_a_tensor() -> tuple[cp.Game, Act]:
+    target: Any = torch.ones(2, dtype=torch.float64)
+    target.scale = 1.0
+    return of(lambda: target * target.scale), once(lambda: setattr(target, "scale", 2.0))
+
+
+def a_number_in_a_tensor() -> tuple[cp.Game, Act]:
+    alpha = torch.ones((), dtype=torch.float64)
+    return of(lambda: alpha.item() if alpha > 0 else 0.0), once(lambda: alpha.mul_(2))
+
+
+def a_shape() -> tuple[cp.Game, Act]:
+    target = torch.ones(4, dtype=torch.float64)
+    return of(lambda: len(target) / 4 + target.mean()), once(lambda: setattr(target, "data", target.data[:2]))
+
+
+def an_object_in_the_batch() -> tuple[cp.Game, Act]:
+    config = Config()
+    game = cp.game_from_losses(lambda p, b: {i: b["c"].alpha * t["w"].square().sum() for i, t in p.items()}, START)
+    held = dataclasses.replace(game, draw=lambda rng: {"c": config})
+    return held, once(lambda: setattr(config, "alpha", 2.0))
+
+
+def a_callable_object() -> tuple[cp.Game, Act]:
+    class Losses:
+        def __init__(self) -> None:
+            self.alpha, self.data = 1.0, np.zeros(10**6)
+
+        def __call__(self, p: Any, b: Any) -> Any:
+            return {i: self.alpha * t["w"].square().sum() for i, t in p.items()}
+
+    losses = Losses()
+    return cp.game_from_losses(losses, START), once(lambda: setattr(losses, "alpha", 2.0))
+
+
+def a_learning_rate() -> tuple[cp.Game, Act]:
+    """Of an optimiser of the user's own, with a schedule."""
+    optimiser = torch.optim.Adam([nn.Parameter(torch.ones(2))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, 3)
+
+    def act(step: int) -> None:
+        optimiser.step()
+        schedule.step()
+
+    return of(lambda: optimiser.param_groups[0]["lr"]), act
+
+
+def a_base_class() -> tuple[cp.Game, Act]:
+    class Base:
+        level = 1.0
+
+    class Derived(Base):
+        @classmethod
+        def weight(cls) -> float:
+            return super().__getattribute__(cls, "level") if False else cls.level
+
+    return of(Derived.weight), once(lambda: setattr(Base, "level", 2.0))
+
+
+def a_decorated_function() -> tuple[cp.Game, Act]:
+    alpha = [1.0]
+
+    @torch.no_grad()
+    def weight() -> float:
+        return alpha[0]
+
+    return of(weight), once(lambda: alpha.__setitem__(0, 2.0))
+
+
+def a_local_class() -> tuple[cp.Game, Act]:
+    box = {"alpha": 1.0}
+
+    class Weight:
+        def __init__(self) -> None:
+            self.value = box["alpha"]
+
+        def __mul__(self, other: Tensor) -> Tensor:
+            return other * self.value
+
+    return of(Weight), once(lambda: box.update(alpha=2.0))
+
+
 CHANGES = [
     closure, in_a_list, in_a_dictionary, appended, a_global, a_global_of_a_module, through_functions, a_slot,
     a_class_attribute, an_attribute_over_that_of_its_class, a_property_of_a_dataclass, by_getattr, a_default,
     a_default_list, a_keyword_of_a_partial, an_array, a_tensor_assigned, a_tensor_written_to, a_tensor_read_as_a_list,
     other_data, a_counter, a_schedule, a_named_tuple, eval_mode, eval_mode_in_a_closure, a_target_network,
-    loaded_weights, a_weight_assigned, a_hook, a_method_assigned,
+    loaded_weights, a_weight_assigned, a_hook, a_method_assigned, on_a_tensor, a_number_in_a_tensor, a_shape,
+    an_object_in_the_batch, a_callable_object, a_learning_rate, a_base_class, a_decorated_function, a_local_class,
 ]  # fmt: skip
 
 
@@ -388,7 +471,7 @@ def test_what_stays_is_replayed() -> None:
             return self.level * net(torch.ones(2, dtype=torch.float64)) * math.exp(0.0) * np.sqrt(4.0)
 
     data = Data()
-    games = [WithNet(net), of(data.weight, data.sample), cp.make("game", "quadratic")]
+    games = [WithNet(net), of(data.weight, data.sample), by_getattr()[0], cp.make("game", "quadratic")]
     for game in games:
         table = asked_twice(game)
         assert table.origin.eager == "" and [*table._field._programs.values()] != [None], table._field.fallback

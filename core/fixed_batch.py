@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
@@ -84,7 +85,7 @@ def _put(which: Tensor, new: Any, old: Any) -> Any:
 def _still(before: Buffers, after: Buffers, lead: int) -> Tensor:
     """For which members (...) nothing changes any more."""
     pairs = zip(tree_leaves(before), tree_leaves(after), strict=True)
-    each = [_same(a, b, lead) if isinstance(b, Tensor) else torch.tensor(bool(a == b)) for a, b in pairs]
+    each = [_same(a, b, lead) if isinstance(b, Tensor) else torch.tensor(bool(np.all(a == b))) for a, b in pairs]
     return torch.stack(torch.broadcast_tensors(*each)).all(0)
 
 

@@ -18,7 +18,7 @@ import counterplay as cp
 from counterplay.core import point_spectra, spectrum
 from counterplay.core.fixed_batch import GALLERY_SEED, Draws, limit, settled
 from counterplay.core.local import LocalGame
-from counterplay.core.point_spectra import Places, jacobian_spectra
+from counterplay.core.point_spectra import Places, jacobian_spectra, update_spectra
 from counterplay.core.prepared import Prepared
 from counterplay.core.products import Cost
 from counterplay.core.regularizer import regularized
@@ -198,6 +198,21 @@ def test_one_row_costs_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (point_spectra, spectrum):
         monkeypatch.setattr(module, "DENSE", 0)
     assert torch.allclose(jacobian_spectra(local).jacobian.eigenvalues.abs(), whole.abs(), atol=1e-9)
+
+
+def test_members_have_both_ends_of_their_update_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found in Krylov spaces that they share the products of: each as it is alone, and as its whole spectrum says."""
+    game, solver = cp.make("game", "mixture", **SMALL), cp.make("solver", "simgd", lr=2e-3, rule="adam")
+    many = cp.run(game, solver, steps=60, members=2, dtype="float64")
+    table = Prepared(game, 2, F64)
+    with torch.no_grad():
+        F = Places(table, solver)(many.params, many.memory, {}).map(solver)
+        exact = spectrum.update_spectrum(F).eigenvalues
+        monkeypatch.setattr(spectrum, "DENSE", 0)
+        found = update_spectra(F)
+        assert found.far is not None and found.leading.status[:, 0].tolist() == [0, 0]
+        close(found.leading.eigenvalues[:, 0].abs(), exact.abs().amax(-1), 1e-8)
+        close((1 - found.far.eigenvalues[:, 0]).abs(), (1 - exact).abs().amax(-1), 1e-8)
 
 
 def test_noise_is_the_deviation_of_v_between_batches(tmp_path: Path) -> None:

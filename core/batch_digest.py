@@ -134,7 +134,8 @@ def _parts(x: Any, path: str = "") -> Iterator[tuple[str, str, bytes]]:
 
 def _global_states() -> dict[str, tuple[Any, Any]]:
     """Random numbers that are everyone's: as what compares, and as what puts them back."""
-    torchs, numpys, ours = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torchs, ours = torch.get_rng_state(), random.getstate()
+    numpys: Any = np.random.get_state()
     return {
         "torch's global random numbers": (torchs.numpy().tobytes(), torchs),
         "numpy's global random numbers": ((numpys[1].tobytes(), *numpys[2:]), numpys),
@@ -143,6 +144,6 @@ def _global_states() -> dict[str, tuple[Any, Any]]:
 
 
 def _put_back(states: dict[str, tuple[Any, Any]]) -> None:
-    put = torch.set_rng_state, np.random.set_state, random.setstate
+    put: tuple[Any, ...] = torch.set_rng_state, np.random.set_state, random.setstate
     for put_back, (_, state) in zip(put, states.values(), strict=True):
         put_back(state)

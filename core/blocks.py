@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .blockfile import encode
+from .blockfile import Table, encode
 from .errors import StorageError
-from .log_rows import Columns, LogRows, Row
+from .log_rows import Columns, LogRows, Row, joined
 from .pieces import TooLarge, blocks_of, merge
 from .rundir import write_atomic
 from .schema import Layout
@@ -19,8 +19,7 @@ from .schema import Layout
 class LogWriter(LogRows):
     """Writes the log of the run directory ``directory``, after whatever blocks it holds already.
 
-    A block is sealed before the first row of another step after ``seal_seconds`` seconds or ``seal_bytes`` bytes: the
-    newest step stays outside, since it is taken again where someone who looks at it fails.
+    A block is sealed with the first row after ``seal_seconds`` seconds or ``seal_bytes`` bytes.
     """
 
     def __init__(
@@ -30,17 +29,19 @@ class LogWriter(LogRows):
         self.directory = Path(directory)
         self.seal_seconds = seal_seconds
         self.seal_bytes = seal_bytes
-        self.newest: int | None = None  # the step of the newest row
+        self._newest = -1  # the step of the newest row
+        self._recent: list[dict[str, Table]] = []  # the blocks that were sealed since its first row came
         self._sealed_at = time.monotonic()
         self._number = max((int(b.stem) for b in blocks_of(self.directory)), default=0)
 
     def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
         step = entry["step"][-1] if isinstance(entry, Columns) else entry["step"]
-        if step != self.newest:
-            self.newest = int(step)
-            if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
-                self.seal()
+        if step != self._newest:
+            self._newest = int(step)
+            self._recent.clear()
         super()._take(group, entry, weight)
+        if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
+            self.seal()
 
     @property
     def sealed(self) -> int:
@@ -64,6 +65,7 @@ class LogWriter(LogRows):
             raise StorageError(f"Could not make {path.parent}: {error.strerror or error}.") from error
         write_atomic(path, data)
         self._number += 1
+        self._recent.append(tables)
         self._bytes = 0
         self._sealed_at = time.monotonic()
         for rows in self._rows.values():
@@ -78,11 +80,10 @@ class LogWriter(LogRows):
         except TooLarge:
             return self.directory / "log"
 
-    def pending(self, before: int | None = None) -> dict[str, dict[str, np.ndarray]]:
+    def pending(self) -> dict[str, dict[str, np.ndarray]]:
         """The rows that are in no block yet, as columns of real numbers by group: what a checkpoint keeps of the log.
 
-        Only those of steps ``before`` that one, if it is given. A block costs as much as several steps of a small
-        network, and checkpoints may be many; this costs little.
+        A block costs as much as several steps of a small network, and checkpoints may be many; this costs little.
         """
         found: dict[str, dict[str, np.ndarray]] = {}
         for group, entries in self._rows.items():
@@ -92,12 +93,24 @@ class LogWriter(LogRows):
                 table = self._table(group, entries)
                 self._variables[group].update(table.variables)
                 entries[:] = [Columns(table.columns)]  # as that they stay: rows are turned into columns once
-            columns = {name: x.view("<f8") if x.dtype.kind == "c" else x for name, x in entries[0].items()}
-            if before is not None:
-                columns = {name: x[entries[0]["step"] < before] for name, x in columns.items()}
-            if len(columns["step"]):
-                found[group] = columns
+            found[group] = {name: _real(x) for name, x in entries[0].items()}
         return found
+
+    def before(self, step: int) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
+        """The newest block that has no rows from ``step`` on, and the rows before that step which are in no such block.
+
+        A step is in the log before it is taken: where someone who looks at it fails, it will be taken once more.
+        """
+        if self._newest < step:
+            return self._number, self.pending()
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for group, rows in self._rows.items():
+            parts = [tables[group] for tables in self._recent if group in tables]
+            parts += [self._table(group, rows)] if rows else []
+            if parts:
+                columns = joined(parts).columns
+                found[group] = {name: _real(x)[columns["step"] < step] for name, x in columns.items()}
+        return self._number - len(self._recent), {group: x for group, x in found.items() if len(x["step"])}
 
     def restore(self, pending: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         """Take what was pending elsewhere, before any other rows."""
@@ -108,3 +121,7 @@ class LogWriter(LogRows):
                 given[name] = x.view("<c16") if np.dtype(variable.dtype).kind == "c" else x
                 self._bytes += x.nbytes
             self._rows[group].append(given)
+
+
+def _real(x: np.ndarray) -> np.ndarray:
+    return x.view("<f8") if x.dtype.kind == "c" else x

@@ -182,16 +182,17 @@ class Journal:
         if not due and time.monotonic() - self.saved_at < AUTOSAVE_SECONDS:
             return
         held: dict[str, Any] = {}
+        blocks = 0
         if self.log is not None:
-            again = self.log.newest is not None and self.log.newest >= state.step  # what will be looked at once more
-            if last and not again:
+            if last:
                 self.log.seal()
+            blocks, rows = self.log.before(state.step)
             held = {
                 group: {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in columns.items()}
-                for group, columns in self.log.pending(state.step if again else None).items()
+                for group, columns in rows.items()
             }
         now = time.monotonic()
-        numbers = {**state.numbers(), "blocks": self.log.sealed if self.log is not None else 0}
+        numbers = {**state.numbers(), "blocks": blocks}
         numbers |= {"seconds": now - self.began, "inexact": list(self.inexact)}
         if self.cost is not None:
             numbers |= {"solver_seconds": self.cost.solving, "measuring_seconds": self.cost.measuring}

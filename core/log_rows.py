@@ -86,7 +86,7 @@ class LogRows:
         for many, run in groupby(entries, lambda entry: isinstance(entry, Columns)):
             rows = list(run)
             parts += [self._given(group, columns) for columns in rows] if many else [self._gathered(group, rows)]
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        return joined(parts)
 
     def _given(self, group: str, columns: Row) -> Table:
         variables = {name: self._variables[group][name] for name in columns}
@@ -145,7 +145,7 @@ class LogRows:
         return array
 
 
-def _joined(parts: list[Table]) -> Table:
+def joined(parts: list[Table]) -> Table:
     """One table after another; a variable that is missing from one is filled there."""
     joined = Table({name: variable for part in parts for name, variable in part.variables.items()})
     for name, variable in joined.variables.items():

@@ -59,7 +59,7 @@ class Settings:
     def checked(self) -> Settings:
         """Itself, if every setting can be used. Raises UsageError."""
         asked = {name for name in LEAST if getattr(self, name) is not None or name not in UNSET}
-        whole = {name: self._whole(name, least) for name, least in LEAST.items() if name in asked}
+        whole: dict[str, Any] = {name: self._whole(name, least) for name, least in LEAST.items() if name in asked}
         if whole["seed"] >= SEEDS:
             raise UsageError(f"seed must be a whole number from 0 to 2^64 - 1, got {self.seed!r:.80}.")
         if self.blowup is not None and not (isinstance(self.blowup, Real) and self.blowup > 0):

@@ -159,15 +159,29 @@ def test_blocks_are_sealed_by_size_and_by_time(tmp_path: Path) -> None:
     assert len(blocks_of(tmp_path)) == 2  # 88 bytes a row
     writer.seal_seconds = 0.0
     writer.append("step", row(30, rng))
-    assert len(blocks_of(tmp_path)) == 3 and list(open_log(tmp_path)["step/step"]) == list(range(30))
-    writer.append("step", row(30, rng) | {"wall_seconds": 9.0})  # of one step: what is taken again is not sealed
-    assert len(blocks_of(tmp_path)) == 3 and writer.pending()["step"]["step"].tolist() == [30, 30]
-    assert writer.pending(30) == {}
+    assert len(blocks_of(tmp_path)) == 3
     again = LogWriter(tmp_path, LAYOUT, seal_seconds=0.0)  # continues, never overwrites
-    for step in (30, 31):
-        again.append("step", row(step, rng))
+    again.append("step", row(31, rng))
     assert [b.name for b in blocks_of(tmp_path)] == [f"{i:06d}.h5" for i in range(1, 5)]
-    assert list(open_log(tmp_path)["step/step"]) == list(range(31))
+    assert list(open_log(tmp_path)["step/step"]) == list(range(32))
+
+
+@pytest.mark.parametrize("seal_bytes", [1, 300, 1 << 30])
+def test_what_is_before_a_step_that_is_taken_once_more(tmp_path: Path, seal_bytes: int) -> None:
+    """All rows before it, in blocks that have none of its own or beside them, wherever blocks end."""
+    rng = np.random.default_rng(0)
+    writer = LogWriter(tmp_path, LAYOUT, seal_seconds=1e9, seal_bytes=seal_bytes)
+    rows = [row(step, rng) for step in range(12)]
+    for step, given in enumerate(rows):
+        writer.append("step", given)
+        writer.append("metrics", {"step": step, "score": step / 2})
+        for at in (step, step + 1):
+            blocks, pending = writer.before(at)
+            for group, name in (("step", "gradients"), ("metrics", "score")):
+                logs = [open_log(b) for b in blocks_of(tmp_path)[:blocks]]
+                kept = [log[f"{group}/{name}"] for log in logs if f"{group}/{name}" in list(log)]
+                own = [x.tolist() for x in kept] + ([pending[group][name].tolist()] if group in pending else [])
+                assert [x for part in own for x in part] == [n * (2 if group == "step" else 0.5) for n in range(at)]
 
 
 def test_the_whole_log_does_not_depend_on_how_it_was_cut(tmp_path: Path) -> None:

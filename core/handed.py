@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import registry
 from .description import CODE, FIRST, describe
-from .errors import UserError
+from .errors import UserError, printable
 from .game import Game
 from .named import alike, name_of, table_of
 from .regularizer import Regularizer, regularized
@@ -64,6 +64,7 @@ def _one(kind: str, was: Any, thing: Any, begun: bool) -> list[str]:
 
 def _walk(where: str, was: Any, now: Any, begun: bool, noted: bool = False) -> Iterator[str]:
     """Every difference of two descriptions; of ``noted`` ones only what the first has."""
+    where = printable(where)
     if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         was, now = ({f"[{n}]": x for n, x in enumerate(xs)} for xs in (was, now))
     if not isinstance(was, Mapping) or not isinstance(now, Mapping):
@@ -77,7 +78,7 @@ def _walk(where: str, was: Any, now: Any, begun: bool, noted: bool = False) -> I
     for key in was if noted else {**was, **now}:
         if key == CODE and was.get(key) != now.get(key):
             (old, _, _), (new, _, _) = (str(x.get(key, "")).partition(" ") for x in (was, now))
-            other = f" cannot be compared: it was compiled by Python {old}, and this is {new}"
+            other = f" cannot be compared: it was compiled by Python {_short(old)}, and this is {new}"
             yield f"the code of {where}" + (other if old and new and old != new else " is not what it was")
         elif key != FIRST or not begun:
             path = f"{where}{key}" if key[0] == "[" else f"{where}.{key}" if "'s " in where else f"{where}'s {key}"
@@ -91,7 +92,7 @@ def _named(x: Any) -> str:
 
 
 def _short(x: Any) -> str:
-    text = "nothing" if x is None else x if isinstance(x, str) else dumps(x, None).strip()
+    text = printable("nothing" if x is None else x if isinstance(x, str) else dumps(x, None).strip())
     return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 

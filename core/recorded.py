@@ -79,7 +79,8 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
         if saved is not None:
             tensors, numbers = saved
             tensors.pop("log", None)  # rows of the log that were not sealed yet
-            state = start.restored(tensors, numbers)
+            with files.reading():
+                state = start.restored(tensors, numbers)
             buffers = table.refresh(state.params, state.buffers)
             found = (state.params, state.memory, state.step, "checkpoint")
             return Point(table, solver, *found, experiment, buffers, checks)

@@ -190,6 +190,10 @@ class RunDirectory:
         """What the directory holds that no run writes, by whatever it breaks first, is a BadLog."""
         try:
             yield
+        except BadLog as error:  # what a state does not fit knows no path
+            if str(self.path) in str(error):
+                raise
+            raise BadLog(f"{self.path}: {error}") from error
         except UsageError as error:
             raise BadLog(f"{self.path} holds what no run writes: {error}") from error
         except _BREAKS as error:

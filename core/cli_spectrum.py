@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import config, registry
-from .cli_run import as_typed, build, device_of, objects, start_of
+from .cli_run import as_typed, device_of, objects, start_of
 from .cli_types import PLACE, WHOLE, Whole
 from .errors import UsageError, printable
+from .objects import build
 from .rundir import dumps
 
 if TYPE_CHECKING:

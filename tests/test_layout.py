@@ -128,6 +128,7 @@ FLOORS = (
         "recorded",
         "measured",
         "cli_types",
+        "objects",
         "cli_list",
         "cli_run",
         "cli_resume",

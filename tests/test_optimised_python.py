@@ -32,7 +32,7 @@ def test_a_broken_plugin_fails_its_checks(tmp_path: Path, flag: str) -> None:
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert "FAIL  an equilibrium is a fixed point: it leaves the equilibrium of quadratic: off by " in done.stdout
-    assert re.fullmatch(r"Error: solver uphill fails 1 of \d+ checks\.\n", done.stderr)
+    assert re.fullmatch(r"Error: solver uphill fails [1-9] of \d+ checks\.\n", done.stderr)
 
 
 @pytest.mark.slow

@@ -17,6 +17,12 @@ def form(x: Any) -> Any:
     return (x.shape, x.dtype, x.device, x.layout) if isinstance(x, Tensor) else type(x)
 
 
+def changed(before: Any, after: Any) -> str:
+    """How ``after`` looks otherwise than ``before``, in words; "" where it does not."""
+    had, has = form(before), form(after)
+    return "" if had == has else difference(had, has)
+
+
 def difference(had: Any, has: Any, path: str = "") -> str:
     """The first difference of two forms, in words."""
     if isinstance(had, dict) and isinstance(has, dict):

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch._C import _functorch
 from torch._C._functorch import peek_interpreter_stack
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from .answers import losses_of
 from .game import Game, regularizer_of
@@ -56,7 +57,8 @@ def work_of(game: Game, point: Callable[[], tuple[Params, Batch]]) -> Work:
         return PLAIN
     found = PLAIN
     with undisturbed(lambda what: None), contextlib.suppress(Exception):  # what fails here fails again where it is told
-        found = _KNOWN[id(game)] = work(game, *point())
+        apart = tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, point())
+        found = _KNOWN[id(game)] = work(game, *apart)
         weakref.finalize(game, _KNOWN.pop, id(game), None)
     return found
 

@@ -20,7 +20,7 @@ from .answers import alike, broken, keepable, losses_of, named, parameters
 from .blame import foreign, guarded
 from .errors import PluginError
 from .field import field_of, pullback
-from .form import difference, form
+from .form import changed
 from .game import Game, innermost
 from .inside import Work, work_of
 from .kept import copied
@@ -159,14 +159,13 @@ class Prepared(Game):
         """Raises PluginError where a projection changes more than numbers."""
         if not self.projects:
             return params
-        after = self.over_members(self.game.project, params)
-        if (had := form(params)) != (has := form(after)):
-            raise PluginError(
-                "the projection after the step, a regularizer's or the game's, returned parameters of another "
-                f"structure: {difference(had, has)}.",
-                foreign(self.game),
+        projected = self.over_members(self.game.project, params)
+        if wrong := changed(params, projected):
+            what = (
+                "the projection after the step, a regularizer's or the game's, returned parameters of another structure"
             )
-        return {i: {k: after[i][k] for k in tree} for i, tree in params.items()}
+            raise PluginError(f"{what}: {wrong}.", foreign(self.game))
+        return {i: {k: projected[i][k] for k in tree} for i, tree in params.items()}
 
     # ------------------------------------------------------------------ the field and its derivatives
 
@@ -201,10 +200,7 @@ class Prepared(Game):
         self.cost.spend((work.gradients * len(rows) / players, work.products_of(rows), 0), players)
 
     def _work(self, params: Params, batch: Batch) -> Work:
-        def own(x: Any) -> Any:
-            return tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, self.own(x, 0))
-
-        return work_of(self.game, lambda: (own(params), own(batch)))
+        return work_of(self.game, lambda: (self.own(params, 0), self.own(batch, 0)))
 
     def variant(self, wrap: Callable[[Game], Game]) -> Prepared:
         """The same table for ``wrap(game)``, made once for each ``wrap``: what it traces is kept."""

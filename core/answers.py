@@ -101,4 +101,4 @@ def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
             got = "missing" if i not in losses else told(losses[i])
             got = f"of shape {tuple(losses[i].shape)}" if shape else got
             raise broken(game, f"the loss of {i} is {got}, not a scalar" + ("" if shape else " tensor of a real type"))
-    return losses
+    return cast("dict[Player, Tensor]", losses)

@@ -110,6 +110,7 @@ def _drawn(game: Game, rng: torch.Generator, buffers: Any) -> dict[str, Any]:
     batch = game.sample(rng, buffers)
     if not isinstance(batch, Mapping):
         raise TypeError("a batch is a dictionary")  # as the first step will say
+    batch = {k: x for k, x in batch.items() if k not in buffers or x is not buffers[k]}  # which may be all the data
     return {path: rest for path, *rest in _parts(batch)} | {"": rng.get_state().tolist()}
 
 

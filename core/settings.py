@@ -15,7 +15,7 @@ from .errors import UsageError
 from .game import Game
 from .prepared import Prepared
 from .regularizer import Regularizer, regularized
-from .seeding import SEEDS
+from .seeding import SCHEME, SEEDS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LEAST = {
@@ -62,6 +62,10 @@ class Settings:
         whole: dict[str, Any] = {name: self._whole(name, least) for name, least in LEAST.items() if name in asked}
         if whole["seed"] >= SEEDS:
             raise UsageError(f"seed must be a whole number from 0 to 2^64 - 1, got {self.seed!r:.80}.")
+        if whole["seeding"] > SCHEME:
+            raise UsageError(
+                f"seeding {self.seeding!r:.80} is that of a newer version; {SCHEME} is the newest known here."
+            )
         if self.blowup is not None and not (isinstance(self.blowup, Real) and self.blowup > 0):
             raise UsageError(f"blowup must be a number above 0, or inf, got {self.blowup!r}.")
         if str(self.device).startswith("cuda") and not torch.cuda.is_available():

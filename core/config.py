@@ -182,6 +182,7 @@ def resolve(*layers: Table) -> Experiment:
     table: Table = {}
     for layer in layers:
         table = merged(table, layer)
+    table = {field: x for field, x in table.items() if x is not None}  # null is as if it were not given
     for field, x in table.items():
         if field in _COUNTS:
             table[field] = whole(x)

@@ -145,6 +145,15 @@ def test_counts_may_be_written_scientifically(field: str, tmp_path: Path) -> Non
         config.from_environment({f"COUNTERPLAY_{field.upper()}": "1e400"})
 
 
+def test_null_is_as_if_not_given() -> None:
+    e = resolve(
+        {**BASE, "steps": 5, "members": 3}, config.from_environment({"COUNTERPLAY_STEPS": "null"}), {"members": None}
+    )
+    assert (e.steps, e.members) == (1000, None)
+    with pytest.raises(UsageError, match="no solver was named"):
+        resolve({**BASE, "solver": None})
+
+
 def test_a_file_may_not_hold_what_no_number_can(tmp_path: Path) -> None:
     (tmp_path / "e.toml").write_text("[solver]\nlr = 1e400")
     with pytest.raises(UsageError, match=r"--config .*e.toml: 1e400 is too large"):

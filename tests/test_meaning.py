@@ -258,6 +258,7 @@ def test_what_an_experiment_says_of_its_steps():
     assert step_sizes(asked({"lr": "much"}), both) is None and step_sizes({}, both) is None
     assert plain_step(asked({"name": "simgd", "lr": 0.1, "rule": {"name": "sgd"}}), both) == 0.1
     assert plain_step(asked({"name": "Simgd", "lr": {"x": 0.1, "y": 0.1}}), both) == 0.1
+    assert plain_step(asked({"name": "Simgd", "class": "Simgd", "lr": 0.1}), both) is None  # someone's own
     for other in ({"lr": {"x": 0.1, "y": 0.2}}, {"lr": 0.1, "rule": "adam"}, {"lr": 0.1, "name": "cgd"}, {"lr": 0.0}):
         assert plain_step(asked({"name": "simgd", **other}), both) is None
     assert descends(asked({"name": "reg-generator-only", "rule": "sgd"})) and not descends(asked("extragradient"))

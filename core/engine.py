@@ -47,9 +47,10 @@ class Result:
     """How a run ended: ``status`` is "converged", "max_steps", "not_converged" or "diverged", ``message`` a sentence.
 
     ``params`` and ``memory`` are the last finite ones, ``steps`` the steps that led there. ``diverged`` names the
-    members of an ensemble that did not stay finite; they stand where they last were. ``eager`` says why steps were not
-    compiled where they were to be. ``checks["jacobian"]`` tells whether J is the derivative of v: its ``status`` is
-    "agrees", "differs" or "unknown", ``words`` say why. ``history`` is what was recorded, where it was asked for.
+    members of an ensemble that did not stay finite; they stand where they last were. ``eager`` says why steps were
+    not compiled, or losses not replayed, where they were to be. ``checks["jacobian"]`` tells whether J is the
+    derivative of v: its ``status`` is "agrees", "differs" or "unknown", ``words`` say why. ``history`` is what was
+    recorded, where it was asked for.
     """
 
     params: Params
@@ -136,7 +137,7 @@ def run(
             kept.expect(steps // every + 2 if every else 0)
         journal = Journal.create(out, table, solver, state, settings, experiment, given, checks, kept)
         result = play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
-        return replace(result, eager=why, checks=checks, history=kept)
+        return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=kept)
 
 
 def since(asked: bool | None, usual: int) -> int | None:
@@ -174,7 +175,8 @@ def play(
         gone = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
         journal.close(ending, gone)
     end = ending.state
-    return Result(end.params, end.memory, ending.status, end.step, journal.directory, ending.message, gone)
+    eager = f"Losses are not replayed: {game.origin.eager}." if game.origin.eager else ""
+    return Result(end.params, end.memory, ending.status, end.step, journal.directory, ending.message, gone, eager)
 
 
 def _objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:

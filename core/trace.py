@@ -109,7 +109,7 @@ class _Replayed:
         if program is not None and not program.guard.same():
             self._changes += 1
             if self._changes > RETRACES:
-                self.fallback = f"what it reads changes again and again: {program.guard.changed}"
+                self.fallback = self._origin.eager = f"what it reads changes again and again: {program.guard.changed}"
                 return None, [], []
             program = self._programs[known] = self._trace(args, groups)
         if program is not None:

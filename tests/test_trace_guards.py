@@ -552,6 +552,14 @@ def test_what_cannot_be_told_is_not_replayed(name: str) -> None:
     assert reason in table.origin.eager and not table._field._programs
 
 
+def test_why_nothing_is_replayed_is_told() -> None:
+    told = cp.run(of(UNTOLD["large array"][0]), simgd(0.01), steps=3, trace=True).eager
+    assert told == "Losses are not replayed: it reads a, an array of 800000 bytes: a tensor would do."
+    told = cp.run(a_counter()[0], simgd(0.01), steps=9, trace=True).eager
+    assert told == "Losses are not replayed: what it reads changes again and again: seen."
+    assert cp.run(of(lambda: 1.0), simgd(0.01), steps=3, trace=True).eager == ""
+
+
 def hidden() -> tuple[cp.Game, Act]:
     """A number where nobody looks: behind an attribute whose name is made up while it runs."""
     config = Config()

@@ -1,0 +1,276 @@
+"""The grammar of the trust suite: ``case(n)`` is the n-th random game, solver and way of playing, and always the same.
+
+A case is a handful of choices; ``Built`` makes of them what a user would write. Every net is made afresh from the
+case's number, so that whoever asks for one gets it as it was given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import counterplay as cp
+
+from . import games, layers, losses
+
+FORMS = ("modules", "losses", "game", "gan")
+RULES = ("sgd", "momentum", "rmsprop", "adam")
+
+
+@dataclass(frozen=True)
+class Case:
+    number: int
+    form: str = "modules"
+    players: tuple[str, ...] = ("generator", "discriminator")
+    stacks: tuple[tuple[str, ...], ...] = ((), ())  # the layers of each player between its first and its last
+    activation: str = "tanh"
+    loss: str = "wgan"
+    twist: str = "none"
+    data: str = "generator"
+    freeze: bool = False  # the first player's first layer
+    tie: bool = False  # the players share their first layer
+    dtype: str = "float64"
+    regularizer: str = "none"
+    solver: str = "simgd"
+    options: tuple[tuple[str, Any], ...] = ()
+    rule: str = "sgd"
+    members: int | None = None
+    trace: bool = False
+    compile: bool = False
+    resume: bool = False
+    steps: int = 1
+
+    @property
+    def features(self) -> Iterator[tuple[str, str]]:
+        """(kind, name) of everything in it that is not the plainest choice."""
+        plain = Case(self.number)
+        for name in {name for stack in self.stacks for name in stack}:
+            yield "layer", name
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("number", "stacks", "options") and value != getattr(plain, field.name):
+                yield field.name, str(value)
+
+    @property
+    def must(self) -> bool:
+        """Whether everything in it is common and pure, so that it may not be refused."""
+        stacked = {name for stack in self.stacks for name in stack}
+        own = layers.MUST.keys() - (set() if self.form == "modules" else games.WRITES)
+        return (
+            stacked <= own
+            and self.twist in losses.MUST
+            and self.data in losses.DATA_MUST
+            and not self.tie
+            and not (self.members and self.data == "number")
+        )
+
+    @property
+    def stateful(self) -> bool:
+        """Whether playing may change the modules."""
+        return any(name in layers.MAY for stack in self.stacks for name in stack)
+
+    @property
+    def random(self) -> str | None:
+        """What draws numbers that the run's generator knows nothing of."""
+        for name in (n for stack in self.stacks for n in stack):
+            if name in layers.RANDOM:
+                return f"layer {name}"
+        if self.twist in losses.RANDOM:
+            return f"twist {self.twist}"
+        return f"data {self.data}" if self.data in losses.DATA_RANDOM else None
+
+
+def case(n: int, light: bool = False) -> Case:
+    """The n-th case; ``light`` ones take a fifth of a second each."""
+    r = random.Random(n)
+    form = r.choices(FORMS, (5, 2, 1, 2))[0]
+    count = 2 if form == "gan" else r.choices((1, 2, 3), (2, 6, 2))[0]
+    gan = count == 2 and r.random() < 0.7 or form == "gan"
+    players = ("generator", "discriminator") if gan else ("a", "b", "c")[:count]
+    known = list(layers.MUST if form == "modules" else layers.MUST.keys() - games.LISTED)
+    odd = sorted(layers.MAY)
+    strange = r.random()  # at most one strange thing in a case: a refusal hides what else there is
+    stacks = [[r.choice(sorted(known)) for _ in range(r.choices((0, 1, 2), (2, 5, 0 if light else 2))[0])] for _ in players]
+    where = r.randrange(count)
+    if strange < 0.12:
+        stacks[where].append(r.choice(odd))
+    elif strange < 0.18:
+        stacks[where].append(r.choice(sorted(layers.RANDOM)))
+    twist = "none"
+    if form != "gan":
+        if 0.18 <= strange < 0.26:
+            twist = r.choice(losses.MAY)
+        elif 0.26 <= strange < 0.32:
+            twist = r.choice(losses.RANDOM)
+        elif strange > 0.32 and r.random() < 0.4:
+            twist = r.choice(losses.MUST)
+    data = r.choices(losses.DATA_MUST, (6, 2, 1, 1))[0]
+    if 0.32 <= strange < 0.38:
+        data = r.choice(losses.DATA_RANDOM)
+    elif 0.38 <= strange < 0.39:
+        data = r.choice(losses.DATA_MAY)
+    if form == "gan":
+        data = "generator"
+    solver, options = _solver(r, count, LIGHT if light else SOLVERS)
+    cutting = twist in losses.CUTTING
+    return Case(
+        number=n,
+        form=form,
+        players=players,
+        stacks=tuple(map(tuple, stacks)),
+        activation=r.choices(sorted(layers.ACTIVATIONS), [1 if a == "relu" else 3 for a in sorted(layers.ACTIVATIONS)])[0],
+        loss=r.choice(losses.NAMED_LOSSES if form == "gan" else losses.GAN_LOSSES) if gan else "ring",
+        twist=twist,
+        data=data,
+        freeze=r.random() < 0.1,
+        tie=strange > 0.97 and count > 1,
+        dtype="float32" if r.random() < 0.12 else "float64",
+        regularizer=_regularizer(r, form, cutting or light),
+        solver=solver,
+        options=options,
+        rule=r.choices(RULES, (5, 1, 1, 2))[0] if "rule" in fields_of(solver) else "sgd",
+        members=r.choices((None, 2, 3), (7, 2, 0 if light else 1))[0],
+        trace=r.random() < (0.04 if light else 0.3),
+        compile=r.random() < (0.0 if light else 0.03),
+        resume=r.random() < (0.1 if light else 0.3),
+        steps=r.choice((1, 1, 2) if light else (1, 2, 3)),
+    )
+
+
+ONE_PLAYER = ("simgd", "altgd", "extragradient", "past-extragradient", "ogda", "conopt", "implicit-euler", "hamiltonian", "lookahead-minmax")
+SOLVERS = (
+    *ONE_PLAYER, "jare", "reg-generator-only", "reg-discriminator-only", "adversarial-extrapolation", "cgd", "lcgd",
+    "acgd", "sga", "la", "lola", "sos", "stackelberg", "follow-the-ridge", "unrolled",
+)  # fmt: skip
+
+
+LIGHT = ("simgd", "altgd", "extragradient", "past-extragradient", "ogda", "conopt", "jare", "cgd", "lcgd", "sga", "la")
+
+
+def _solver(r: random.Random, players: int, known: tuple[str, ...]) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    name = r.choices(known, [3 if n in ("simgd", "altgd", "cgd") else 1 for n in known])[0]
+    if players == 1:
+        name = r.choice(ONE_PLAYER)
+    options: dict[str, Any] = {"lr": r.choice((0.02, 0.05, 0.1))}
+    if name in ("conopt", "jare", "reg-generator-only", "reg-discriminator-only", "adversarial-extrapolation"):
+        options["gamma"] = r.choice((0.1, 0.5, 2.0))
+    if name == "altgd":
+        options["repeats"] = r.choice((1, 2))
+    if name == "sga":
+        options.update(strength=r.choice((0.3, 1.0)), align=r.random() < 0.5)
+    if name == "unrolled":
+        options["k"] = 2
+    if name == "lookahead-minmax":
+        options.update(k=2, solver=r.choice(("simgd", "extragradient", "altgd")))
+    if name in ("cgd", "acgd"):
+        options["method"] = r.choice(("auto", "dense", "gmres", "cg"))
+    return name, tuple(options.items())
+
+
+def fields_of(solver: str) -> set[str]:
+    return {f.name for f in dataclasses.fields(cp.make("solver", solver))}  # type: ignore[arg-type]
+
+
+def _regularizer(r: random.Random, form: str, plain: bool) -> str:
+    if r.random() < (0.4 if form == "gan" else 0.85):
+        return "none"
+    known = ["l2", "spectral-norm"] if form != "gan" else ["l2", "r1", "gradient-penalty", "spectral-norm"]
+    return r.choice(known if plain else [*known, "consensus"])
+
+
+class Net(nn.Module):
+    """first, activation, the layers of a stack, activation, last."""
+
+    def __init__(self, stack: tuple[str, ...], activation: str, out: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(losses.DIM, layers.WIDTH)
+        self.inner = nn.ModuleList(layers.LAYERS[name]() for name in stack)
+        self.last = nn.Linear(layers.WIDTH, out)
+        self.activation = layers.ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation(self.first(x))
+        for layer in self.inner:
+            x = layer(x)
+        return self.last(self.activation(x))
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a user would have written for ``case``."""
+
+    case: Case
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return getattr(torch, self.case.dtype)
+
+    def modules(self, dtype: torch.dtype | None = None) -> dict[str, nn.Module]:
+        """Fresh modules, the same each time."""
+        c = self.case
+        state = torch.get_rng_state()
+        torch.manual_seed(c.number)
+        nets: dict[str, nn.Module] = {}
+        for i, stack in zip(c.players, c.stacks, strict=True):
+            nets[i] = Net(stack, c.activation, losses.DIM if i == "generator" else 1)
+        if c.tie:
+            nets[c.players[1]].first = nets[c.players[0]].first
+        if c.freeze:
+            nets[c.players[0]].first.requires_grad_(False)
+        torch.set_rng_state(state)
+        return {i: net.to(dtype or self.dtype) for i, net in nets.items()}
+
+    @cached_property
+    def of(self) -> losses.Losses:
+        c = self.case
+        if c.form == "gan":
+            return games.gan_losses(c.loss)
+        return losses.gan(c.loss, c.twist) if c.players[0] == "generator" else losses.ring(c.players, c.twist)
+
+    @cached_property
+    def sample(self) -> games.Recorded:
+        return games.Recorded(losses.sampler(self.case.data, self.dtype))
+
+    @cached_property
+    def game(self) -> cp.Game:
+        return games.game(self)
+
+    @cached_property
+    def solver(self) -> cp.Solver:
+        options = dict(self.case.options)
+        if self.case.rule != "sgd":
+            options["rule"] = self.case.rule
+        if "solver" in options:
+            options["solver"] = {"name": options["solver"]}
+        return cp.make("solver", self.case.solver, **options)
+
+    @cached_property
+    def regularizers(self) -> list[cp.Regularizer]:
+        name = self.case.regularizer
+        if name == "none":
+            return []
+        options: dict[str, Any] = {"l2": {"weight": 0.1}, "r1": {"gamma": 1.0}, "gradient-penalty": {"weight": 1.0}, "consensus": {"gamma": 0.3}}.get(name, {})
+        if name in ("l2", "spectral-norm"):
+            options = {**options, "player": self.case.players[-1]}
+        return [cp.make("regularizer", name, **options)]
+
+
+def smaller(c: Case) -> Iterator[Case]:
+    """The case without one of its features, for each that it has."""
+    plain = Case(c.number)
+    for i, stack in enumerate(c.stacks):
+        for n in range(len(stack)):
+            less = (*stack[:n], *stack[n + 1 :])
+            yield dataclasses.replace(c, stacks=(*c.stacks[:i], less, *c.stacks[i + 1 :]))
+    for name in ("twist", "data", "freeze", "tie", "dtype", "regularizer", "rule", "members", "trace", "compile", "resume", "steps", "activation"):
+        if getattr(c, name) != getattr(plain, name):
+            yield dataclasses.replace(c, **{name: getattr(plain, name)})
+    if c.solver != "simgd":
+        yield dataclasses.replace(c, solver="simgd", options=(("lr", 0.1),))

@@ -1,0 +1,231 @@
+"""A case as counterplay plays it, beside the reference: each check gives (what, found, expected, error allowed)."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+import counterplay as cp
+from counterplay.core.prepared import Prepared
+from counterplay.core.regularizer import regularized
+
+from ..cases import identical
+from .grammar import Built
+from .reference import Reference, slope
+from .steps import Play
+
+Compared = Iterator[tuple[str, Tensor, Tensor, float]]
+FIRST_ORDER = ("simgd", "altgd", "extragradient", "past-extragradient", "ogda")
+SEED = 3
+
+
+class Played:
+    def __init__(self, built: Built) -> None:
+        self.built, self.case = built, built.case
+        self.game, self.solver = built.game, built.solver
+        self.seen: list[Any] = []
+
+    # ------------------------------------------------------------------------------------------------------- runs
+
+    def _run(self, **options: Any) -> cp.Result:
+        given = dict(
+            steps=self.case.steps, seed=SEED, members=self.case.members, regularizers=self.built.regularizers,
+            trace=False, compile=False,
+        )  # fmt: skip
+        return cp.run(self.game, self.solver, **{**given, **options})  # type: ignore[arg-type]
+
+    def run(self) -> None:
+        self.result = self._run(observers=[self.seen.append])
+        self.drawn = self.built.sample.like(self.member(self.seen[0].batch, 0))
+        self.reference = Reference(self.built)
+
+    def log(self, folder: str) -> None:
+        self._run(out=f"{folder}/run")
+
+    def member(self, tree: Any, m: int) -> Any:
+        if self.case.members is None:
+            return tree
+        return tree_map(lambda x: x[m] if isinstance(x, Tensor) and x.dim() else x, tree)
+
+    def batch(self, batch: Mapping[str, Any], m: int) -> dict[str, Any]:
+        """Member m's batch in float64, whatever of it is no tensor as it was drawn."""
+        own = dict(self.member(dict(batch), m))
+        for drawn in self.built.sample.drawn:
+            if torch.equal(drawn["x"], own["x" if "x" in own else "real"]):
+                own.update({k: x for k, x in drawn.items() if not isinstance(x, Tensor)})
+        return {k: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for k, x in own.items()}
+
+    @property
+    def each(self) -> range:
+        return range(self.case.members or 1)
+
+    def allowed(self, expected: Tensor, rounding: float = 1e-9) -> float:
+        """An error of rounding, for numbers of the size of ``expected``."""
+        single = self.case.dtype == "float32"
+        return max(rounding, 3e-4 if single else 0.0) * (float(expected.abs().max()) + (0.1 if single else 1e-3))
+
+    def whole(self, params: cp.Params) -> Tensor:
+        return self.reference.ravel(params)
+
+    # ----------------------------------------------------------------------------------------------------- checks
+
+    def parameters(self) -> Compared:
+        """Everything trainable is there, at its start; nothing else moves."""
+        first, last = self.seen[0].params, self.result.params
+        for i, module in self.built.modules().items():
+            known = dict(module.named_parameters(remove_duplicate=False))
+            for k in self.reference.shapes[i]:
+                if k not in first[i]:
+                    yield f"{i}/{k}, which is missing", torch.zeros(0), torch.zeros(1), 0.0
+            for k, x in first[i].items():
+                for m in self.each:
+                    yield f"{i}/{k} at the start", self.member(x, m), known[k], self.allowed(known[k], 1e-12)
+                    if not known[k].requires_grad:
+                        yield f"the frozen {i}/{k}", self.member(last[i][k], m), known[k], 0.0
+        if self.case.tie:
+            a, b = ({k: x for k, x in last[i].items() if k.startswith("first.")} for i in self.case.players[:2])
+            for k in a.keys() & b.keys():
+                yield f"the shared {k}", a[k], b[k], 0.0
+
+    def field(self) -> Compared:
+        """The losses and v of the first step."""
+        seen = self.seen[0]
+        moves = self.case.players[:1] if self.case.solver == "altgd" or "altgd" in dict(self.case.options).values() else self.case.players
+        for m in self.each:
+            v, losses = self.reference.evaluate(self.whole(self.member(seen.params, m)), self.batch(seen.batch, m))
+            for i in moves:
+                if i not in seen.info.gradient:
+                    continue
+                yield f"loss of {i}, member {m}", self.member(seen.info.losses[i], m), losses[i], self.allowed(losses[i])
+                for k, x in self.reference.unravel(v)[i].items():
+                    found = self.member(seen.info.gradient[i][k], m)
+                    yield f"v of {i}/{k}, member {m}", found, x, self.allowed(v, 1e-8)
+
+    def steps(self) -> Compared:
+        """The points of the run against the published steps."""
+        play, c = Play(self.reference), self.case
+        if play.step is None or self.result.status == "diverged" or (c.dtype == "float32" and c.rule in ("rmsprop", "adam")):
+            return
+        if c.members is not None and c.solver == "altgd" and c.data != "constant":
+            return  # which draws are whose is not seen from outside
+        for m in self.each:
+            play = Play(self.reference)
+            x = self.whole(self.member(self.seen[0].params, m))
+            draws = itertools.cycle(self.drawn) if c.data == "constant" else iter(self.drawn)
+            for n in range(c.steps):
+                seen = self.seen[n].batch
+                draw = (lambda: self._gan(next(draws))) if c.solver == "altgd" and c.members is None else (lambda: self.batch(seen, m))  # noqa: B023
+                assert play.step is not None
+                after = self.seen[n + 1].params if n + 1 < len(self.seen) else self.result.params
+                found = self.whole(self.member(after, m))
+                y = play.step(x, draw, found)
+                moved = y - x
+                close = 1e-8 if c.solver in FIRST_ORDER else 1e-5
+                close *= 10 if c.rule in ("rmsprop", "adam") else 1
+                yield f"step {n} of member {m}", found - x, moved, self.allowed(moved, close)
+                x = found
+                break_ = c.rule in ("rmsprop", "adam") and c.solver not in FIRST_ORDER
+                if break_:
+                    break
+
+    def _gan(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        out = {k: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for k, x in drawn.items()}
+        if self.case.form == "gan":
+            out.update(real=out["x"], noise=out["z"])
+        buffers = {k: x for k, x in self.seen[0].batch.items() if k not in out}
+        return {**buffers, **out}
+
+    def products(self) -> Compared:
+        """v, J u and J^T w, by LocalGame, a little off the start."""
+        table = Prepared(regularized(self.game, *self.built.regularizers), self.case.members)
+        rng = torch.Generator().manual_seed(1)
+
+        def random(like: cp.Params) -> cp.Params:
+            return tree_map(lambda x: torch.randn(x.shape, generator=rng, dtype=x.dtype), like)
+
+        here = tree_map(lambda x, e: x + 0.1 * e, self.seen[0].params, random(self.seen[0].params))
+        u, w = random(here), random(here)
+        local = cp.LocalGame.of(table, here, self.seen[0].batch)
+        found, Ju, Jw = local.gradient(), local.jacobian().mv(u), local.jacobian().rmv(w)
+        for m in self.each:
+            batch, x = self.batch(self.seen[0].batch, m), self.whole(self.member(here, m))
+            v = self.reference.v(x, batch)
+            yield f"v off the start, member {m}", self.whole(self.member(found, m)), v, self.allowed(v, 1e-8)
+            du, dw = self.whole(self.member(u, m)), self.whole(self.member(w, m))
+            expected, unsure = slope(lambda x, b=batch: self.reference.v(x, b), x, du / du.norm())
+            expected, unsure = expected * du.norm(), unsure * float(du.norm())
+            size = float(expected.abs().max())
+            if unsure <= 1e-3 * (size + 1e-3):  # else there is a kink on the way
+                close = 1e-6 * (size + 1e-3) + 3 * unsure
+                yield f"J u, member {m}", self.whole(self.member(Ju, m)), expected, close
+                both = (dw @ expected).reshape(())
+                yield f"J^T w, member {m}", (self.whole(self.member(Jw, m)) @ du).reshape(()), both, close * float(dw.abs().sum())
+
+    def update(self) -> Compared:
+        """F' against differences of the solver's own step."""
+        table = Prepared(regularized(self.game, *self.built.regularizers))
+        state = tree_map(lambda x: x.clone(), (self.seen[-1].params, self.seen[-1].memory))
+        batch = self.seen[0].batch
+        leaves, structure = tree_flatten(state)
+        moving = [n for n, x in enumerate(leaves) if x.is_floating_point()]
+        sizes = [leaves[n].numel() for n in moving]
+
+        def step(z: Tensor) -> Tensor:
+            filled = list(leaves)
+            for n, part in zip(moving, z.split(sizes), strict=True):
+                filled[n] = part.reshape(leaves[n].shape)
+            params, memory = tree_unflatten(filled, structure)
+            with torch.no_grad():
+                for _ in range(self.solver.period):
+                    params, memory, _ = self.solver.step(table, params, memory, lambda: batch)
+            after = tree_flatten((params, memory))[0]
+            return torch.cat([after[n].detach().flatten() for n in moving])
+
+        z = torch.cat([leaves[n].flatten() for n in moving])
+        u = torch.randn(len(z), generator=torch.Generator().manual_seed(2), dtype=z.dtype)
+        if self.case.rule in ("rmsprop", "adam") or self.case.solver == "acgd":
+            return  # roots of second moments that are nearly zero: no difference is small enough
+        F = cp.update_jacobian(table, self.solver, *state, batch)
+        expected, unsure = slope(step, z, u / u.norm())
+        size = float(expected.abs().max())
+        if unsure <= 1e-3 * (size + 1e-3):
+            yield "F' u", F @ (u / u.norm()), expected, 1e-6 * (size + 1e-3) + 3 * unsure
+
+    def _again(self, other: cp.Result, rounding: float) -> Compared:
+        for name, a, b in (("parameters", other.params, self.result.params), ("memory", other.memory, self.result.memory)):
+            for k, (x, y) in enumerate(zip(tree_flatten(a)[0], tree_flatten(b)[0], strict=True)):
+                yield f"{name}, tensor {k}", x, y, self.allowed(y, rounding)
+
+    def traced(self) -> Compared:
+        """The same run by traced graphs, tensor by tensor."""
+        self._fresh()
+        yield from self._again(self._run(trace=True), 1e-9)
+
+    def compiled(self) -> Compared:
+        self._fresh()
+        yield from self._again(self._run(compile=True), 1e-9)
+
+    def resumed(self) -> Compared:
+        """A run that was stopped and went on, bit for bit."""
+        self._fresh()
+        stops = iter([False] * (self.case.steps // 2) + [True] + [False] * 100)
+        with tempfile.TemporaryDirectory() as folder:
+            where = Path(folder) / "run"
+            self._run(out=where, stop=lambda: next(stops))
+            self._fresh()
+            other = cp.resume(where, game=self.game, solver=self.solver, regularizers=self.built.regularizers)
+        pairs = ((other.params, self.result.params), (other.memory, self.result.memory))
+        same = all(identical(tree_flatten(a)[0], tree_flatten(b)[0]) for a, b in pairs)
+        yield "the resumed run's bits", torch.tensor(float(same)), torch.tensor(1.0), 0.0
+
+    def _fresh(self) -> None:
+        """The game made anew, as another process would have it."""
+        self.built = Built(self.case)
+        self.game = self.built.game

@@ -15,7 +15,7 @@ import counterplay as cp
 from . import losses
 
 if TYPE_CHECKING:
-    from .grammar import Built
+    from .built import Built
 
 LISTED = {"listed weights", "tabled weights"}  # whose own lists a user's functional_call does not reach
 WRITES = {"batch-norm", "batch-norm plain", "normact", "conditional norm", "hooked norm"}  # running statistics

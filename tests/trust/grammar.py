@@ -10,17 +10,14 @@ import dataclasses
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
-
-import torch
-from torch import Tensor, nn
 
 import counterplay as cp
 
 from . import games, layers, losses
 
 FORMS = ("modules", "losses", "game", "gan")
+FIRST_ORDER = ("simgd", "altgd", "extragradient", "past-extragradient", "ogda")
 RULES = ("sgd", "momentum", "rmsprop", "adam")
 
 
@@ -51,7 +48,7 @@ class Case:
     def features(self) -> Iterator[tuple[str, str]]:
         """(kind, name) of everything in it that is not the plainest choice."""
         plain = Case(self.number)
-        for name in {name for stack in self.stacks for name in stack}:
+        for name in sorted({name for stack in self.stacks for name in stack}):
             yield "layer", name
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -67,9 +64,15 @@ class Case:
             stacked <= own
             and self.twist in losses.MUST
             and self.data in losses.DATA_MUST
+            and (self.solver in FIRST_ORDER or self.twist not in losses.CUTTING)  # J is then not what is played
             and not self.tie
             and not (self.members and self.data == "number")
         )
+
+    @property
+    def listed(self) -> bool:
+        """Whether the members differ in their step sizes."""
+        return isinstance(dict(self.options).get("lr"), list)
 
     @property
     def stateful(self) -> bool:
@@ -92,12 +95,14 @@ def case(n: int, light: bool = False) -> Case:
     r = random.Random(n)
     form = r.choices(FORMS, (5, 2, 1, 2))[0]
     count = 2 if form == "gan" else r.choices((1, 2, 3), (2, 6, 2))[0]
-    gan = count == 2 and r.random() < 0.7 or form == "gan"
+    gan = (count == 2 and r.random() < 0.7) or form == "gan"
     players = ("generator", "discriminator") if gan else ("a", "b", "c")[:count]
     known = list(layers.MUST if form == "modules" else layers.MUST.keys() - games.LISTED)
     odd = sorted(layers.MAY)
     strange = r.random()  # at most one strange thing in a case: a refusal hides what else there is
-    stacks = [[r.choice(sorted(known)) for _ in range(r.choices((0, 1, 2), (2, 5, 0 if light else 2))[0])] for _ in players]
+    stacks = [
+        [r.choice(sorted(known)) for _ in range(r.choices((0, 1, 2), (2, 5, 0 if light else 2))[0])] for _ in players
+    ]
     where = r.randrange(count)
     if strange < 0.12:
         stacks[where].append(r.choice(odd))
@@ -118,14 +123,17 @@ def case(n: int, light: bool = False) -> Case:
         data = r.choice(losses.DATA_MAY)
     if form == "gan":
         data = "generator"
-    solver, options = _solver(r, count, LIGHT if light else SOLVERS)
+    members = r.choices((None, 2, 3), (7, 2, 0 if light else 1))[0]
+    solver, options = _solver(r, players, members, LIGHT if light else SOLVERS)
     cutting = twist in losses.CUTTING
     return Case(
         number=n,
         form=form,
         players=players,
         stacks=tuple(map(tuple, stacks)),
-        activation=r.choices(sorted(layers.ACTIVATIONS), [1 if a == "relu" else 3 for a in sorted(layers.ACTIVATIONS)])[0],
+        activation=r.choices(sorted(layers.ACTIVATIONS), [1 if a == "relu" else 3 for a in sorted(layers.ACTIVATIONS)])[
+            0
+        ],
         loss=r.choice(losses.NAMED_LOSSES if form == "gan" else losses.GAN_LOSSES) if gan else "ring",
         twist=twist,
         data=data,
@@ -136,7 +144,7 @@ def case(n: int, light: bool = False) -> Case:
         solver=solver,
         options=options,
         rule=r.choices(RULES, (5, 1, 1, 2))[0] if "rule" in fields_of(solver) else "sgd",
-        members=r.choices((None, 2, 3), (7, 2, 0 if light else 1))[0],
+        members=members,
         trace=r.random() < (0.04 if light else 0.3),
         compile=r.random() < (0.0 if light else 0.03),
         resume=r.random() < (0.1 if light else 0.3),
@@ -144,7 +152,10 @@ def case(n: int, light: bool = False) -> Case:
     )
 
 
-ONE_PLAYER = ("simgd", "altgd", "extragradient", "past-extragradient", "ogda", "conopt", "implicit-euler", "hamiltonian", "lookahead-minmax")
+ONE_PLAYER = (
+    "simgd", "altgd", "extragradient", "past-extragradient", "ogda", "conopt", "implicit-euler", "hamiltonian",
+    "lookahead-minmax",
+)  # fmt: skip
 SOLVERS = (
     *ONE_PLAYER, "jare", "reg-generator-only", "reg-discriminator-only", "adversarial-extrapolation", "cgd", "lcgd",
     "acgd", "sga", "la", "lola", "sos", "stackelberg", "follow-the-ridge", "unrolled",
@@ -154,11 +165,18 @@ SOLVERS = (
 LIGHT = ("simgd", "altgd", "extragradient", "past-extragradient", "ogda", "conopt", "jare", "cgd", "lcgd", "sga", "la")
 
 
-def _solver(r: random.Random, players: int, known: tuple[str, ...]) -> tuple[str, tuple[tuple[str, Any], ...]]:
+def _solver(
+    r: random.Random, players: tuple[str, ...], members: int | None, known: tuple[str, ...]
+) -> tuple[str, tuple[tuple[str, Any], ...]]:
     name = r.choices(known, [3 if n in ("simgd", "altgd", "cgd") else 1 for n in known])[0]
-    if players == 1:
+    if len(players) == 1:
         name = r.choice(ONE_PLAYER)
-    options: dict[str, Any] = {"lr": r.choice((0.02, 0.05, 0.1))}
+    sizes = (0.02, 0.05, 0.1)
+    options: dict[str, Any] = {"lr": r.choice(sizes)}
+    if r.random() < 0.2:
+        options["lr"] = {i: r.choice(sizes) for i in players}
+    elif members and r.random() < 0.5:
+        options["lr"] = [r.choice(sizes) for _ in range(members)]
     if name in ("conopt", "jare", "reg-generator-only", "reg-discriminator-only", "adversarial-extrapolation"):
         options["gamma"] = r.choice((0.1, 0.5, 2.0))
     if name == "altgd":
@@ -185,81 +203,10 @@ def _regularizer(r: random.Random, form: str, plain: bool) -> str:
     return r.choice(known if plain else [*known, "consensus"])
 
 
-class Net(nn.Module):
-    """first, activation, the layers of a stack, activation, last."""
-
-    def __init__(self, stack: tuple[str, ...], activation: str, out: int) -> None:
-        super().__init__()
-        self.first = nn.Linear(losses.DIM, layers.WIDTH)
-        self.inner = nn.ModuleList(layers.LAYERS[name]() for name in stack)
-        self.last = nn.Linear(layers.WIDTH, out)
-        self.activation = layers.ACTIVATIONS[activation]
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.first(x))
-        for layer in self.inner:
-            x = layer(x)
-        return self.last(self.activation(x))
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a user would have written for ``case``."""
-
-    case: Case
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return getattr(torch, self.case.dtype)
-
-    def modules(self, dtype: torch.dtype | None = None) -> dict[str, nn.Module]:
-        """Fresh modules, the same each time."""
-        c = self.case
-        state = torch.get_rng_state()
-        torch.manual_seed(c.number)
-        nets: dict[str, nn.Module] = {}
-        for i, stack in zip(c.players, c.stacks, strict=True):
-            nets[i] = Net(stack, c.activation, losses.DIM if i == "generator" else 1)
-        if c.tie:
-            nets[c.players[1]].first = nets[c.players[0]].first
-        if c.freeze:
-            nets[c.players[0]].first.requires_grad_(False)
-        torch.set_rng_state(state)
-        return {i: net.to(dtype or self.dtype) for i, net in nets.items()}
-
-    @cached_property
-    def of(self) -> losses.Losses:
-        c = self.case
-        if c.form == "gan":
-            return games.gan_losses(c.loss)
-        return losses.gan(c.loss, c.twist) if c.players[0] == "generator" else losses.ring(c.players, c.twist)
-
-    @cached_property
-    def sample(self) -> games.Recorded:
-        return games.Recorded(losses.sampler(self.case.data, self.dtype))
-
-    @cached_property
-    def game(self) -> cp.Game:
-        return games.game(self)
-
-    @cached_property
-    def solver(self) -> cp.Solver:
-        options = dict(self.case.options)
-        if self.case.rule != "sgd":
-            options["rule"] = self.case.rule
-        if "solver" in options:
-            options["solver"] = {"name": options["solver"]}
-        return cp.make("solver", self.case.solver, **options)
-
-    @cached_property
-    def regularizers(self) -> list[cp.Regularizer]:
-        name = self.case.regularizer
-        if name == "none":
-            return []
-        options: dict[str, Any] = {"l2": {"weight": 0.1}, "r1": {"gamma": 1.0}, "gradient-penalty": {"weight": 1.0}, "consensus": {"gamma": 0.3}}.get(name, {})
-        if name in ("l2", "spectral-norm"):
-            options = {**options, "player": self.case.players[-1]}
-        return [cp.make("regularizer", name, **options)]
+SIMPLER = (
+    "twist", "data", "freeze", "tie", "dtype", "regularizer", "rule", "members", "trace", "compile", "resume", "steps",
+    "activation", "form",
+)  # fmt: skip
 
 
 def smaller(c: Case) -> Iterator[Case]:
@@ -269,8 +216,8 @@ def smaller(c: Case) -> Iterator[Case]:
         for n in range(len(stack)):
             less = (*stack[:n], *stack[n + 1 :])
             yield dataclasses.replace(c, stacks=(*c.stacks[:i], less, *c.stacks[i + 1 :]))
-    for name in ("twist", "data", "freeze", "tie", "dtype", "regularizer", "rule", "members", "trace", "compile", "resume", "steps", "activation"):
-        if getattr(c, name) != getattr(plain, name):
+    for name in SIMPLER:
+        if getattr(c, name) != getattr(plain, name) and not (name == "members" and c.listed):
             yield dataclasses.replace(c, **{name: getattr(plain, name)})
-    if c.solver != "simgd":
+    if c.solver != "simgd" or c.options != (("lr", 0.1),):
         yield dataclasses.replace(c, solver="simgd", options=(("lr", 0.1),))

@@ -27,7 +27,9 @@ from torch import Tensor
 
 import counterplay as cp
 
-from .grammar import Built, Case
+from .built import Built
+from .grammar import Case
+from .losses import CUTTING
 from .played import Played
 
 FAILURES = ("wrong", "crash", "overcautious")
@@ -101,7 +103,8 @@ def _same(what: str, found: Tensor, expected: Tensor, allowed: float) -> None:
 def _refused(case: Case, where: str, text: str) -> Verdict:
     if len(text) > 600 or "\n" in text.strip():
         return Verdict("crash", where, f"a refusal of {len(text)} characters: {text:.300}")
-    return Verdict("overcautious" if case.must else "refused", where, text)
+    derivatives = where in ("products", "F'") and case.twist in CUTTING  # which may be refused where v may not
+    return Verdict("overcautious" if case.must and not derivatives else "refused", where, text)
 
 
 def _said(case: Case) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune
 
+from . import own_functions
 from . import own_modules as own
 
 WIDTH = 4
@@ -100,9 +101,9 @@ def pruned() -> nn.Module:
     return prune.random_unstructured(linear(), "weight", amount=0.3)
 
 
-def attention(x: Tensor, g: Tensor) -> Tensor:
+def attention(x: Tensor, g: Tensor, dropout: float = 0.0) -> Tensor:
     q = (x * g)[None]
-    return F.scaled_dot_product_attention(q, q, x[None])[0]
+    return F.scaled_dot_product_attention(q, q, x[None], None, dropout)[0]
 
 
 def rms(x: Tensor, g: Tensor) -> Tensor:
@@ -170,10 +171,10 @@ MAY: dict[str, Make] = {
     "sync norm": lambda: seen(nn.SyncBatchNorm(WIDTH)),
     "lazy norm": lambda: nn.LazyBatchNorm1d(),
     "transformer": lambda: Shaped(nn.TransformerEncoderLayer(WIDTH, 2, 4, dropout=0.0, batch_first=True), 0),
-    "custom function": lambda: own.Functional(own.Cube),
-    "old function": lambda: own.Functional(own.OldCube),
-    "reversal": lambda: own.Functional(own.Reversal),
-    "rounded": lambda: own.Functional(own.StraightThrough),
+    "custom function": lambda: own_functions.Functional(own_functions.Cube),
+    "old function": lambda: own_functions.Functional(own_functions.OldCube),
+    "reversal": lambda: own_functions.Functional(own_functions.Reversal),
+    "rounded": lambda: own_functions.Functional(own_functions.StraightThrough),
     "written buffer": own.WrittenBuffer,
     "reassigned buffer": own.ReassignedBuffer,
     "unused average": own.UnusedAverage,
@@ -189,7 +190,9 @@ RANDOM: dict[str, Make] = {
     "rrelu": lambda: nn.RReLU(),
     "multihead dropout": lambda: Shaped(nn.MultiheadAttention(WIDTH, 2, dropout=0.5, batch_first=True), 0),
     "F.dropout": lambda: Call(lambda x, g: F.dropout(x * g, 0.5)),
-    "attention dropout": lambda: Call(lambda x, g: F.scaled_dot_product_attention(x[None], x[None], x[None], None, 0.5)[0]),
+    "attention dropout": lambda: Call(
+        lambda x, g: F.scaled_dot_product_attention(x[None], x[None], x[None], None, 0.5)[0]
+    ),
     "noise": lambda: Call(lambda x, g: x * g + 0.1 * torch.randn(x.shape)),
     "rand_like": lambda: Call(lambda x, g: x * g + 0.1 * torch.rand_like(x)),
     "gumbel": lambda: Call(lambda x, g: F.gumbel_softmax(x * g, dim=1)),
@@ -206,5 +209,6 @@ RANDOM: dict[str, Make] = {
 LAYERS = {**MUST, **MAY, **RANDOM}
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh, "softplus": F.softplus, "gelu": F.gelu, "silu": F.silu, "sigmoid": torch.sigmoid, "relu": F.relu,
+    "tanh": torch.tanh, "softplus": F.softplus, "gelu": F.gelu, "silu": F.silu, "sigmoid": torch.sigmoid,
+    "relu": F.relu,
 }  # fmt: skip

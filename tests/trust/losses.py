@@ -131,6 +131,7 @@ def penalty(twist: str, net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor | 
 
 
 CALLS = [0]
+SCHEDULE = [1.0]  # what an observer of the run moves from step to step
 
 
 def finished(twist: str, batch: Mapping[str, Any], losses: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -141,6 +142,10 @@ def finished(twist: str, batch: Mapping[str, Any], losses: dict[str, Tensor]) ->
     if twist == "counted":
         CALLS[0] += 1
         losses[i] = losses[i] * (1 + 0.1 * CALLS[0])
+    if twist == "scheduled":
+        losses[i] = losses[i] * SCHEDULE[0]
+    if twist == "labels":
+        losses[i] = losses[i] * (0.5 + F.one_hot(batch["label"], 3).to(losses[i].dtype)[:, 0].mean())
     if twist == "detached loss":
         losses[i] = losses[i] / (1 + losses[i].detach().abs())
     if twist == "item of the loss":
@@ -148,8 +153,11 @@ def finished(twist: str, batch: Mapping[str, Any], losses: dict[str, Tensor]) ->
     return losses
 
 
-MUST = ("none", "detach", "no_grad", "detached factor", "detached norm", "clamped", "where", "detached loss", "penalty by torch.func")
-MAY = ("data", "item", "item of the loss", "fixed generator", "penalty by autograd", "counted")
+MUST = (
+    "none", "detach", "no_grad", "detached factor", "detached norm", "clamped", "where", "detached loss",
+    "penalty by torch.func", "labels",
+)  # fmt: skip
+MAY = ("scheduled", "data", "item", "item of the loss", "fixed generator", "penalty by autograd", "counted")
 RANDOM = ("F.dropout", "rand_like", "randn", "gumbel", "bernoulli", "python random", "numpy random", "own generator")
 CUTTING = (*CUTS, "detached factor", "detached norm", "detached loss", "item of the loss", "where")
 
@@ -158,7 +166,8 @@ CUTTING = (*CUTS, "detached factor", "detached norm", "detached loss", "item of 
 
 
 def drawn(rng: torch.Generator, dtype: torch.dtype) -> dict[str, Any]:
-    return {k: torch.randn(BATCH, DIM, generator=rng, dtype=dtype) for k in ("x", "z")}
+    label = torch.randint(0, 3, (BATCH,), generator=rng)
+    return {**{k: torch.randn(BATCH, DIM, generator=rng, dtype=dtype) for k in ("x", "z")}, "label": label}
 
 
 def sampler(kind: str, dtype: torch.dtype) -> Callable[[torch.Generator], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Modules of one's own, as people write them: pure ones, ones with state, and functions with a backward of their own."""
+"""Modules of one's own: pure ones, ones with state, ones that draw, and functions with a backward of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations  # noqa: F401
 
 WIDTH = 4
 
@@ -213,84 +212,3 @@ class PythonRandom(nn.Module):
 class NumpyRandom(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * (1 + float(np.random.rand()))
-
-
-# ----------------------------------------------------------------------------- functions with a backward of their own
-
-
-class Cube(torch.autograd.Function):
-    """x^3, in the form that torch.func takes."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x**3
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(inputs[0])
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return 3 * x**2 * g
-
-
-class OldCube(torch.autograd.Function):
-    """The same in the older form."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(x)
-        return x**3
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return 3 * x**2 * g
-
-
-class Reversal(torch.autograd.Function):
-    """The identity whose gradient is reversed (Ganin and Lempitsky 2015)."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return -g
-
-
-class StraightThrough(torch.autograd.Function):
-    """Rounds, and passes the gradient on as it is (Bengio et al. 2013)."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return (x * 8).round() / 8
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g
-
-
-class Functional(nn.Module):
-    def __init__(self, function: type[torch.autograd.Function]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function.apply(x) * 0.5

@@ -17,13 +17,24 @@ from counterplay.core.prepared import Prepared
 from counterplay.core.regularizer import regularized
 
 from ..cases import identical
-from .grammar import Built
+from . import losses
+from .built import Built
+from .grammar import FIRST_ORDER
 from .reference import Reference, slope
 from .steps import Play
 
 Compared = Iterator[tuple[str, Tensor, Tensor, float]]
-FIRST_ORDER = ("simgd", "altgd", "extragradient", "past-extragradient", "ogda")
+ADAPTIVE = ("rmsprop", "adam")
 SEED = 3
+
+
+def scheduled(step: int) -> float:
+    """What the losses of a schedule are multiplied by in a step."""
+    return 1 + 0.1 * step
+
+
+def _double(batch: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for k, x in batch.items()}
 
 
 class Played:
@@ -35,11 +46,16 @@ class Played:
     # ------------------------------------------------------------------------------------------------------- runs
 
     def _run(self, **options: Any) -> cp.Result:
-        given = dict(
-            steps=self.case.steps, seed=SEED, members=self.case.members, regularizers=self.built.regularizers,
-            trace=False, compile=False,
-        )  # fmt: skip
-        return cp.run(self.game, self.solver, **{**given, **options})  # type: ignore[arg-type]
+        c = self.case
+        given: dict[str, Any] = {"steps": c.steps, "seed": SEED, "members": c.members, "trace": False, "compile": False}
+        losses.SCHEDULE[0] = 1.0
+        watching = [self._scheduled, *options.pop("observers", ())]
+        given["regularizers"] = self.built.regularizers
+        return cp.run(self.game, self.solver, observers=watching, **{**given, **options})
+
+    @staticmethod
+    def _scheduled(seen: Any) -> None:
+        losses.SCHEDULE[0] = scheduled(seen.step + 1)
 
     def run(self) -> None:
         self.result = self._run(observers=[self.seen.append])
@@ -60,7 +76,7 @@ class Played:
         for drawn in self.built.sample.drawn:
             if torch.equal(drawn["x"], own["x" if "x" in own else "real"]):
                 own.update({k: x for k, x in drawn.items() if not isinstance(x, Tensor)})
-        return {k: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for k, x in own.items()}
+        return _double(own)
 
     @property
     def each(self) -> range:
@@ -97,50 +113,50 @@ class Played:
     def field(self) -> Compared:
         """The losses and v of the first step."""
         seen = self.seen[0]
-        moves = self.case.players[:1] if self.case.solver == "altgd" or "altgd" in dict(self.case.options).values() else self.case.players
+        alternating = "altgd" in (self.case.solver, dict(self.case.options).get("solver"))
+        moves = self.case.players[:1] if alternating else self.case.players
+        losses.SCHEDULE[0] = 1.0
         for m in self.each:
-            v, losses = self.reference.evaluate(self.whole(self.member(seen.params, m)), self.batch(seen.batch, m))
+            v, expected = self.reference.evaluate(self.whole(self.member(seen.params, m)), self.batch(seen.batch, m))
             for i in moves:
                 if i not in seen.info.gradient:
                     continue
-                yield f"loss of {i}, member {m}", self.member(seen.info.losses[i], m), losses[i], self.allowed(losses[i])
+                loss = self.member(seen.info.losses[i], m)
+                yield f"loss of {i}, member {m}", loss, expected[i], self.allowed(expected[i])
                 for k, x in self.reference.unravel(v)[i].items():
                     found = self.member(seen.info.gradient[i][k], m)
                     yield f"v of {i}/{k}, member {m}", found, x, self.allowed(v, 1e-8)
 
     def steps(self) -> Compared:
         """The points of the run against the published steps."""
-        play, c = Play(self.reference), self.case
-        if play.step is None or self.result.status == "diverged" or (c.dtype == "float32" and c.rule in ("rmsprop", "adam")):
+        c = self.case
+        if self.result.status == "diverged" or (c.dtype == "float32" and c.rule in ADAPTIVE):
             return
         if c.members is not None and c.solver == "altgd" and c.data != "constant":
             return  # which draws are whose is not seen from outside
+        close = (1e-8 if c.solver in FIRST_ORDER else 1e-5) * (10 if c.rule in ADAPTIVE else 1)
         for m in self.each:
-            play = Play(self.reference)
+            play = Play(self.reference, m)
             x = self.whole(self.member(self.seen[0].params, m))
             draws = itertools.cycle(self.drawn) if c.data == "constant" else iter(self.drawn)
-            for n in range(c.steps):
-                seen = self.seen[n].batch
-                draw = (lambda: self._gan(next(draws))) if c.solver == "altgd" and c.members is None else (lambda: self.batch(seen, m))  # noqa: B023
-                assert play.step is not None
-                after = self.seen[n + 1].params if n + 1 < len(self.seen) else self.result.params
-                found = self.whole(self.member(after, m))
-                y = play.step(x, draw, found)
-                moved = y - x
-                close = 1e-8 if c.solver in FIRST_ORDER else 1e-5
-                close *= 10 if c.rule in ("rmsprop", "adam") else 1
-                yield f"step {n} of member {m}", found - x, moved, self.allowed(moved, close)
+            for n, seen in enumerate(self.seen[: c.steps]):
+                losses.SCHEDULE[0] = scheduled(n)
+                there = self.seen[n + 1].params if n + 1 < len(self.seen) else self.result.params
+                found = self.whole(self.member(there, m))
+                if c.solver == "altgd" and c.members is None:
+                    y = play.step(x, lambda d=draws, b=seen.batch: self._moved(next(d), b), found)
+                else:
+                    y = play.step(x, lambda b=seen.batch, m=m: self.batch(b, m), found)
+                if y is None:
+                    return
+                yield f"step {n} of member {m}", found - x, y - x, self.allowed(y - x, close)
                 x = found
-                break_ = c.rule in ("rmsprop", "adam") and c.solver not in FIRST_ORDER
-                if break_:
-                    break
 
-    def _gan(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        out = {k: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for k, x in drawn.items()}
+    def _moved(self, drawn: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch of another move in the step that began with ``batch``: its buffers, and what was drawn."""
         if self.case.form == "gan":
-            out.update(real=out["x"], noise=out["z"])
-        buffers = {k: x for k, x in self.seen[0].batch.items() if k not in out}
-        return {**buffers, **out}
+            drawn = {"real": drawn["x"], "noise": drawn["z"]}
+        return _double({**batch, **drawn})
 
     def products(self) -> Compared:
         """v, J u and J^T w, by LocalGame, a little off the start."""
@@ -154,6 +170,7 @@ class Played:
         u, w = random(here), random(here)
         local = cp.LocalGame.of(table, here, self.seen[0].batch)
         found, Ju, Jw = local.gradient(), local.jacobian().mv(u), local.jacobian().rmv(w)
+        losses.SCHEDULE[0] = 1.0
         for m in self.each:
             batch, x = self.batch(self.seen[0].batch, m), self.whole(self.member(here, m))
             v = self.reference.v(x, batch)
@@ -166,7 +183,12 @@ class Played:
                 close = 1e-6 * (size + 1e-3) + 3 * unsure
                 yield f"J u, member {m}", self.whole(self.member(Ju, m)), expected, close
                 both = (dw @ expected).reshape(())
-                yield f"J^T w, member {m}", (self.whole(self.member(Jw, m)) @ du).reshape(()), both, close * float(dw.abs().sum())
+                yield (
+                    f"J^T w, member {m}",
+                    (self.whole(self.member(Jw, m)) @ du).reshape(()),
+                    both,
+                    close * float(dw.abs().sum()),
+                )
 
     def update(self) -> Compared:
         """F' against differences of the solver's own step."""
@@ -190,7 +212,7 @@ class Played:
 
         z = torch.cat([leaves[n].flatten() for n in moving])
         u = torch.randn(len(z), generator=torch.Generator().manual_seed(2), dtype=z.dtype)
-        if self.case.rule in ("rmsprop", "adam") or self.case.solver == "acgd":
+        if self.case.rule in ADAPTIVE or self.case.solver == "acgd":
             return  # roots of second moments that are nearly zero: no difference is small enough
         F = cp.update_jacobian(table, self.solver, *state, batch)
         expected, unsure = slope(step, z, u / u.norm())
@@ -199,7 +221,10 @@ class Played:
             yield "F' u", F @ (u / u.norm()), expected, 1e-6 * (size + 1e-3) + 3 * unsure
 
     def _again(self, other: cp.Result, rounding: float) -> Compared:
-        for name, a, b in (("parameters", other.params, self.result.params), ("memory", other.memory, self.result.memory)):
+        for name, a, b in (
+            ("parameters", other.params, self.result.params),
+            ("memory", other.memory, self.result.memory),
+        ):
             for k, (x, y) in enumerate(zip(tree_flatten(a)[0], tree_flatten(b)[0], strict=True)):
                 yield f"{name}, tensor {k}", x, y, self.allowed(y, rounding)
 
@@ -220,9 +245,13 @@ class Played:
             where = Path(folder) / "run"
             self._run(out=where, stop=lambda: next(stops))
             self._fresh()
-            other = cp.resume(where, game=self.game, solver=self.solver, regularizers=self.built.regularizers)
-        pairs = ((other.params, self.result.params), (other.memory, self.result.memory))
-        same = all(identical(tree_flatten(a)[0], tree_flatten(b)[0]) for a, b in pairs)
+            losses.SCHEDULE[0] = 1.0  # as in another process
+            other = cp.resume(
+                where, game=self.game, solver=self.solver, regularizers=self.built.regularizers,
+                observers=[self._scheduled],
+            )  # fmt: skip
+        ends = (tree_flatten((r.params, r.memory))[0] for r in (other, self.result))
+        same = identical(*ends)
         yield "the resumed run's bits", torch.tensor(float(same)), torch.tensor(1.0), 0.0
 
     def _fresh(self) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from .grammar import Built
+from .built import Built
 
 F64 = torch.float64
 Theta = dict[str, dict[str, Tensor]]
@@ -101,13 +101,9 @@ class Reference:
         self, x: Tensor, batch: Mapping[str, Any], again: bool = False
     ) -> tuple[Tensor, dict[str, Tensor], list[nn.Parameter]]:
         losses, own = self._losses(x, batch)
-        v: list[Tensor] = []
-        for i, ours in own.items():
-            known = losses[i].requires_grad
-            found = torch.autograd.grad(losses[i], ours, None, True, again, allow_unused=True) if known else [None] * len(ours)
-            v += [torch.zeros_like(p) if g is None else g for p, g in zip(ours, found, strict=True)]
-        joint = torch.cat([g.flatten() for g in v])
-        return (joint if again else joint.detach()), {i: x.detach() for i, x in losses.items()}, sum(own.values(), [])
+        everyone = [p for ours in own.values() for p in ours]
+        v = torch.cat([_gradient(losses[i], ours, again) for i, ours in own.items()])
+        return (v if again else v.detach()), {i: x.detach() for i, x in losses.items()}, everyone
 
     def evaluate(self, x: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """v (N,) and the losses there."""
@@ -132,22 +128,34 @@ class Reference:
         return self._pulled(x, batch, w)
 
     def _pulled(self, x: Tensor, batch: Mapping[str, Any], w: Tensor) -> Tensor:
-        """J^T w without regularizer: autograd's, if differences of v agree with it, else from differences throughout."""
+        """J^T w without consensus: autograd's where differences of v agree with it, else from differences alone."""
         f = lambda x: self._plain(x, batch)[0]  # noqa: E731
         if self._trusted is not False:
             try:
                 v, _, own = self._plain(x, batch, True)
-                found = torch.autograd.grad(v, own, w, allow_unused=True) if v.requires_grad else [None] * len(own)
-                out = torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(own, found, strict=True)])
-                if self._trusted is None:
-                    u = torch.randn(len(x), generator=torch.Generator().manual_seed(9), dtype=x.dtype)
-                    (along, unsure), there = slope(f, x, u / u.norm()), out @ u / u.norm()
-                    self._trusted = float((along @ w - there).abs()) <= 1e-8 * (1 + float(along.norm() * w.norm())) + unsure
+                out = _gradient(v @ w, own)
+                self._trusted = self._trusted or _agrees(f, x, w, out)
                 if self._trusted:
                     return out
             except RuntimeError:  # an operation without second derivatives
                 self._trusted = False
         return matrix(f, x).T @ w
+
+
+def _gradient(y: Tensor, x: list[nn.Parameter], again: bool = False) -> Tensor:
+    """The gradient of y in all of x, as a vector; zero for what y does not depend on."""
+    if not y.requires_grad:
+        return torch.zeros(sum(p.numel() for p in x), dtype=F64)
+    found = torch.autograd.grad(y, x, None, True, again, allow_unused=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(x, found, strict=True)])
+
+
+def _agrees(f: Map, x: Tensor, w: Tensor, pulled: Tensor) -> bool:
+    """Whether ``pulled`` is the derivative of w.f, by a difference of f in one direction."""
+    u = torch.randn(len(x), generator=torch.Generator().manual_seed(9), dtype=x.dtype)
+    along, unsure = slope(f, x, u / u.norm())
+    error = float((along @ w - pulled @ u / u.norm()).abs())
+    return error <= 1e-8 * (1 + float(along.norm() * w.norm())) + unsure
 
 
 def slope(f: Map, x: Tensor, u: Tensor, h: float = 4e-3) -> tuple[Tensor, float]:

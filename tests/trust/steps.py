@@ -35,18 +35,29 @@ class Ruled:
 
 
 class Play:
-    """A solver's steps from the reference's v; ``draw()`` gives batches, ``found`` is the point to be checked."""
+    """Member m's steps from the reference's v; ``draw()`` gives batches, ``found`` is the point to be checked."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, m: int = 0) -> None:
         case = reference.built.case
         self.ref, self.options = reference, dict(case.options)
-        self.lr = self.options["lr"]
+        self.lr = self._sizes(self.options["lr"], m)
         self.rules = {i: Ruled(case.rule, p.stop - p.start) for i, p in reference.parts.items()}
         self.last = torch.zeros(reference.size, dtype=torch.float64)
-        self.step: Callable[[Tensor, Draw, Tensor], Tensor] | None = getattr(self, "_" + case.solver.replace("-", "_"), None)
-        self.direction = DIRECTIONS.get(case.solver)
-        if self.direction is not None:
-            self.step = self._along
+
+    def _sizes(self, lr: Any, m: int) -> Tensor:
+        """The step size of every number."""
+        out = torch.zeros(self.ref.size, dtype=torch.float64)
+        for i, p in self.ref.parts.items():
+            own = lr[i] if isinstance(lr, dict) else lr
+            out[p] = own[m] if isinstance(own, list) else own
+        return out
+
+    def step(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor | None:
+        """The point after x, or None for a solver that is not written out here."""
+        name = self.ref.built.case.solver
+        if name in DIRECTIONS:
+            return self._along(DIRECTIONS[name], x, draw)
+        return STEPS[name](self, x, draw, found) if name in STEPS else None
 
     def ruled(self, d: Tensor) -> Tensor:
         return torch.cat([self.rules[i](d[p]) for i, p in self.ref.parts.items()])
@@ -61,44 +72,43 @@ class Play:
                 out[p] = product(others)[p]
         return out
 
-    def _along(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def _along(self, direction: Direction, x: Tensor, draw: Draw) -> Tensor:
         batch = draw()
         mv, rmv = (lambda u: self.ref.mv(x, batch, u)), (lambda w: self.ref.rmv(x, batch, w))
-        assert self.direction is not None
-        return x - self.lr * self.ruled(self.direction(self, self.ref.v(x, batch), mv, rmv))
+        return x - self.lr * self.ruled(direction(self, self.ref.v(x, batch), mv, rmv))
 
-    def _simgd(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def simgd(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
         return x - self.lr * self.ruled(self.ref.v(x, draw()))
 
-    def _altgd(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def altgd(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
         for i, p in self.ref.parts.items():
             for _ in range(self.options["repeats"]):
                 x = x.clone()
-                x[p] = x[p] - self.lr * self.rules[i](self.ref.v(x, draw())[p])
+                x[p] = x[p] - self.lr[p] * self.rules[i](self.ref.v(x, draw())[p])
         return x
 
-    def _extragradient(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def extragradient(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
         batch = draw()
         ahead = x - self.lr * self.ruled(self.ref.v(x, batch))
         return x - self.lr * self.ruled(self.ref.v(ahead, batch))
 
-    def _past_extragradient(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def past_extragradient(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
         batch = draw()
         ahead = x - self.lr * self.ruled(self.last)
         self.last = self.ref.v(ahead, batch)
         return x - self.lr * self.ruled(self.last)
 
-    def _ogda(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def ogda(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
         s = self.ruled(self.ref.v(x, draw()))
         self.last, before = s, self.last
         return x - self.lr * (2 * s - before)
 
-    def _cgd(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def cgd(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
         """What solves  d = -lr (v + J_off d)  gives itself."""
         batch = draw()
         return x - self.lr * (self.ref.v(x, batch) + self.off(lambda u: self.ref.mv(x, batch, u), found - x))
 
-    def _implicit_euler(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
+    def implicit_euler(self, x: Tensor, draw: Draw, found: Tensor) -> Tensor:
         return x - self.lr * self.ref.v(found, draw())
 
 
@@ -117,7 +127,18 @@ def _sga(play: Play, v: Tensor, mv: Product, rmv: Product) -> Tensor:
     return v + play.options["strength"] * adjusted
 
 
-DIRECTIONS: dict[str, Callable[[Play, Tensor, Product, Product], Tensor]] = {
+Direction = Callable[[Play, Tensor, Product, Product], Tensor]
+
+STEPS: dict[str, Callable[[Play, Tensor, Draw, Tensor], Tensor]] = {
+    "simgd": Play.simgd,
+    "altgd": Play.altgd,
+    "extragradient": Play.extragradient,
+    "past-extragradient": Play.past_extragradient,
+    "ogda": Play.ogda,
+    "cgd": Play.cgd,
+    "implicit-euler": Play.implicit_euler,
+}
+DIRECTIONS: dict[str, Direction] = {
     "conopt": lambda play, v, mv, rmv: v + play.options["gamma"] * rmv(v),
     "jare": lambda play, v, mv, rmv: _charged(play, v, rmv, lambda n: True),
     "reg-generator-only": lambda play, v, mv, rmv: _charged(play, v, rmv, lambda n: n == 0),

@@ -6,8 +6,10 @@ import argparse
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 
-from .grammar import Case, case, smaller
+from . import games, layers, losses
+from .grammar import Case, case, layer_alone, smaller, twist_alone
 from .judge import FAILURES, Verdict, judge
 
 
@@ -20,27 +22,41 @@ def shrink(c: Case, verdict: Verdict, thorough: bool) -> tuple[Case, Verdict]:
     return c, verdict
 
 
+def asked(which: str, light: bool) -> Iterator[tuple[str, Case]]:
+    """The cases of ``which``, with a label each."""
+    if which == "alone":
+        for form in ("modules", "losses"):
+            for name in layers.LAYERS:
+                if form == "modules" or name not in games.LISTED:
+                    yield from ((f"{form}, layer {name}", c) for c in layer_alone(name, form))
+        for twist in (*losses.MUST, *losses.MAY, *losses.RANDOM):
+            yield from ((f"twist {twist}", c) for c in twist_alone(twist))
+        for data in (*losses.DATA_MUST, *losses.DATA_MAY, *losses.DATA_RANDOM):
+            yield from ((f"data {data}", c) for c in twist_alone("none", data))
+        return
+    first, _, last = which.partition(":")
+    yield from ((str(n), case(n, light)) for n in range(int(first), int(last or int(first) + 1)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", help="n or from:to")
+    parser.add_argument("cases", help="n, from:to, or alone: each layer and each twist by itself")
     parser.add_argument("--shrink", action="store_true", help="take failing cases apart")
-    parser.add_argument("--fast", action="store_true", help="the light cases, without F' and compilation")
+    parser.add_argument("--light", action="store_true", help="the light cases, without F' and compilation")
     parser.add_argument("--all", action="store_true", help="show every case, not only the failing ones")
     args = parser.parse_args()
-    first, _, last = args.cases.partition(":")
     warnings.simplefilter("ignore")
     counts: Counter[str] = Counter()
-    for n in range(int(first), int(last or int(first) + 1)):
+    for label, c in asked(args.cases, args.light):
         began = time.perf_counter()
-        c = case(n, args.fast)
-        verdict = judge(c, not args.fast)
+        verdict = judge(c, not args.light)
         counts[verdict.kind] += 1
         if args.shrink and verdict.kind in FAILURES:
-            c, verdict = shrink(c, verdict, not args.fast)
-        if args.all or verdict.kind in FAILURES or not last:
+            c, verdict = shrink(c, verdict, not args.light)
+        if args.all or verdict.kind in FAILURES or args.cases.isdigit():
             taken = time.perf_counter() - began
             features = "; ".join(f"{kind} {name}" for kind, name in c.features)
-            print(f"{n} {verdict.kind} at {verdict.where}: {verdict.detail} [{features}] {taken:.2f} s", flush=True)
+            print(f"{label} {verdict.kind} at {verdict.where}: {verdict.detail} [{features}] {taken:.2f} s", flush=True)
     print(dict(counts))
 
 

@@ -203,6 +203,36 @@ def _regularizer(r: random.Random, form: str, plain: bool) -> str:
     return r.choice(known if plain else [*known, "consensus"])
 
 
+def layer_alone(name: str, form: str) -> list[Case]:
+    """One layer and nothing else: by a solver that needs J, as an ensemble, and traced."""
+    lr = ("lr", 0.1)
+    return [
+        Case(1, form, stacks=((), (name,)), loss="saturating", solver="cgd", options=(lr,)),
+        Case(2, form, stacks=((name,), ()), loss="bce", members=2, options=(lr,), resume=True),
+        Case(
+            3,
+            form,
+            stacks=((name,), ()),
+            loss="non-saturating",
+            solver="conopt",
+            options=(lr, ("gamma", 0.5)),
+            trace=True,
+        ),
+    ]
+
+
+def twist_alone(twist: str, data: str = "generator") -> list[Case]:
+    """One twist of the last loss, or way of drawing data, and nothing else."""
+    lr, loss = ("lr", 0.1), "least-squares"
+    return [
+        Case(4, loss=loss, twist=twist, data=data, options=(lr,), members=2, steps=2),
+        Case(5, loss=loss, twist=twist, data=data, options=(lr, ("gamma", 0.5)), solver="conopt", trace=True, steps=2),
+        Case(
+            6, "losses", ("a", "b", "c"), ((), (), ()), loss="ring", twist=twist, data=data, options=(lr,), resume=True
+        ),
+    ]
+
+
 SIMPLER = (
     "twist", "data", "freeze", "tie", "dtype", "regularizer", "rule", "members", "trace", "compile", "resume", "steps",
     "activation", "form",

@@ -9,7 +9,7 @@ import pytest
 
 from . import games, layers, losses
 from .built import Built
-from .grammar import Case, case
+from .grammar import Case, case, layer_alone, twist_alone
 from .judge import FAILURES, Verdict, judge
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's about what users do
@@ -41,19 +41,19 @@ def test_each_layer_alone(name: str, form: str) -> None:
     """Right where it is common and pure, and never wrong: by a solver that needs J, and as an ensemble."""
     if form == "losses" and name in games.LISTED:
         return  # a user's functional_call does not reach those
-    alone = Case(1, form, stacks=((), (name,)), loss="saturating", solver="cgd", options=(("lr", 0.1),))
-    ensemble = Case(2, form, stacks=((name,), ()), loss="bce", members=2, options=(("lr", 0.1),))
-    assert failures([alone, ensemble], thorough=True) == []
+    assert failures(layer_alone(name, form), thorough=True) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("twist", [*losses.MUST, *losses.MAY, *losses.RANDOM])
 def test_each_twist_alone(twist: str) -> None:
-    plain = Case(3, loss="least-squares", twist=twist, options=(("lr", 0.1),))
-    second = Case(
-        4, loss="least-squares", twist=twist, solver="conopt", options=(("lr", 0.1), ("gamma", 0.5)), trace=True
-    )
-    assert failures([plain, second], thorough=True) == []
+    assert failures(twist_alone(twist), thorough=True) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", [*losses.DATA_MUST, *losses.DATA_MAY, *losses.DATA_RANDOM])
+def test_each_way_of_drawing_alone(data: str) -> None:
+    assert failures(twist_alone("none", data), thorough=True) == []
 
 
 def test_common_things_are_played() -> None:

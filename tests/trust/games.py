@@ -21,11 +21,12 @@ LISTED = {"listed weights", "tabled weights"}  # whose own lists a user's functi
 WRITES = {"batch-norm", "batch-norm plain", "normact", "conditional norm", "hooked norm"}  # running statistics
 
 
+@dataclass(frozen=True)
 class Recorded:
-    """A sampler that remembers all it has drawn."""
+    """A sampler that remembers all it has drawn; what it remembers is no part of what it is."""
 
-    def __init__(self, of: Callable[[torch.Generator], dict[str, Any]]) -> None:
-        self.of, self.drawn = of, []
+    of: Callable[[torch.Generator], dict[str, Any]]
+    drawn: list[dict[str, Any]] = field(default_factory=list, compare=False)
 
     def __call__(self, rng: torch.Generator) -> dict[str, Any]:
         self.drawn.append(self.of(rng))

@@ -149,7 +149,9 @@ class Played:
                     y = play.step(x, lambda b=seen.batch, m=m: self.batch(b, m), found)
                 if y is None:
                     return
-                yield f"step {n} of member {m}", found - x, y - x, self.allowed(y - x, close)
+                unsure = self.reference.doubt * float(play.lr.max())
+                if unsure <= 1e-3 * float((y - x).abs().max()):  # else there is a kink on the way
+                    yield f"step {n} of member {m}", found - x, y - x, self.allowed(y - x, close) + 30 * unsure
                 x = found
 
     def _moved(self, drawn: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Reference:
     def __init__(self, built: Built) -> None:
         self.built = built
         self._kept: dict[str, nn.Module] = {}
+        self.doubt = 0.0  # the largest error that a difference taken for a step may have had
         self._trusted: bool | None = None  # whether autograd's second derivatives are those of v
         self.shapes = {
             i: {k: p.shape for k, p in m.named_parameters() if p.requires_grad} for i, m in built.modules().items()
@@ -119,7 +120,9 @@ class Reference:
     def mv(self, x: Tensor, batch: Mapping[str, Any], u: Tensor) -> Tensor:
         """J u."""
         size = float(u.norm()) or 1.0
-        return slope(lambda x: self.v(x, batch), x, u / size)[0] * size
+        found, unsure = slope(lambda x: self.v(x, batch), x, u / size)
+        self.doubt = max(self.doubt, unsure * size)
+        return found * size
 
     def rmv(self, x: Tensor, batch: Mapping[str, Any], w: Tensor) -> Tensor:
         """J^T w."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from . import games, layers, losses
-from .grammar import Case, case, layer_alone, smaller, twist_alone
+from .grammar import Case, age_alone, case, layer_alone, smaller, twist_alone
 from .judge import FAILURES, Verdict, judge
 
 
@@ -33,6 +33,8 @@ def asked(which: str, light: bool) -> Iterator[tuple[str, Case]]:
             yield from ((f"twist {twist}", c) for c in twist_alone(twist))
         for data in (*losses.DATA_MUST, *losses.DATA_MAY, *losses.DATA_RANDOM):
             yield from ((f"data {data}", c) for c in twist_alone("none", data))
+        for age in games.AGES:
+            yield from ((f"age {age}", c) for c in age_alone(age))
         return
     first, _, last = which.partition(":")
     yield from ((str(n), case(n, light)) for n in range(int(first), int(last or int(first) + 1)))

@@ -62,6 +62,15 @@ def gan_losses(kind: str) -> losses.Losses:
     return of
 
 
+AGES: dict[str, Callable[[], Any]] = {  # what a game of one's own keeps between steps, and counts up
+    "none": lambda: None,
+    "tensor": lambda: torch.zeros((), dtype=torch.float64),
+    "number": lambda: 0,
+    "nested": lambda: {"steps": torch.zeros((), dtype=torch.float64)},
+    "nested number": lambda: {"steps": 0.0},
+}
+
+
 @dataclass(frozen=True)
 class Own(cp.Game):
     """A subclass as one writes it."""
@@ -70,6 +79,13 @@ class Own(cp.Game):
     of: losses.Losses
     draw: Recorded
     players: tuple[str, ...] = ()
+    age: str = "none"
+
+    def buffers(self, rng: torch.Generator) -> dict[str, Any]:
+        return {} if self.age == "none" else {"age": AGES[self.age]()}
+
+    def refresh(self, params: cp.Params, buffers: dict[str, Any]) -> dict[str, Any]:
+        return {k: {"steps": x["steps"] + 1} if isinstance(x, dict) else x + 1 for k, x in buffers.items()}
 
     def init(self, rng: torch.Generator) -> cp.Params:
         return {i: {k: p.detach().clone() for k, p in trainable(m).items()} for i, m in self.modules.items()}
@@ -110,5 +126,5 @@ def game(built: Built) -> cp.Game:
         start = {i: {k: p.detach().clone() for k, p in trainable(m).items()} for i, m in modules.items()}
         return cp.game_from_losses(lambda p, batch: built.of(called(modules, p), batch), start, built.sample)
     if c.form == "game":
-        return Own(modules, built.of, built.sample, c.players)
+        return Own(modules, built.of, built.sample, c.players, c.age)
     return OwnGan(modules, built.sample, cp.make("loss", c.loss))

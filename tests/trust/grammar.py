@@ -31,6 +31,7 @@ class Case:
     loss: str = "wgan"
     twist: str = "none"
     data: str = "generator"
+    age: str = "none"  # what a game of one's own keeps between steps
     freeze: bool = False  # the first player's first layer
     tie: bool = False  # the players share their first layer
     dtype: str = "float64"
@@ -65,6 +66,7 @@ class Case:
             and self.twist in losses.MUST
             and self.data in losses.DATA_MUST
             and (self.solver in FIRST_ORDER or self.twist not in losses.CUTTING)  # J is then not what is played
+            and self.age in ("none", "tensor")
             and not self.tie
             and not (self.members and self.data == "number")
         )
@@ -137,6 +139,7 @@ def case(n: int, light: bool = False) -> Case:
         loss=r.choice(losses.NAMED_LOSSES if form == "gan" else losses.GAN_LOSSES) if gan else "ring",
         twist=twist,
         data=data,
+        age=r.choice(list(games.AGES)) if form == "game" else "none",
         freeze=r.random() < 0.1,
         tie=strange > 0.97 and count > 1,
         dtype="float32" if r.random() < 0.12 else "float64",
@@ -233,9 +236,19 @@ def twist_alone(twist: str, data: str = "generator") -> list[Case]:
     ]
 
 
+def age_alone(age: str) -> list[Case]:
+    """A game that keeps something between steps: stopped and resumed, as an ensemble, and traced."""
+    plain = Case(7, "game", age=age, options=(("lr", 0.1),), steps=3)
+    return [
+        dataclasses.replace(plain, resume=True),
+        dataclasses.replace(plain, members=2),
+        dataclasses.replace(plain, trace=True),
+    ]
+
+
 SIMPLER = (
-    "twist", "data", "freeze", "tie", "dtype", "regularizer", "rule", "members", "trace", "compile", "resume", "steps",
-    "activation", "form",
+    "twist", "data", "age", "freeze", "tie", "dtype", "regularizer", "rule", "members", "trace", "compile", "resume",
+    "steps", "activation", "form",
 )  # fmt: skip
 
 

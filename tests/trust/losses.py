@@ -135,9 +135,10 @@ SCHEDULE = [1.0]  # what an observer of the run moves from step to step
 
 
 def finished(twist: str, batch: Mapping[str, Any], losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All losses times the batch's own number; what a twist does to the last one as a whole."""
+    """All losses times the batch's own number and its age; what a twist does to the last one as a whole."""
     i = list(losses)[-1]
-    factor = batch.get("factor", 1.0)
+    age = batch.get("age", 0.0)
+    factor = batch.get("factor", 1.0) * (1 + 0.1 * (age["steps"] if isinstance(age, Mapping) else age))
     losses = {j: x * factor for j, x in losses.items()}
     if twist == "counted":
         CALLS[0] += 1

@@ -9,7 +9,7 @@ import pytest
 
 from . import games, layers, losses
 from .built import Built
-from .grammar import Case, case, layer_alone, twist_alone
+from .grammar import Case, age_alone, case, layer_alone, twist_alone
 from .judge import FAILURES, Verdict, judge
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's about what users do
@@ -54,6 +54,12 @@ def test_each_twist_alone(twist: str) -> None:
 @pytest.mark.parametrize("data", [*losses.DATA_MUST, *losses.DATA_MAY, *losses.DATA_RANDOM])
 def test_each_way_of_drawing_alone(data: str) -> None:
     assert failures(twist_alone("none", data), thorough=True) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("age", games.AGES)
+def test_each_state_of_a_game_alone(age: str) -> None:
+    assert failures(age_alone(age), thorough=True) == []
 
 
 def test_common_things_are_played() -> None:

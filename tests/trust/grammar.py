@@ -148,7 +148,7 @@ def case(n: int, light: bool = False) -> Case:
         options=options,
         rule=r.choices(RULES, (5, 1, 1, 2))[0] if "rule" in fields_of(solver) else "sgd",
         members=members,
-        trace=r.random() < (0.04 if light else 0.3),
+        trace=r.random() < 0.3 and (not light or (n % 10 == 0 and solver in FIRST_ORDER)),
         compile=r.random() < (0.0 if light else 0.03),
         resume=r.random() < (0.1 if light else 0.3),
         steps=r.choice((1, 1, 2) if light else (1, 2, 3)),

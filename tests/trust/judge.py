@@ -65,7 +65,7 @@ def judge(case: Case, thorough: bool = True) -> Verdict:
 
 def _judge(case: Case, thorough: bool, where: list[str]) -> Verdict:
     built = Built(case)
-    played = Played(built)
+    played = Played(built, thorough)
     where[0] = "the run"
     played.run()
     if case.random is not None:

@@ -20,7 +20,7 @@ from ..cases import identical
 from . import losses
 from .built import Built
 from .grammar import FIRST_ORDER
-from .reference import Reference, slope
+from .reference import Reference, Untold, slope
 from .steps import Play
 
 Compared = Iterator[tuple[str, Tensor, Tensor, float]]
@@ -38,8 +38,8 @@ def _double(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Played:
-    def __init__(self, built: Built) -> None:
-        self.built, self.case = built, built.case
+    def __init__(self, built: Built, thorough: bool = True) -> None:
+        self.built, self.case, self.thorough = built, built.case, thorough
         self.game, self.solver = built.game, built.solver
         self.seen: list[Any] = []
 
@@ -60,7 +60,7 @@ class Played:
     def run(self) -> None:
         self.result = self._run(observers=[self.seen.append])
         self.drawn = self.built.sample.like(self.member(self.seen[0].batch, 0))
-        self.reference = Reference(self.built)
+        self.reference = Reference(self.built, self.thorough)
 
     def log(self, folder: str) -> None:
         self._run(out=f"{folder}/run")
@@ -143,10 +143,13 @@ class Played:
                 losses.SCHEDULE[0] = scheduled(n)
                 there = self.seen[n + 1].params if n + 1 < len(self.seen) else self.result.params
                 found = self.whole(self.member(there, m))
-                if c.solver == "altgd" and c.members is None:
-                    y = play.step(x, lambda d=draws, b=seen.batch: self._moved(next(d), b), found)
-                else:
-                    y = play.step(x, lambda b=seen.batch, m=m: self.batch(b, m), found)
+                try:
+                    if c.solver == "altgd" and c.members is None:
+                        y = play.step(x, lambda d=draws, b=seen.batch: self._moved(next(d), b), found)
+                    else:
+                        y = play.step(x, lambda b=seen.batch, m=m: self.batch(b, m), found)
+                except Untold:
+                    return
                 if y is None:
                     return
                 unsure = self.reference.doubt * float(play.lr.max())

@@ -20,11 +20,15 @@ Theta = dict[str, dict[str, Tensor]]
 Map = Callable[[Tensor], Tensor]
 
 
+class Untold(Exception):
+    """What was asked costs a difference for every parameter."""
+
+
 class Reference:
     """v and the losses of ``built`` on vectors: everyone's trainable parameters, in the order of ``shapes``."""
 
-    def __init__(self, built: Built) -> None:
-        self.built = built
+    def __init__(self, built: Built, dense: bool = True) -> None:
+        self.built, self.dense = built, dense  # dense: take J apart column by column where there is no other way
         self._kept: dict[str, nn.Module] = {}
         self.doubt = 0.0  # the largest error that a difference taken for a step may have had
         self._trusted: bool | None = None  # whether autograd's second derivatives are those of v
@@ -142,6 +146,8 @@ class Reference:
                     return out
             except RuntimeError:  # an operation without second derivatives
                 self._trusted = False
+        if not self.dense:
+            raise Untold
         return matrix(f, x).T @ w
 
 

@@ -165,6 +165,7 @@ class Played:
 
     def products(self) -> Compared:
         """v, J u and J^T w, by LocalGame, a little off the start."""
+        losses.SCHEDULE[0] = 1.0
         table = Prepared(regularized(self.game, *self.built.regularizers), self.case.members)
         rng = torch.Generator().manual_seed(1)
 
@@ -175,7 +176,6 @@ class Played:
         u, w = random(here), random(here)
         local = cp.LocalGame.of(table, here, self.seen[0].batch)
         found, Ju, Jw = local.gradient(), local.jacobian().mv(u), local.jacobian().rmv(w)
-        losses.SCHEDULE[0] = 1.0
         for m in self.each:
             batch, x = self.batch(self.seen[0].batch, m), self.whole(self.member(here, m))
             v = self.reference.v(x, batch)
@@ -197,6 +197,7 @@ class Played:
 
     def update(self) -> Compared:
         """F' against differences of the solver's own step."""
+        losses.SCHEDULE[0] = 1.0
         table = Prepared(regularized(self.game, *self.built.regularizers))
         state = tree_map(lambda x: x.clone(), (self.seen[-1].params, self.seen[-1].memory))
         batch = self.seen[0].batch

@@ -132,8 +132,9 @@ class Played:
         c = self.case
         if self.result.status == "diverged" or (c.dtype == "float32" and c.rule in ADAPTIVE):
             return
-        if c.members is not None and c.solver == "altgd" and c.data != "constant":
-            return  # which draws are whose is not seen from outside
+        hidden = c.regularizer == "gradient-penalty" or (c.members is not None and c.data != "constant")
+        if c.solver == "altgd" and hidden:
+            return  # what the later moves of a step draw is not seen from outside
         close = (1e-8 if c.solver in FIRST_ORDER else 1e-5) * (10 if c.rule in ADAPTIVE else 1)
         for m in self.each:
             play = Play(self.reference, m)

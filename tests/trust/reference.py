@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .built import Built
 
@@ -105,7 +106,8 @@ class Reference:
     def _plain(
         self, x: Tensor, batch: Mapping[str, Any], again: bool = False
     ) -> tuple[Tensor, dict[str, Tensor], list[nn.Parameter]]:
-        losses, own = self._losses(x, batch)
+        with sdpa_kernel(SDPBackend.MATH):  # the only one with second derivatives, for penalties and J^T w
+            losses, own = self._losses(x, batch)
         everyone = [p for ours in own.values() for p in ours]
         v = torch.cat([_gradient(losses[i], ours, again) for i, ours in own.items()])
         return (v if again else v.detach()), {i: x.detach() for i, x in losses.items()}, everyone

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .built import Built
 
 LISTED = {"listed weights", "tabled weights", "lazy norm"}  # which a user's functional_call does not reach
-WRITES = {"batch-norm", "batch-norm plain", "normact", "conditional norm", "hooked norm"}  # running statistics
 
 
 @dataclass(frozen=True)

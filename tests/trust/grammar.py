@@ -60,7 +60,7 @@ class Case:
     def must(self) -> bool:
         """Whether everything in it is common and pure, so that it may not be refused."""
         stacked = {name for stack in self.stacks for name in stack}
-        own = layers.MUST.keys() - (set() if self.form == "modules" else games.WRITES)
+        own = layers.MUST.keys()
         return (
             stacked <= own
             and self.twist in losses.MUST

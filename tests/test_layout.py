@@ -25,6 +25,7 @@ FLOORS = (
     {
         "errors",
         "blame",
+        "code",
         "kept",
         "lock",
         "signals",
@@ -50,7 +51,6 @@ FLOORS = (
         "records",
     },
     {
-        "code",
         "reads",
         "guard",
         "origin",

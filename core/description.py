@@ -90,7 +90,10 @@ class _Describing:
         if is_library(type(x).__module__) and not isinstance(x, Namespace | types.SimpleNamespace):
             wrapped = getattr(x, "__wrapped__", None)  # a function's cache, say
             return _name(type(x)) if wrapped is None else {"class": _name(type(x)), "of": self.of(wrapped)}
-        return {"class": _name(type(x)), **self._code(type(x)), **self._attributes(x)}
+        own = self._attributes(x)
+        if not isinstance(own.get("name"), str):
+            own["name"] = type(x).__name__
+        return {"class": _name(type(x)), **self._code(type(x)), **own}
 
     def _dataclass(self, x: Any) -> dict[str, Any]:
         """Every field, and what its ``__post_init__`` may have added."""

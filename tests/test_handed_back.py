@@ -375,3 +375,27 @@ def test_a_description_tells_what_computes_differently() -> None:
     for a, b in pairs:
         assert not alike(describe(a), describe(b)), (describe(a), describe(b))
     assert describe(made(1)) == describe(made(1)) and describe(nn.Linear(2, 2)).keys() == describe(nn.ReLU()).keys()
+
+
+class Plain(cp.Game):
+    """A game that is no dataclass."""
+
+    players = ("x",)
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def init(self, rng):
+        return {"x": {"w": torch.ones(1)}}
+
+    def losses(self, params, batch):
+        return {"x": self.weight * params["x"]["w"].square().sum()}
+
+
+def test_a_game_that_is_no_dataclass_goes_on(tmp_path):
+    solver, left = cp.make("solver", "simgd", lr=0.1), iter([False] * 3 + [True])
+    cp.run(Plain(1.0), solver, steps=6, out=tmp_path / "r", stop=lambda: next(left))
+    with pytest.raises(cp.UsageError, match=r"the game.s weight was 1\.0 and is 2\.0"):
+        cp.resume(tmp_path / "r", game=Plain(2.0))
+    found = cp.resume(tmp_path / "r", game=Plain(1.0))
+    assert torch.equal(found.params["x"]["w"], cp.run(Plain(1.0), solver, steps=6).params["x"]["w"])

@@ -25,6 +25,10 @@ from counterplay.core.sandbox import Sandbox
 from . import hostile, logs
 from .thirdparties import HEAD
 
+# Whoever starts the tests in the background has them ignore Ctrl-C, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -25,6 +25,7 @@ from .code import OWN, Named, library, parts, plain, slots
 Read = Callable[[], Iterable[Any]]
 Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called
 
+MOST = 20_000  # things that are looked at before each replay, or found in a second
 BYTES = 1 << 14  # up to which an array is compared by what it holds
 CALLS = {"print", "open", "input", "eval", "exec", "globals", "locals", "breakpoint"}
 DYNAMIC = {"getattr", "vars", "dir", "hasattr", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields"}
@@ -76,6 +77,9 @@ class Reads:
             self._seen: dict[Any, Any] = {}
             self._todo: list[tuple[Any, str]] = [(x, "") for x, _ in roots]
             while self._todo:  # what is named on the way may be an attribute of what was met before: again, then
+                if len(self._seen) > MOST:
+                    self.reason = f"it reads more than {MOST:,} things"
+                    return
                 self._visit(*self._todo.pop())
 
     def _refuse(self, what: str) -> None:
@@ -215,8 +219,10 @@ class Reads:
             self.names.add("forward")
         if hasattr(cls, "__next__"):
             self._refuse(f"{label}, a {cls.__name__}: it moves on")
-        elif isinstance(x, torch.jit.ScriptModule | torch.Generator) or not (
-            isinstance(state, dict) or any("__slots__" in vars(c) for c in cls.__mro__)
+        elif (
+            isinstance(x, torch.Generator)
+            or isinstance(getattr(x, "_c", None), torch._C.ScriptModule)
+            or not (isinstance(state, dict) or any("__slots__" in vars(c) for c in cls.__mro__))
         ):
             self._refuse(f"{label}, a {cls.__name__}: it cannot be looked into")
         self._class(cls, called=False)

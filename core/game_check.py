@@ -20,12 +20,13 @@ from .local import LocalGame
 from .prepared import Prepared
 from .products import Cost
 from .state import State
-from .tree import Batch, Params, Player, leaves, tmap
+from .tree import Batch, Params, Player, Tree, add, leaves, scale, tmap
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
 STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of differences, relative to the parameters
 FLOOR = {torch.float64: 1e-6, torch.float32: 1e-2}  # a product so small beside the largest is not told from rounding
 SHARE = {torch.float64: 1e-3, torch.float32: 3e-2}  # by which a product may be off, of its own size
+CLOSE = 1e-2  # of that, where all blocks of a row are asked at once: small ones must not be lost beside large ones
 
 Answer = dict[str, Any]  # status, words, error: as run.json holds it under checks.jacobian
 
@@ -40,7 +41,6 @@ def checked(game: Prepared, state: State) -> Answer:
         batch = quiet.draw(state.generators(), quiet.refresh(state.params, state.buffers))
         alone, params, batch = single(quiet, state.params, batch)
         _is_a_function(alone, params, batch)
-        _depends(alone, params, batch)
     except UsageError:
         raise
     except Exception as error:  # anyone's code: it fails again in the first step, where the run tells of it
@@ -55,31 +55,29 @@ def single(game: Prepared, params: Params, batch: Batch) -> tuple[Prepared, Para
 
 
 def _is_a_function(game: Prepared, params: Params, batch: Batch) -> None:
-    first, second = (game.losses(params, batch) for _ in range(2))
-    for i, x in first.items():
-        tol = 0.0 if x.device.type == "cpu" else torch.finfo(x.dtype).eps ** 0.5  # sums on a GPU have no fixed order
-        if not torch.allclose(x, second[i], rtol=tol, atol=0.0, equal_nan=True):
-            raise UsageError(
-                f"the loss of {i} differs between two evaluations at one point ({float(x):.9g}, then "
-                f"{float(second[i]):.9g}): the losses of {_name(game)} draw or count something; draw it in sample, "
-                "or keep it in buffers and refresh."
-            )
-
-
-def _depends(game: Prepared, params: Params, batch: Batch) -> None:
+    """Raise UsageError unless two evaluations agree, and each player's loss is one of the player's parameters."""
+    first = game.losses(params, batch)
     with torch.enable_grad():
         params = tmap(lambda x: x.detach().clone().requires_grad_(), params)
-        losses = game.losses(params, batch)
+        second = game.losses(params, batch)
         for i, tree in params.items():
             own = list(tree.values())
-            unused = not losses[i].requires_grad or all(
-                g is None for g in torch.autograd.grad(losses[i], own, allow_unused=True, retain_graph=True)
+            known = second[i].requires_grad and torch.autograd.grad(
+                second[i], own, allow_unused=True, retain_graph=True
             )
-            if own and unused:
+            if own and not (known and any(g is not None for g in known)):
                 raise UsageError(
                     f"the loss of {i} depends on none of {i}'s own parameters, so {i} would never move: compute it "
                     f"from them (in a game of modules: from nets[{i!r}], not from a copy)."
                 )
+    for i, x in first.items():
+        tol = 0.0 if x.device.type == "cpu" else torch.finfo(x.dtype).eps ** 0.5  # sums on a GPU have no fixed order
+        if not torch.allclose(x, second[i].detach(), rtol=tol, atol=0.0, equal_nan=True):
+            raise UsageError(
+                f"the loss of {i} differs between two evaluations at one point ({float(x):.9g}, then "
+                f"{float(second[i].detach()):.9g}): the losses of {_name(game)} draw or count something; draw it in "
+                "sample, or keep it in buffers and refresh."
+            )
 
 
 def jacobian_check(game: Prepared, params: Params, batch: Batch) -> Answer:
@@ -105,19 +103,33 @@ def _compare(game: Prepared, params: Params, batch: Batch) -> Answer:
     if dtype not in STEPS or not all(bool(x.isfinite().all()) for x in leaves(v)):
         return _answer(UNKNOWN, "v is not finite at the start")
     rng = torch.Generator().manual_seed(0)
-    u: Params = {
-        i: {k: torch.randn(x.shape, generator=rng, dtype=torch.float64).to(x) for k, x in tree.items()}
-        for i, tree in params.items()
-        if tree
-    }
-    J_u = {j: J.between(local.players, (j,)).mv({j: u[j]}) for j in u}
-    _zero_sum(game, u, J_u, SHARE[dtype])
-    # Where a network has kinks, differences over a step that crosses some of them are not derivatives: only what
-    # two very different steps agree on is held against J.
-    first = _slopes(local, u, J_u, STEPS[dtype][0])
+    u: Params = {i: {k: _direction(x, tree, rng) for k, x in tree.items()} for i, tree in params.items() if tree}
+    apart = {j: {j: u[j]} for j in u}
+
+    def products() -> dict[str, Params]:
+        return {j: J.between(local.players, (j,)).mv(apart[j]) for j in u}
+
+    if game.zero_sum and len(u) == 2:
+        J_u = products()
+        _zero_sum(game, u, J_u, SHARE[dtype])
+        everyone = add(*J_u.values())
+    else:
+        J_u, everyone = {}, J.mv(u)
+    # All players at once, as a rule enough. Where not, one after another; and as networks have kinks, a difference
+    # over which is no derivative, only what two very different steps agree on is held against J.
+    if not any(_differing(_slopes(local, {"everyone": u}, {"everyone": everyone}, STEPS[dtype][0]), dtype, CLOSE)):
+        return _AGREES
+    J_u = J_u or products()
+    first = _slopes(local, apart, J_u, STEPS[dtype][0])
     if not any(_differing(first, dtype)):
         return _AGREES
-    return _judged(first, _slopes(local, u, J_u, STEPS[dtype][1]), dtype)
+    return _judged(first, _slopes(local, apart, J_u, STEPS[dtype][1]), dtype)
+
+
+def _direction(x: Tensor, tree: Tree, rng: torch.Generator) -> Tensor:
+    """A random direction as long as the parameters of its player are large."""
+    size = max(map(_largest, tree.values())) or 1.0
+    return size * torch.randn(x.shape, generator=rng, dtype=torch.float64).to(x)
 
 
 @dataclass(frozen=True)
@@ -138,25 +150,24 @@ class _Slope:
         return _largest(self.product - self.difference)
 
 
-def _slopes(local: LocalGame, u: Params, J_u: dict[Player, Params], step: float) -> list[_Slope]:
+def _slopes(local: LocalGame, moves: dict[str, Params], J_u: dict[str, Params], h: float) -> list[_Slope]:
     v, found = local.gradient(), []
-    for j, direction in u.items():
-        tree = local.params[j]
-        h = step * (max(map(_largest, tree.values())) or 1.0)
-        up, down = (local.at({j: {k: x + s * h * direction[k] for k, x in tree.items()}}).gradient() for s in (1, -1))
-        for i, rows in J_u[j].items():
+    for who, u in moves.items():
+        here = {i: local.params[i] for i in u}
+        up, down = (local.at(add(here, scale(u, s * h))).gradient() for s in (1, -1))
+        for i, rows in J_u[who].items():
             for k, product in rows.items():
                 noise = 100 * torch.finfo(product.dtype).eps * _largest(v[i][k]) / h
                 noise += _largest(up[i][k] - 2 * v[i][k] + down[i][k]) / h  # of a difference to one side
-                name = f"what {j} does to the gradient of {i}/{k}"
+                name = f"what {who} does to the gradient of {i}/{k}"
                 found.append(_Slope(name, product, (up[i][k] - down[i][k]) / (2 * h), noise))
     return found
 
 
-def _differing(slopes: list[_Slope], dtype: torch.dtype) -> list[bool]:
-    """Which products are not their differences."""
+def _differing(slopes: list[_Slope], dtype: torch.dtype, close: float = 1.0) -> list[bool]:
+    """Which products are not their differences; ``close`` tightens what is let pass."""
     floor = FLOOR[dtype] * max((s.size for s in slopes), default=0.0)
-    return [s.error > s.noise + SHARE[dtype] * s.size + floor for s in slopes]
+    return [s.error > s.noise + close * (SHARE[dtype] * s.size + floor) for s in slopes]
 
 
 def _judged(first: list[_Slope], second: list[_Slope], dtype: torch.dtype) -> Answer:

@@ -392,7 +392,7 @@ MODULES = {
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
-@pytest.mark.parametrize("trace", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize("trace", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["eager", "traced"])
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_is_played_as_it_is(name, trace):
     """Loss and v are plain autograd's, J u the difference of v, after a first evaluation as before it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,9 @@ def game_from_losses(losses: Losses, init: Init, sample: Sample | None = None, z
     tensors, everything random comes from ``sample(rng)``. ``init`` is the starting point {player: {name: tensor}},
     or a function of a generator. Raises UsageError where ``init`` is not of that shape.
     """
+    takes(losses, "losses", "params", "batch")
+    if sample is not None:
+        takes(sample, "sample", "rng")
     first = init(torch.Generator().manual_seed(0)) if callable(init) else init
     ok = isinstance(first, Mapping) and all(
         isinstance(t, Mapping) and t and all(isinstance(x, Tensor) for x in t.values()) for t in first.values()
@@ -59,6 +63,19 @@ def game_from_losses(losses: Losses, init: Init, sample: Sample | None = None, z
     if odd := [i for i in first if not isinstance(i, str)]:
         raise UsageError(f"game_from_losses: the player {odd[0]!r:.40} is no name; call the players by text.")
     return GameFromLosses(losses, init, sample, tuple(first), zero_sum)
+
+
+def takes(f: Any, name: str, *of: str) -> None:
+    """Raise UsageError unless ``f`` can be called with that many arguments."""
+    expected = f"{name} must be a function of ({', '.join(of)})"
+    if not callable(f):
+        raise UsageError(f"{expected}; got {type(f).__name__}.")
+    try:
+        inspect.signature(f).bind(*of)
+    except TypeError:
+        raise UsageError(f"{expected}; the one given takes {inspect.signature(f)}.") from None
+    except ValueError:  # a function in C has no signature
+        pass
 
 
 def scalars(losses: Any, players: tuple[Player, ...]) -> dict[Player, Tensor]:

@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from torch.utils._pytree import tree_map
 
 from .errors import UsageError
+from .torch_errors import of_losses
 from .written_out import INTERNAL, WRITTEN_OUT, Draws
 
 Action = Callable[["Evaluation", Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -80,10 +81,9 @@ def evaluated(who: str, losses: Callable[..., Any], *args: Any) -> Any:
         with mode:
             return losses(*args)
     except RuntimeError as error:
-        for sign, what, instead in _SIGNS:
-            if sign in str(error):
-                raise mode.refuse(what, instead) from error
-        raise
+        if (known := of_losses(error)) is None:
+            raise
+        raise mode.refuse(*known) from error
     finally:
         torch._C._set_grad_enabled(enabled)
 
@@ -94,26 +94,12 @@ def _level() -> int | None:
     return None if inside is None else inside.level()
 
 
-_SIGNS = (  # what torch says -> in our words
-    ("mutate a captured", "write to a tensor that is neither parameter nor batch",
-     "keep what changes in the game's buffers and refresh, or put the module that does it into eval mode"),
-    ("setup_context", "use a torch.autograd.Function that torch.func cannot differentiate",
-     "give it a static setup_context beside a forward without ctx, and generate_vmap_rule = True"),
-    ("generate_vmap_rule", "use a torch.autograd.Function that cannot be played by members",
-     "set its generate_vmap_rule = True or give it a static vmap"),
-    ("called random operation", "draw random numbers",
-     "draw them in sample, where they are frozen for the step, and read them from the batch"),
-    ("Tensor.requires_grad_()", "ask torch.autograd for gradients",
-     "take them by torch.func.grad(lambda x: D(x).sum())(x)"),
-    ("calling .item() on a Tensor", "look at a number in a tensor, which differs from member to member",
-     "compute with tensors (torch.where), or play without members"),
-)  # fmt: skip
-
-
 # ---------------------------------------------------------------------- what is done about which function
 
+_OWN = __name__.rpartition(".")[0] + "."  # other modes of ours may stand between a user's code and torch's
 _NO_RANDOM = "draw them in sample, where they are frozen for the step, and read them from the batch"
-_GRAD = "take them by torch.func.grad(lambda x: D(x).sum())(x)"
+_GRAD_BY = "torch.func.grad(lambda x: D(x).sum())(x)"
+_GRAD = f"take them by {_GRAD_BY}"
 
 
 def _action(func: Any) -> Action | None:
@@ -121,14 +107,22 @@ def _action(func: Any) -> Action | None:
     name = str(getattr(func, "__name__", "")).partition(".")[0]
     if func is torch._C._set_grad_enabled:
         return _grad_mode
-    if (name == "__get__" and func.__self__ is torch.Tensor.data) or name in ("detach", "detach_"):
+    if (name == "__get__" and func.__self__ is torch.Tensor.data) or name == "detach":
         return _detach
+    if name == "detach_":
+        return partial(_refused, "detach a tensor in place", "use detach(), which gives another one")
     if func in (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward):
         return partial(_refused, "take gradients by torch.autograd", _GRAD)
     if name == "requires_grad_" or (name == "__set__" and func.__self__ is torch.Tensor.requires_grad):
-        return partial(_refused, "ask torch.autograd for gradients (requires_grad)", _GRAD)
+        return partial(_refused, "set requires_grad", f"take gradients by {_GRAD_BY}, and hold fixed by detach()")
+    if name == "__set__" and func.__self__ is torch.Tensor.data:
+        return partial(_refused, "write to the data of a tensor", "compute with new tensors")
     if func is torch.Tensor.add_:
         return _counted
+    if getattr(func, "__module__", "") == torch.nn.init.__name__:
+        return partial(_refused, f"initialise weights ({name})", "make modules and their weights before the game")
+    if func is torch._VF._make_dual:
+        return _dual
     if isinstance(func, types.FunctionType):
         return partial(_opened, _twin(func))
     if name in INTERNAL:
@@ -162,14 +156,24 @@ def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kw
 
 def _by_functorch() -> bool:
     """Whether torch.func calls: it is made of the same functions as torch.autograd."""
-    frame, own = sys._getframe(1), __name__.rpartition(".")[0] + "."  # other modes of ours may stand between
-    while (name := frame.f_globals.get("__name__", "")).startswith(("torch.", own)):
+    frame = sys._getframe(1)
+    while (name := frame.f_globals.get("__name__", "")).startswith(("torch.", _OWN)):
         if name.startswith("torch._functorch"):
             return True
         if frame.f_back is None:
             break
         frame = frame.f_back
     return False
+
+
+def _dual(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Make a dual number. Raises UsageError for torch.func.linearize: what it gives is differentiated wrongly."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("torch.", _OWN)):
+        if frame.f_code.co_name == "trace_fn":
+            raise mode.refuse("call torch.func.linearize, whose derivatives are wrong", "use torch.func.jvp")
+        frame = frame.f_back
+    return func(*args, **kwargs)
 
 
 def _written_out(ours: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:

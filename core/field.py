@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.func import vjp
@@ -9,13 +12,24 @@ from torch.func import vjp
 from .answers import losses_of
 from .game import Game
 from .products import Linear, Rows
+from .torch_errors import of_derivatives
 from .tree import Batch, Params, Player
 
 
 def pullback(f: Linear, x: Params) -> tuple[Params, Linear]:
     """f(x), and w -> (df/dx)^T w."""
     fx, pull = vjp(f, x)[:2]
-    return fx, lambda w: pull(w)[0]
+    return fx, lambda w: _pulled(pull, w)
+
+
+def _pulled(pull: Callable[..., Any], w: Any) -> Any:
+    """``pull(w)``. Raises PluginError where torch has no derivative of what the losses use."""
+    try:
+        return pull(w)[0]
+    except RuntimeError as error:
+        if (told := of_derivatives(error)) is None:
+            raise
+        raise told from error
 
 
 def field_of(game: Game, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
@@ -25,4 +39,4 @@ def field_of(game: Game, rows: Rows, params: Params, batch: Batch) -> tuple[Para
     def pick(i: Player) -> dict[Player, Tensor]:
         return {j: torch.ones_like(x) if j == i else torch.zeros_like(x) for j, x in losses.items()}
 
-    return {i: pull(pick(i))[0][i] for i in rows}, losses
+    return {i: _pulled(pull, pick(i))[i] for i in rows}, losses

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from .adapters import Sample, scalars
+from .adapters import Sample, scalars, takes
 from .answers import named
 from .errors import UsageError
 from .game import Game
@@ -97,6 +97,8 @@ def game_from_modules(
             raise UsageError(f"modules are {{player: torch.nn.Module}}; got {type(m).__name__} for {i!r:.40}.")
     if not isinstance(modules, Mapping) or not modules:
         raise UsageError(f"modules are {{player: torch.nn.Module}}; got {modules!r:.80}.")
+    takes(losses, "losses", "nets", "batch")
+    takes(sample, "sample", "rng")
     state = ModuleState.of(modules)
     start: Params = {i: {} for i in modules}
     for (i, name), x in state.trainable.items():

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
@@ -41,6 +42,8 @@ class ModuleState:
         places: dict[tuple[int, str], tuple[dict[str, Any], str, Key | None]] = {}
         for player, root in modules.items():
             for prefix, module in root.named_modules():
+                if (why := _unplayable(module)) is not None:
+                    raise UsageError(f"player {player}: {prefix or 'it'} ({type(module).__name__}) {why}.")
                 for own, name, x in _registered(module):
                     full = f"{prefix}.{name}".lstrip(".")
                     if is_lazy(x):
@@ -109,6 +112,18 @@ class ModuleState:
         )
 
 
+def _unplayable(module: nn.Module) -> str | None:
+    """What forbids to evaluate and differentiate a module as torch.func does, and what to do; None: nothing."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "is compiled by torch.jit, which hides what it does: hand over the module that it was made from"
+    if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+        return "is compiled by torch.compile: hand over the module that it was made from (_orig_mod)"
+    if module._backward_hooks or module._backward_pre_hooks:
+        return "has backward hooks, which are never called here: remove them"
+    hooked = [k for k, x in module._parameters.items() if x is not None and x._backward_hooks]
+    return f"has a hook on the gradient of {hooked[0]}, which is never called here: remove it" if hooked else None
+
+
 def _registered(module: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
     """The parameters and buffers of a module itself, each with the dictionary that holds it."""
     for own in (module._parameters, module._buffers):
@@ -130,8 +145,9 @@ class _ByIdentity(TorchFunctionMode):
         if kwargs:
             kwargs = {name: self._now(x) for name, x in kwargs.items()}
         written = kwargs.get("out") if kwargs and "out" in kwargs else args[0] if args and _in_place(func) else None
-        if id(written) in self.buffers:
-            raise self.state.written(self.buffers[id(written)])
+        for x in written if isinstance(written, list | tuple) else (written,):
+            if id(x) in self.buffers:
+                raise self.state.written(self.buffers[id(x)])
         return func(*args, **(kwargs or {}))
 
     def _now(self, x: Any) -> Any:

@@ -31,7 +31,7 @@ def _channels(x: Tensor) -> list[int]:
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
     running_mean: Tensor | None,
@@ -42,7 +42,7 @@ def batch_norm(
     cudnn_enabled: bool = True,
 ) -> Tensor:
     """With the batch's statistics in training, else the running ones, which are never renewed here."""
-    shape = _channels(x)
+    x, shape = input, _channels(input)
     if training or running_mean is None or running_var is None:
         return _scaled(standardize(x, [d for d in range(x.dim()) if d != 1], eps), weight, bias, shape)
     x = (x - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()
@@ -50,7 +50,7 @@ def batch_norm(
 
 
 def instance_norm(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
     running_mean: Tensor | None,
@@ -61,41 +61,41 @@ def instance_norm(
     cudnn_enabled: bool = True,
 ) -> Tensor:
     if not use_input_stats:
-        return batch_norm(x, weight, bias, running_mean, running_var, False, momentum, eps)
-    return _scaled(standardize(x, list(range(2, x.dim())), eps), weight, bias, _channels(x))
+        return batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
+    return _scaled(standardize(input, list(range(2, input.dim())), eps), weight, bias, _channels(input))
 
 
 def layer_norm(
-    x: Tensor,
+    input: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Tensor:
-    x = standardize(x, list(range(-len(normalized_shape), 0)), eps)
+    x = standardize(input, list(range(-len(normalized_shape), 0)), eps)
     x = x if weight is None else x * weight
     return x if bias is None else x + bias
 
 
 def group_norm(
-    x: Tensor,
+    input: Tensor,
     num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Tensor:
-    grouped = x.reshape(x.shape[0], num_groups, -1)
-    return _scaled(standardize(grouped, [2], eps).reshape(x.shape), weight, bias, _channels(x))
+    grouped = input.reshape(input.shape[0], num_groups, -1)
+    return _scaled(standardize(grouped, [2], eps).reshape(input.shape), weight, bias, _channels(input))
 
 
 def rms_norm(
-    x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    eps = torch.finfo(input.dtype).eps if eps is None else eps
     axes = list(range(-len(normalized_shape), 0))
-    x = x * ((x * x).mean(axes, keepdim=True) + eps).rsqrt()
+    x = input * ((input * input).mean(axes, keepdim=True) + eps).rsqrt()
     return x if weight is None else x * weight
 
 
@@ -124,11 +124,37 @@ def attention(
     return out
 
 
-def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """Without looking at the numbers, where the classes are counted: members have none that can be looked at."""
     if num_classes < 0:
-        return torch.nn.functional.one_hot(x)
-    return (x.unsqueeze(-1) == torch.arange(num_classes, device=x.device)).to(torch.int64)
+        return torch.nn.functional.one_hot(input)
+    return (input.unsqueeze(-1) == torch.arange(num_classes, device=input.device)).to(torch.int64)
+
+
+def embedding(
+    weight: Tensor, input: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Tensor:
+    """With a dense gradient, which is the same and can be added to others."""
+    return torch.embedding(weight, input, padding_idx, scale_grad_by_freq, False)
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> Tensor:
+    """The p-norms of all differences, by torch's convention without slope where a difference is 0."""
+    d = (x1.unsqueeze(-2) - x2.unsqueeze(-3)).abs()
+    if p == 0:
+        return (d != 0).to(d.dtype).sum(-1)
+    if p == float("inf"):
+        return d.amax(-1)
+    if p == 1:
+        return d.sum(-1)
+    total = (torch.where(d == 0, 1.0, d).pow(p) * (d != 0)).sum(-1)
+    return torch.where(total == 0, 0.0, torch.where(total == 0, 1.0, total).pow(1 / p))
+
+
+def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+    if training:
+        raise Draws
+    return torch.nn.functional.leaky_relu(input, (lower + upper) / 2)
 
 
 WRITTEN_OUT: dict[str, Callable[..., Any]] = {
@@ -140,6 +166,9 @@ WRITTEN_OUT: dict[str, Callable[..., Any]] = {
     "_weight_norm": weight_norm,
     "scaled_dot_product_attention": attention,
     "one_hot": one_hot,
+    "embedding": embedding,
+    "cdist": cdist,
+    "rrelu": rrelu,
 }
 
 INTERNAL = {  # torch's own names of the kernels -> what is written out
@@ -151,6 +180,14 @@ INTERNAL = {  # torch's own names of the kernels -> what is written out
             "_batch_norm_impl_index", "_batch_norm_with_update", "cudnn_batch_norm", "miopen_batch_norm",
         ),
         "use torch.nn.functional.batch_norm",
+    ),
+    **dict.fromkeys(
+        (
+            "_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu",
+            "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+            "_scaled_dot_product_fused_attention_overrideable",
+        ),
+        "use torch.nn.functional.scaled_dot_product_attention",
     ),
     "_weight_norm_interface": "use torch.nn.utils.parametrizations.weight_norm",
 }  # fmt: skip

@@ -475,6 +475,47 @@ def test_frozen_weights_stay_and_are_nobody_s_strategy():
     assert identical(net[0].weight, before) and identical(net[1].weight.detach(), result.params["critic"]["1.weight"])
 
 
+@pytest.mark.parametrize(
+    ("losses", "sample", "words"),
+    [
+        (lambda n: {}, lambda rng: {}, r"losses must be a function of \(nets, batch\); the one given takes \(n\)"),
+        (lambda n, b: {}, lambda: {}, r"sample must be a function of \(rng\); the one given takes \(\)"),
+        (lambda n, b: {}, {"x": 1}, r"sample must be a function of \(rng\); got dict"),
+    ],
+)
+def test_functions_that_cannot_be_called_are_refused(losses, sample, words):
+    with pytest.raises(cp.UsageError, match=words):
+        cp.game_from_modules({"a": nn.Linear(2, 2)}, losses, sample)
+    with pytest.raises(cp.UsageError, match=words.replace("nets", "params")):
+        cp.game_from_losses(losses, {"a": {"w": torch.ones(2)}}, sample)
+
+
+def hooked(module, register, hook):
+    getattr(module, register)(hook)
+    return module
+
+
+def compiled(module):
+    module.compile(backend="eager")
+    return module
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (lambda: torch.jit.script(nn.Linear(2, 2)), "compiled by torch.jit"),
+        (lambda: nn.Sequential(torch.compile(nn.Linear(2, 2), backend="eager")), "0 .* is compiled by torch.compile"),
+        (lambda: hooked(nn.Linear(2, 2), "register_full_backward_hook", lambda m, gi, go: None), "has backward hooks"),
+        (lambda: compiled(nn.Linear(2, 2)), "compiled by torch.compile"),
+        (lambda: (m := nn.Linear(2, 2), m.weight.register_hook(lambda g: 2 * g))[0], "hook on the gradient of weight"),
+    ],
+)
+def test_modules_that_would_not_run_as_they_are_are_refused(module, words):
+    with pytest.raises(cp.UsageError, match=f"player a: .*{words}"):
+        cp.game_from_modules({"a": module()}, lambda n, b: {}, lambda rng: {})
+
+
 def test_a_module_without_shapes_yet_is_refused():
     with pytest.raises(cp.UsageError, match="lazy module"):
         cp.game_from_modules({"a": nn.LazyLinear(2)}, lambda n, b: {}, lambda rng: {})

@@ -83,6 +83,59 @@ def test_fused_functions_have_right_derivatives(name):
     assert error(regularized(game, cp.make("regularizer", "consensus"))) < 1e-6
 
 
+# Written out for their second derivatives or for members, and torch's own names of the arguments.
+ALSO = {
+    "torch.layer_norm by name": lambda h, g: torch.layer_norm(input=h, normalized_shape=(4,), weight=g),
+    "torch.batch_norm by name": lambda h, g: torch.batch_norm(
+        input=h, weight=g, bias=None, running_mean=None, running_var=None, training=True, momentum=0.1, eps=1e-5,
+        cudnn_enabled=False,
+    ),
+    "cdist": lambda h, g: torch.cdist(h, h[:4] * g),
+    "cdist to itself": lambda h, g: torch.cdist(g * h, g * h)[:, :4],
+    "cdist of norm 1": lambda h, g: torch.cdist(h.sin(), h[:4].cos() + 9 * g, p=1.0) / 9,
+    "cdist of norm 3": lambda h, g: torch.cdist(h, h[:4] * g, p=3.0),
+    "rrelu at rest": lambda h, g: F.rrelu(g * h),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALSO)
+def test_other_functions_written_out_have_right_derivatives(name):
+    game = field(ALSO[name])
+    leaves = {k: x.clone().requires_grad_() for k, x in START["a"].items()}
+    loss = (ALSO[name](X @ leaves["w"], leaves["g"]).tanh() @ leaves["o"]).pow(3).mean()
+    v = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+    local = LocalGame.of(*started(game))
+    close(local.losses()["a"], loss.detach(), 1e-12)
+    close_trees(local.gradient(), {"a": v}, 1e-11)
+    assert error(game, members=2) < 1e-6
+
+
+def test_a_sparse_gradient_is_played_as_a_dense_one():
+    def v(sparse):
+        look_up = lambda h, g: h * F.embedding(torch.tensor([0, 1, 1, 3, 2, 0]), h[:4] * g, sparse=sparse)  # noqa: E731
+        return LocalGame.of(*started(field(look_up))).gradient()
+
+    close_trees(v(True), v(False))
+
+
+@pytest.mark.parametrize(
+    ("f", "words"),
+    [
+        (lambda h: F.embedding_bag(torch.tensor([[0, 1], [2, 3]]), h), "torch cannot differentiate as often as this"),
+        (lambda h: torch.utils.checkpoint.checkpoint(torch.sin, h, use_reentrant=False), "use saved tensor hooks"),
+        (lambda h: h * h.detach().numpy().sum(), r"take numbers out of a tensor \(numpy, tolist\)"),
+        (lambda h: torch.func.linearize(torch.sin, h)[1](h), "call torch.func.linearize.*use torch.func.jvp"),
+        (lambda h: torch.nn.Linear(4, 4, dtype=F64)(h), r"initialise weights \(kaiming_uniform_\)"),
+        (lambda h: h.clone().detach_(), r"detach a tensor in place: use detach\(\)"),
+        (lambda h: setattr(h, "data", 2 * h.data), "write to the data of a tensor"),
+    ],
+)
+def test_what_torch_cannot_do_is_told_in_a_sentence(f, words):
+    local = LocalGame.of(*started(field(lambda h, g: f(h))))
+    with pytest.raises(cp.UserError, match=words):
+        local.jacobian().mv(local.params)
+
+
 @pytest.mark.parametrize("name", ["native_layer_norm", "native_group_norm"])
 def test_internal_kernels_are_refused(name):
     calls = {

@@ -41,6 +41,7 @@ FLOORS = (
         "nested",
         "tolerances",
         "normalization",
+        "torch_errors",
         "written_out",
         "evaluation",
         "hookspecs",

@@ -22,6 +22,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from .errors import BadLog, StorageError, UsageError
+from .kept import TYPES
 from .plainfile import open_plain
 from .records import Manifest, Point, checked
 from .rundir import MANIFEST, STATE, TENSORS, dumps, parse, sync_directory, write_new
@@ -29,10 +30,6 @@ from .tree import Params
 
 Buffer = bytes | memoryview
 _MAX_LEVELS = 32  # of nested dictionaries
-TYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.complex64: "C64",
-    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
@@ -41,7 +38,8 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
     for name, x in tree.items():
         path = f"{prefix}/{_escaped(str(name))}" if prefix else _escaped(str(name))
         if isinstance(x, Tensor):
-            out[path] = x.detach().contiguous() if x.is_cpu else x.detach().cpu().contiguous()
+            x = x.detach().resolve_conj().resolve_neg()
+            out[path] = x.contiguous() if x.is_cpu else x.cpu().contiguous()
         else:
             out |= flatten(x, path)
     return out

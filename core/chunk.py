@@ -36,7 +36,7 @@ class RowWatch(Watch):
     """A watch that takes norms as a chunk does, row by row: which of the two took them must not be seen."""
 
     def _norms(self, x: list[Tensor]) -> list[Tensor]:
-        norms = [torch.from_numpy(_norm(self._rows(t).detach().double().numpy())) for t in x]
+        norms = [torch.from_numpy(_norm(self._rows(t).detach().resolve_neg().double().numpy())) for t in x]
         return norms if self.members is not None else [n[0] for n in norms]
 
     def _host(self, tensors: list[Tensor]) -> Array:
@@ -77,10 +77,16 @@ class Chunks:
                     self.solver = compiled_solver(game, solver, state)
             self.since, self.gap = state.step, 16
         elif state.step >= self.since + self.gap:
+            self.compared(game, solver, state)
+            self.gap = min(4 * self.gap, SELDOM)
+        return self.solver
+
+    def compared(self, game: Prepared, solver: Solver, state: State) -> None:
+        """Hold a step against the solver's own. Raises Stale where something has changed that nobody saw."""
+        if self.solver is not None and state.step > self.since and self.solver.guard.same():
             if not self.solver.agrees(game, solver, state):
                 raise game.origin.stale(self.since)
-            self.since, self.gap = state.step, min(4 * self.gap, SELDOM)
-        return self.solver
+            self.since = state.step
 
     def ahead(self, loop: Loop, solver: Compiled, state: State, watch: Watch) -> State:
         """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""

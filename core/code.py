@@ -50,9 +50,9 @@ def library(module: Any) -> str | None:
 
 def plain(x: Any) -> bool:
     """Whether ``x`` is what it is for ever."""
-    if type(x) is object or isinstance(x, enum.Enum):
+    if type(x) is object:
         return True
-    return isinstance(x, PLAIN) and library(type(x).__module__) is not None
+    return isinstance(x, PLAIN) and not isinstance(x, np.void) and library(type(x).__module__) is not None
 
 
 def alike(a: Any, b: Any) -> bool:
@@ -82,6 +82,8 @@ class Named:
             if step.opcode in dis.hasname:
                 named = self.globals if "GLOBAL" in step.opname or step.opname == "LOAD_NAME" else self.attributes
                 (self.imports if step.opname == "IMPORT_NAME" else named).add(step.argval)
+            if step.opname == "MATCH_CLASS":  # whose attributes are named elsewhere
+                self.attributes.add("__dict__")
         for inner in (Named(x) for x in code.co_consts if isinstance(x, types.CodeType)):
             self.globals |= inner.globals
             self.attributes |= inner.attributes

@@ -14,6 +14,7 @@ from .errors import PluginError
 from .form import difference, form
 from .game import Game
 from .intact import FEW
+from .kept import TYPES, storable
 from .solver import Memory, Solver, StepInfo
 from .state import State
 from .tree import Buffers, Params
@@ -117,17 +118,14 @@ class Contract:
 
 def memory_of(solver: Solver, memory: Any) -> Memory:
     """The first memory itself. Raises PluginError unless it is nested dictionaries of tensors."""
-    for x in (memory, *_flat(memory)[1]) if isinstance(memory, dict) else ():
-        if not isinstance(x, dict | Tensor):
-            break
-    else:
-        if isinstance(memory, dict):
-            return memory
-        x = memory
+    odd = [x for x in _flat(memory)[1] if not storable(x)] if isinstance(memory, dict) else [memory]
+    if not odd:
+        return memory
     cls = type(solver)
     raise PluginError(
-        f"the solver {cls.__name__} breaks its contract: its init returned {told(x)}"
-        f"{'' if x is memory else ' in its memory'}; expected: nested dictionaries of tensors.",
+        f"the solver {cls.__name__} breaks its contract: its init returned {told(odd[0])}"
+        f"{'' if odd[0] is memory else ' in its memory'}; expected: nested dictionaries of tensors of a type "
+        f"that a checkpoint keeps: {', '.join(str(t).removeprefix('torch.') for t in TYPES)}.",
         cls.__module__,
     )
 

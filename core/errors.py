@@ -31,6 +31,14 @@ class PluginError(UserError):
         self.module = module
 
 
+class Stale(PluginError):
+    """Losses that read what changed, and nobody saw: what was computed from step ``since`` on cannot be trusted."""
+
+    def __init__(self, message: str, module: str, since: int) -> None:
+        super().__init__(message, module)
+        self.since = since
+
+
 class Diverged(UserError):
     """A run stopped because a loss, gradient or parameter was no longer finite or passed the blow-up bound."""
 

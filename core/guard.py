@@ -15,7 +15,9 @@ from .code import alike
 from .reads import Reads, Roots
 
 SMALL = 1 << 16  # numbers up to which a tensor can be put back
-_version, _place, _shape = attrgetter("_version"), methodcaller("data_ptr"), attrgetter("shape")
+FEW = 64  # numbers up to which a tensor is compared by what it holds: a write to x.data or by numpy counts nowhere
+_version, _place = attrgetter("_version"), methodcaller("data_ptr")
+_form = attrgetter("shape", "requires_grad")
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class Guard:
         self._empty = reads.empty
         self._tensors = [x for _, x in reads.tensors]
         self._counted = [x for x in self._tensors if x.data_ptr() not in places]
+        self._small = [x.detach() for x in self._counted if x.is_cpu and x.numel() <= FEW]
         self._arrays = [x for _, x in reads.arrays]
         self._alive = reads  # identities stay
         self._values, self._others = self._now(), self._state()
@@ -44,10 +47,14 @@ class Guard:
         return [*chain.from_iterable([read() for read in self._reads])]
 
     def _state(self) -> Any:
-        """What tensors and arrays are: where each lies, its shape, how often it was written to; the bytes."""
-        arrays = [bytes(x) if isinstance(x, bytearray) else x.tobytes() for x in self._arrays]
-        written = list(map(_version, self._counted))
-        return list(map(_place, self._tensors)), list(map(_shape, self._tensors)), written, arrays
+        """What tensors and arrays are: where each lies, its form, how often it was written to; what small ones hold."""
+        written = [*map(_version, self._counted), *map(_held, self._small)]
+        return (
+            list(map(_place, self._tensors)),
+            list(map(_form, self._tensors)),
+            written,
+            list(map(_bytes, self._arrays)),
+        )
 
     def same(self) -> bool:
         """Whether nothing has changed; else ``changed`` says what has."""
@@ -78,6 +85,14 @@ class Guard:
             return False
         self._values = found
         return True
+
+
+def _held(x: Tensor) -> list[Any]:
+    return x.tolist()
+
+
+def _bytes(x: Any) -> Any:
+    return bytes(x) if isinstance(x, bytearray) else (x.tobytes(), x.shape, x.dtype)
 
 
 class Kept:

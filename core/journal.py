@@ -22,7 +22,7 @@ from .batch_digest import NOT_ALONE, next_digest
 from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
 from .circumstances import circumstances, described, versions
-from .errors import StorageError, UsageError
+from .errors import Stale, StorageError, UsageError
 from .history import History
 from .lock import NAME
 from .loop import Ending
@@ -172,7 +172,8 @@ class Journal:
             if log is not None:
                 log.seal()
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            files.write_status(state, max(self.saved, 0), f"{type(error).__name__}: {error}")
+            facts = {"stale_since": error.since} if isinstance(error, Stale) else {}
+            files.write_status(state, max(self.saved, 0), f"{type(error).__name__}: {error}", **facts)
 
     def save(self, state: State, last: bool) -> None:
         """Write a checkpoint if one is due: before the first step, every so many, now and then, and at the end."""

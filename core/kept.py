@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 PLAIN: dict[type, tuple[Any, Any]] = {  # to text, and back
@@ -19,6 +20,10 @@ PLAIN: dict[type, tuple[Any, Any]] = {  # to text, and back
     str: (json.dumps, json.loads),
     type(None): (str, {"None": None}.__getitem__),
 }
+TYPES = {  # of tensors, as safetensors calls them
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.complex64: "C64",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
 _NAMES = {kind.__name__: kind for kind in PLAIN}
 
 
@@ -27,6 +32,11 @@ def items(x: Any) -> Iterator[tuple[str, Any]] | None:
     if type(x) is dict:
         return iter(x.items())
     return ((str(n), v) for n, v in enumerate(x)) if type(x) in (list, tuple) else None
+
+
+def storable(x: Any) -> bool:
+    """Whether it is a tensor of a type that a checkpoint has, with numbers of its own."""
+    return isinstance(x, Tensor) and x.dtype in TYPES and x.layout is torch.strided and x.device.type != "meta"
 
 
 def copied(x: Any) -> Any:
@@ -42,7 +52,7 @@ def unkept(x: Any, path: str = "") -> tuple[str, Any] | None:
         return path.rstrip("/") or "all of it", odd
     if (inside := items(x)) is not None:
         return next((found for k, v in inside if (found := unkept(v, f"{path}{k}/")) is not None), None)
-    return None if isinstance(x, Tensor) or type(x) in PLAIN else (path.rstrip("/"), x)
+    return None if storable(x) or type(x) in PLAIN else (path.rstrip("/"), x)
 
 
 def tensors_of(x: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 from .blame import blamed, guarded, ours
 from .chunk import Chunks, RowWatch
 from .contract import Contract
-from .errors import PluginError, StorageError, UsageError
+from .errors import PluginError, Stale, StorageError, UsageError
 from .game import innermost
 from .intact import Intact
 from .local import LocalGame
@@ -64,8 +64,10 @@ class Loop:
         self._spend(state)
         watch = Watch(state.params, game.members, state.bound.numpy(), state.alive.numpy())
         contract = Contract(self.solver, game, state, game.members)
+        batches: list[Batch] = []
         while state.step < self.steps:
             if self.stop():
+                self._compare(state, batches)
                 self._save(state, True)
                 return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
             self._save(state, False)
@@ -79,7 +81,7 @@ class Loop:
                         self._spend(state)
                         continue
                     solver = compiled
-            batches: list[Batch] = []
+            batches = []
             began = time.monotonic()
             with self._saving(state):
                 buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
@@ -99,6 +101,7 @@ class Loop:
             over = not (whole or sound.any())
             done = whole and self.met is not None and self.met(figures)  # a member that left meets nothing any more
             if over or done:
+                self._compare(state, batches)
                 self._save(state, True)  # first: a run resumed from here looks at this point once more
             seen = Seen(state.step, state.params, state.memory, batches[0], info, figures, bool(over or done), buffers)
             self._show(state, seen)
@@ -118,6 +121,7 @@ class Loop:
             )  # fmt: skip
             if state.step < self.steps:
                 self._progress(state, info)
+        self._compare(state, batches)
         return self._last(state, watch, contract)
 
     def _save(self, state: State, last: bool) -> None:
@@ -131,6 +135,23 @@ class Loop:
             yield
         finally:
             self.game.cost.measuring += time.monotonic() - began
+
+    def _compare(self, state: State, batches: list[Batch]) -> None:
+        """Where a run ends: hold once more what was replayed against its function. Raises Stale."""
+        game, clock, spent = self.game, self.game.clock, self.game.cost.spent
+        with self._saving(state), self._measuring():
+            clock.step, clock.comparing = state.step, True
+            try:
+                if self.chunks is not None and state.step > self.chunks.start:
+                    self.chunks.compared(game, self.solver, state)
+                if clock.replaying and batches:
+                    self.solver.step(game, state.params, state.memory, lambda: batches[0])
+            except Stale:
+                raise
+            except Exception:  # nobody will take this step: it may fail as it likes
+                return
+            finally:
+                clock.comparing, game.cost.spent = False, spent
 
     def _progress(self, state: State, info: StepInfo) -> None:
         if self.progress is not None:

@@ -8,16 +8,18 @@ from typing import Any
 
 import torch
 
-from .errors import PluginError
+from .errors import Stale
 from .guard import Impure, settled
 from .reads import Roots
 
 
 @dataclass
 class Clock:
-    """The step at which a run is."""
+    """The step at which a run is, whether anything was made to be replayed, and whether a replay is compared now."""
 
     step: int = 0
+    replaying: bool = False
+    comparing: bool = False
 
 
 @dataclass
@@ -41,11 +43,12 @@ class Origin:
                 self.eager = str(error)
         return not self.eager
 
-    def stale(self, since: int) -> PluginError:
+    def stale(self, since: int) -> Stale:
         """What to say where a replay and its function have come apart since a step."""
-        return PluginError(
+        return Stale(
             f"{self.name} read something that has changed since step {since}, where they were traced or last compared: "
             f"what was computed from there to step {self.clock.step} cannot be trusted. Let the batch or the buffers "
             "hold what changes, or play it with trace=False and compile=False (--no-trace --no-compile).",
             self.module,
+            since,
         )

@@ -8,11 +8,13 @@ said, and nothing is concluded.
 from __future__ import annotations
 
 import collections
+import enum
 import operator
 import sys
 import types
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any
 
 import numpy as np
@@ -32,8 +34,11 @@ DYNAMIC = {"getattr", "vars", "dir", "hasattr", "__dict__", "attrgetter", "metho
 # Modules that answer otherwise each time: whatever is used of them, or these names.
 FICKLE: dict[str, set[str]] = {
     "random": set(), "time": set(), "secrets": set(), "uuid": set(), "logging": set(), "numpy.random": set(),
-    "os": {"environ", "getenv", "urandom", "getpid"}, "datetime": {"now", "today", "utcnow"}, "numpy": {"random"},
+    "importlib": set(), "inspect": set(), "sys": {"modules", "_getframe", "argv", "stdin"}, "torch": {"load"},
+    "os": {"environ", "getenv", "urandom", "getpid"}, "datetime": {"now", "today", "utcnow"},
+    "numpy": {"random", "load"},
 }  # fmt: skip
+FILES = {"read_text", "read_bytes", "fromfile", "loadtxt", "genfromtxt", "listdir", "iterdir", "getmtime", "load_file"}
 MAKING = {"__init__", "__new__", "__post_init__"}  # called where the class is
 UNSEEN = MAKING | {"__init_subclass__", "__set_name__", "__repr__", "__str__", "__del__", "__reduce__", "__reduce_ex__"}
 _FUNCTIONS = types.FunctionType | staticmethod | classmethod | property
@@ -52,8 +57,11 @@ _EXACT = {
     types.MappingProxyType,
 }
 _CONTENTS = operator.attrgetter("cell_contents")
+_BASES = operator.attrgetter("__mro__")
+_GRAD = operator.attrgetter("grad")
 _DEFINED = operator.attrgetter("__code__", "__defaults__", "__kwdefaults__")
 _MISSING = object()
+_NUMBERS = {Tensor, nn.Parameter, np.ndarray, bytearray}
 
 
 class Reads:
@@ -80,10 +88,19 @@ class Reads:
                 if len(self._seen) > MOST:
                     self.reason = f"it reads more than {MOST:,} things"
                     return
-                self._visit(*self._todo.pop())
+                x, label = self._todo.pop()
+                try:
+                    self._visit(x, label)
+                except Exception:  # attributes are anyone's code
+                    self._unknown(x, label)
+            for n in FILES & self.said:
+                self._refuse(f"what {n} gives")
 
     def _refuse(self, what: str) -> None:
         self.reason = self.reason or f"it reads {what}"
+
+    def _unknown(self, x: Any, label: str) -> None:
+        self._refuse(f"{label}, a {type(x).__name__}: it cannot be looked into")
 
     def _first(self, key: Any, x: Any) -> bool:
         """Whether this is met for the first time. What is met stays alive, so that its identity is its own."""
@@ -99,8 +116,10 @@ class Reads:
             while is_functorch_wrapped_tensor(x):  # kept from inside of a derivative
                 x = get_unwrapped(x)
             self.tensors.append((label, x))
-            if x.__dict__:  # what someone has hung on it
-                self._todo.append((x.__dict__, label))
+            self._hung(x, label)
+            if "grad" in self.names and x.is_leaf:
+                self.reads.append((f"{label}.grad", partial(map, _GRAD, (x,))))
+                self._todo.append((x.grad, f"{label}.grad"))
             if x.is_inference() or x.layout is not torch.strided or isinstance(x, torch._subclasses.FakeTensor):
                 self._refuse(f"{label}, a tensor whose changes are not counted")
         elif isinstance(x, np.ndarray | bytearray):
@@ -108,6 +127,10 @@ class Reads:
             if size > BYTES or (isinstance(x, np.ndarray) and x.dtype.hasobject):
                 self._refuse(f"{label}, an array of {size} bytes: a tensor would do")
             self.arrays.append((label, x))
+            self._hung(x, label)
+        elif isinstance(x, enum.Enum):
+            self._todo.append((vars(x), label))
+            self._class(type(x), called=False)
         elif isinstance(x, types.ModuleType):
             self._module(x)
         elif isinstance(x, type):
@@ -127,6 +150,13 @@ class Reads:
                 self._items(x, label)
             if type(x) not in _EXACT:
                 self._object(x, label)
+
+    def _hung(self, x: Any, label: str) -> None:
+        """What someone has hung on a tensor or an array, or given it by a class of their own."""
+        own = getattr(x, "__dict__", None)
+        if own or type(x) not in _NUMBERS:
+            self._todo += [] if own is None else [(own, label)]
+            self._class(type(x), called=False)
 
     def _dict(self, x: Any, label: str) -> None:
         if not isinstance(x, types.MappingProxyType):
@@ -157,6 +187,8 @@ class Reads:
             return self._refuse(f"a variable of {label} that has no value yet")
         if whose not in (OWN, None):  # a decorator, perhaps
             self._todo += [(x, n) for n, x in inside.items() if isinstance(x, types.FunctionType | types.MethodType)]
+            if f.__module__ in FICKLE and f.__name__ in FICKLE[f.__module__]:
+                self._refuse(f"what {f.__module__}.{f.__name__} gives")
             return None
         if cells:
             self.held += cells.values()
@@ -186,9 +218,11 @@ class Reads:
         if library(m.__name__) is not None:
             if m.__name__ in FICKLE and (not FICKLE[m.__name__] or FICKLE[m.__name__] & self.said):
                 self._refuse(f"what {m.__name__} gives")
+            # Its own functions stay as they are, unless someone puts others in their place.
+            self.reads.append((m.__name__, partial(map, vars(m).get, sorted(self.said & vars(m).keys()))))
             return
         space = vars(m)
-        names = sorted(space if self.every else space.keys() & self.names)
+        names = sorted(space if self.every else space.keys() & {*self.names, "__getattr__"})
         self.held.append(space)
         self.reads.append((m.__name__, partial(map, space.get, names)))
         self._todo += [(space[n], f"{m.__name__}.{n}") for n in names]
@@ -204,7 +238,10 @@ class Reads:
             if library(c.__module__) is None:
                 self.held.append(c)
                 self.reads.append((c.__qualname__, partial(map, vars(c).get, names)))
+                self.reads.append((f"the bases of {c.__qualname__}", partial(map, _BASES, (c,))))
             self._todo += [(vars(c)[n], f"{c.__name__}.{n}") for n in names if n in vars(c) and not _made(vars(c)[n])]
+        if library(type(cls).__module__) is None:  # a metaclass, whose attributes are the class's, too
+            self._class(type(cls), called=False)
 
     def _counts(self, name: str, x: Any) -> bool:
         """Whether an attribute of a class may be read: by name, or by Python itself."""
@@ -215,16 +252,17 @@ class Reads:
     def _object(self, x: Any, label: str) -> None:
         cls = type(x)
         state, places = getattr(x, "__dict__", None), list(slots(cls))
+        self.reads.append((label, partial(map, type, (x,))))
         if isinstance(x, nn.Module):
             self.names.add("forward")
         if hasattr(cls, "__next__"):
             self._refuse(f"{label}, a {cls.__name__}: it moves on")
         elif (
-            isinstance(x, torch.Generator)
-            or isinstance(getattr(x, "_c", None), torch._C.ScriptModule)
+            any(map(_hidden, cls.__mro__))
+            or isinstance(x, torch.jit.ScriptModule)
             or not (isinstance(state, dict) or any("__slots__" in vars(c) for c in cls.__mro__))
         ):
-            self._refuse(f"{label}, a {cls.__name__}: it cannot be looked into")
+            self._unknown(x, label)
         self._class(cls, called=False)
         # Code of libraries reads what it likes of its own.
         others = [c for c in cls.__mro__ if c not in _BARE and c.__module__ not in _STATELESS]
@@ -247,6 +285,13 @@ class Reads:
 
 def _slot(x: Any, name: str) -> Any:
     return getattr(x, name, _MISSING)
+
+
+def _hidden(cls: type) -> bool:
+    """Whether a class is of an extension module: its objects may hold what no name leads to."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+    compiled = cls.__module__ in sys.builtin_module_names or file.endswith(tuple(EXTENSION_SUFFIXES))
+    return compiled and cls.__module__ not in _STATELESS
 
 
 def _of(x: Any) -> str | None:

@@ -155,6 +155,7 @@ class Status(msgspec.Struct, kw_only=True):
     reason: Text = ""
     pid: Step = 0
     diverged_members: list[Step] = []
+    stale_since: Step | None = None  # the step from which on nothing can be trusted
     started_seconds: Seconds = 0
     updated_seconds: Seconds = 0
 

@@ -94,6 +94,8 @@ def resume(
                 lost = missing(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
                 changed += _other_data(table, state, settings, numbers.get("batch_sha256"))
+                if (stale := status.get("stale_since")) is not None and state.step > stale:
+                    changed += [f"what it computed from step {stale} on cannot be trusted"]
             if changed and not allow_inexact:
                 raise UsageError(
                     f"{directory} cannot go on exactly: {'; '.join(changed)}. "

@@ -6,9 +6,9 @@ depends on its tangent. Whatever cannot be traced runs as written, and says why.
 
 What a caller may rely on: a program belongs to the arguments' structure, shapes, dtypes, devices and constants, and to
 all else that the function reads (``core.reads``): where that has changed it is traced again, and not replayed where it
-cannot be told. At first and now and then the result is compared with the function's own. A function that draws random
-numbers, mutates or looks at numbers is never replayed; inside torch.func transforms and under autograd the function
-itself runs.
+cannot be told. At first, now and then and when a run ends the result is compared with the function's own. A function
+that draws random numbers, mutates or looks at numbers is never replayed; inside torch.func transforms and under
+autograd the function itself runs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ from .origin import Origin
 
 PROGRAMS = 32  # per function: a constant that changes every step (its number, say) must not retrace for ever
 RETRACES = 3  # per function, because something that it reads has changed: then it runs as written
-FIRST, OFTEN = (
-    (4, 16, 64, 256),
-    1000,
-)  # calls at which a replay is compared with its function once more: these, every so many
+# Calls at which a replay is compared with its function once more: these, and every so many.
+FIRST, OFTEN = (4, 16, 64, 256), 1000
 
 Map = Callable[[Any], Any]
 Stage = Callable[..., Any]
@@ -114,7 +112,7 @@ class _Replayed:
             program = self._programs[known] = self._trace(args, groups)
         if program is not None:
             program.calls += 1
-            if program.calls in FIRST or program.calls % OFTEN == 0:
+            if program.calls in FIRST or program.calls % OFTEN == 0 or self._origin.clock.comparing:
                 self._checked(program, args, groups)
         return program, keys, groups
 
@@ -148,6 +146,7 @@ class _Replayed:
                     votes += _agree(program, _read(beside)[1], tangents, self._plain(beside, *tangents))
         if votes <= 0:
             raise ArithmeticError("its replayed result differs from its own")
+        self._origin.clock.replaying = True
         return program
 
     def _checked(self, program: Program, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> None:

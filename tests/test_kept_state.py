@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.checkpoint import load_checkpoint, newest
 from counterplay.core.kept import PLAIN, plain_of, refilled, tensors_of, unkept
 from counterplay.core.rundir import dumps
 
@@ -137,6 +138,9 @@ def test_a_step_that_fails_has_not_moved_the_buffers(tmp_path):
         ({"it": iter([1])}, "a list_iterator in 'it'"),
         ({"a": {1: torch.ones(1)}}, "a int in 'a'"),
         ({"s": {1, 2}}, "a set in 's'"),
+        ({"t": torch.ones(1, dtype=torch.complex128)}, r"a tensor of shape \(1,\) and type complex128 in 't'"),
+        ({"t": [torch.ones(1, dtype=torch.uint16)]}, r"a tensor of shape \(1,\) and type uint16 in 't/0'"),
+        ({"t": torch.ones(1).to_sparse()}, r"a tensor of shape \(1,\) and type float32, sparse_coo in 't'"),
     ],
 )
 def test_what_no_checkpoint_keeps_is_refused_before_the_first_step(tmp_path, buffers, words):
@@ -147,6 +151,34 @@ def test_what_no_checkpoint_keeps_is_refused_before_the_first_step(tmp_path, buf
     with pytest.raises(cp.PluginError, match=f"its buffers hold {words}, which no checkpoint keeps"):
         cp.run(Odd(), simgd(), steps=3, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_nor_in_a_solver_s_memory(tmp_path):
+    class Complex(type(simgd())):
+        def init(self, game, params):
+            return {"z": torch.zeros(1, dtype=torch.complex128)}
+
+    with pytest.raises(cp.PluginError, match=r"type complex128 in its memory; expected: .*complex64"):
+        cp.run(Annealed(), Complex(lr=0.1), steps=3, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"compile": True}])
+def test_views_that_conjugate_and_negate_are_kept_as_what_they_are(tmp_path, options):
+    class Views(Annealed):
+        def buffers(self, rng):
+            z = torch.tensor([1.0 + 2.0j], dtype=torch.complex64).conj()
+            return {"t": z.imag, "z": z}
+
+        def refresh(self, params, buffers):
+            return buffers
+
+        def losses(self, params, batch):
+            return {"x": (batch["t"] * params["x"]["w"]).sum()}
+
+    run = cp.run(Views(), simgd(), steps=2, out=tmp_path / "run", trace=False, **options)
+    kept, _ = load_checkpoint(newest(run.directory))
+    assert kept["buffers"]["t"].item() == -2.0 and kept["buffers"]["z"].item() == 1.0 - 2.0j
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -144,8 +144,8 @@ def _detach(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str
 
 def _counted(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In-place addition; torch's batch normalisation counts its calls by it, for statistics not kept in play."""
-    frame = sys._getframe(2)  # the caller of the function
-    return args[0] if frame.f_globals.get("__name__") == _NORM.__name__ else func(*args, **kwargs)
+    by = next(name for name in _callers() if not name.startswith(_OWN))
+    return args[0] if by.startswith(_NORM.__name__) else func(*args, **kwargs)
 
 
 def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
@@ -154,25 +154,25 @@ def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kw
     raise mode.refuse(what, instead)
 
 
+def _callers() -> Iterator[str]:
+    """The functions that call, as module:name, up to the first that is neither torch's nor ours."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield f"{(module := frame.f_globals.get('__name__', ''))}:{frame.f_code.co_name}"
+        if not module.startswith(("torch.", _OWN)):
+            return
+        frame = frame.f_back
+
+
 def _by_functorch() -> bool:
     """Whether torch.func calls: it is made of the same functions as torch.autograd."""
-    frame = sys._getframe(1)
-    while (name := frame.f_globals.get("__name__", "")).startswith(("torch.", _OWN)):
-        if name.startswith("torch._functorch"):
-            return True
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return False
+    return any(name.startswith("torch._functorch") for name in _callers())
 
 
 def _dual(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Make a dual number. Raises UsageError for torch.func.linearize: what it gives is differentiated wrongly."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("torch.", _OWN)):
-        if frame.f_code.co_name == "trace_fn":
-            raise mode.refuse("call torch.func.linearize, whose derivatives are wrong", "use torch.func.jvp")
-        frame = frame.f_back
+    if "torch._functorch.eager_transforms:trace_fn" in _callers():
+        raise mode.refuse("call torch.func.linearize, whose derivatives are wrong", "use torch.func.jvp")
     return func(*args, **kwargs)
 
 

@@ -56,9 +56,13 @@ def single(game: Prepared, params: Params, batch: Batch) -> tuple[Prepared, Para
 
 
 def _is_a_function(game: Prepared, params: Params, batch: Batch) -> None:
-    """Raise UsageError unless two evaluations agree, and each player's loss is one of the player's parameters."""
-    first, (second, v) = game.losses(params, batch), _gradients(game, params, batch)
-    for i, own in v.items():
+    """Raise UsageError unless two evaluations agree, each player's loss is one of the player's own parameters, and none
+    is of what an evaluation before left behind.
+    """
+    before, here = _variables(params), _variables(params)
+    with torch.enable_grad():
+        first, second = game.losses(before, batch), game.losses(here, batch)
+    for i, own in _gradients(second, here).items():
         if own and all(x is None for x in own.values()):
             raise UsageError(
                 f"the loss of {i} depends on none of {i}'s own parameters, so {i} would never move: compute it "
@@ -68,28 +72,34 @@ def _is_a_function(game: Prepared, params: Params, batch: Batch) -> None:
         tol = 0.0 if x.device.type == "cpu" else torch.finfo(x.dtype).eps ** 0.5  # sums on a GPU have no fixed order
         if not torch.allclose(x, second[i], rtol=tol, atol=0.0, equal_nan=True):
             raise UsageError(
-                f"the loss of {i} differs between two evaluations at one point ({float(x):.9g}, then "
-                f"{float(second[i]):.9g}): the losses of {_name(game)} draw or count something; draw it in "
+                f"the loss of {i} differs between two evaluations at one point ({float(x.detach()):.9g}, then "
+                f"{float(second[i].detach()):.9g}): the losses of {_name(game)} draw or count something; draw it in "
                 "sample, or keep it in buffers and refresh."
             )
+    if any(x is not None for own in _gradients(second, before).values() for x in own.values()):
+        raise UsageError(
+            f"the losses of {_name(game)} use again what they computed from other parameters (a cache, as by "
+            "lru_cache): compute it anew in each evaluation, or keep it in buffers and refresh."
+        )
 
 
-def _gradients(
-    game: Prepared, params: Params, batch: Batch
-) -> tuple[dict[Player, Tensor], dict[Player, dict[str, Tensor | None]]]:
-    """The losses and v by plain torch.autograd, which owes nothing to torch.func; None where a loss depends on nothing.
+def _variables(params: Params) -> Params:
+    """``params`` as torch.autograd differentiates by them."""
+    return tmap(lambda x: x.detach().requires_grad_(), params)
+
+
+def _gradients(losses: dict[Player, Tensor], params: Params) -> dict[Player, dict[str, Tensor | None]]:
+    """v by plain torch.autograd, which owes nothing to torch.func; None where a loss does not depend on a tensor.
 
     It is also several times as fast.
     """
-    with torch.enable_grad():
-        params = tmap(lambda x: x.detach().requires_grad_(), params)
-        losses, v = game.losses(params, batch), {}
-        for i, own in params.items():
-            found: Sequence[Tensor | None] = [None] * len(own)
-            if own and losses[i].requires_grad:
-                found = torch.autograd.grad(losses[i], list(own.values()), allow_unused=True, retain_graph=True)
-            v[i] = dict(zip(own, found, strict=True))
-    return {i: x.detach() for i, x in losses.items()}, v
+    v = {}
+    for i, own in params.items():
+        found: Sequence[Tensor | None] = [None] * len(own)
+        if own and losses[i].requires_grad:
+            found = torch.autograd.grad(losses[i], list(own.values()), allow_unused=True, retain_graph=True)
+        v[i] = dict(zip(own, found, strict=True))
+    return v
 
 
 def jacobian_check(game: Prepared, params: Params, batch: Batch) -> Answer:
@@ -111,7 +121,9 @@ def jacobian_check(game: Prepared, params: Params, batch: Batch) -> Answer:
 
 def _compare(game: Prepared, params: Params, batch: Batch) -> Answer:
     def v(at: Params) -> Params:
-        found = _gradients(game, {**params, **at}, batch)[1]
+        here = _variables({**params, **at})
+        with torch.enable_grad():
+            found = _gradients(game.losses(here, batch), here)
         return {
             i: {k: torch.zeros_like(params[i][k]) if x is None else x for k, x in own.items()}
             for i, own in found.items()

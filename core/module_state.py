@@ -74,9 +74,13 @@ class ModuleState:
     def replaced(self, tensors: Mapping[Key, Tensor]) -> Iterator[None]:
         """Inside, the modules compute with ``tensors``; afterwards they are as they were.
 
-        Raises UsageError where a module writes to its buffers.
+        Raises UsageError where a module writes to its buffers, or has changed since.
         """
         every = self.all
+        if len(every) != len(self.training) or any(name not in owner for owner, name, _ in self.places):
+            raise UsageError(
+                "the modules are not those the game was made of (one was added or removed): make it again."
+            )
         switched = [(m, m.training) for m, mode in zip(every, self.training, strict=True) if m.training != mode]
         before = [(owner, name, owner[name]) for owner, name, _ in self.places]
         attributes = [(m.__dict__, m.__dict__.copy()) for m in every]

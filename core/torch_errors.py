@@ -23,6 +23,8 @@ _WORDS = (  # in what torch says -> what the losses do, and what to do instead
     ("calling .item() on a Tensor", "look at a number in a tensor, which differs from member to member", _ELSEWHERE),
     ("data-dependent control flow", "look at a number in a tensor, which differs from member to member", _ELSEWHERE),
     ("Cannot access data pointer", *_NUMPY), ("t call numpy() on", *_NUMPY),
+    ("Cannot access storage", "copy a module or tensor (deepcopy)",
+     "call the module itself, and copy tensors by clone()"),
     ("saved tensor hooks", "use saved tensor hooks, as torch.utils.checkpoint does",
      "call the function itself, without them"),
     ("vmap: we do not yet support", "use an operation that torch cannot do for all members at once", _UNSUPPORTED),

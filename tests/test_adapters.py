@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import prune
 
 import counterplay as cp
@@ -514,6 +515,27 @@ def compiled(module):
 def test_modules_that_would_not_run_as_they_are_are_refused(module, words):
     with pytest.raises(cp.UsageError, match=f"player a: .*{words}"):
         cp.game_from_modules({"a": module()}, lambda n, b: {}, lambda rng: {})
+
+
+def test_modules_that_have_changed_since_are_refused():
+    net = nn.Linear(3, 3).double()
+    game = played(net)
+    nn.utils.parametrizations.weight_norm(net)
+    with pytest.raises(cp.UsageError, match="the modules are not those the game was made of"):
+        LocalGame.of(*started(game)).gradient()
+
+
+def test_a_module_that_is_no_player_may_normalise():
+    """Its count of calls is left as it is, and its running statistics."""
+    net, judge = nn.Linear(3, 3).double(), nn.BatchNorm1d(3).double().requires_grad_(False)
+    game = played(net, lambda y: judge(y).pow(3).mean() + y.sin().mean())
+    local = LocalGame.of(*started(game))
+    y = net(local.batch["x"])
+    v = torch.autograd.grad(F.batch_norm(y, None, None, training=True).pow(3).mean() + y.sin().mean(), net.weight)[
+        0
+    ].detach()
+    close(local.gradient()["critic"]["weight"], v, 1e-12)
+    assert int(judge.num_batches_tracked) == 0 and not judge.running_mean.any()
 
 
 def test_a_module_without_shapes_yet_is_refused():

@@ -10,6 +10,7 @@ import torch
 
 import counterplay as cp
 
+from .broken_games import Square
 from .cases import F64
 
 START = {"x": {"w": torch.tensor([1.0, -0.5], dtype=F64)}, "y": {"w": torch.tensor([0.5, 2.0], dtype=F64)}}
@@ -27,25 +28,6 @@ def plain(x, y):
 
 def scaled(by):
     return lambda x, y: {"x": by(x) * (x * y).sum(), "y": -(x * y).sum()}
-
-
-class Straight(torch.autograd.Function):
-    """x squared, with a derivative that is half of the right one."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return x * x
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(inputs[0])
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return g * x
 
 
 def status(made, **options):
@@ -86,10 +68,10 @@ def test_a_number_looked_at_but_not_used_is_no_matter():
 
 
 def test_a_derivative_written_by_hand_that_is_not_one_is_found():
-    """y's gradient is -x^2 and changes by -2x dx, where the rule written by hand says -x dx."""
-    made = game(lambda x, y: {"x": (Straight.apply(x) * y).sum(), "y": -(Straight.apply(x) * y).sum()})
+    """x's gradient 2xy changes by 2y dx, of which the rule written by hand knows nothing."""
+    made = game(lambda x, y: {"x": (Square.apply(x) * y).sum(), "y": -(Square.apply(x) * y).sum()})
     answer = cp.run(made, SGD, steps=1).checks["jacobian"]
-    assert answer["status"] == "differs" and answer["error"] == pytest.approx(0.5, rel=1e-3)
+    assert answer["status"] == "differs" and answer["error"] == pytest.approx(1.0, rel=1e-3)
 
 
 def test_losses_that_are_no_function_are_refused():
@@ -97,6 +79,23 @@ def test_losses_that_are_no_function_are_refused():
     for by in (lambda x: random.random(), lambda x: next(counter)):
         with pytest.raises(cp.UsageError, match="differs between two evaluations at one point"):
             cp.run(game(scaled(by)), SGD, steps=1)
+
+
+def test_what_is_kept_from_one_evaluation_to_the_next_is_refused():
+    kept = {}
+
+    def cached(x, y):
+        return {"x": kept.setdefault("norm", x.norm()) * (x * y).sum(), "y": -(x * y).sum()}
+
+    with pytest.raises(cp.UsageError, match="use again what they computed from other parameters"):
+        cp.run(game(cached), SGD, steps=1)
+
+
+def test_rounding_that_differs_with_gradients_is_no_matter():
+    """Singular values are computed otherwise where vectors are needed, too."""
+    start = {"x": {"w": torch.linspace(-1, 2, 9, dtype=F64).reshape(3, 3) ** 2}}
+    made = cp.game_from_losses(lambda p, b: {"x": torch.linalg.svdvals(p["x"]["w"]).sum()}, start)
+    assert status(made) == "agrees"
 
 
 def test_a_player_whose_loss_does_not_know_it_is_refused():

@@ -10,7 +10,7 @@ complete a single eigenvalue may prove that something leaves, and nothing proves
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,10 @@ import numpy as np
 from ..core.schema import NOISE_BATCHES
 from .conditioning import slowest
 from .known import Known, bound
+from .numerals import EXACT, figure, rate
 from .verdicts import verdict
 
 AT_REST = 1e-3  # the largest `distance` at which v counts as 0
-EXACT = 1e-11  # what is no more than this share is 0; what is more, and less than can be told from 0, is unknown
 DEVIATIONS = 4.0  # standard errors that the mean of v may be off by: few batches tell the error itself only roughly
 
 
@@ -121,8 +121,9 @@ def kind_of(
     equilibrium, told = _equilibrium(own, led, zero, dust * largest)
     flow, step = _flow(J, zero, EXACT * largest), _step(update, rounding)
     name, words, course = verdict(equilibrium, step, flow)
-    said = {"own": told, "course": ": ".join(filter(None, [course, _numbers(J, update, EXACT * largest)]))}
-    words, curvature = words.format(**said), name
+    said = {"own": told, "course": ": ".join(filter(None, [course, _numbers(J, update, largest)]))}
+    order = "" if all((b.values.real > np.maximum(zero, b.error)).all() for b in own.values()) else " to second order"
+    words, curvature = words.format(**said, order=order), name
     if rest.state != "yes":
         lead = "unstable, " if name == "unstable" else ""
         aside = f" ({rest.told})" if rest.told else ""
@@ -138,11 +139,12 @@ def joint_part(J: Known, own: Mapping[str, Known]) -> float:
     The second term is how the flow would fare if each player moved and the others stood still. In a zero-sum game
     J's symmetric part is its own blocks, so the difference is never negative; where it lifts a negative second
     term above 0, only playing together holds the point (Schäfer et al. 2020, sections 1 and 4). NaN where the spectra
-    are known in part.
+    are known in part, or no better than that.
     """
     if not own or not all(known.complete is True for known in (J, *own.values())):
         return math.nan
-    return float(slowest(J.values) - min(float(slowest(block.values)) for block in own.values()))
+    part = float(slowest(J.values) - min(float(slowest(block.values)) for block in own.values()))
+    return part if J.real_error <= max(1e-3 * abs(part), EXACT * J.radius) else math.nan
 
 
 def _flow(J: Known, zero: float, exact: float) -> str:
@@ -152,9 +154,10 @@ def _flow(J: Known, zero: float, exact: float) -> str:
         return "<0"
     if J.complete is not True:
         return "unknown"
-    if (re > off).all():
+    away = re > off
+    if away.all():
         return ">0"
-    return "=0" if abs(float(slowest(J.values))) <= exact else "unknown"
+    return "=0" if (away | (np.abs(re) <= exact)).all() else "unknown"
 
 
 def _step(update: Known | None, rounding: float) -> str:
@@ -168,9 +171,10 @@ def _step(update: Known | None, rounding: float) -> str:
         return ">1"
     if update.complete is not True:
         return "unknown"
-    if (size < 1 - off).all():
+    inside = size < 1 - off
+    if inside.all():
         return "<1"
-    return "=1" if abs(update.radius - 1) <= EXACT else "unknown"
+    return "=1" if (inside | (np.abs(size - 1) <= EXACT)).all() else "unknown"
 
 
 def _equilibrium(own: Mapping[str, Known], led: float | None, zero: float, dust: float) -> tuple[str, str]:
@@ -187,11 +191,13 @@ def _equilibrium(own: Mapping[str, Known], led: float | None, zero: float, dust:
     for i, block in own.items():
         if block.complete is not True:
             return "unknown", f"not all eigenvalues of {i}'s own block are known"
-        if (x := float(slowest(block.values))) < -max(EXACT * block.radius, dust):
+        doubtful = np.where(block.error > zero, block.values.real < block.error, False)
+        doubtful |= block.values.real < -max(EXACT * block.radius, dust)
+        if doubtful.any():
+            x = float(slowest(block.values[doubtful]))
             return "unknown", f"{i}'s own block has λ = {x:.5g}, which cannot be told from 0 here"
     who, x = min(((i, float(slowest(b.values))) for i, b in own.items()), key=lambda item: item[1])
-    order = ", which decides to second order only" if abs(x) <= zero else ""
-    return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}{order}"
+    return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"
 
 
 def _stackelberg(own: Mapping[str, Known], led: float | None, zero: float, dust: float) -> str:
@@ -203,20 +209,25 @@ def _stackelberg(own: Mapping[str, Known], led: float | None, zero: float, dust:
         return ""
     leader, follower = own
     answer = float(slowest(own[follower].values))
-    if own[follower].complete is not True or not answer > zero:
+    if own[follower].complete is not True or not answer > max(zero, own[follower].real_error):
         return ""
     return f"{follower}'s has λ ≥ {answer:.5g}, and along its best answers {leader}'s curvature is ≥ {led:.5g}"
 
 
-def _numbers(J: Known, update: Known | None, zero: float) -> str:
+def _numbers(J: Known, update: Known | None, largest: float) -> str:
     """ρ(F') and min Re λ(J), as far as they are known."""
     out = []
     if update is not None and update.differentiable and len(update.certain):
-        out.append(f"ρ(F') {bound(update.complete, '≥').strip() or '='} {update.radius:.5g}")
+        out.append(f"ρ(F') {_beside(rate, update.radius, update, '≥', update.radius_error)}")
     if len(J.certain):
-        least = _number(float(slowest(J.certain)), zero)
-        out.append(f"min Re λ(J) {bound(J.complete, '≤').strip() or '='} {least}")
+        out.append(f"min Re λ(J) {_beside(figure, float(slowest(J.certain)), J, '≤', J.real_error, largest)}")
     return ", ".join(out)
+
+
+def _beside(text: Callable[..., str], x: float, known: Known, sign: str, *about: float) -> str:
+    """With "=" before it, or with the sign of a bound where not all eigenvalues are known."""
+    sign = bound(known.complete, sign)
+    return ("" if sign else "= ") + text(x, 5, sign, *about)
 
 
 def _number(x: float, zero: float) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .course import fits, gradient_sizes, period_of
-from .meaning import meaning
+from .meaning import meaning, number
+from .numerals import rate
 from .reader import Log
 from .scales import BEYOND, scale
 from .style import below, colour, dash, figure, line, marker, title
@@ -48,7 +49,7 @@ def _slopes(axes: Axes, log: Log) -> None:
         slope, height, window = found
         ends = window[[0, -1]]
         x = np.linspace(ends[0], ends[1], _POINTS)
-        label = f"measured {np.exp(slope):.6g} a step"
+        label = f"measured {rate(float(np.exp(slope)))} a step"
         axes.plot(x, np.exp(height + slope * x), color=colour(1), linewidth=2.6, alpha=0.75, label=label, zorder=5)
         middle, level = float(window.mean()), height + slope * float(window.mean())
     elif len(good):  # nothing to lay a line through: the prediction starts at the first point
@@ -58,7 +59,8 @@ def _slopes(axes: Axes, log: Log) -> None:
         x = np.linspace(ends[0], ends[1], _POINTS)
         y = level + np.log(rho) * (x - middle)
         inside = np.abs(y) < np.log(BEYOND)
-        label = f"predicted {_rho(period_of(log))} {facts['bounds'].get('predicted_rate', '=')} {rho:.6g} a step"
+        label = f"predicted {_rho(period_of(log))} {'= ' * ('predicted_rate' not in facts['bounds'])}"
+        label += f"{number(facts, 'predicted_rate')} a step"
         axes.plot(x[inside], np.exp(y[inside]), color=colour(6), linestyle=(0, (4, 2)), label=label, zorder=6)
     scale(axes, size, positive=True)
     axes.set_xlabel("step")

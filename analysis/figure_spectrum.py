@@ -9,6 +9,7 @@ import numpy as np
 from .asked import plain_step
 from .course import period_of
 from .known import bound, largest, whole
+from .numerals import rate
 from .reader import Log
 from .recorded import spectra
 from .style import colour, figure, marker, short, title
@@ -123,7 +124,8 @@ def _update(axes: Axes, made: Any, log: Log, sign: float) -> None:
     period = period_of(log)
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
-    axes.set_title(what if rho is None else f"{what}\nρ(F') {bound(whole(found), '≥') or '= '}{rho:.4g}{at}")
+    sign = bound(whole(found), "≥")
+    axes.set_title(what if rho is None else f"{what}\nρ(F') {'= ' * (not sign)}{rate(rho[0], 4, sign, rho[1])}{at}")
     axes.set_xlabel("Re λ(F') (1)")
     axes.set_ylabel("Im λ(F') (1)")
     _legend(axes)

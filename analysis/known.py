@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.schema import SPECTRUM_STATUS
-from .conditioning import neutral, radius, without
+from .conditioning import neutral, radius, slowest, without
 
-NOT_NORMAL = 10.0  # an eigenvalue may be off by more than its residual: so many times, where left and right ones differ
+NOT_NORMAL = 10.0  # times its residual an eigenvalue may be off, in logs that do not say how far
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,23 @@ class Known:
         size: int | None = None,
         least: int = 0,
         about: float = 0.0,
+        errors: ArrayLike | None = None,
     ) -> Known:
         """What was found of a matrix of ``size`` rows, None where unknown but no less than ``least``.
 
-        ``residuals`` are relative to the largest distance from ``about``, ``status`` holds names of
-        ``SPECTRUM_STATUS`` or their indices. What is not finite is padding, or nothing that was found.
+        ``residuals`` and ``errors``, how far an eigenvalue may be off, are relative to the largest distance from
+        ``about``, ``status`` holds names of ``SPECTRUM_STATUS`` or their indices. What is not finite is padding, or
+        nothing that was found.
         """
         z = np.atleast_1d(np.asarray(values, dtype=np.complex128)).ravel()
         found = np.isfinite(z)
         said = np.zeros(z.shape, dtype=int) if status is None else _codes(status)
-        left = np.zeros(z.shape) if residuals is None else np.asarray(residuals, dtype=np.float64).ravel()
-        z, said, left = z[found], said[found], left[found]
-        largest = np.abs(z - about).max() if len(z) else 0.0
+        if errors is None:
+            errors = np.zeros(z.shape) if residuals is None else NOT_NORMAL * np.asarray(residuals, dtype=np.float64)
+        z, said, off = z[found], said[found], np.asarray(errors, dtype=np.float64).ravel()[found]
+        largest = (np.abs(z - about).max() if len(z) else 0.0) or 1.0
         bent = bool((said == SPECTRUM_STATUS.index("not_differentiable")).any())
-        error = np.where((said == 0) & np.isfinite(left), NOT_NORMAL * left * largest, np.inf)
+        error = np.where((said == 0) & np.isfinite(off), off * largest, np.inf)
         complete = _complete(len(z), bool(np.isfinite(error).all()), size, least)
         return cls(z, error, complete, not bent)
 
@@ -69,6 +72,18 @@ class Known:
     def radius(self) -> float:
         """The largest modulus that is known; NaN where none is."""
         return float(radius(self.certain))
+
+    @cached_property
+    def radius_error(self) -> float:
+        """How far ``radius`` may be off; NaN where none is known."""
+        size, off = np.abs(self.certain), self.error[np.isfinite(self.error)]
+        return float(radius(size + off) - self.radius)
+
+    @cached_property
+    def real_error(self) -> float:
+        """How far the least real part that is known may be off; NaN where none is known."""
+        re, off = self.certain.real, self.error[np.isfinite(self.error)]
+        return float(slowest(re) - slowest(re - off))
 
     def rounding(self, rounding: float) -> float:
         """``rounding`` of the largest modulus, as a share of the largest that is certain."""
@@ -104,7 +119,8 @@ def known(found: Found, size: int | None = None, least: int = 0, about: float = 
     if not isinstance(found, Mapping):
         return Known.of(found, size=size, least=least, about=about)
     size = found.get("dimension", size)
-    return Known.of(found["eigenvalues"], found.get("residuals"), found.get("status"), size, least, about)
+    given = (found.get(name) for name in ("eigenvalues", "residuals", "status"))
+    return Known.of(*given, size, least, about, found.get("errors"))
 
 
 def moving(F: Known, J: Known, rounding: float) -> NDArray[np.complex128]:
@@ -123,14 +139,16 @@ def whole(each: Sequence[Known]) -> bool | None:
     return False if False in said else None if None in said or not said else True
 
 
-def largest(each: Sequence[Known]) -> float | None:
-    """The largest modulus in several spectra; None where a derivative does not exist, or nothing is certain."""
-    sizes = [one.radius for one in each]
-    known = all(one.differentiable for one in each) and np.isfinite(sizes).any()
-    return float(np.nanmax(sizes)) if known else None
+def largest(each: Sequence[Known]) -> tuple[float, float] | None:
+    """The largest modulus in several spectra, and how far it may be off.
+
+    None where nothing is certain, or a derivative does not exist.
+    """
+    found = [(one.radius, one.radius_error) for one in each if len(one.certain)]
+    return max(found) if found and all(one.differentiable for one in each) else None
 
 
 def bound(complete: Any, sign: str) -> str:
-    """``sign`` ("≥", "≤") and a space where not all eigenvalues are known; of several members, where one is not."""
+    """``sign`` ("≥", "≤") where not all eigenvalues are known; of several members, where one is not."""
     each = complete if isinstance(complete, list) else [complete]
-    return "" if all(c is True for c in each) else f"{sign} "
+    return "" if all(c is True for c in each) else sign

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .conditioning import EPSILON, ROUNDING, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
 from .equilibrium import Kind, joint_part, kind_of, rest_of
 from .known import Found, Known, known, moving
+from .numerals import EXACT
+
+BLURRED = 1e-3  # the largest share of itself that an eigenvalue may be off by where ratios of several are told
 
 
 def point(
@@ -44,6 +48,8 @@ def point(
     ``neutral`` eigenvalues of J are 0 beside the others: all but ``min_real``, ``update_radius`` and the kind are told
     without them, as of the way to the nearest equilibrium of many.
 
+    ``errors`` are how far the radius, the least real part and the largest modulus may be off.
+
     Only what is certain counts. ``complete`` and ``update_complete`` say whether that is the whole spectrum of J and of
     F', None where it cannot be told; where it is not, ``bounds`` say of which figures what is known is "≥" or "≤" only.
     ``unknown`` names those of which nothing is known, NaN here: they are no numbers at all.
@@ -70,6 +76,8 @@ def point(
     for key, least in _LEAST.items():  # "at least nothing" is not worth a number
         if key in facts and key in bounds and facts[key] <= least:
             facts[key] = math.nan
+    facts["errors"] = {} if F is None else dict.fromkeys(("update_radius", "predicted_rate"), F.radius_error)
+    facts["errors"] |= {"min_real": J.real_error, "max_modulus": J.radius_error}
     facts["unknown"] = [k for k, x in facts.items() if isinstance(x, float) and math.isnan(x)]
     facts["bounds"] = {k: sign for k, sign in bounds.items() if k in facts and not _settled(k, facts[k])}
     return facts
@@ -97,6 +105,8 @@ def _of_jacobian(J: Known, rounding: float) -> tuple[dict[str, Any], dict[str, s
         "max_modulus": J.radius,
         "complete": J.complete,
     }
+    if blurred(others, J.error[np.isfinite(J.error)]):
+        facts |= dict.fromkeys(("phase", "conditioning", "largest_step"), math.nan)
     least = dict.fromkeys(("neutral", "phase", "conditioning", "max_modulus"), "≥")
     most = dict.fromkeys(("largest_step", "min_real"), "≤")
     return facts, {} if J.complete is True else least | most
@@ -107,17 +117,20 @@ def _of_update(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What eigenvalues of F' say, and what of it is a bound."""
     moved, rounding = moving(F, J, rounding), F.rounding(rounding)
-    rho = float(radius(moved))
+    clear = not blurred(np.append(1 - moved, 1.0), np.append(F.error[np.isfinite(F.error)][: len(moved)], 0.0))
+    rho = float(radius(moved)) if clear else math.nan
+    edge = abs(1 - rho)
+    steps = math.nan if EXACT < edge < F.radius_error / BLURRED else float(steps_to(rho)) * period
     facts: dict[str, Any] = {
         "update_radius": F.radius if F.differentiable else math.nan,
         "period": period,
         "predicted_rate": rho ** (1 / period),
         "epsilon": EPSILON,
-        "steps_to_epsilon": float(steps_to(rho)) * period,
+        "steps_to_epsilon": steps,
         "update_complete": F.complete if F.differentiable else None,
     }
     if descending:
-        w = 1 - moved
+        w = 1 - moved if clear else moved[:0]
         facts["step_phase"] = float(phase(w, rounding))
         facts["step_conditioning"] = float(conditioning(w, rounding))
         facts["step_multiple"] = float(largest_step(w, rounding))
@@ -126,6 +139,13 @@ def _of_update(
         bounds |= dict.fromkeys(("predicted_rate", "steps_to_epsilon", "step_phase", "step_conditioning"), "≥")
         bounds["step_multiple"] = "≤"
     return facts, bounds
+
+
+def blurred(values: NDArray[np.complex128], error: NDArray[np.float64]) -> bool:
+    """Whether one of ``values`` (n,) may be off by so much of itself that no ratio of them is known."""
+    size = np.abs(values)
+    exact = EXACT * np.nanmax(size, initial=0.0)
+    return bool((error > np.fmax(BLURRED * size, exact)).any())
 
 
 def _kind(found: Kind, neutral: int, jacobian: Any) -> dict[str, str]:

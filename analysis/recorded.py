@@ -93,7 +93,7 @@ def _state_size(log: Log) -> int | None:
 
 
 def _rows(log: Log, prefix: str) -> dict[str, NDArray[Any]] | None:
-    names = ("eigenvalues", "residuals", "status")
+    names = ("eigenvalues", "residuals", "status", "errors")
     rows = {name: last(log, f"spectrum/{prefix}{name}") for name in names}
     found = {name: x for name, x in rows.items() if x is not None}
     return found if "eigenvalues" in found else None

@@ -17,10 +17,11 @@ from .course import dtype_of
 from .known import bound, largest, whole
 from .meaning import meaning
 from .metastability import lingering
+from .numerals import figure, rate
 from .point import beside_v
 from .reader import Log
 from .recorded import jacobian_check, last, spectra
-from .words import eigenvalue, lines, real_part
+from .words import eigenvalue, lines
 
 COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")
 LEADING = 8  # eigenvalues shown
@@ -116,7 +117,7 @@ def _spectrum(log: Log) -> dict[str, Any] | None:
         return None
     residuals = last(log, "spectrum/residuals")
     J, updates = [one.J for one in found], [one.update for one in found if one.update is not None]
-    known = np.concatenate([one.certain for one in J])
+    known, rho = np.concatenate([one.certain for one in J]), largest(updates)
     order = np.argsort(-np.abs(known), kind="stable")
     return {
         "step": last(log, "spectrum/step"),
@@ -129,7 +130,12 @@ def _spectrum(log: Log) -> dict[str, Any] | None:
         "worst_residual": np.nanmax(residuals) if residuals is not None and np.isfinite(residuals).any() else None,
         "update_status": _statuses(log, "spectrum/update_status"),
         "update_complete": whole(updates),
-        "update_radius": largest(updates),
+        "update_radius": rho and rho[0],
+        "errors": {
+            "min_real": np.fmax.reduce([one.real_error for one in J]),
+            "max_modulus": np.fmax.reduce([one.radius_error for one in J]),
+            "update_radius": rho and rho[1],
+        },
     }
 
 
@@ -176,20 +182,20 @@ def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dic
     scale, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
     leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
     least, status = spectrum["min_real"], ", ".join(spectrum["status"] or [])
-    rho = _text(spectrum["update_radius"])
-    found = {}
+    off, found = spectrum["errors"], {}
     if "update_complete" in facts["meaning"]:
         label = "spectral radius of F'" + f", {period} steps" * (period > 1)
-        found[label] = bound(spectrum["update_complete"], "≥") + rho if rho else "unknown"
+        sign, rho = bound(spectrum["update_complete"], "≥"), spectrum["update_radius"]
+        found[label] = "unknown" if rho is None else rate(rho, 6, sign, off["update_radius"])
         how = {True: "all of them", False: "some of them", None: "whether all of them is unknown"}
         said = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
         found["eigenvalues of F'"] = ", ".join(said)
     if least is not None:
-        found["smallest Re λ"] = bound(known, "≤") + real_part(least, scale)
+        found["smallest Re λ"] = figure(least, 6, bound(known, "≤"), off["min_real"], scale)
     found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
     found["leading eigenvalues"] = " ".join(eigenvalue(z, scale, rounding, 5) for z in leading)
     if spectrum["max_modulus"] is not None:
-        found["largest |λ|"] = bound(known, "≥") + _text(spectrum["max_modulus"])
+        found["largest |λ|"] = figure(scale, 6, bound(known, "≥"), off["max_modulus"])
     found["worst residual"] = _text(spectrum["worst_residual"])
     return found
 

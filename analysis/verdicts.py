@@ -18,19 +18,19 @@ KINDS = {  # the name of a verdict -> in words
     "stable_not_nash": "stable but not Nash",
     "stable": "stable, whether Nash is unknown",
     "step_returns": "the flow leaves, this solver's step returns",
-    "marginal": "neither stable nor unstable",
+    "marginal": "on the border of stability",
     "unstable": "unstable",
     "not_at_rest": "not at rest",
     "unknown": "unknown",
 }
 
 # What stands for each equilibrium, in the order of EQUILIBRIA: a name, and words round what is known of the own blocks
-# {own} and of the course {course}.
+# {own}, to which {order} if that does not decide it, and of the course {course}.
 Cells = tuple[tuple[str, str], tuple[str, str], tuple[str, str], tuple[str, str]]
-_NASH = ("nash", "Nash equilibrium: {own}; {course}")
+_NASH = ("nash", "Nash equilibrium{order}: {own}; {course}")
 _LED = ("stackelberg", "Stackelberg equilibrium, not Nash: {own}; {course}")
 UNSTABLE: Cells = (
-    ("unstable", "unstable: Nash equilibrium of the game, from which {course}; {own}"),
+    ("unstable", "unstable: Nash equilibrium{order} of the game, from which {course}; {own}"),
     ("unstable", "unstable: Stackelberg equilibrium of the game, not Nash, from which {course}; {own}"),
     ("unstable", "unstable, not Nash: {own}; {course}"),
     ("unstable", "unstable, whether Nash is unknown: {course}; {own}"),
@@ -51,7 +51,7 @@ APART: Cells = (
 MARGINAL: Cells = (
     _NASH,
     _LED,
-    ("marginal", "neither stable nor unstable, not Nash: {own}; {course}"),
+    ("marginal", "on the border of stability, not Nash: {own}; {course}"),
     ("marginal", "neither stable nor unstable, whether Nash is unknown: {course}; {own}"),
 )
 OPEN: Cells = (
@@ -68,21 +68,21 @@ VERDICTS: tuple[tuple[str, str | None, str, Cells], ...] = (  # œÅ(F'), min Re Œ
     ("<1", "<0", "the flow leaves, this solver's step returns", APART),
     ("<1", "unknown", "this solver's step returns, what the flow does is unknown", STABLE),
     ("<1", ANY, "this solver's step returns", STABLE),
-    ("=1", "<0", "the flow leaves, this solver's step neither departs nor returns", MARGINAL),
-    ("=1", ">0", "the flow returns, this solver's step neither departs nor returns", MARGINAL),
-    ("=1", ANY, "this solver's step neither departs nor returns", MARGINAL),
+    ("=1", "<0", "the flow leaves, whether this solver's step returns is not decided to first order", MARGINAL),
+    ("=1", ">0", "the flow returns, whether this solver's step returns is not decided to first order", MARGINAL),
+    ("=1", ANY, "whether this solver's step returns is not decided to first order", MARGINAL),
     ("unknown", "<0", "the flow leaves, what this solver's step does is unknown", OPEN),
     ("unknown", ">0", "the flow returns, what this solver's step does is unknown", OPEN),
     ("unknown", ANY, "what this solver's step does is unknown", OPEN),
     ("none", "<0", "the flow leaves", LEFT),
     ("none", ">0", "the flow returns", STABLE),
-    ("none", "=0", "the flow neither leaves nor returns", MARGINAL),
+    ("none", "=0", "whether the flow returns is not decided to first order", MARGINAL),
     ("none", "unknown", "what the flow does is unknown", OPEN),
 )
 
 
 def verdict(equilibrium: str, step: str, flow: str) -> tuple[str, str, str]:
-    """The name of a verdict, its words with places for {own} and {course}, and the course in words."""
+    """The name of a verdict, its words with places for {own}, {order} and {course}, and the course in words."""
     found = (row for row in VERDICTS if row[0] == step and row[1] in (ANY, flow))
     _, _, course, cells = next(found)
     name, words = cells[EQUILIBRIA.index(equilibrium)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .conditioning import EPSILON
-from .equilibrium import EXACT
+from .numerals import figure, rate
 from .verdicts import KINDS
 
 _LABELS = {
@@ -25,6 +25,7 @@ _LABELS = {
     "measured_rate": "measured rate a step",
     "joint_part": "stability owed to joint play",
 }
+_RATES = ("update_radius", "predicted_rate", "measured_rate")
 
 
 def lines(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -64,16 +65,15 @@ def number(facts: Mapping[str, Any], key: str, digits: int = 6) -> str:
     known = np.sort(values[~np.isnan(values)])
     if not len(known):
         return "" if key == "measured_rate" else "unknown"
-    sign = next((f"{one[key]} " for one in signs if key in one), "")  # a median of bounds and of others is a bound
-    middle = known[len(known) // 2]
-    shown = f"{middle:.{digits}g}" if key != "min_real" else real_part(middle, np.nanmax(facts["max_modulus"]), digits)
-    text = sign + ("∞" if np.isinf(middle) else shown)
+    sign = next((one[key] for one in signs if key in one), "")  # a median of bounds and of others is a bound
+    off = facts.get("errors", {})
+    error = max((one.get(key) or 0.0 for one in (off if many else [off])), default=0.0)
+    middle = float(known[len(known) // 2])
+    if key in _RATES:
+        text = rate(middle, digits, sign, error)
+    else:
+        text = figure(middle, digits, sign, error, np.nanmax(facts["max_modulus"]) if key == "min_real" else 0.0)
     return f"median {text} of {len(known)}" if many else text
-
-
-def real_part(x: float, largest: float, digits: int = 6) -> str:
-    """min Re λ as text: 0 where it is no more than EXACT beside ``largest``, as for verdicts."""
-    return "0" if abs(x) <= EXACT * largest else f"{x:.{digits}g}"
 
 
 def eigenvalue(z: complex, largest: float = 0.0, rounding: float = 1e-12, digits: int = 6) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _PAIR = "KEY=VALUE"
 _OF_A_GAME = ("solver", "g", "s", "loss", "l", "regularizer", "r", "start", "seed", "dtype")
+SEEN = 1e-3  # the share of itself by which an eigenvalue may be off where its residual alone is given
 _STATUS = {  # schema.SPECTRUM_STATUS in words
     "converged": "converged",
     "not_converged": "not converged",
@@ -151,8 +153,11 @@ def _rows(name: str, which: str, s: Mapping[str, Any], text: Any, rounding: floa
     heading = f"{name} ({s['found']})" if whole else f"{name}, {which} ({s['found']} of {s['dimension']:,})"
     largest = max((abs(z) for z in s["eigenvalues"]), default=0.0)
     rows: list[tuple[str, ...]] = []
-    for n, (z, residual, status) in enumerate(zip(s["eigenvalues"], s["residuals"], s["status"], strict=True)):
+    each = zip(s["eigenvalues"], s["residuals"], s["errors"], s["status"], strict=True)
+    for n, (z, residual, error, status) in enumerate(each):
         words = _STATUS[status] if n == 0 or status == "not_converged" else ""
+        if status == "converged" and not error * largest <= SEEN * abs(z):
+            words = "lost to rounding" if math.isnan(error) else f"to ± {error * largest:.1g}"
         rows.append((heading * (n == 0), text(z, largest, rounding), f"{abs(z):.6g}", f"{residual:.1e}", words))
     return rows
 

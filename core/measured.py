@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from . import registry
+from .eigen import Spectrum
 from .point_spectra import Places, jacobian_spectra, update_spectra
 from .recorded import Point
 from .schema import SPECTRUM_STATUS
-from .spectrum import Spectrum
 from .tree import leaves, ravel
 
 Own = Callable[[Tensor], Tensor]
@@ -92,11 +92,12 @@ def _facts(s: Spectrum, dimension: int, own: Own) -> dict[str, Any]:
         "status": [SPECTRUM_STATUS[n] for n in own(s.status).tolist()],
         "eigenvalues": own(s.eigenvalues).numpy(),
         "residuals": own(s.residuals).numpy(),
+        "errors": own(s.errors).numpy(),
     }
 
 
 def _first(s: dict[str, Any], k: int) -> dict[str, Any]:
-    return {**s, **{name: s[name][:k] for name in ("status", "eigenvalues", "residuals")}}
+    return {**s, **{name: s[name][:k] for name in ("status", "eigenvalues", "residuals", "errors")}}
 
 
 def _memory(point: Point) -> str:

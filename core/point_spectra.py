@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .eigen import Spectrum, dense_spectrum
 from .fixed_batch import Draws, settled
 from .leader import leader_curvature
 from .local import LocalGame
 from .prepared import Prepared
 from .schema import NOISE_BATCHES
 from .solver import Memory, Solver
-from .spectrum import DENSE, Spectrum, dense_spectrum, parts, spectrum, update_far_spectrum, update_spectrum
+from .spectrum import DENSE, parts, spectrum, update_far_spectrum, update_spectrum
 from .tree import Batch, Buffers, Params, Player, ravel
 from .update import UpdateMap
 
@@ -59,10 +60,11 @@ def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> 
         blocks = {i: spectrum(J.block(i, i), k, max_products) for i in sizes}
         whole, symmetric, antisymmetric = (spectrum(A, k, max_products) for A in (J, *parts(J)))
         return JacobianSpectra(whole, symmetric, antisymmetric, blocks, leader_curvature(local))
-    M = J.dense().detach().to("cpu", torch.float64)
+    M = J.dense().detach()
+    eps, M = torch.finfo(M.dtype).eps, M.to("cpu", torch.float64)
     ends = [sum(list(sizes.values())[:n]) for n in range(len(sizes) + 1)]
-    blocks = {i: dense_spectrum(M[..., a:b, a:b]) for i, (a, b) in zip(sizes, pairwise(ends), strict=True)}
-    whole, symmetric, antisymmetric = (dense_spectrum(A) for A in (M, (M + M.mT) / 2, (M - M.mT) / 2))
+    blocks = {i: dense_spectrum(M[..., a:b, a:b], eps) for i, (a, b) in zip(sizes, pairwise(ends), strict=True)}
+    whole, symmetric, antisymmetric = (dense_spectrum(A, eps) for A in (M, (M + M.mT) / 2, (M - M.mT) / 2))
     return JacobianSpectra(whole, symmetric, antisymmetric, blocks, leader_curvature(local, M))
 
 

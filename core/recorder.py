@@ -16,13 +16,13 @@ from torch.utils._pytree import tree_map
 
 from .answers import broken, named, told
 from .blockfile import pad
+from .eigen import Spectrum
 from .fixed_batch import Draws
 from .game import innermost
 from .observers import Seen
 from .point_spectra import Places, jacobian_spectra, update_spectra
 from .prepared import Prepared
 from .solver import Solver
-from .spectrum import Spectrum
 from .tree import Params, leaves, names, ravel
 
 WHOLE = 256  # parameters up to which a trajectory is recorded whole
@@ -127,7 +127,7 @@ class SpectrumRecorder:
 
 def _columns(s: Spectrum, prefix: str = "") -> dict[str, Any]:
     count = np.full(s.eigenvalues.shape[:-1], s.eigenvalues.shape[-1])
-    columns = {"eigenvalues": s.eigenvalues, "residuals": s.residuals, "status": s.status}
+    columns = {"eigenvalues": s.eigenvalues, "residuals": s.residuals, "status": s.status, "errors": s.errors}
     return {**{prefix + name: x.numpy() for name, x in columns.items()}, f"{prefix}count": count}
 
 
@@ -136,7 +136,7 @@ def _blocks(own: list[Spectrum]) -> dict[str, Any]:
     members = own[0].eigenvalues.shape[:-1]
     counts = [s.eigenvalues.shape[-1] for s in own]
     columns: dict[str, Any] = {"block_count": np.broadcast_to(counts, (*members, len(own)))}
-    for name in ("eigenvalues", "residuals", "status"):
+    for name in ("eigenvalues", "residuals", "status", "errors"):
         found = [getattr(s, name).numpy() for s in own]
         columns[f"block_{name}"] = np.stack([pad(x, (*members, max(counts))) for x in found], axis=-2)
     return columns

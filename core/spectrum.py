@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from .eigen import CONVERGED, NOT_DIFFERENTIABLE, Spectrum, dense_spectrum, ritz_spectrum
 from .krylov_schur import krylov_schur
 from .operator import Operator
-from .schema import SPECTRUM_STATUS
 from .tolerances import tolerances
 from .tree import Params, add, leaves, ravel, scale, sub, tmap
 from .update import UpdateMap
 
 DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products
-CONVERGED, NOT_CONVERGED, NOT_FINITE, NOT_DIFFERENTIABLE = range(len(SPECTRUM_STATUS))
 LEADING = 6  # eigenvalues of a large F' that have to converge: the first decides, but who is first is told by others
 SPACE = 512 << 20  # bytes that a Krylov space takes, or two vectors more than twice the eigenvalues asked for
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """Eigenvalues (..., k), largest modulus first, each with its residual ||A q - lambda q|| / max |lambda| and status.
-
-    On the CPU in double precision, one row for each ensemble member. ``status`` holds indices into
-    ``schema.SPECTRUM_STATUS``: what a Krylov space has found has converged if its residual lets it be off by less than
-    the tolerance.
-    """
-
-    eigenvalues: Tensor
-    residuals: Tensor
-    status: Tensor
 
 
 def spectrum(A: Operator, k: int = 20, max_products: int = 100) -> Spectrum:
@@ -112,12 +97,6 @@ def parts(J: Operator) -> tuple[Operator, Operator]:
     )
 
 
-def dense_spectrum(matrix: Tensor) -> Spectrum:
-    """All eigenvalues of matrices (..., N, N). A matrix that is not finite gives NaN: LAPACK must not see it."""
-    matrix = matrix.detach().to("cpu", torch.float64)
-    return _eigen(matrix, matrix.shape[-1], None, tolerances(torch.float64).eigen)
-
-
 def _leading(A: Operator, k: int, max_products: int, wanted: int | None = None, tol: float | None = None) -> Spectrum:
     """The ``k`` leading Ritz pairs after ``max_products`` products, or as soon as ``wanted`` (all) have converged."""
     x = ravel(A.domain, A.ensemble)
@@ -129,64 +108,7 @@ def _leading(A: Operator, k: int, max_products: int, wanted: int | None = None, 
         j = H.shape[-1]
         if j < k or j % 10:  # an eigenvalue problem a product is too many
             return torch.zeros((), dtype=torch.bool)
-        return (_ritz(H, k, tol).status[..., :wanted] == CONVERGED).all()
+        return (ritz_spectrum(H, k, tol).status[..., :wanted] == CONVERGED).all()
 
     space = max(2 * k + 2, SPACE // (x.numel() * x.element_size()))
-    return _ritz(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, tol)
-
-
-def _ritz(H: Tensor, k: int, tol: float) -> Spectrum:
-    eps = torch.finfo(H.dtype).eps
-    H = H.detach().to("cpu", torch.float64)
-    # No residual is known better than the products it comes from, which are off by eps ||A||.
-    rounding = eps * torch.linalg.matrix_norm(torch.nan_to_num(H))
-    return _eigen(H[..., :-1, :], k, H[..., -1, -1], tol, rounding)
-
-
-def _unsolved(finite: Tensor, k: int) -> Spectrum:
-    """No eigenvalue, and why; ``finite`` (...) tells whether the matrix was."""
-    nan = torch.full((*finite.shape, k), torch.nan, dtype=torch.float64)
-    status = torch.where(finite, NOT_CONVERGED, NOT_FINITE).unsqueeze(-1).expand_as(nan)
-    return Spectrum(torch.complex(nan, nan), nan, status)
-
-
-def _eigen(square: Tensor, k: int, last: Tensor | None, tol: float, floor: Tensor | None = None) -> Spectrum:
-    """Eigenvalues of ``square`` (..., n, n); with ``last`` = h_{n+1,n}, the residuals of Ritz vectors.
-
-    These are ``floor`` (...) at least. A residual r says that A + E has the eigenvalue, for some E as small as r; that
-    of A itself may be as far away as r times the eigenvalue's condition, which is large where A is far from normal. So
-    a Ritz value has converged where that product is small; its condition is the one within the space.
-    """
-    n = square.shape[-1]
-    finite = torch.isfinite(square).flatten(-2).all(-1)  # (...)
-    if last is not None:
-        finite = finite & torch.isfinite(last)
-    safe = torch.where(finite[..., None, None], square, torch.zeros_like(square))
-    try:
-        values, vectors = torch.linalg.eig(safe)  # (..., n), (..., n, n)
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        if square.dim() == 2:
-            return _unsolved(finite, min(k, n))
-        none = [None] * len(square)
-        rest = [none if x is None else x for x in (last, floor)]
-        # Which ones, LAPACK does not say.
-        found = [_eigen(one, k, h, tol, low) for one, h, low in zip(square, *rest, strict=True)]
-        return Spectrum(*(torch.stack([getattr(s, f.name) for s in found]) for f in fields(Spectrum)))
-    sure = torch.ones_like(values.real)  # by how much more than its residual an eigenvalue may be off
-    if last is None:
-        residuals = torch.linalg.vector_norm(safe.to(vectors.dtype) @ vectors - vectors * values.unsqueeze(-2), dim=-2)
-    else:
-        residuals = last.abs().unsqueeze(-1) * vectors[..., -1, :].abs()
-        sure = torch.linalg.vector_norm(torch.linalg.inv_ex(vectors)[0], dim=-1)  # not finite where there is no basis
-    if floor is not None:
-        residuals = torch.maximum(residuals, floor.unsqueeze(-1))
-    order = values.abs().argsort(dim=-1, descending=True, stable=True)[..., : min(k, n)]
-    values, residuals, sure = values.gather(-1, order), residuals.gather(-1, order), sure.gather(-1, order)
-    largest = values.abs().amax(-1, keepdim=True)
-    residuals = torch.where(
-        largest > 0, residuals / torch.where(largest > 0, largest, torch.ones_like(largest)), residuals
-    )
-    keep = finite.unsqueeze(-1)
-    status = torch.where(keep, torch.where(residuals * sure.clamp_min(1) <= tol, CONVERGED, NOT_CONVERGED), NOT_FINITE)
-    nan = torch.full_like(residuals, torch.nan)
-    return Spectrum(torch.where(keep, values, torch.complex(nan, nan)), torch.where(keep, residuals, nan), status)
+    return ritz_spectrum(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, tol)

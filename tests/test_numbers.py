@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_flatten_with_path, tree_map
 
 import counterplay as cp
 from counterplay.core.checkpoint import load_checkpoint, newest
+from counterplay.core.eigen import dense_spectrum
 from counterplay.core.schema import SPECTRUM_STATUS
-from counterplay.core.spectrum import dense_spectrum
 from counterplay.core.state import tensors as tensors_of
 
 from .cases import identical
@@ -209,7 +209,8 @@ def test_an_eigen_solve_that_fails_is_a_status_and_the_run_goes_on(
     def fails(A: Tensor) -> Any:
         raise torch.linalg.LinAlgError("linalg.eig: The algorithm failed to converge")
 
-    monkeypatch.setattr(torch.linalg, "eig", fails)
+    for solve in ("eig", "eigh"):
+        monkeypatch.setattr(torch.linalg, solve, fails)
     game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd")
     for members in (None, 2):
         out = tmp_path / str(members)

@@ -10,10 +10,11 @@ import torch
 
 import counterplay as cp
 from counterplay.core import spectrum as spectra
+from counterplay.core.eigen import dense_spectrum
 from counterplay.core.point_spectra import Places
 from counterplay.core.prepared import Prepared
 from counterplay.core.schema import SPECTRUM_STATUS
-from counterplay.core.spectrum import dense_spectrum, update_far_spectrum, update_spectrum
+from counterplay.core.spectrum import update_far_spectrum, update_spectrum
 from counterplay.core.update import UpdateMap
 
 MIXTURE = ("mixture", {"hidden": 5, "layers": 1, "latent": 2, "batch": 24, "std": 0.2})

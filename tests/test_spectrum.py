@@ -7,12 +7,13 @@ import torch
 
 import counterplay as cp
 from counterplay.core import spectrum as module
+from counterplay.core.eigen import dense_spectrum
 from counterplay.core.krylov import arnoldi
 from counterplay.core.local import LocalGame
 from counterplay.core.operator import Operator
 from counterplay.core.prepared import Prepared
 from counterplay.core.schema import SPECTRUM_STATUS
-from counterplay.core.spectrum import dense_spectrum, spectrum
+from counterplay.core.spectrum import spectrum
 
 from .cases import F64, SmoothGan, close, generator, matrix_game, member, random, random_matrix, same_spectrum, started
 
@@ -212,3 +213,27 @@ def test_a_large_game_is_not_made_dense():
     found = spectrum(LocalGame.of(cp.game_from_losses(losses, start), start, {}).jacobian(), k=4)
     assert status(found) == ["converged"]
     assert sorted(found.eigenvalues.imag.tolist()) == pytest.approx([-9, -5, 5, 9], abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 3, 12])
+@pytest.mark.parametrize("hidden", [True, False])
+def test_the_eigenvalues_of_a_defective_matrix_say_how_far_they_may_be_off(n: int, hidden: bool) -> None:
+    """One Jordan block of 1/512: rounding moves its n-fold eigenvalue by the n-th root of eps."""
+    A = torch.eye(n, dtype=torch.float64) / 512 + torch.diag(torch.ones(n - 1, dtype=torch.float64), 1)
+    if hidden:
+        Q = torch.randn(n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        A = Q @ A @ torch.linalg.inv(Q)
+    found = dense_spectrum(A)
+    off, largest = (found.eigenvalues - 1 / 512).abs(), found.eigenvalues.abs().max()
+    assert (off <= found.errors * largest).all()
+    assert bool((off > 1e-9).any()) == hidden  # as much as that, with residuals of 1e-15
+    assert found.residuals.max() * largest < 1e-13
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0, 0.0])
+def test_the_errors_of_eigenvalues_that_rounding_leaves_alone_are_small(sign: float) -> None:
+    A = torch.randn(2, 40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = dense_spectrum(A + sign * A.mT)
+    assert found.errors.max() < 1e-9 and (found.status == 0).all()
+    exact = torch.linalg.eigvals(A + sign * A.mT)
+    assert (found.eigenvalues.unsqueeze(-1) - exact.unsqueeze(-2)).abs().amin(-1).max() < 1e-12

@@ -231,7 +231,8 @@ def test_of_several_eigen_solves_only_the_failed_one_is_lost(monkeypatch: pytest
         return solve(A)
 
     monkeypatch.setattr(torch.linalg, "eig", fails)
-    found = dense_spectrum(torch.diag_embed(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, math.nan]])))
+    above = torch.tensor([[0.0, 0.5], [0.0, 0.0]])
+    found = dense_spectrum(above + torch.diag_embed(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, math.nan]])))
     said = [["converged"] * 2, ["not_converged"] * 2, ["not_finite"] * 2]
     assert [[SPECTRUM_STATUS[k] for k in row] for row in found.status] == said
     assert found.eigenvalues[0].real.tolist() == [2, 1] and found.eigenvalues[1].real.isnan().all()

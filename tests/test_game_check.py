@@ -124,6 +124,12 @@ def test_a_claim_of_zero_sum_is_checked(dtype):
     assert cp.run(game(own, zero_sum=True), cp.make("solver", "cgd"), steps=1, dtype=dtype).status == "max_steps"
 
 
+def test_a_claim_of_zero_sum_that_is_nearly_true_is_refused():
+    nearly = lambda x, y: {"x": (x * y).sum(), "y": -(1 + 1e-6) * (x * y).sum()}  # noqa: E731
+    with pytest.raises(cp.UsageError, match="claims zero_sum"):
+        cp.run(game(nearly, zero_sum=True), SGD, steps=1)
+
+
 def test_what_was_found_is_kept_with_the_run(tmp_path):
     cp.run(game(scaled(lambda x: x.norm().item())), SGD, steps=1, out=tmp_path / "r")
     assert cp.open_log(tmp_path / "r").run["checks"]["jacobian"]["status"] == "differs"

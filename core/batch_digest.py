@@ -23,6 +23,7 @@ from .game import Game, innermost
 from .kept import copied
 from .prepared import Prepared
 from .products import Cost
+from .reads import Reads
 from .state import State
 
 NOT_ALONE = "its data do not come from the generator alone (inexact-data)"  # what marks such a run's log
@@ -97,6 +98,9 @@ def _unseeded(game: Game, state: State, buffers: Any) -> str | None:
     if path is not None:
         what = f"another {path!r}" if path else "another count of random numbers"
         return f"its sample drew {what} the second time, from the same state of the generator"
+    if moving := Reads(((game, frozenset({"sample"})),)).moving:  # whose first two may happen to be equal
+        label, it = moving[0]
+        return f"its sample reads {label}, a {type(it).__name__}, which moves on by itself"
     return None
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -50,8 +50,14 @@ def _escaped(name: str) -> str:
     return quote(name, safe=".")
 
 
-def unflatten(flat: dict[str, Tensor]) -> dict[str, Any]:
-    """The inverse of :func:`flatten` (empty dictionaries are not kept). Raises ValueError for names that are none."""
+def empty(tree: dict[str, Any], prefix: str = "") -> list[str]:
+    """The paths of the empty dictionaries in ``tree``, which :func:`flatten` leaves out."""
+    inside = {f"{prefix}{_escaped(str(k))}": x for k, x in tree.items() if isinstance(x, dict)}
+    return [p for path, x in inside.items() for p in (empty(x, f"{path}/") if x else [path])]
+
+
+def unflatten(flat: Mapping[str, Tensor | dict[str, Any]]) -> dict[str, Any]:
+    """The inverse of :func:`flatten`. Raises ValueError for names that are none."""
     tree: dict[str, Any] = {}
     for path, x in flat.items():
         *above, name = (unquote(part) for part in path.split("/"))
@@ -76,7 +82,10 @@ def save_checkpoint(
     final = _home(run, step)
     draft = f"{run}/checkpoints/.step-{step}.tmp"
     flat = flatten(tensors)
-    files: dict[str, list[Buffer]] = {TENSORS: _encoded(flat), STATE: [dumps(state).encode()]}
+    files: dict[str, list[Buffer]] = {
+        TENSORS: _encoded(flat),
+        STATE: [dumps({**state, "empty": empty(tensors)}).encode()],
+    }
     # safetensors sorts: the order, by which players and parameters are counted, is kept here.
     manifest = {"names": list(flat), **{name: _sum(parts) for name, parts in files.items()}}
     try:
@@ -148,7 +157,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     flat, state = _whole(path)
     try:
-        return unflatten(flat), checked(state, path / STATE, Point)
+        checked(state, path / STATE, Point)
+        return unflatten({**flat, **{name: {} for name in state.pop("empty", ())}}), state
     except ValueError as error:
         raise BadLog(f"{path / MANIFEST}: {error}.") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import io
 import operator
 import sys
 import types
@@ -67,7 +68,8 @@ _NUMBERS = {Tensor, nn.Parameter, np.ndarray, bytearray}
 class Reads:
     """All that is read from ``roots``: functions that look it up again, by what it is called.
 
-    ``reason`` says what cannot be looked up. ``held`` are the containers that are met, whose items code may change.
+    ``reason`` says what cannot be looked up. ``held`` are the containers that are met, whose items code may change,
+    ``moving`` the iterators.
     """
 
     def __init__(self, roots: Roots) -> None:
@@ -82,6 +84,7 @@ class Reads:
             self.tensors: list[tuple[str, Tensor]] = []
             self.arrays: list[tuple[str, Any]] = []
             self.held: list[Any] = []
+            self.moving: list[tuple[str, Any]] = []
             self._seen: dict[Any, Any] = {}
             self._todo: list[tuple[Any, str]] = [(x, "") for x, _ in roots]
             while self._todo:  # what is named on the way may be an attribute of what was met before: again, then
@@ -256,6 +259,7 @@ class Reads:
         if isinstance(x, nn.Module):
             self.names.add("forward")
         if hasattr(cls, "__next__"):
+            self.moving += [] if isinstance(x, io.IOBase) else [(label, x)]
             self._refuse(f"{label}, a {cls.__name__}: it moves on")
         elif (
             any(map(_hidden, cls.__mro__))

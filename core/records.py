@@ -186,6 +186,7 @@ class Point(msgspec.Struct, kw_only=True):
     inexact: list[Mark] = []
     batch_sha256: Sum | None = None
     buffers: dict[Text, Any] = {}  # see core.kept
+    empty: list[Text] = []  # the paths of the empty dictionaries among those of the tensors
 
 
 class Manifest(msgspec.Struct, rename={"tensors": "tensors.safetensors", "state": "state.json"}):

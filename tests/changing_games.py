@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -60,11 +59,10 @@ def a_class_attribute() -> tuple[cp.Game, Act]:
 
 
 def a_counter() -> tuple[cp.Game, Act]:
-    count = itertools.count()
     seen = [0]
 
     def sample(rng: torch.Generator) -> Any:
-        seen[0] = next(count)
+        seen[0] += 1
         return {"noise": torch.randn(2, generator=rng)}
 
     return of(lambda: 1.0 + 0.1 * seen[0], sample), lambda step: None

@@ -26,7 +26,7 @@ def game(sample, loss=lambda w, b: (b["a"] * w).sum(), size=2):
 
 
 DATA = torch.randn(10, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
-loader, N = itertools.cycle(DATA), itertools.count(1)
+loader, N, SAME = itertools.cycle(DATA), itertools.count(1), itertools.repeat(1.0)
 ELSEWHERE = {
     "an iterator": (lambda rng: {"b": {"c": 1}, "a": next(loader)}, "drew another 'a'"),
     "nested": (lambda rng: {"a": 1.0, "more": [torch.ones(1), {"t": next(loader)}]}, "drew another 'more/1/t'"),
@@ -39,6 +39,7 @@ ELSEWHERE = {
     "torch's own": (lambda rng: {"a": 1.0 + 0 * torch.rand(1)}, "torch's global random numbers"),
     "numpy's own": (lambda rng: {"a": 1.0 + 0 * np.random.rand()}, "numpy's global random numbers"),
     "Python's own": (lambda rng: {"a": 1.0 + 0 * random.random()}, "Python's global random numbers"),
+    "an iterator without change": (lambda rng: {"a": next(SAME)}, "reads SAME, a repeat, which moves on by itself"),
     "a count of draws": (
         lambda rng: {"a": 1.0 + 0 * torch.rand(next(N), generator=rng).sum().item()},
         "another count of random numbers",

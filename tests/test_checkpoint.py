@@ -10,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import counterplay as cp
-from counterplay.core.checkpoint import TYPES, flatten, load_checkpoint, newest, read_start, save_checkpoint, unflatten
+from counterplay.core.checkpoint import flatten, load_checkpoint, newest, read_start, save_checkpoint, unflatten
+from counterplay.core.kept import TYPES
 
 from .cases import F64, identical, random
 

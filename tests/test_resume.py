@@ -21,10 +21,12 @@ from torch.utils._pytree import tree_leaves
 
 import counterplay as cp
 from counterplay.core import journal as journals
-from counterplay.core.checkpoint import load_checkpoint, newest
+from counterplay.core.checkpoint import empty, flatten, load_checkpoint, newest
 from counterplay.core.errors import BadLog, Busy, UsageError
 from counterplay.core.lock import acquire, held
 from counterplay.core.registry import REGISTRY
+
+from .cases import identical
 
 STEPS = 12
 
@@ -366,3 +368,14 @@ def test_tensors_only() -> None:
     game, solver = parts("mixture", "lookahead-minmax")
     memory = solver.init(game, game.init(torch.Generator()))
     assert all(isinstance(x, Tensor) for x in tree_leaves(memory))
+
+
+def test_a_run_that_ended_has_the_memory_it_had(tmp_path):
+    """Empty dictionaries too, for whoever goes on from there with ``memory``."""
+    for name, options in (("simgd", {}), ("simgd", {"rule": "adam"}), ("lookahead-minmax", {})):
+        solver, out = cp.make("solver", name, **options), tmp_path / f"{name}{len(options)}"
+        ended = cp.run(cp.make("game", "quadratic"), solver, steps=3, out=out)
+        again = cp.resume(out)
+        assert identical(flatten(again.memory), flatten(ended.memory))
+        assert sorted(empty(again.memory)) == sorted(empty(ended.memory))
+        cp.run(cp.make("game", "quadratic"), solver, steps=1, start=again.params, memory=again.memory)

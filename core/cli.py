@@ -143,6 +143,9 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, UserError):
         plugin = _blamed(error) if isinstance(error, PluginError) else None
         return _say(f"the plugin {plugin} failed: {error}" if plugin else str(error), error.exit_code)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a group alone: its help is the answer
+        click.echo(error.format_message(), err=True)
+        return 2
     if isinstance(error, click.ClickException):
         help = f" See {error.ctx.command_path} --help." if isinstance(error, click.UsageError) and error.ctx else ""
         return _say(error.format_message() + help, 2)

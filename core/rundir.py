@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from .records import Run, Status, checked
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"  # the files of a checkpoint
 _BREAKS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
 _MAX_DEPTH = 32
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DRAFT = ".run.json.tmp"  # what a kill at the very beginning leaves: nothing was asked yet
 _MAX_JSON = 16 << 20  # a run.json larger than this is not one of ours
 
@@ -41,9 +43,9 @@ def write_atomic(path: Path | str, data: bytes | Iterable[bytes]) -> Path:
             draft.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise StorageError(
-            f"Could not write {path}: {error.strerror or error}. Free some space or choose another place."
-        ) from error
+        what = f"there is no directory {path.parent}" if not path.parent.is_dir() else error.strerror or error
+        advice = "Free some space or choose another place" if error.errno in _FULL else "Choose another place"
+        raise StorageError(f"Could not write {path}: {what}. {advice}.") from error
     return path
 
 

@@ -7,10 +7,14 @@ is seeded by torch; beyond, the twister's whole state is filled from SHAKE-256, 
 from __future__ import annotations
 
 import hashlib
+import os
 
 import torch
 
+from .errors import UsageError
+
 SEEDS = 1 << 64
+GENERATOR = 5056  # bytes of a generator's state
 SCHEME = 2  # of members; in runs of scheme 1, or of none that run.json names, member m is seeded seed + m
 
 _WORDS = slice(24, 24 + 8 * 624)  # of CPUGeneratorImpl's state: after seed, left, seeded and next; 8 bytes a word
@@ -41,7 +45,13 @@ def member_seed(seed: int, member: int) -> int:
 
 
 def generators(seed: int, members: int | None, scheme: int = SCHEME) -> list[torch.Generator]:
-    """One generator for each member, or a single one."""
+    """One generator for each member, or a single one. Raises UsageError where memory does not hold so many."""
+    needed, there = (members or 1) * GENERATOR, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UsageError(
+            f"members: {members:,} are too many: each has random numbers of its own, a state of {GENERATOR:,} bytes, "
+            f"and this machine's memory holds {there:,} bytes. Ask for fewer."
+        )
     if scheme < SCHEME:
         return [torch.Generator().manual_seed(seed + m) for m in range(members or 1)]
     return [generator(member_seed(seed, m)) for m in range(members or 1)]

@@ -166,6 +166,8 @@ def test_a_loss_is_the_games_option(cli: Run) -> None:
         ((*QUADRATIC, "--config", "none.toml"), "--config none.toml: cannot be read"),
         ((*QUADRATIC, "--plugin", "none.py"), "there is no such file"),
         ((*QUADRATIC, "--step", "3"), "--step"),
+        ((*QUADRATIC, "--members", "1e18"), "1,000,000,000,000,000,000 are too many"),
+        ((*QUADRATIC, "--members", "1e9", "--dry-run"), "1,000,000,000 are too many"),
         (("rn",), "unknown command 'rn'; did you mean 'run'?"),
         (("list", "games", "extra"), "unexpected extra argument"),
         (("list", "gmes"), "unknown kind 'gmes'; did you mean 'game"),
@@ -180,6 +182,18 @@ def test_mistakes_are_said_in_one_or_two_lines(cli: Run, args: tuple[str, ...], 
     assert code == 2 and out == ""
     assert err.startswith("Error: ") and message in err and len(err.splitlines()) <= 2
     assert not Path("runs").exists()
+
+
+def test_a_command_that_is_a_group_alone_shows_its_help(cli: Run) -> None:
+    for args in ((), ("log",)):
+        code, out, err = cli(*args)
+        assert code == 2 and out == "" and err.startswith("Usage: counterplay") and "See counterplay" not in err
+
+
+def test_a_folder_that_is_not_there_is_not_a_full_disk(cli: Run) -> None:
+    cli(*QUADRATIC, "--steps", "1", "--out", "q", "--quiet")
+    code, _, err = cli("plot", "losses", "q", "-o", "nowhere/x.png")
+    assert code == 74 and "Could not write nowhere/x.png: there is no directory nowhere. Choose another place." in err
 
 
 def test_a_setting_for_nobody_is_found_when_the_players_are_known(cli: Run) -> None:

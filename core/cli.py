@@ -7,6 +7,7 @@ not one of ours.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -33,6 +34,10 @@ _OURS = {
 }
 
 
+_REFUSED = (  # what no program can help
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO,
+    errno.EMFILE, errno.ENFILE, errno.ESTALE,
+)  # fmt: skip
 # what torch says of the processor's memory and of a device's
 _NO_MEMORY = re.compile("can't allocate memory|out of memory")
 
@@ -162,6 +167,8 @@ def _ending(error: BaseException) -> int:
     what = f"{type(error).__name__}: {error}".strip(": ")
     if (plugin := _culprit(error)) is not None:
         return _say(f"the plugin {plugin} failed: {what}", 3)
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return _say(f"the file system refuses {error.filename or 'it'}: {error.strerror}.", StorageError.exit_code)
     again = "run the same command with COUNTERPLAY_DEBUG=1 and report what it prints."
     return _say(f"internal error, a bug in counterplay: {what}\nPlease {again}", 1)
 

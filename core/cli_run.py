@@ -178,7 +178,7 @@ def keeping(last: dict[str, Any], progress: Any) -> Callable[[int, int, Mapping[
 def close(result: Result, last: Mapping[str, Any], out: str) -> None:
     """The closing line, or the error whose exit code says that the run did not end well."""
     losses = figures(last.get("losses", {}))
-    again = shlex.quote(out)
+    again = shlex.quote(f"./{out}" if out.startswith("-") else out)
     where = f"log in {out}; next: counterplay summary {again}"
     line = f"{result.status} after {result.steps} steps"
     if result.status == "diverged":

@@ -11,6 +11,7 @@ import operator
 import os
 import types
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, time
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -53,6 +54,8 @@ def shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(map(shown, value[:20]))}]"[:80]
+    if isinstance(value, date | time):
+        return str(value)
     return f"{value[:80]!r}" if isinstance(value, str) else f"{value!r:.80}"
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,7 +18,7 @@ import tomli_w
 from .coerce import shown
 from .errors import UsageError, did_you_mean
 from .options import Count
-from .values import LARGEST, from_toml, plain, typed, whole, without_nulls
+from .values import LARGEST, from_toml_file, plain, typed, whole, without_nulls
 
 Table = dict[str, Any]
 Named = str | Table  # "simgd", or {"name": "simgd", options}
@@ -143,7 +142,7 @@ def whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:
 def from_file(path: str) -> Table:
     """Read a TOML file. Raises UsageError with its line."""
     try:
-        return from_toml(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
+        return from_toml_file(os.path.expanduser(path))
     except OSError as e:
         raise UsageError(f"--config {path}: cannot be read ({e.strerror}). Give the path of a TOML file.") from e
     except (ValueError, RecursionError) as e:
@@ -231,7 +230,7 @@ def with_regularizers(table: Table, names: Iterable[str], options: Table) -> lis
     Where there is one only, ``-r key=value`` is enough.
     """
     items = list(names) or table.get("regularizers", [])
-    if not isinstance(items, list):
+    if not isinstance(items, list) or not all(isinstance(i, str | Mapping) for i in items):
         return None  # the file's, and wrong: its check says so
     if not items:
         if options:
@@ -256,6 +255,7 @@ _EXPECTED = {  # what a field takes, in words; the type checks it, this says it
     "blowup": "a positive number",
     "regularizers": "a list of names or tables",
     "plugins": "a list of file names",
+    **dict.fromkeys(("trace", "compile", "inexact_data"), "true or false"),
 } | dict.fromkeys(
     ("members", *(f"{what}every" for what in ("", "spectrum_", "checkpoint_", "sample_"))), "a whole number, 1 or more"
 )

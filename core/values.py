@@ -17,6 +17,7 @@ from .errors import UsageError
 
 LARGEST = 2**63 - 1  # of what is counted
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_LONGEST = 1 << 24  # bytes of a file
 _NULL = {"null": True}
 
 
@@ -82,6 +83,15 @@ def from_toml(text: str) -> dict[str, Any]:
     """A TOML text as a table. Raises ValueError where it is none, UsageError for a number that cannot be held."""
     found: dict[str, Any] = nulls(tomllib.loads(text, parse_float=_Float))
     return found
+
+
+def from_toml_file(path: str) -> dict[str, Any]:
+    """The same from a file, which may be a pipe. Raises OSError as well."""
+    with open(path, "rb") as file:
+        text = file.read(_LONGEST + 1)
+    if len(text) > _LONGEST:
+        raise UsageError(f"longer than {_LONGEST:,} bytes, which is no experiment.")
+    return from_toml(text.decode("utf-8-sig"))  # some editors put a mark before the first letter
 
 
 def nulls(x: Any) -> Any:

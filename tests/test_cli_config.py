@@ -16,6 +16,8 @@ from counterplay.core.config import Experiment, assignments, merged, resolve
 from counterplay.core.errors import UsageError
 from counterplay.core.values import value
 
+from .conftest import Run
+
 BASE = {"game": "quadratic", "solver": "simgd"}
 
 
@@ -241,3 +243,31 @@ _tables = st.builds(
 def test_toml_says_the_same_experiment_again(**fields: Any) -> None:
     experiment = Experiment(**fields)
     assert resolve(tomllib.loads(config.to_toml(experiment))) == experiment
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("regularizers = [3]", "regularizers: expected a list of names or tables, got [3]."),
+        ("trace = 'yes'", "trace: expected true or false, got 'yes'."),
+        ("compile = 1", "compile: expected true or false, got 1."),
+        ("seed = 1979-05-27", "seed: expected a whole number from 0 to 2^63 - 1, got 1979-05-27."),
+    ],
+)
+def test_a_file_s_values_of_the_wrong_type_are_named(cli: Run, tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "e.toml").write_text(f"game = 'quadratic'\nsolver = 'simgd'\n{line}")
+    assert cli("run", "--config", str(tmp_path / "e.toml"), "--dry-run") == (2, "", f"Error: {said}\n")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_must_end(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_bytes(b"\xef\xbb\xbf" + b"game = 'quadratic'\nsolver = 'simgd'\nsteps = 7")
+    code, out, err = cli("run", "--config", str(tmp_path / "e.toml"), "--dry-run")
+    assert code == 0 and "steps = 7\n" in out, err
+    code, _, err = cli("run", "--config", "/dev/zero", "--dry-run")
+    assert code == 2 and "longer than 16,777,216 bytes" in err
+
+
+def test_what_the_file_system_refuses_is_no_bug(cli: Run) -> None:
+    for command in (("run", "quadratic", "--solver", "simgd", "--out"), ("summary",)):
+        code, _, err = cli(*command, "x" * 300)
+        assert code in (2, 74) and "internal error" not in err and len(err.splitlines()) == 1, err

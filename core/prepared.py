@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp, vmap
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from .answers import alike, broken, keepable, losses_of, named, parameters
 from .blame import foreign, guarded
+from .eager import Eager, over_members
 from .errors import PluginError
-from .field import field_of, pullback
 from .form import changed
 from .game import Game, innermost
 from .inside import Work, work_of
@@ -121,10 +120,7 @@ class Prepared(Game):
 
     def over_members(self, f: Callable[..., Any], *args: Any) -> Any:
         """``f(*args)``, vmapped over the leading axis of every tensor if there are members."""
-        if self.members is None:
-            return f(*args)
-        dims = tree_map(lambda x: 0 if isinstance(x, Tensor) else None, args)
-        return vmap(f, in_dims=dims)(*args)
+        return over_members(self.members is not None, f, *args)
 
     # ------------------------------------------------------------------ the game, member by member
 
@@ -180,7 +176,7 @@ class Prepared(Game):
         self._spend(rows, params, batch)
         shared = [product for product in along if isinstance(product, Product)]
         if not self.replays(params, batch):
-            return self._field_here(rows, params, batch)
+            return self.eager.field(rows, params, batch)
         if not shared:
             return self._field(rows, params, batch)
         found, maps = self._linearised(rows, [product.block for product in shared], params, batch)
@@ -192,7 +188,7 @@ class Prepared(Game):
         """The gradient of player i's loss with respect to everyone's parameters."""
         self._spend((i,), params, batch)
         replays = self.replays(params, batch)
-        return (self._loss_gradient if replays else self._loss_gradient_here)(i, params, batch)
+        return (self._loss_gradient if replays else self.eager.loss_gradient)(i, params, batch)
 
     def _spend(self, rows: Rows, params: Params, batch: Batch) -> None:
         """Count one evaluation of the gradients of ``rows``."""
@@ -217,7 +213,7 @@ class Prepared(Game):
             return Product(block, self.cost, make, weight=weight)
 
         if not self.replays(params, batch):
-            push, pull = self._reverse(rows, cols, params, batch)
+            push, pull = self.eager.products(rows, cols, params, batch)
             return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
 
         def alone(block: Block) -> Callable[[], Linear]:
@@ -229,19 +225,15 @@ class Prepared(Game):
         tangents = [{i: params[i] for i in (block.rows if block.adjoint else block.cols)} for block in blocks]
         return self._point(tangents, rows, blocks, params, batch)
 
-    def _reverse(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Linear, Linear]:
-        """The two products, eager: they exist for every operation, and can be differentiated again."""
-        v, pull = pullback(self._rows(rows, params, batch), {j: params[j] for j in cols})
-        # Reverse over reverse: the pullback is linear, so its own pullback is the product with J itself. Unlike a
-        # forward-mode product it exists for every operation, and can be differentiated again without surprises.
-        _, push = pullback(pull, tree_map(torch.zeros_like, v))
-        return push, pull
-
     def replays(self, params: Params, batch: Batch) -> bool:
         """Whether graphs are replayed at this step: not where the losses leave traces, or read what cannot be told."""
         if not self.trace or self.clock.step < self.trace_from or watched():
             return False
-        return self.origin.pure(lambda: self._field_here(self.players, params, batch))
+        return self.origin.pure(lambda: self.eager.field(self.players, params, batch))
+
+    @cached_property
+    def eager(self) -> Eager:
+        return Eager(self.game, self.members is not None)
 
     # Each of these is traced at its first use, once for the shapes at hand.
 
@@ -253,41 +245,17 @@ class Prepared(Game):
 
     @cached_property
     def _field(self) -> Traced:
-        return traced(self._field_here, self.origin)
-
-    def _field_here(self, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
-        return self.over_members(lambda p, b: field_of(self.game, rows, p, b), params, batch)
+        return traced(self.eager.field, self.origin)
 
     @cached_property
     def _loss_gradient(self) -> Traced:
-        return traced(self._loss_gradient_here, self.origin)
-
-    def _loss_gradient_here(self, i: Player, params: Params, batch: Batch) -> Params:
-        return self.over_members(lambda p, b: grad(lambda p: losses_of(self.game, p, b)[i])(p), params, batch)
+        return traced(self.eager.loss_gradient, self.origin)
 
     @cached_property
     def _point(self) -> Staged:
         """The field of some rows (none: None) with the products with some blocks, traced together."""
-
-        def forward(rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
-            def product(block: Block) -> Linear:
-                v, here = self._rows(block.rows, params, batch), {j: params[j] for j in block.cols}
-                return pullback(v, here)[1] if block.adjoint else lambda u: jvp(v, (here,), (u,))[1]
-
-            return self._field_here(rows, params, batch) if rows else None, [product(block) for block in blocks]
-
-        def reverse(rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
-            pairs = [self._reverse(block.rows, block.cols, params, batch) for block in blocks]
-            products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
-            return self._field_here(rows, params, batch) if rows else None, products
-
-        return staged(forward, reverse, self.origin)
+        return staged(self.eager.point_forward, self.eager.point, self.origin)
 
     @cached_property
     def _variants(self) -> dict[Callable[[Game], Game], Prepared]:
         return {}
-
-    def _rows(self, rows: Rows, params: Params, batch: Batch) -> Linear:
-        """v of ``rows`` as a function of those who move, eager."""
-        v = lambda p, b: field_of(self.game, rows, p, b)[0]  # noqa: E731
-        return lambda moved: self.over_members(v, {**params, **moved}, batch)

@@ -71,7 +71,7 @@ FLOORS = (
         "native",
     },
     {"tree", "form", "loss", "game", "answers", "operator", "krylov", "krylov_schur"},
-    {"products", "inside", "field", "prepared", "local", "inner"},
+    {"products", "inside", "field", "eager", "prepared", "local", "inner"},
     {"kinds", "neighbours", "thirdparty", "registry"},
     {"rules", "orders", "solver", "regularizer", "adapters", "module_state", "module_games"},
     {

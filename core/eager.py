@@ -1,0 +1,70 @@
+"""v, gradients and products of a game for all its members, by torch.func: nothing traced, nothing counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad, jvp, vmap
+from torch.utils._pytree import tree_map
+
+from .answers import losses_of
+from .field import field_of, pullback
+from .game import Game
+from .products import Block, Linear, Rows
+from .tree import Batch, Params, Player
+
+
+def over_members(ensemble: bool, f: Callable[..., Any], *args: Any) -> Any:
+    """``f(*args)``, vmapped over the leading axis of every tensor in an ensemble."""
+    if not ensemble:
+        return f(*args)
+    dims = tree_map(lambda x: 0 if isinstance(x, Tensor) else None, args)
+    return vmap(f, in_dims=dims)(*args)
+
+
+@dataclass(frozen=True)
+class Eager:
+    """Derivatives of ``game``, of every member of an ensemble; they can be differentiated again."""
+
+    game: Game
+    ensemble: bool
+
+    def field(self, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
+        """v_i for the players i in ``rows``, and every player's loss."""
+        return over_members(self.ensemble, lambda p, b: field_of(self.game, rows, p, b), params, batch)
+
+    def loss_gradient(self, i: Player, params: Params, batch: Batch) -> Params:
+        """The gradient of player i's loss with respect to everyone's parameters."""
+        loss = lambda p, b: losses_of(self.game, p, b)[i]  # noqa: E731
+        return over_members(self.ensemble, grad(loss), params, batch)
+
+    def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Linear, Linear]:
+        """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
+        v, pull = pullback(self._rows(rows, params, batch), {j: params[j] for j in cols})
+        # Reverse over reverse: the pullback is linear, so its own pullback is the product with J itself. Unlike a
+        # forward-mode product it exists for every operation, and can be differentiated again without surprises.
+        _, push = pullback(pull, tree_map(torch.zeros_like, v))
+        return push, pull
+
+    def point(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
+        """The field of ``rows`` (none: None) and the products with ``blocks``."""
+        pairs = [self.products(block.rows, block.cols, params, batch) for block in blocks]
+        products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
+        return self.field(rows, params, batch) if rows else None, products
+
+    def point_forward(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
+        """The same with products J u in forward mode: cheaper to trace, and not there for every operation."""
+
+        def product(block: Block) -> Linear:
+            v, here = self._rows(block.rows, params, batch), {j: params[j] for j in block.cols}
+            return pullback(v, here)[1] if block.adjoint else lambda u: jvp(v, (here,), (u,))[1]
+
+        return self.field(rows, params, batch) if rows else None, [product(block) for block in blocks]
+
+    def _rows(self, rows: Rows, params: Params, batch: Batch) -> Linear:
+        """v of ``rows`` as a function of those who move."""
+        return lambda moved: self.field(rows, {**params, **moved}, batch)[0]

@@ -12,7 +12,7 @@ import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -67,27 +67,45 @@ def work(game: Game, params: Params, batch: Batch) -> Work:
     """That of ``game``, as declared by it and by its regularizers, layer by layer, and else as seen there."""
     if game.work is not None:
         return Work(*game.work, {})
-    if not _declared(game):
+    wrapped = _wrapped(game)
+    if wrapped is None or not _declared(game):
         return Work(1, 0, _inside(lambda: losses_of(game, params, batch)))
-    regularizer, inner = game.regularizer, game.inner(params, batch)  # type: ignore[attr-defined]
-    below = work(game.game, inner, batch)  # type: ignore[attr-defined]
+    regularizer, inner = wrapped.regularizer, wrapped.inner(params, batch)
+    below = work(wrapped.game, inner, batch)
     if regularizer.work is not None:
         gradients, products = regularizer.work
         return Work(below.gradients + gradients, below.products + products, below.inside)
-    own = _inside(lambda: regularizer.penalties(game.game, inner, batch), _depth(game))  # type: ignore[attr-defined]
+    own = _inside(lambda: regularizer.penalties(wrapped.game, inner, batch), _depth(game))
     return Work(below.gradients, below.products, {i: below.inside.get(i, Numbers()) | own.get(i, Numbers())
                                                   for i in game.players})  # fmt: skip
 
 
-def _declared(game: Any) -> bool:
+class _Wrapped(Protocol):
+    """A game under a regularizer."""
+
+    game: Game
+    regularizer: Any
+
+    def inner(self, params: Params, batch: Batch) -> Params:
+        """The parameters that the game inside is played with."""
+
+
+def _wrapped(game: Any) -> _Wrapped | None:
+    """``game`` itself where it is another game under a regularizer."""
+    return None if regularizer_of(game) is None else game
+
+
+def _declared(game: Game) -> bool:
     """Whether something in ``game`` says what it takes."""
-    regularizer = regularizer_of(game)
-    below = regularizer is not None and (regularizer.work is not None or _declared(game.game))
-    return game.work is not None or below
+    wrapped = _wrapped(game)
+    return game.work is not None or (
+        wrapped is not None and (wrapped.regularizer.work is not None or _declared(wrapped.game))
+    )
 
 
-def _depth(game: Any) -> int:
-    return 1 + _depth(game.game) if regularizer_of(game) is not None else 0
+def _depth(game: Game) -> int:
+    wrapped = _wrapped(game)
+    return 0 if wrapped is None else 1 + _depth(wrapped.game)
 
 
 def _inside(losses: Callable[[], Losses], layer: int = 0) -> dict[Player, Numbers]:
@@ -153,8 +171,9 @@ class _Derivatives(TorchFunctionMode):
         return len(self.calls) - 1
 
     def _marked(self, call: int, x: Tensor | None) -> Tensor | None:
-        known = x is not None and self.marks is not None and call < len(self.marks)
-        return x * self.marks[call].to(x) if known else x  # type: ignore[index, operator]
+        if x is None or self.marks is None or call >= len(self.marks):
+            return x
+        return x * self.marks[call].to(x)
 
 
 def _level() -> int:

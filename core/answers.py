@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .errors import PluginError
 from .evaluation import evaluated
+from .form import form, words
 from .game import Game, innermost
 from .kept import unkept
 from .tree import Batch, Buffers, Params, Player
@@ -26,9 +27,7 @@ def broken(game: Any, wrong: str) -> PluginError:
 def told(x: Any) -> str:
     """What ``x`` is, in words."""
     if isinstance(x, Tensor):
-        kind = "" if x.layout is torch.strided else f", {str(x.layout).removeprefix('torch.')}"
-        kind += f", on {x.device.type}" if x.device.type == "meta" else ""
-        return f"a tensor of shape {tuple(x.shape)} and type {str(x.dtype).removeprefix('torch.')}{kind}"
+        return words(form(x))
     return "None" if x is None else f"a {type(x).__name__}"
 
 

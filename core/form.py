@@ -31,10 +31,11 @@ def difference(had: Any, has: Any, path: str = "") -> str:
     if isinstance(had, list) and isinstance(has, list) and (len(had), had[0]) == (len(has), has[0]):
         n = next(n for n, pair in enumerate(zip(had, has, strict=True)) if pair[0] != pair[1])
         return difference(had[n], has[n], f"{path}/{n - 1}".lstrip("/"))
-    return f"{path or 'all of it'} is {_words(has)}; expected: {_words(had)}"
+    return f"{path or 'all of it'} is {words(has)}; expected: {words(had)}"
 
 
-def _words(x: Any) -> str:
+def words(x: Any) -> str:
+    """What a form is, in words."""
     if isinstance(x, tuple):
         shape, dtype, device, layout = x
         kind = "" if layout is torch.strided else f", {str(layout).removeprefix('torch.')}"

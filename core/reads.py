@@ -65,6 +65,12 @@ _MISSING = object()
 _NUMBERS = {Tensor, nn.Parameter, np.ndarray, bytearray}
 
 
+def _fickle(f: types.BuiltinFunctionType) -> bool:
+    """Whether a function in C answers otherwise each time."""
+    names = FICKLE.get(f.__module__ or "")
+    return names is not None and (not names or f.__name__ in names)
+
+
 class Reads:
     """All that is read from ``roots``: functions that look it up again, by what it is called.
 
@@ -141,7 +147,7 @@ class Reads:
         elif isinstance(x, types.FunctionType):
             self._function(x)
         elif (wrapped := parts(x)) is not None:
-            if isinstance(x, types.BuiltinFunctionType) and (x.__module__ in FICKLE or x.__name__ in CALLS):
+            if isinstance(x, types.BuiltinFunctionType) and (_fickle(x) or x.__name__ in CALLS):
                 self._refuse(f"what {x.__module__}.{x.__name__} gives")
             self._todo += [(part, label) for part in wrapped]
         elif isinstance(x, operator.attrgetter | operator.methodcaller):

@@ -95,6 +95,7 @@ FLOORS = (
         "batch_digest",
         "game_check",
         "fixed_batch",
+        "eigen",
         "spectrum",
         "point_spectra",
         "leader",

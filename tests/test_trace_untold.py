@@ -67,8 +67,9 @@ def test_what_stays_is_replayed() -> None:
         def weight(self) -> Any:
             return self.level * net(torch.ones(2, dtype=torch.float64)) * math.exp(0.0) * np.sqrt(4.0)
 
-    data = Data()
-    games = [WithNet(net), of(data.weight, data.sample), cp.make("game", "quadratic")]
+    data, tanh = Data(), torch.tanh  # a function in C of a module that also reads files
+    held = of(lambda: tanh(torch.ones((), dtype=torch.float64)))
+    games = [WithNet(net), of(data.weight, data.sample), held, cp.make("game", "quadratic")]
     for game in games:
         table = asked_twice(game)
         assert table.origin.eager == "" and [*table._field._programs.values()] != [None], table._field.fallback

@@ -6,6 +6,8 @@ count of anything. What is large is told by a digest. Of a library's objects the
 
 from __future__ import annotations
 
+import array
+import collections
 import enum
 import functools
 import hashlib
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 
 from .adapters import GameFromLosses
 from .bytecode import code_of, names_read
+from .code import SCALARS, slots
 from .rundir import dumps
 from .sourcecode import is_library
 
@@ -71,6 +74,10 @@ class _Describing:
             return {k if isinstance(k, str) else dumps(self.of(k), None).strip(): self.of(v) for k, v in x.items()}
         if isinstance(x, list | tuple):
             return [self.of(v) for v in x]
+        if isinstance(x, collections.deque | array.array | bytearray):
+            return {"class": _name(type(x)), "holds": self.of([*x])}
+        if isinstance(x, SCALARS) or type(x) is slice:
+            return repr(x)
         if isinstance(x, set | frozenset):
             return sorted((self.of(v) for v in x), key=dumps)
         if isinstance(x, functools.partial):
@@ -109,8 +116,8 @@ class _Describing:
 
     def _attributes(self, x: Any, but: Any = ()) -> dict[str, Any]:
         cached = {k for c in type(x).__mro__ for k, v in vars(c).items() if isinstance(v, functools.cached_property)}
-        held = getattr(x, "__dict__", {}).items()
-        return {k: self.of(v) for k, v in held if k not in cached and k not in but}
+        held = {k: getattr(x, k) for k in slots(type(x)) if hasattr(x, k)} | getattr(x, "__dict__", {})
+        return {k: self.of(v) for k, v in held.items() if k not in cached and k not in but}
 
     def _function(self, f: types.FunctionType) -> dict[str, Any]:
         """Its name and its code, and all that it reads besides its arguments."""

@@ -168,12 +168,16 @@ class Journal:
         played = not self.created or self.saved > 0 or log is None or log.sealed > 0 or bool(log.pending())
         if isinstance(error, UsageError) and not played:
             _withdraw(files.path, self.made)  # the name is free again
-        elif not isinstance(error, StorageError):  # a full disk is not asked again
+            return
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        facts = {"stale_since": error.since} if isinstance(error, Stale) else {}
+        try:
             if log is not None:
                 log.seal()
-            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            facts = {"stale_since": error.since} if isinstance(error, Stale) else {}
             files.write_status(state, max(self.saved, 0), f"{type(error).__name__}: {error}", **facts)
+        except StorageError:
+            if not isinstance(error, StorageError):  # the disk was full already: what failed first is what is told
+                raise
 
     def save(self, state: State, last: bool) -> None:
         """Write a checkpoint if one is due: before the first step, every so many, now and then, and at the end."""
@@ -225,7 +229,9 @@ class Journal:
 
 def _withdraw(path: Path, made: bool) -> None:
     """Remove what a run that was refused before its first step has written, and no more than that."""
-    shutil.rmtree(path / "checkpoints", ignore_errors=True)
+    shutil.rmtree(path / "checkpoints" / "step-0", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (path / "checkpoints").rmdir()
     with contextlib.suppress(OSError):
         for name in ("run.json", "status.json", NAME):
             (path / name).unlink(missing_ok=True)

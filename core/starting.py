@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .answers import told
 from .errors import UsageError
+from .kept import storable
 from .prepared import Prepared
 from .solver import Memory, Solver
 from .tree import Params
@@ -43,7 +45,7 @@ def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game
 def _tensor(x: Any, name: str, like: Tensor | None) -> Tensor:
     """``x`` as a tensor; a number in the shape of ``like``, if that is of one number."""
     if isinstance(x, Tensor):
-        if not x.is_complex():
+        if storable(x) and not x.is_complex():
             return x
     else:
         with contextlib.suppress(TypeError, ValueError, RuntimeError):
@@ -52,9 +54,8 @@ def _tensor(x: Any, name: str, like: Tensor | None) -> Tensor:
                 found = torch.from_numpy(array.astype(np.float64))
                 one = found.dim() == 0 and like is not None and like.numel() == 1
                 return found.reshape(like.shape) if one and like is not None else found
-    raise UsageError(
-        f"the starting point's {name} is {x!r:.80}, a {type(x).__name__}; a tensor of real numbers is expected."
-    )
+    what = told(x) if isinstance(x, Tensor) else f"{x!r:.80}, a {type(x).__name__}"
+    raise UsageError(f"the starting point's {name} is {what}; a tensor of real numbers is expected.")
 
 
 def memory_from(memory: Any, first: Memory, solver: Solver, game: Prepared) -> Memory:

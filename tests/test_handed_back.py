@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import functools
 import json
 import os
@@ -9,6 +11,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,6 +106,9 @@ def test_regularizers_are_part_of_it(tmp_path: Path) -> None:
 
 PLUGIN = """
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 import counterplay as cp
 from counterplay.core.options import option
 
@@ -365,6 +373,13 @@ def test_a_description_is_the_same_in_every_process(tmp_path: Path) -> None:
     assert len(said) == 1 and "0x" not in said.pop()
 
 
+class Slotted:
+    __slots__ = ("weight",)
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+
 def test_a_description_tells_what_computes_differently() -> None:
     def made(n: int) -> Callable[[], int]:
         return lambda: n
@@ -372,6 +387,13 @@ def test_a_description_tells_what_computes_differently() -> None:
     pairs = [(made(1), made(2)), (lambda x: x + 1, lambda x: x + 2), (lambda x: x.a, lambda x: x.b), (1, True)]
     pairs += [(torch.zeros(2), torch.zeros(2).double()), (functools.partial(made, 1), functools.partial(made, 2))]
     pairs += [(list(range(1000)), list(range(1, 1001))), (nn.Dropout(0.1), nn.Dropout(0.2)), ("x" * 999, "x" * 998)]
+    pairs += [(Slotted(1), Slotted(2)), (Fraction(1, 2), Fraction(1, 3)), (range(3), range(4)), (slice(1), slice(2))]
+    pairs += [(collections.deque([1]), collections.deque([2])), (bytearray(b"a"), bytearray(b"b"))]
+    pairs += [
+        (array.array("d", [1.0]), array.array("d", [2.0])),
+        (timedelta(1), timedelta(2)),
+        (Decimal(1), Decimal(2)),
+    ]
     for a, b in pairs:
         assert not alike(describe(a), describe(b)), (describe(a), describe(b))
     assert describe(made(1)) == describe(made(1)) and describe(nn.Linear(2, 2)).keys() == describe(nn.ReLU()).keys()

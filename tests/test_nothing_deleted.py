@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import numpy as np
 import pytest
 
 import counterplay as cp
 from counterplay.core import journal
+from counterplay.core.errors import StorageError
 
 from .cases import CONVERGES, QUADRATIC, identical, simgd
 
@@ -23,21 +25,38 @@ def looking(step, error):
     return observer
 
 
-@pytest.mark.parametrize("step", [0, 1, 7, 20])
-@pytest.mark.parametrize("error", [cp.UsageError("a typo"), ValueError("a bug"), KeyboardInterrupt(), SystemExit(0)])
-def test_an_observer_that_fails_costs_nothing(tmp_path, step, error, monkeypatch):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run that nothing disturbs, and where its log is."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return cp.run(QUADRATIC, simgd(CONVERGES), steps=20, out=out), out
+
+
+TYPO = cp.UsageError("a typo")
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        *((step, TYPO) for step in (0, 1, 7, 20)),
+        *((1, error) for error in (ValueError("a bug"), KeyboardInterrupt(), SystemExit(0), StorageError("full"))),
+    ],
+)
+def test_an_observer_that_fails_costs_nothing(tmp_path, whole, step, error, monkeypatch):
     """Not a step: the state it was shown is saved, and the run goes on from there to be what it would have been."""
     if step == 7:  # every row is sealed at once, that of the step which is taken again too
         monkeypatch.setattr(journal, "LogWriter", functools.partial(journal.LogWriter, seal_bytes=1))
-    whole = cp.run(QUADRATIC, simgd(CONVERGES), steps=20, out=tmp_path / "whole")
     run = tmp_path / "run"
     with pytest.raises(type(error)):
         cp.run(QUADRATIC, simgd(CONVERGES), steps=20, out=run, observers=[looking(step, error)])
     assert {p.name for p in (run / "checkpoints").iterdir()} >= {"step-0", f"step-{step}"}
     assert cp.open_log(run)["step/step"].tolist() == list(range(step + 1))
+    assert str(error) in json.loads((run / "status.json").read_text())["reason"]
     again = cp.resume(run, game=QUADRATIC, solver=simgd(CONVERGES))
-    assert identical((again.params, again.memory), (whole.params, whole.memory)) and again.status == "max_steps"
-    a, b = (cp.open_log(tmp_path / name)["step/parameters"] for name in ("whole", "run"))
+    uninterrupted, log = whole
+    assert identical((again.params, again.memory), (uninterrupted.params, uninterrupted.memory))
+    assert again.status == "max_steps"
+    a, b = (cp.open_log(out)["step/parameters"] for out in (log, run))
     assert np.array_equal(a, b)
 
 
@@ -72,12 +91,14 @@ def test_but_a_directory_that_was_there_stays_and_so_does_what_others_put_into_i
 
     def write(*args, **options):
         (tmp_path / "run" / "notes.txt").write_text("mine")
+        (tmp_path / "run" / "checkpoints" / "step-5").mkdir()
         raise cp.UsageError("no")
 
     monkeypatch.setattr("counterplay.core.orders.Alternating.__call__", write)
     with pytest.raises(cp.UsageError, match=r"^no$"):
         cp.run(QUADRATIC, cp.make("solver", "altgd"), steps=5, out=tmp_path / "run")
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"notes.txt", "checkpoints"}
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-5"]
 
 
 def test_a_step_refused_later_is_kept(tmp_path, monkeypatch):

@@ -122,7 +122,20 @@ def test_a_start_is_given_as_numbers_arrays_or_lists(members):
         assert ravel(seen[0].params, True).tolist() == [[0, 0], [1, 1], [2, 2]]
 
 
-@pytest.mark.parametrize("x", [None, "0.1", 1j, [[1.0], [1.0, 2.0]], torch.tensor([1j]), np.array(["1"]), object(), {}])
+@pytest.mark.parametrize(
+    "x",
+    [
+        None,
+        "0.1",
+        1j,
+        [[1.0], [1.0, 2.0]],
+        torch.tensor([1j]),
+        np.array(["1"]),
+        object(),
+        {},
+        torch.ones(1).to_sparse(),
+    ],
+)
 def test_what_is_no_number_is_no_start(x):
     with pytest.raises(cp.UsageError, match=r"starting point's x/value is .* a tensor of real numbers is expected"):
         cp.run(QUADRATIC, simgd(), steps=1, start={"x": {"value": x}, "y": {"value": 1.0}})

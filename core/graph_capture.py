@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import operator
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -54,7 +57,7 @@ def capture(
         results.append(rebuild(out, lambda _: Slot(next(places))))
         return tuple(x for x in found if isinstance(x, Tensor))
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _unharmed():
         warnings.simplefilter("ignore")  # make_fx's own; the function's own are shown when it runs for comparison
         # In-place operations become functional ones, so that equal expressions are equal values.
         pure = torch.func.functionalize(flat, remove="mutations_and_views")
@@ -64,6 +67,27 @@ def capture(
         module = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
     tangents = None if point is None else set(range(point, len(leaves)))
     return improve(_translate(module), tangents), results[-1]
+
+
+@contextlib.contextmanager
+def _unharmed() -> Iterator[None]:
+    """Inside, torch may fail as it traces, where it would leave autograd switched off and write to the terminal."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        with torch._C._ForceDispatchKeyGuard(
+            torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
+        ):
+            try:
+                yield
+            except Exception as error:
+                told: BaseException | None = error
+                while told is not None:  # what its frames hold of torch's guards ends here, not whenever they are freed
+                    traceback.clear_frames(told.__traceback__)
+                    told = told.__cause__ or told.__context__
+                raise
+    finally:
+        log.disabled = before
 
 
 def _translate(module: torch.fx.GraphModule) -> Graph:

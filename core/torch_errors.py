@@ -27,7 +27,7 @@ _WORDS = (  # in what torch says -> what the losses do, and what to do instead
      "call the module itself, and copy tensors by clone()"),
     ("saved tensor hooks", "use saved tensor hooks, as torch.utils.checkpoint does",
      "call the function itself, without them"),
-    ("vmap: we do not yet support", "use an operation that torch cannot do for all members at once", _UNSUPPORTED),
+    ("vmap: ", "use an operation that torch cannot do for all members at once", _UNSUPPORTED),
     ("Batching rule not implemented", "use an operation that torch cannot do for all members at once", _UNSUPPORTED),
 )  # fmt: skip
 

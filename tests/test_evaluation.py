@@ -337,6 +337,13 @@ def test_torch_autograd_in_losses_is_refused_with_what_to_do(how):
         cp.run(game, cp.make("solver", "simgd"), steps=1)
 
 
+@pytest.mark.parametrize("how", [lambda x: x[x > 0].sum(), lambda x: x * len(torch.unique(x))])
+def test_members_cannot_have_shapes_that_differ(how):
+    game = cp.game_from_losses(lambda p, b: cut_losses(how, p["x"]["w"], p["y"]["w"]), TWO)
+    with pytest.raises(cp.UserError, match="use an operation that torch cannot do for all members at once"):
+        cp.run(game, cp.make("solver", "simgd"), steps=1, members=2)
+
+
 def test_members_cannot_look_at_numbers():
     game = cp.game_from_losses(lambda p, b: cut_losses(lambda x: x * x.sum().item(), p["x"]["w"], p["y"]["w"]), TWO)
     with pytest.raises(cp.UserError, match=r"look at a number in a tensor"):

@@ -214,7 +214,7 @@ class Prepared(Game):
 
         if not self.replays(params, batch):
             push, pull = self.eager.products(rows, cols, params, batch)
-            return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
+            return product(blocks[0], push), product(blocks[1], lambda: pull)
 
         def alone(block: Block) -> Callable[[], Linear]:
             return lambda: self._linearised((), [block], params, batch)[1][0]

@@ -124,8 +124,8 @@ def _update(axes: Axes, made: Any, log: Log, sign: float) -> None:
     period = period_of(log)
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
-    sign = bound(whole(found), "≥")
-    axes.set_title(what if rho is None else f"{what}\nρ(F') {'= ' * (not sign)}{rate(rho[0], 4, sign, rho[1])}{at}")
+    side = bound(whole(found), "≥")
+    axes.set_title(what if rho is None else f"{what}\nρ(F') {'= ' * (not side)}{rate(rho[0], 4, side, rho[1])}{at}")
     axes.set_xlabel("Re λ(F') (1)")
     axes.set_ylabel("Im λ(F') (1)")
     _legend(axes)

@@ -118,9 +118,15 @@ def known(found: Found, size: int | None = None, least: int = 0, about: float = 
         return found
     if not isinstance(found, Mapping):
         return Known.of(found, size=size, least=least, about=about)
-    size = found.get("dimension", size)
-    given = (found.get(name) for name in ("eigenvalues", "residuals", "status"))
-    return Known.of(*given, size, least, about, found.get("errors"))
+    return Known.of(
+        found["eigenvalues"],
+        found.get("residuals"),
+        found.get("status"),
+        found.get("dimension", size),
+        least,
+        about,
+        found.get("errors"),
+    )
 
 
 def moving(F: Known, J: Known, rounding: float) -> NDArray[np.complex128]:

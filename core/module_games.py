@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from .adapters import Sample, scalars, takes
-from .answers import named
+from .answers import named, told
 from .errors import UsageError
 from .game import Game
 from .module_state import ModuleState
@@ -52,8 +52,16 @@ class GameFromModules(Game):
         """The modules themselves, with ``params`` written into them, for use outside the game.
 
         Running statistics of normalisation layers that were played in training mode, which the game never uses, are
-        those of ``batches`` batches drawn from ``seed``: their plain average at ``params``.
+        those of ``batches`` batches drawn from ``seed``: their plain average at ``params``. Raises UsageError for
+        parameters of another shape.
         """
+        for (i, name), x in self.state.trainable.items():
+            given = params.get(i, {}).get(name)
+            if not isinstance(given, Tensor) or given.shape != x.shape:
+                raise UsageError(
+                    f"trained: {i}/{name} is {'missing' if given is None else told(given)}; expected: {told(x)}. Of an "
+                    "ensemble, hand over the parameters of one member."
+                )
         with torch.no_grad():
             for (i, name), x in self.state.trainable.items():
                 x.copy_(params[i][name])

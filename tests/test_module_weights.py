@@ -8,7 +8,7 @@ from torch import nn
 
 import counterplay as cp
 
-from .cases import close, generator, identical, random, started
+from .cases import close, generator, identical, member, random, started
 from .own_modules import gan, networks, played
 
 
@@ -98,6 +98,18 @@ def test_trained_modules_carry_weights_and_statistics():
     close(net[1].running_mean, hidden.mean(0), 1e-12)
     close(net[1].running_var, hidden.var(0), 1e-12)
     assert net[1].momentum == 0.1 and net.training
+
+
+def test_trained_takes_the_parameters_of_one_run():
+    game = played(nn.Linear(3, 3).double())
+    many = cp.run(game, cp.make("solver", "simgd"), steps=1, members=2).params
+    before = {k: x.clone() for k, x in game.modules["critic"].state_dict().items()}
+    for params, told in ((many, r"a tensor of shape \(2, 3, 3\)"), ({"critic": {}}, "missing"), ({}, "missing")):
+        with pytest.raises(cp.UsageError, match=rf"trained: critic/weight is {told}.*the parameters of one member"):
+            game.trained(params)
+    assert identical(before, dict(game.modules["critic"].state_dict()))
+    game.trained(member(many, 1))
+    assert identical(game.modules["critic"].weight.detach(), many["critic"]["weight"][1])
 
 
 def test_the_mode_of_a_module_is_that_of_the_game():

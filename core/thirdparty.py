@@ -144,7 +144,8 @@ def _import_file(name: str, file: Path, given: str, problems: list[Problem]) -> 
         whole = True
     if not whole:
         sys.modules.pop(name, None)
-        raise PluginError(f"--plugin {given} cannot be imported: {found[0].message}")
+        why, lone = found[0].message, ". A plugin file is in no package: import what is beside it without the dot."
+        raise PluginError(f"--plugin {given} cannot be imported: {why}{lone * ('attempted relative import' in why)}")
     problems += found
 
 

@@ -95,6 +95,12 @@ def test_a_failure_beside_it_is_the_plugins(cli: Run, tmp_path: Path) -> None:
     assert code == 3 and f"the plugin file {file} failed: a step raised KeyError: 'oh'" in err
 
 
+def test_a_plugin_file_that_takes_itself_for_part_of_a_package_is_told(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from .factor_of_tests import FACTOR")
+    code, _, err = cli(*RUN, str(tmp_path / "mine.py"))
+    assert code == 3 and "import what is beside it without the dot" in err and len(err.splitlines()) == 1
+
+
 def test_two_neighbours_of_one_name_are_refused(cli: Run, tmp_path: Path) -> None:
     one, other = plugin(tmp_path / "one"), plugin(tmp_path / "other")
     code, _, err = cli("list", "solver", "--plugin", one, "--plugin", other)

@@ -48,6 +48,16 @@ def library(module: Any) -> str | None:
     return top if top in LIBRARIES else None
 
 
+def library_of(x: Any) -> str | None:
+    """The library that a function or a class is of."""
+    return library(x.__globals__.get("__name__") if isinstance(x, types.FunctionType) else x.__module__)
+
+
+def made(x: Any) -> bool:
+    """Whether nobody wrote this: the methods of a dataclass name all its fields."""
+    return isinstance(x, types.FunctionType) and x.__code__.co_filename == "<string>"
+
+
 def plain(x: Any) -> bool:
     """Whether ``x`` is what it is for ever."""
     if type(x) is object:

@@ -15,7 +15,6 @@ import sys
 import types
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any
 
 import numpy as np
@@ -23,52 +22,29 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
-from .code import OWN, Named, library, parts, plain, slots
+from .code import OWN, Named, library, library_of, made, parts, plain, slots
+from .fickle import CALLS, DYNAMIC, FILES, STATELESS, fickle, hidden
 
 Read = Callable[[], Iterable[Any]]
 Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called
 
 MOST = 20_000  # things that are looked at before each replay, or found in a second
 BYTES = 1 << 14  # up to which an array is compared by what it holds
-CALLS = {"print", "open", "input", "eval", "exec", "globals", "locals", "breakpoint"}
-DYNAMIC = {"getattr", "vars", "dir", "hasattr", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields"}
-# Modules that answer otherwise each time: whatever is used of them, or these names.
-FICKLE: dict[str, set[str]] = {
-    "random": set(), "time": set(), "secrets": set(), "uuid": set(), "logging": set(), "numpy.random": set(),
-    "importlib": set(), "inspect": set(), "sys": {"modules", "_getframe", "argv", "stdin"}, "torch": {"load"},
-    "os": {"environ", "getenv", "urandom", "getpid"}, "datetime": {"now", "today", "utcnow"},
-    "numpy": {"random", "load"},
-}  # fmt: skip
-FILES = {"read_text", "read_bytes", "fromfile", "loadtxt", "genfromtxt", "listdir", "iterdir", "getmtime", "load_file"}
 MAKING = {"__init__", "__new__", "__post_init__"}  # called where the class is
 UNSEEN = MAKING | {"__init_subclass__", "__set_name__", "__repr__", "__str__", "__del__", "__reduce__", "__reduce_ex__"}
 _FUNCTIONS = types.FunctionType | staticmethod | classmethod | property
 _BARE = {nn.Module, *(nn.Module.__mro__), torch.autograd.Function}
-_STATELESS = {"builtins", "abc", "typing", "collections.abc", "enum"}
 _MODULE = frozenset(vars(nn.Module()))
 _EXACT = {
-    dict,
-    list,
-    tuple,
-    set,
-    frozenset,
-    collections.deque,
-    collections.OrderedDict,
-    collections.defaultdict,
+    dict, list, tuple, set, frozenset, collections.deque, collections.OrderedDict, collections.defaultdict,
     types.MappingProxyType,
-}
+}  # fmt: skip
 _CONTENTS = operator.attrgetter("cell_contents")
 _BASES = operator.attrgetter("__mro__")
 _GRAD = operator.attrgetter("grad")
 _DEFINED = operator.attrgetter("__code__", "__defaults__", "__kwdefaults__")
 _MISSING = object()
 _NUMBERS = {Tensor, nn.Parameter, np.ndarray, bytearray}
-
-
-def _fickle(f: types.BuiltinFunctionType) -> bool:
-    """Whether a function in C answers otherwise each time."""
-    names = FICKLE.get(f.__module__ or "")
-    return names is not None and (not names or f.__name__ in names)
 
 
 class Reads:
@@ -147,7 +123,7 @@ class Reads:
         elif isinstance(x, types.FunctionType):
             self._function(x)
         elif (wrapped := parts(x)) is not None:
-            if isinstance(x, types.BuiltinFunctionType) and (_fickle(x) or x.__name__ in CALLS):
+            if isinstance(x, types.BuiltinFunctionType) and (x.__name__ in CALLS or fickle(x.__module__, {x.__name__})):
                 self._refuse(f"what {x.__module__}.{x.__name__} gives")
             self._todo += [(part, label) for part in wrapped]
         elif isinstance(x, operator.attrgetter | operator.methodcaller):
@@ -186,7 +162,7 @@ class Reads:
         self._todo += [(item, f"{label}[{n}]") for n, item in enumerate(x)]
 
     def _function(self, f: Any) -> None:
-        where, whose = f.__globals__, library(f.__globals__.get("__name__"))
+        where, whose = f.__globals__, library_of(f)
         label, found = f.__qualname__.replace("<locals>.", ""), Named(f.__code__)
         inner = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
         cells = {n: c for n, c in inner if n != "__class__"}
@@ -196,7 +172,7 @@ class Reads:
             return self._refuse(f"a variable of {label} that has no value yet")
         if whose not in (OWN, None):  # a decorator, perhaps
             self._todo += [(x, n) for n, x in inside.items() if isinstance(x, types.FunctionType | types.MethodType)]
-            if f.__module__ in FICKLE and f.__name__ in FICKLE[f.__module__]:
+            if fickle(f.__module__, {f.__name__}):
                 self._refuse(f"what {f.__module__}.{f.__name__} gives")
             return None
         if cells:
@@ -209,7 +185,9 @@ class Reads:
             if found.globals & DYNAMIC:
                 self.names |= found.texts
             used = [where.get(n) for n in found.globals]
-            self._todo += [(x, label) for x in used if isinstance(x, types.FunctionType | type) and _of(x) == OWN]
+            self._todo += [
+                (x, label) for x in used if isinstance(x, types.FunctionType | type) and library_of(x) == OWN
+            ]
             return None
         self.said |= found.attributes
         self.every = self.every or bool(DYNAMIC & (found.attributes | found.globals))
@@ -225,10 +203,11 @@ class Reads:
 
     def _module(self, m: types.ModuleType) -> None:
         if library(m.__name__) is not None:
-            if m.__name__ in FICKLE and (not FICKLE[m.__name__] or FICKLE[m.__name__] & self.said):
+            if fickle(m.__name__, self.said):
                 self._refuse(f"what {m.__name__} gives")
             # Its own functions stay as they are, unless someone puts others in their place.
-            self.reads.append((m.__name__, partial(map, vars(m).get, sorted(self.said & vars(m).keys()))))
+            if used := sorted(self.said & vars(m).keys()):
+                self.reads.append((m.__name__, partial(map, vars(m).get, used)))
             return
         space = vars(m)
         names = sorted(space if self.every else space.keys() & {*self.names, "__getattr__"})
@@ -239,7 +218,7 @@ class Reads:
     def _class(self, cls: type, called: bool) -> None:
         if not self._first((id(cls), called), cls):
             return
-        if cls.__module__ in FICKLE and (not FICKLE[cls.__module__] or FICKLE[cls.__module__] & self.said):
+        if fickle(cls.__module__, self.said):
             self._refuse(f"what {cls.__module__}.{cls.__name__} gives")
         bases = [c for c in cls.__mro__ if library(c.__module__) in (None, OWN)]
         names = sorted({n for c in bases for n, x in vars(c).items() if self._counts(n, x) or (called and n in MAKING)})
@@ -248,7 +227,7 @@ class Reads:
                 self.held.append(c)
                 self.reads.append((c.__qualname__, partial(map, vars(c).get, names)))
                 self.reads.append((f"the bases of {c.__qualname__}", partial(map, _BASES, (c,))))
-            self._todo += [(vars(c)[n], f"{c.__name__}.{n}") for n in names if n in vars(c) and not _made(vars(c)[n])]
+            self._todo += [(vars(c)[n], f"{c.__name__}.{n}") for n in names if n in vars(c) and not made(vars(c)[n])]
         if library(type(cls).__module__) is None:  # a metaclass, whose attributes are the class's, too
             self._class(type(cls), called=False)
 
@@ -261,21 +240,22 @@ class Reads:
     def _object(self, x: Any, label: str) -> None:
         cls = type(x)
         state, places = getattr(x, "__dict__", None), list(slots(cls))
-        self.reads.append((label, partial(map, type, (x,))))
+        if library(cls.__module__) != OWN:
+            self.reads.append((label, partial(map, type, (x,))))
         if isinstance(x, nn.Module):
             self.names.add("forward")
         if hasattr(cls, "__next__"):
             self.moving += [] if isinstance(x, io.IOBase) else [(label, x)]
             self._refuse(f"{label}, a {cls.__name__}: it moves on")
         elif (
-            any(map(_hidden, cls.__mro__))
+            any(map(hidden, cls.__mro__))
             or isinstance(x, torch.jit.ScriptModule)
             or not (isinstance(state, dict) or any("__slots__" in vars(c) for c in cls.__mro__))
         ):
             self._unknown(x, label)
         self._class(cls, called=False)
         # Code of libraries reads what it likes of its own.
-        others = [c for c in cls.__mro__ if c not in _BARE and c.__module__ not in _STATELESS]
+        others = [c for c in cls.__mro__ if c not in _BARE and c.__module__ not in STATELESS]
         whole = self.every or any(library(c.__module__) not in (None, OWN) for c in others)
         if isinstance(state, dict):
             known = {n for c in cls.__mro__ for n in vars(c)} | state.keys()
@@ -290,25 +270,7 @@ class Reads:
             look = partial(_slot, x)
             self.reads.append((label, partial(map, look, places)))
             self._todo += [(look(n), f"{label}.{n}") for n in places]
-        return None
 
 
 def _slot(x: Any, name: str) -> Any:
     return getattr(x, name, _MISSING)
-
-
-def _hidden(cls: type) -> bool:
-    """Whether a class is of an extension module: its objects may hold what no name leads to."""
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
-    compiled = cls.__module__ in sys.builtin_module_names or file.endswith(tuple(EXTENSION_SUFFIXES))
-    return compiled and cls.__module__ not in _STATELESS
-
-
-def _of(x: Any) -> str | None:
-    """The library that a function or a class is of."""
-    return library(x.__globals__.get("__name__") if isinstance(x, types.FunctionType) else x.__module__)
-
-
-def _made(x: Any) -> bool:
-    """Whether nobody wrote this: the methods of a dataclass name all its fields."""
-    return isinstance(x, types.FunctionType) and x.__code__.co_filename == "<string>"

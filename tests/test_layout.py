@@ -52,6 +52,7 @@ FLOORS = (
         "records",
     },
     {
+        "fickle",
         "reads",
         "guard",
         "origin",

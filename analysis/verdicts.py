@@ -52,7 +52,7 @@ MARGINAL: Cells = (
     _NASH,
     _LED,
     ("marginal", "on the border of stability, not Nash: {own}; {course}"),
-    ("marginal", "neither stable nor unstable, whether Nash is unknown: {course}; {own}"),
+    ("marginal", "on the border of stability, whether Nash is unknown: {course}; {own}"),
 )
 OPEN: Cells = (
     _NASH,

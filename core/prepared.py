@@ -213,8 +213,9 @@ class Prepared(Game):
             return Product(block, self.cost, make, weight=weight)
 
         if not self.replays(params, batch):
-            push, pull = self.eager.products(rows, cols, params, batch)
-            return product(blocks[0], push), product(blocks[1], lambda: pull)
+            later, pull = self.eager.products(rows, cols, params, batch)
+            push = later()  # here: made within another derivative, or a vmap, it would not outlive that
+            return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
 
         def alone(block: Block) -> Callable[[], Linear]:
             return lambda: self._linearised((), [block], params, batch)[1][0]

@@ -7,7 +7,7 @@ import shutil
 
 import click
 
-from ..core.cli_types import PLACE
+from ..core.arguments import PLACE
 from ..core.hookspecs import hookimpl
 from .log_commands import log
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..core.cli_types import PLACE
+from ..core.arguments import PLACE
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
 _FORCE = click.option("--force", is_flag=True, help="Replace FILE where it exists.")

@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
     import h5py
     import numpy
 
-    from .. import __version__
+    from .version import __version__
 
     return {
         "counterplay": __version__, "python": platform.python_version(), "torch": torch.__version__,

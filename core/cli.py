@@ -18,10 +18,10 @@ from typing import Any
 
 import click
 
-from .. import __version__
 from . import registry, signals, streams
 from .errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
 from .thirdparty import commands_of
+from .version import __version__
 
 # name -> (module, what it does); built in here, the analysis commands come through the hook
 _OURS = {

@@ -8,7 +8,7 @@ import json
 import click
 
 from . import registry
-from .cli_types import PLACE
+from .arguments import PLACE
 from .coerce import describe as type_in_words
 from .errors import PluginError, printable
 from .kinds import KINDS, kind_name

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from .arguments import PLACE
 from .cli_list import plugin_option
 from .cli_run import close, keeping
-from .cli_types import PLACE
 from .errors import printable
 from .progress import shown
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import config, registry
-from .cli_types import NUMBER, PLACE, WHOLE
+from .arguments import NUMBER, PLACE, WHOLE
 from .config import Experiment, assignments, merged
 from .errors import Diverged, Interrupted, NotConverged, UsageError
 from .objects import build, completed, name_of, origins, references

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import config, registry
+from .arguments import PLACE, WHOLE, Whole
 from .cli_run import as_typed, device_of, objects, start_of
-from .cli_types import PLACE, WHOLE, Whole
 from .errors import UsageError, printable
 from .objects import build
 from .rundir import dumps

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .attribution import guarded
 from .batch_digest import require_seeded
-from .blame import guarded
 from .chunk import Chunks
 from .compiled import compiled_solver
 from .contract import memory_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .blame import foreign
+from .attribution import foreign
 from .errors import PluginError
 from .game import Game, innermost
 from .solver import Solver

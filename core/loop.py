@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .blame import blamed, guarded, ours
+from .attribution import blamed, guarded, ours
 from .chunk import Chunks, RowWatch
 from .contract import Contract
 from .errors import PluginError, Stale, StorageError, UsageError

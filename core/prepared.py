@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from .answers import alike, broken, keepable, losses_of, named, parameters
-from .blame import foreign, guarded
+from .attribution import foreign, guarded
 from .eager import Eager, over_members
 from .errors import PluginError
 from .form import changed

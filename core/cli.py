@@ -18,8 +18,9 @@ from typing import Any
 
 import click
 
-from . import registry, signals, streams
+from . import registry
 from .errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
+from .process import signals, streams
 from .thirdparty import commands_of
 from .version import __version__
 

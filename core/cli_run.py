@@ -141,7 +141,7 @@ def tried(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
 def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
     """Run, say how it ended, and end the command with the status's exit code."""
     from .engine import run
-    from .signals import asked
+    from .process.signals import asked
 
     game, solver, regularizers = made
     full = completed(e, game, solver, regularizers)

@@ -23,9 +23,9 @@ from torch.utils._pytree import tree_map
 
 from .answers import losses_of
 from .game import Game, regularizer_of
+from .process.global_state import undisturbed
 from .trace import lanes, watched
 from .tree import Batch, Params, Player
-from .undisturbed import undisturbed
 
 Losses = Mapping[Player, Tensor]
 Numbers = frozenset[tuple[int, int]]

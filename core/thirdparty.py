@@ -26,10 +26,10 @@ from . import hookspecs, probe
 from .errors import PluginError, UsageError, printable
 from .hookspecs import PROJECT, Entry
 from .neighbours import introduce, neighbours
-from .signals import ctrl_c
+from .process.global_state import undisturbed
+from .process.signals import ctrl_c
+from .process.streams import diverted
 from .sourcecode import source_sha256
-from .streams import diverted
-from .undisturbed import undisturbed
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 

@@ -13,8 +13,9 @@ import pluggy
 import pytest
 
 import counterplay as cp
-from counterplay.core import probe, registry, trace, undisturbed
+from counterplay.core import probe, registry, trace
 from counterplay.core.errors import UsageError
+from counterplay.core.process import global_state
 from counterplay.core.registry import Registry
 
 from .conftest import Run
@@ -121,7 +122,7 @@ def test_what_an_import_changes_is_put_back_and_told(
     fresh: Registry, install: Callable[..., None], tmp_path: Path
 ) -> None:
     def state() -> list[object]:
-        return [value for value, _ in undisturbed._facets().values()]
+        return [value for value, _ in global_state._facets().values()]
 
     before = state()
     for n, line in enumerate(CHANGES.values()):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from counterplay.core import signals, streams
+from counterplay.core.process import signals, streams
 from counterplay.core.registry import Registry
 
 from .conftest import Run

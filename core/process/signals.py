@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from .errors import Interrupted
+from ..errors import Interrupted
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 

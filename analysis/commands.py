@@ -30,7 +30,7 @@ def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
 
     With --follow and --json every piece of news is an object on a line of its own; Ctrl-C stops looking.
     """
-    from ..core.rundir import dumps
+    from ..core.storage.strict_json import dumps
     from .reader import open_log
     from .summary import summarize, table
 
@@ -46,7 +46,7 @@ def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
 
 def _follow(paths: tuple[str, ...], as_json: bool) -> None:
     from ..core.errors import UsageError
-    from ..core.rundir import dumps
+    from ..core.storage.strict_json import dumps
     from .follow import follow
     from .summary import summarize, table
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..core.agreement import parts, row_bytes
 from ..core.errors import UsageError, printable
-from ..core.rundir import dumps, write_atomic
 from ..core.sandbox import MOST
+from ..core.storage.atomic import write_atomic
+from ..core.storage.strict_json import dumps
 from .merge import absent
 from .reader import Log
 from .views import columns, variables, width

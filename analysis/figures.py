@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import StorageError, UsageError, did_you_mean
-from ..core.rundir import write_atomic
+from ..core.storage.atomic import write_atomic
 from .extras import need
 from .figure_stability import axes_of
 from .reader import Log, open_log

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ..core import pieces
 from ..core.errors import UsageError
-from ..core.lock import acquire
-from ..core.rundir import RunDirectory, write_atomic
 from ..core.sandbox import Sandbox
+from ..core.storage.atomic import write_atomic
+from ..core.storage.lock import acquire
+from ..core.storage.run_directory import RunDirectory
 from .reader import open_log
 
 _OPEN = ("running", "interrupted", "failed")  # states of runs that can go on

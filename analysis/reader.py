@@ -12,12 +12,13 @@ import numpy as np
 
 from ..core import blockfile
 from ..core.errors import BadLog, StorageError, UsageError, did_you_mean
-from ..core.lock import held
 from ..core.pieces import Files, Pieces, column, pieces_of, whole
-from ..core.records import Run, checked
-from ..core.rundir import RunDirectory, parse
 from ..core.sandbox import MOST, Sandbox
 from ..core.schema import GROUPS, Variable
+from ..core.storage.json_fields import Run, checked
+from ..core.storage.lock import held
+from ..core.storage.run_directory import RunDirectory
+from ..core.storage.strict_json import parse
 
 if TYPE_CHECKING:
     import pandas

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import StorageError, printable
-from ..core.rundir import write_atomic
 from ..core.schema import RUN_STATES
+from ..core.storage.atomic import write_atomic
 from .figures import FIGURES, holds, plot, render
 from .reader import Log, open_log
 from .style import title, told_apart

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import printable
-from ..core.rundir import parse, plain
 from ..core.schema import SPECTRUM_STATUS
+from ..core.storage.strict_json import parse, plain
 from .asked import named
 from .compared import compared
 from .conditioning import ROUNDING

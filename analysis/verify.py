@@ -13,11 +13,12 @@ import numpy as np
 from ..core.agreement import Contents, parts
 from ..core.errors import BadLog, UsageError, UserError
 from ..core.pieces import Pieces, blocks_of, missing, pieces_of
-from ..core.plainfile import open_plain, read_plain
-from ..core.records import Manifest, Point, Stands, checked
-from ..core.rundir import MANIFEST, STATE, TENSORS, RunDirectory, parse
 from ..core.sandbox import Sandbox
 from ..core.schema import ENDED, GROUPS, RUN_STATES
+from ..core.storage.json_fields import Manifest, Point, Stands, checked
+from ..core.storage.run_directory import MANIFEST, STATE, TENSORS, RunDirectory
+from ..core.storage.safe_open import open_plain, read_plain
+from ..core.storage.strict_json import parse
 
 Found = tuple[bool, str, str]  # good or bad, what was looked at, what is to be said of it
 _PART = 16 << 20  # bytes read at once

@@ -19,9 +19,9 @@ import numpy as np
 
 from .agreement import Contents, agree, row_bytes
 from .errors import BadLog, UserError
-from .plainfile import open_plain
 from .schema import AXES, FORMAT, GROUPS, VERSION, Variable
-from .sealed import check_seal, stamp, sum_of
+from .storage.checksum import check_seal, stamp, sum_of
+from .storage.safe_open import open_plain
 from .validate import SCALES, check_open, reason, strings, text
 
 _CHUNK_BYTES = 256 << 10

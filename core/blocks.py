@@ -12,8 +12,8 @@ from .blockfile import Table, encode
 from .errors import StorageError
 from .log_rows import Columns, LogRows, Row, joined
 from .pieces import TooLarge, blocks_of, merge
-from .rundir import write_atomic
 from .schema import Layout
+from .storage.atomic import write_atomic
 
 
 class LogWriter(LogRows):

@@ -23,9 +23,11 @@ from torch import Tensor
 
 from .errors import BadLog, StorageError, UsageError
 from .kept import TYPES
-from .plainfile import open_plain
-from .records import Manifest, Point, checked
-from .rundir import MANIFEST, STATE, TENSORS, dumps, parse, sync_directory, write_new
+from .storage.atomic import sync_directory, write_new
+from .storage.json_fields import Manifest, Point, checked
+from .storage.run_directory import MANIFEST, STATE, TENSORS
+from .storage.safe_open import open_plain
+from .storage.strict_json import dumps, parse
 from .tree import Params
 
 Buffer = bytes | memoryview

@@ -13,7 +13,7 @@ from .coerce import describe as type_in_words
 from .errors import PluginError, printable
 from .kinds import KINDS, kind_name
 from .options import MISSING, options_of
-from .rundir import dumps
+from .storage.strict_json import dumps
 
 
 def _load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:

@@ -22,8 +22,8 @@ def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     """Go on with the run in DIR from its newest good checkpoint. A run that has ended is left as it is."""
     from .process.signals import asked
     from .resume import resume
-    from .rundir import RunDirectory
     from .schema import ENDED
+    from .storage.run_directory import RunDirectory
 
     status = RunDirectory(directory).status()
     last: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from .arguments import PLACE, WHOLE, Whole
 from .cli_run import as_typed, device_of, objects, start_of
 from .errors import UsageError, printable
 from .objects import build
-from .rundir import dumps
+from .storage.strict_json import dumps
 
 if TYPE_CHECKING:
     from .recorded import Point

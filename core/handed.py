@@ -14,8 +14,8 @@ from .errors import UserError, printable
 from .game import Game
 from .named import alike, name_of, table_of
 from .regularizer import Regularizer, regularized
-from .rundir import dumps, parse
 from .solver import Solver
+from .storage.strict_json import dumps, parse
 
 _LONG = 80  # characters of a value that are shown
 

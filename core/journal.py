@@ -24,7 +24,6 @@ from .checkpoint import prune, save_checkpoint, started
 from .circumstances import circumstances, described, versions
 from .errors import Stale, StorageError, UsageError
 from .history import History
-from .lock import NAME
 from .loop import Ending
 from .observers import Observer
 from .pieces import blocks_of, column, merge, pieces_of
@@ -32,9 +31,11 @@ from .prepared import Prepared
 from .products import Cost
 from .recorder import Trajectory
 from .recorders import layout_of, recorders
-from .rundir import RunDirectory, claim, dumps
 from .settings import Settings
 from .state import State
+from .storage.lock import NAME
+from .storage.run_directory import RunDirectory, claim
+from .storage.strict_json import dumps
 
 AUTOSAVE_SECONDS = 300.0  # a crash costs at most so much work
 SYNC_SECONDS = 5.0  # and a power cut as much as it costs the log: waiting for the disk is most of a small checkpoint

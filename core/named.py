@@ -8,7 +8,7 @@ from typing import Any
 
 from . import registry
 from .kinds import kind_of
-from .rundir import dumps, parse
+from .storage.strict_json import dumps, parse
 
 
 def table_of(thing: Any) -> dict[str, Any] | None:

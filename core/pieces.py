@@ -16,8 +16,8 @@ from . import blockfile
 from .agreement import Contents, one_log, parts, row_bytes
 from .blockfile import encode, fill
 from .errors import BadLog, StorageError, UsageError
-from .rundir import write_atomic
 from .schema import GROUPS, Layout, Variable
+from .storage.atomic import write_atomic
 from .validate import MAX_BYTES
 
 Pieces = list[tuple[Path, Contents]]

@@ -22,12 +22,12 @@ from .errors import BadLog, UsageError
 from .fixed_batch import limit
 from .pieces import Pieces, column, pieces_of
 from .prepared import Prepared
-from .records import Recorded
-from .rundir import RunDirectory
 from .sandbox import Sandbox
 from .settings import Settings
 from .solver import Memory, Solver
 from .state import State
+from .storage.json_fields import Recorded
+from .storage.run_directory import RunDirectory
 from .tree import Buffers, Params, names, unravel
 
 

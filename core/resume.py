@@ -18,18 +18,18 @@ from .errors import BadLog, PluginError, UsageError
 from .game import Game
 from .handed import differences
 from .journal import Journal
-from .lock import acquire
 from .loop import Progress
 from .observers import Observer
 from .pieces import missing
 from .prepared import Prepared
-from .records import Resumable, Stands
 from .regularizer import Regularizer
-from .rundir import RunDirectory
 from .schema import ENDED
 from .settings import Settings
 from .solver import Solver
 from .state import State
+from .storage.json_fields import Resumable, Stands
+from .storage.lock import acquire
+from .storage.run_directory import RunDirectory
 
 
 def resume(

@@ -24,7 +24,7 @@ import numpy as np
 from . import errors
 from .agreement import Contents, parts
 from .errors import BadLog, UserError, printable
-from .plainfile import open_plain
+from .storage.safe_open import open_plain
 from .worker import ANSWER, REQUEST
 
 # The limits, all of them.

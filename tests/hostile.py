@@ -14,9 +14,9 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 import h5py
 import numpy as np
 
-from counterplay.core.rundir import RunDirectory
 from counterplay.core.schema import Layout
-from counterplay.core.sealed import seal
+from counterplay.core.storage.checksum import seal
+from counterplay.core.storage.run_directory import RunDirectory
 
 from .logs import Row, written
 

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from counterplay.core.sealed import LENGTH, seal
+from counterplay.core.storage.checksum import LENGTH, seal
 
 from .hostile import Harm, Harms, collector, run
 

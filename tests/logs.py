@@ -12,8 +12,8 @@ import torch
 from counterplay.analysis.reader import Log
 from counterplay.core.blocks import LogWriter
 from counterplay.core.checkpoint import save_checkpoint
-from counterplay.core.rundir import RunDirectory
 from counterplay.core.schema import Layout, Variable
+from counterplay.core.storage.run_directory import RunDirectory
 
 Row = tuple[str, dict[str, Any]]
 J = np.array([[2.0, 10.0], [-10.0, -2.0]])  # of the quadratic game

@@ -23,7 +23,7 @@ from counterplay.analysis.meaning import meaning
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import summarize, table
-from counterplay.core.rundir import dumps
+from counterplay.core.storage.strict_json import dumps
 
 SIDE = 7
 
@@ -163,8 +163,8 @@ def test_the_report_has_them(runs: dict[str, Path], tmp_path: Path) -> None:
 def test_hostile_figures_do_not_break_a_summary(tmp_path: Path) -> None:
     """Spectra of NaN, players by other names, a type that is none: facts, not tracebacks."""
     from counterplay.core.blocks import LogWriter
-    from counterplay.core.rundir import RunDirectory
     from counterplay.core.schema import Layout
+    from counterplay.core.storage.run_directory import RunDirectory
 
     facts = {"players": {"a": 1}, "dtype": "float7", "experiment": {"solver": {"name": "simgd", "lr": "x"}}}
     run = RunDirectory.create(tmp_path / "h", facts)

@@ -17,9 +17,9 @@ import pytest
 from counterplay.analysis import follow as following
 from counterplay.analysis.follow import follow
 from counterplay.core.blocks import LogWriter
-from counterplay.core.lock import acquire
-from counterplay.core.rundir import RunDirectory
 from counterplay.core.schema import Layout
+from counterplay.core.storage.lock import acquire
+from counterplay.core.storage.run_directory import RunDirectory
 
 from .conftest import Run
 from .logs import interrupted

@@ -27,7 +27,7 @@ from counterplay.core.description import describe
 from counterplay.core.errors import UsageError
 from counterplay.core.named import alike, table_of
 from counterplay.core.registry import REGISTRY, make
-from counterplay.core.rundir import dumps, parse
+from counterplay.core.storage.strict_json import dumps, parse
 
 from .test_resume_marks import altered
 
@@ -341,7 +341,7 @@ def test_another_python_s_bytecode_cannot_be_compared(tmp_path: Path) -> None:
 HOSTILE = """
 import functools, itertools, threading, types, torch, counterplay as cp
 from counterplay.core.description import describe
-from counterplay.core.rundir import dumps
+from counterplay.core.storage.run_directory import dumps
 class Data(torch.utils.data.Dataset):
     def __init__(self): self.x, self.lock = torch.arange(5.), threading.Lock(); self.me = self
     def __len__(self): return 5

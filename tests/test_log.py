@@ -15,12 +15,14 @@ import pytest
 
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
-from counterplay.core import pieces, rundir
+from counterplay.core import pieces
 from counterplay.core.blocks import LogWriter
 from counterplay.core.errors import Busy, StorageError, UsageError
 from counterplay.core.pieces import blocks_of, merge
-from counterplay.core.rundir import RunDirectory, claim, write_atomic
 from counterplay.core.schema import COUNTS, GROUPS, Layout, Variable
+from counterplay.core.storage import atomic
+from counterplay.core.storage.atomic import write_atomic
+from counterplay.core.storage.run_directory import RunDirectory, claim
 
 xarray = pytest.importorskip("xarray")
 LAYOUT = Layout(("x", "yé"), ("x/value[0]", "yé/value[0]"), attrs={"experiment": '{"game": "quadratic"}', "seed": 3})
@@ -283,7 +285,7 @@ def test_a_kill_at_any_system_call_loses_no_sealed_row(
         return called
 
     for name in ("fsync", "replace"):
-        monkeypatch.setattr(rundir.os, name, dying(getattr(os, name)))
+        monkeypatch.setattr(atomic.os, name, dying(getattr(os, name)))
     monkeypatch.setattr(pieces.Path, "unlink", dying(Path.unlink))
     monkeypatch.setattr(pieces.Path, "rmdir", dying(Path.rmdir))
     rng = np.random.default_rng(0)
@@ -326,7 +328,7 @@ def test_a_full_disk_is_a_storage_error_and_keeps_the_rows(
     writer = LogWriter(tmp_path, LAYOUT, seal_seconds=1e9)
     writer.append("step", row(0, np.random.default_rng(0)))
     with monkeypatch.context() as patched:
-        patched.setattr(rundir.os, call, full)
+        patched.setattr(atomic.os, call, full)
         with pytest.raises(StorageError, match=r"000001\.h5.*No space left"):
             writer.seal()
     assert not list((tmp_path / "log").iterdir())  # not even a draft takes up room
@@ -336,7 +338,7 @@ def test_a_full_disk_is_a_storage_error_and_keeps_the_rows(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_that_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rundir, "open", lambda *_: open("/dev/full", "wb"), raising=False)
+    monkeypatch.setattr(atomic, "open", lambda *_: open("/dev/full", "wb"), raising=False)
     with pytest.raises(StorageError, match="No space left"):
         write_atomic(tmp_path / "log.h5", b"rows")
 

@@ -26,10 +26,11 @@ from counterplay.analysis.summary import rows, summarize, table
 from counterplay.core import blockfile
 from counterplay.core.blocks import LogWriter
 from counterplay.core.errors import BadLog, UsageError
-from counterplay.core.lock import acquire
-from counterplay.core.rundir import RunDirectory, write_atomic
 from counterplay.core.sandbox import Sandbox
 from counterplay.core.schema import MAX_VARIABLES, Layout, Variable
+from counterplay.core.storage.atomic import write_atomic
+from counterplay.core.storage.lock import acquire
+from counterplay.core.storage.run_directory import RunDirectory
 
 from . import logs
 from .hostile import in_log

@@ -16,10 +16,10 @@ import pytest
 from counterplay.analysis.export import harmless
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.verify import verify
-from counterplay.core.lock import acquire
 from counterplay.core.pieces import blocks_of
-from counterplay.core.rundir import RunDirectory
 from counterplay.core.sandbox import Sandbox
+from counterplay.core.storage.lock import acquire
+from counterplay.core.storage.run_directory import RunDirectory
 
 from .conftest import Run
 from .logs import flip, interrupted

@@ -17,7 +17,7 @@ from counterplay.core.checkpoint import load_checkpoint, save_checkpoint
 from counterplay.core.errors import BadLog
 from counterplay.core.pieces import blocks_of
 from counterplay.core.sandbox import Sandbox
-from counterplay.core.sealed import LENGTH, seal
+from counterplay.core.storage.checksum import LENGTH, seal
 
 from .hostile import STEPS
 from .logs import flip, interrupted, look

@@ -13,9 +13,9 @@ from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize, table
 from counterplay.core import validate
 from counterplay.core.errors import BadLog, UserError
-from counterplay.core.lock import acquire
-from counterplay.core.rundir import write_atomic
 from counterplay.core.sandbox import Sandbox
+from counterplay.core.storage.atomic import write_atomic
+from counterplay.core.storage.lock import acquire
 
 from . import hostile, hostile_contents, hostile_structure
 from .conftest import Run

@@ -18,7 +18,7 @@ from counterplay.core import sandbox
 from counterplay.core.errors import UserError
 from counterplay.core.sandbox import Sandbox
 from counterplay.core.schema import GROUPS
-from counterplay.core.sealed import LENGTH, seal
+from counterplay.core.storage.checksum import LENGTH, seal
 
 from .hostile import GIB, most_memory
 from .logs import look

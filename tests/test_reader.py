@@ -17,9 +17,9 @@ from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
 from counterplay.core.blocks import LogWriter
 from counterplay.core.errors import BadLog, UsageError
-from counterplay.core.lock import acquire
-from counterplay.core.rundir import RunDirectory
 from counterplay.core.schema import Layout
+from counterplay.core.storage.lock import acquire
+from counterplay.core.storage.run_directory import RunDirectory
 
 
 def test_looking_up_a_variable_reads_that_variable_alone(

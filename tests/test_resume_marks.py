@@ -20,7 +20,8 @@ from counterplay.core import journal as journals
 from counterplay.core.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.pieces import blocks_of
-from counterplay.core.rundir import RunDirectory, dumps
+from counterplay.core.storage.run_directory import RunDirectory
+from counterplay.core.storage.strict_json import dumps
 
 from .test_resume import Killed, kill_at
 

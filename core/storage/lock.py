@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from .errors import Busy, StorageError
+from ..errors import Busy, StorageError
 
 NAME = "lock"
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import BadLog
+from ..errors import BadLog
 
 _MARK = b"sha256 "
 LENGTH = len(_MARK) + 64 + 1

@@ -11,7 +11,7 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
-from .errors import BadLog
+from ..errors import BadLog
 
 
 def open_plain(path: Path | str) -> BufferedReader:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from .errors import BadLog, printable
+from ..errors import BadLog, printable
 
 Step = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Amount = Annotated[int, Meta(ge=0, le=2**62)]  # what is counted: one step more of it is still an int64

@@ -20,7 +20,7 @@ _PUBLIC = {
         "UserError",
     ),
     "core.game": ("Game", "GanGame"),
-    "core.history": ("History",),
+    "core.log.history": ("History",),
     "core.hookspecs": ("Entry", "hookimpl", "hookspec"),
     "core.local": ("LocalGame",),
     "core.loss": ("Loss",),
@@ -55,11 +55,11 @@ if TYPE_CHECKING:
     from .core.errors import UserError as UserError
     from .core.game import Game as Game
     from .core.game import GanGame as GanGame
-    from .core.history import History as History
     from .core.hookspecs import Entry as Entry
     from .core.hookspecs import hookimpl as hookimpl
     from .core.hookspecs import hookspec as hookspec
     from .core.local import LocalGame as LocalGame
+    from .core.log.history import History as History
     from .core.loss import Loss as Loss
     from .core.module_games import game_from_modules as game_from_modules
     from .core.observers import Every as Every

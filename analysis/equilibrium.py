@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.schema import NOISE_BATCHES
+from ..core.log.schema import NOISE_BATCHES
 from .conditioning import slowest
 from .known import Known, bound
 from .numerals import EXACT, figure, rate

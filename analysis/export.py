@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.agreement import parts, row_bytes
 from ..core.errors import UsageError, printable
-from ..core.sandbox import MOST
+from ..core.log.consistency import parts, row_bytes
+from ..core.log.sandbox import MOST
 from ..core.storage.atomic import write_atomic
 from ..core.storage.strict_json import dumps
 from .merge import absent

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.window import CELLS, window
+from ..core.log.plane_grid import CELLS, window
 from .reader import Log
 from .recorded import last
 from .scales import drawable

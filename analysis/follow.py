@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.sandbox import Sandbox
-from ..core.schema import GROUPS
+from ..core.log.sandbox import Sandbox
+from ..core.log.schema import GROUPS
 from .reader import Log, open_log
 
 POLL_SECONDS = 0.5

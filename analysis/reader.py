@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import blockfile
 from ..core.errors import BadLog, StorageError, UsageError, did_you_mean
-from ..core.pieces import Files, Pieces, column, pieces_of, whole
-from ..core.sandbox import MOST, Sandbox
-from ..core.schema import GROUPS, Variable
+from ..core.log import hdf5
+from ..core.log.sandbox import MOST, Sandbox
+from ..core.log.schema import GROUPS, Variable
+from ..core.log.segments import Files, Pieces, column, pieces_of, whole
 from ..core.storage.json_fields import Run, checked
 from ..core.storage.lock import held
 from ..core.storage.run_directory import RunDirectory
@@ -34,7 +34,7 @@ def open_log(path: str | Path, *, sandbox: bool | Sandbox = False) -> Log:
     Raises UsageError where there is no log, BadLog where it is damaged or unsafe, StorageError where it cannot be read.
     """
     path = Path(path)
-    files: Files = (Sandbox() if sandbox is True else sandbox) or blockfile
+    files: Files = (Sandbox() if sandbox is True else sandbox) or hdf5
     try:
         if path.is_dir():
             if path.name == "log" and not (path / "run.json").exists() and any(path.glob("*.h5")):
@@ -66,7 +66,7 @@ class Log(Mapping[str, np.ndarray]):
     It shows the rows that were sealed when it was opened; open it again to see more.
     """
 
-    def __init__(self, path: Path, pieces: Pieces, directory: RunDirectory | None, files: Files = blockfile) -> None:
+    def __init__(self, path: Path, pieces: Pieces, directory: RunDirectory | None, files: Files = hdf5) -> None:
         self.path = path
         self._pieces = pieces
         self._directory = directory

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import StorageError, printable
-from ..core.schema import RUN_STATES
+from ..core.log.schema import RUN_STATES
 from ..core.storage.atomic import write_atomic
 from .figures import FIGURES, holds, plot, render
 from .reader import Log, open_log

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import printable
-from ..core.schema import SPECTRUM_STATUS
+from ..core.log.schema import SPECTRUM_STATUS
 from ..core.storage.strict_json import parse, plain
 from .asked import named
 from .compared import compared

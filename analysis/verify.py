@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.agreement import Contents, parts
 from ..core.errors import BadLog, UsageError, UserError
-from ..core.pieces import Pieces, blocks_of, missing, pieces_of
-from ..core.sandbox import Sandbox
-from ..core.schema import ENDED, GROUPS, RUN_STATES
+from ..core.log.consistency import Contents, parts
+from ..core.log.sandbox import Sandbox
+from ..core.log.schema import ENDED, GROUPS, RUN_STATES
+from ..core.log.segments import Pieces, blocks_of, missing, pieces_of
 from ..core.storage.json_fields import Manifest, Point, Stands, checked
 from ..core.storage.run_directory import MANIFEST, STATE, TENSORS, RunDirectory
 from ..core.storage.safe_open import open_plain, read_plain

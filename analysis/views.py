@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import UsageError, did_you_mean
-from ..core.schema import AXES
+from ..core.log.schema import AXES
 from .extras import need
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from .progress import shown
 @click.option("--quiet", is_flag=True, help="Say nothing but the closing line.")
 def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     """Go on with the run in DIR from its newest good checkpoint. A run that has ended is left as it is."""
+    from .log.schema import ENDED
     from .process.signals import asked
     from .resume import resume
-    from .schema import ENDED
     from .storage.run_directory import RunDirectory
 
     status = RunDirectory(directory).status()

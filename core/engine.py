@@ -19,8 +19,8 @@ from .contract import memory_of
 from .errors import UsageError
 from .game import Game
 from .game_check import checked
-from .history import History
 from .journal import Journal
+from .log.history import History
 from .loop import Loop, Progress
 from .observers import Observer
 from .prepared import Prepared

@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from .batch_digest import NOT_ALONE, next_digest
-from .blocks import LogWriter
 from .checkpoint import prune, save_checkpoint, started
 from .circumstances import circumstances, described, versions
 from .errors import Stale, StorageError, UsageError
-from .history import History
+from .log.history import History
+from .log.segments import blocks_of, column, merge, pieces_of
+from .log.writer import LogWriter
 from .loop import Ending
 from .observers import Observer
-from .pieces import blocks_of, column, merge, pieces_of
 from .prepared import Prepared
 from .products import Cost
 from .recorder import Trajectory

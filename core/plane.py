@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_map
 from .fixed_batch import settled
 from .game import Game, innermost
 from .local import LocalGame
+from .log.plane_grid import mesh, window
 from .observers import Seen
 from .prepared import Prepared
 from .recorder import Append, numpy
 from .tree import Batch, Buffers, Params, leaves, ravel, unravel
-from .window import mesh, window
 
 
 def flat(game: Prepared, params: Params) -> bool:

@@ -15,8 +15,8 @@ from .eigen import Spectrum, dense_spectrum
 from .fixed_batch import Draws, settled
 from .leader import leader_curvature
 from .local import LocalGame
+from .log.schema import NOISE_BATCHES
 from .prepared import Prepared
-from .schema import NOISE_BATCHES
 from .solver import Memory, Solver
 from .spectrum import DENSE, parts, spectrum, update_far_spectrum, update_spectrum
 from .tree import Batch, Buffers, Params, Player, ravel

@@ -20,9 +20,9 @@ from .checkpoint import load_checkpoint, members_of, newest
 from .engine import first
 from .errors import BadLog, UsageError
 from .fixed_batch import limit
-from .pieces import Pieces, column, pieces_of
+from .log.sandbox import Sandbox
+from .log.segments import Pieces, column, pieces_of
 from .prepared import Prepared
-from .sandbox import Sandbox
 from .settings import Settings
 from .solver import Memory, Solver
 from .state import State

@@ -15,10 +15,10 @@ from torch.nn.functional import linear
 from torch.utils._pytree import tree_map
 
 from .answers import broken, named, told
-from .blockfile import pad
 from .eigen import Spectrum
 from .fixed_batch import Draws
 from .game import innermost
+from .log.hdf5 import pad
 from .observers import Seen
 from .point_spectra import Places, jacobian_spectra, update_spectra
 from .prepared import Prepared

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any
 
 from .fixed_batch import probe
-from .history import both
-from .log_rows import LogRows
+from .log.history import both
+from .log.rows import LogRows
+from .log.schema import Layout, Variable
 from .observers import Every, Observer
 from .plane import PlaneRecorder, flat
 from .prepared import Prepared
 from .products import Cost
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
-from .schema import Layout, Variable
 from .settings import Settings
 from .solver import Solver
 from .tree import Params

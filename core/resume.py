@@ -18,12 +18,12 @@ from .errors import BadLog, PluginError, UsageError
 from .game import Game
 from .handed import differences
 from .journal import Journal
+from .log.schema import ENDED
+from .log.segments import missing
 from .loop import Progress
 from .observers import Observer
-from .pieces import missing
 from .prepared import Prepared
 from .regularizer import Regularizer
-from .schema import ENDED
 from .settings import Settings
 from .solver import Solver
 from .state import State

@@ -19,8 +19,8 @@ import torch
 
 from counterplay.core import probe, registry
 from counterplay.core.cli import main
+from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.registry import Registry
-from counterplay.core.sandbox import Sandbox
 
 from . import hostile, logs
 from .thirdparties import HEAD

@@ -14,7 +14,7 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 import h5py
 import numpy as np
 
-from counterplay.core.schema import Layout
+from counterplay.core.log.schema import Layout
 from counterplay.core.storage.checksum import seal
 from counterplay.core.storage.run_directory import RunDirectory
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from counterplay.core import validate
+from counterplay.core.log import safety
 
 from .hostile import CANARY, STEPS, Harms, collector, dataset
 
@@ -152,26 +152,26 @@ def very_deep(f: h5py.File, away: Path) -> None:
 
 @harm("/ has more than 10,000")
 def many(f: h5py.File, away: Path) -> None:
-    for i in range(validate.MAX_OBJECTS + 1):
+    for i in range(safety.MAX_OBJECTS + 1):
         f.create_group(f"g{i}")
 
 
 @harm("is one of more than 10,000 objects")
 def many_by_many(f: h5py.File, away: Path) -> None:
     for i in range(6):
-        for j in range(validate.MAX_OBJECTS // 5):
+        for j in range(safety.MAX_OBJECTS // 5):
             f.create_group(f"g{i}/h{j}")
 
 
 @harm("/ has more than 100 attributes")
 def attributes(f: h5py.File, away: Path) -> None:
-    for i in range(validate.MAX_ATTRIBUTES + 1):
+    for i in range(safety.MAX_ATTRIBUTES + 1):
         f.attrs[f"a{i}"] = i
 
 
 @harm("/step has an attribute of more than a megabyte")
 def fat(f: h5py.File, away: Path) -> None:
-    f["step"].attrs["fat"] = np.zeros((validate.MAX_ATTRIBUTE_BYTES // 8) + 1)
+    f["step"].attrs["fat"] = np.zeros((safety.MAX_ATTRIBUTE_BYTES // 8) + 1)
 
 
 @harm("/step has a type")

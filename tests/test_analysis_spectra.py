@@ -162,8 +162,8 @@ def test_the_report_has_them(runs: dict[str, Path], tmp_path: Path) -> None:
 
 def test_hostile_figures_do_not_break_a_summary(tmp_path: Path) -> None:
     """Spectra of NaN, players by other names, a type that is none: facts, not tracebacks."""
-    from counterplay.core.blocks import LogWriter
-    from counterplay.core.schema import Layout
+    from counterplay.core.log.schema import Layout
+    from counterplay.core.log.writer import LogWriter
     from counterplay.core.storage.run_directory import RunDirectory
 
     facts = {"players": {"a": 1}, "dtype": "float7", "experiment": {"solver": {"name": "simgd", "lr": "x"}}}

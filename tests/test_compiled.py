@@ -18,15 +18,15 @@ from torch import Tensor
 
 import counterplay as cp
 from counterplay.core import engine, native
-from counterplay.core.blocks import LogWriter
 from counterplay.core.cli import main
 from counterplay.core.errors import UsageError
 from counterplay.core.graph_capture import capture
+from counterplay.core.log.schema import Layout
+from counterplay.core.log.writer import LogWriter
 from counterplay.core.native import Uncompilable, compiled
 from counterplay.core.prepared import Prepared
 from counterplay.core.regularizer import regularized
 from counterplay.core.scalars import PRELUDE, Unwritable, Writer, write
-from counterplay.core.schema import Layout
 from counterplay.core.solver import StepInfo
 from counterplay.core.tree import tmap
 

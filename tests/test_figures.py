@@ -17,7 +17,7 @@ from counterplay.analysis.reader import open_log
 from counterplay.analysis.report import html
 from counterplay.analysis.style import COLOURS, noisy, short, thin
 from counterplay.core.errors import StorageError, UsageError
-from counterplay.core.schema import Layout, Variable
+from counterplay.core.log.schema import Layout, Variable
 
 from .logs import quadratic, written
 

@@ -16,8 +16,8 @@ import pytest
 
 from counterplay.analysis import follow as following
 from counterplay.analysis.follow import follow
-from counterplay.core.blocks import LogWriter
-from counterplay.core.schema import Layout
+from counterplay.core.log.schema import Layout
+from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
 

@@ -15,11 +15,11 @@ import pytest
 
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
-from counterplay.core import pieces
-from counterplay.core.blocks import LogWriter
 from counterplay.core.errors import Busy, StorageError, UsageError
-from counterplay.core.pieces import blocks_of, merge
-from counterplay.core.schema import COUNTS, GROUPS, Layout, Variable
+from counterplay.core.log import segments
+from counterplay.core.log.schema import COUNTS, GROUPS, Layout, Variable
+from counterplay.core.log.segments import blocks_of, merge
+from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage import atomic
 from counterplay.core.storage.atomic import write_atomic
 from counterplay.core.storage.run_directory import RunDirectory, claim
@@ -286,8 +286,8 @@ def test_a_kill_at_any_system_call_loses_no_sealed_row(
 
     for name in ("fsync", "replace"):
         monkeypatch.setattr(atomic.os, name, dying(getattr(os, name)))
-    monkeypatch.setattr(pieces.Path, "unlink", dying(Path.unlink))
-    monkeypatch.setattr(pieces.Path, "rmdir", dying(Path.rmdir))
+    monkeypatch.setattr(segments.Path, "unlink", dying(Path.unlink))
+    monkeypatch.setattr(segments.Path, "rmdir", dying(Path.rmdir))
     rng = np.random.default_rng(0)
     acknowledged = 0
     try:

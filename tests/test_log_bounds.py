@@ -23,11 +23,11 @@ from counterplay.analysis.merge import merge
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import rows, summarize, table
-from counterplay.core import blockfile
-from counterplay.core.blocks import LogWriter
 from counterplay.core.errors import BadLog, UsageError
-from counterplay.core.sandbox import Sandbox
-from counterplay.core.schema import MAX_VARIABLES, Layout, Variable
+from counterplay.core.log import hdf5
+from counterplay.core.log.sandbox import Sandbox
+from counterplay.core.log.schema import MAX_VARIABLES, Layout, Variable
+from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage.atomic import write_atomic
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
@@ -84,8 +84,8 @@ def test_the_writer_refuses_as_many(tmp_path: Path) -> None:
 
 def test_a_file_is_walked_once_until_it_is_written_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walks: list[Path | str] = []
-    check: Callable[..., None] = blockfile.check_open
-    monkeypatch.setattr(blockfile, "check_open", lambda file, path: walks.append(path) or check(file, path))
+    check: Callable[..., None] = hdf5.check_open
+    monkeypatch.setattr(hdf5, "check_open", lambda file, path: walks.append(path) or check(file, path))
     look(open_log(run))
     look(open_log(run))
     assert len(walks) == 1

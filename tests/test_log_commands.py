@@ -16,8 +16,8 @@ import pytest
 from counterplay.analysis.export import harmless
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.verify import verify
-from counterplay.core.pieces import blocks_of
-from counterplay.core.sandbox import Sandbox
+from counterplay.core.log.sandbox import Sandbox
+from counterplay.core.log.segments import blocks_of
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
 

@@ -15,8 +15,8 @@ import torch
 from counterplay.analysis.reader import open_log
 from counterplay.core.checkpoint import load_checkpoint, save_checkpoint
 from counterplay.core.errors import BadLog
-from counterplay.core.pieces import blocks_of
-from counterplay.core.sandbox import Sandbox
+from counterplay.core.log.sandbox import Sandbox
+from counterplay.core.log.segments import blocks_of
 from counterplay.core.storage.checksum import LENGTH, seal
 
 from .hostile import STEPS

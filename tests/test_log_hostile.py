@@ -11,9 +11,9 @@ import pytest
 from counterplay.analysis.export import export
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize, table
-from counterplay.core import validate
 from counterplay.core.errors import BadLog, UserError
-from counterplay.core.sandbox import Sandbox
+from counterplay.core.log import safety
+from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.storage.atomic import write_atomic
 from counterplay.core.storage.lock import acquire
 
@@ -69,12 +69,12 @@ def test_an_honest_run_is_read_alike(run: Path, files: Sandbox) -> None:
 
 
 def test_structure_alone_can_be_checked(run: Path, away: Path) -> None:
-    validate.check(run / "log.h5")
+    safety.check(run / "log.h5")
     said = hurt(run, away, "soft")
     with pytest.raises(BadLog, match=re.escape(said)):
-        validate.check(run / "log.h5")
+        safety.check(run / "log.h5")
     with pytest.raises(BadLog, match="not a readable HDF5 file"):
-        validate.check(run / "run.json")
+        safety.check(run / "run.json")
 
 
 COMMANDS = (

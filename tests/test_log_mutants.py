@@ -14,10 +14,10 @@ from counterplay.analysis.export import export
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize, table
 from counterplay.analysis.verify import verify
-from counterplay.core import sandbox
 from counterplay.core.errors import UserError
-from counterplay.core.sandbox import Sandbox
-from counterplay.core.schema import GROUPS
+from counterplay.core.log import sandbox
+from counterplay.core.log.sandbox import Sandbox
+from counterplay.core.log.schema import GROUPS
 from counterplay.core.storage.checksum import LENGTH, seal
 
 from .hostile import GIB, most_memory

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten_with_path, tree_map
 import counterplay as cp
 from counterplay.core.checkpoint import load_checkpoint, newest
 from counterplay.core.eigen import dense_spectrum
-from counterplay.core.schema import SPECTRUM_STATUS
+from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.state import tensors as tensors_of
 
 from .cases import identical

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core.blocks import LogWriter
 from counterplay.core.checkpoint import newest
 from counterplay.core.errors import PluginError
+from counterplay.core.log.writer import LogWriter
 from counterplay.core.observers import Seen
 
 BAD = 4  # the step that goes wrong

@@ -15,9 +15,9 @@ pytest.importorskip("xarray")
 from counterplay.analysis import extras, reader
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
-from counterplay.core.blocks import LogWriter
 from counterplay.core.errors import BadLog, UsageError
-from counterplay.core.schema import Layout
+from counterplay.core.log.schema import Layout
+from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
 

@@ -18,7 +18,7 @@ from counterplay.analysis.reader import Log, open_log
 from counterplay.analysis.recorded import sizes_of, spectra
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import summarize, table
-from counterplay.core.schema import Layout
+from counterplay.core.log.schema import Layout
 from counterplay.core.storage.strict_json import dumps
 
 from .conftest import Run

@@ -30,8 +30,8 @@ from counterplay.analysis.summary import summarize, table
 from counterplay.analysis.verify import verify
 from counterplay.core.checkpoint import newest, read_start, save_checkpoint
 from counterplay.core.errors import BadLog, UsageError, UserError
+from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.recorded import recorded
-from counterplay.core.sandbox import Sandbox
 from counterplay.core.storage.run_directory import MANIFEST, STATE
 
 MUTANTS = int(os.environ.get("COUNTERPLAY_RECORD_MUTANTS", "1500"))

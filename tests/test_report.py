@@ -13,7 +13,7 @@ from counterplay.analysis.figures import FIGURES, holds
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.report import _CAPTIONS, write_report
 from counterplay.core.errors import StorageError
-from counterplay.core.schema import RUN_STATES
+from counterplay.core.log.schema import RUN_STATES
 
 from .logs import quadratic
 

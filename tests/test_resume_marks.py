@@ -19,7 +19,7 @@ from counterplay.analysis.reader import open_log
 from counterplay.core import journal as journals
 from counterplay.core.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.errors import BadLog, UsageError
-from counterplay.core.pieces import blocks_of
+from counterplay.core.log.segments import blocks_of
 from counterplay.core.storage.run_directory import RunDirectory
 from counterplay.core.storage.strict_json import dumps
 

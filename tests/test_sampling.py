@@ -13,7 +13,7 @@ from counterplay.analysis.metastability import lingering
 from counterplay.analysis.reader import Log, open_log
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.errors import UsageError
-from counterplay.core.schema import Layout
+from counterplay.core.log.schema import Layout
 
 from .conftest import Run
 from .logs import written

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from counterplay.analysis.reader import open_log
-from counterplay.core import sandbox
 from counterplay.core.errors import BadLog, UserError
-from counterplay.core.sandbox import Sandbox
+from counterplay.core.log import sandbox
+from counterplay.core.log.sandbox import Sandbox
 
 from .hostile import STEPS
 
@@ -36,10 +36,10 @@ def test_whatever_reading_does_costs_a_bad_log(run: Path, monkeypatch: pytest.Mo
     code, said = STUCK[does]
     if does == "raves":
         nonsense = "json.dumps(dict(contents=dict(variables=3))).encode(), None"
-        code = f"import json, counterplay.core.worker as w; w._answer = lambda *a: ({nonsense})"
+        code = f"import json, counterplay.core.log.sandbox_worker as w; w._answer = lambda *a: ({nonsense})"
     else:
         body = f"def contents(*a):\n    {code}\n"
-        code = f"import counterplay.core.worker as w; w._warm = lambda: None; exec({body!r}, w.__dict__)"
+        code = f"import counterplay.core.log.sandbox_worker as w; w._warm = lambda: None; exec({body!r}, w.__dict__)"
     honest = sandbox._START
     monkeypatch.setattr(sandbox, "_START", f"import sys; sys.path[:] = {{path!r}}\n{code}\n{honest}")
     monkeypatch.setattr(sandbox, "SECONDS", {"sleeps": 0.5, "hangs": 6.0}.get(does, 20.0))

@@ -10,9 +10,9 @@ from counterplay.core import spectrum as module
 from counterplay.core.eigen import dense_spectrum
 from counterplay.core.krylov import arnoldi
 from counterplay.core.local import LocalGame
+from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.operator import Operator
 from counterplay.core.prepared import Prepared
-from counterplay.core.schema import SPECTRUM_STATUS
 from counterplay.core.spectrum import spectrum
 
 from .cases import F64, SmoothGan, close, generator, matrix_game, member, random, random_matrix, same_spectrum, started

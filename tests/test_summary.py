@@ -12,7 +12,7 @@ import pytest
 from counterplay.analysis.compared import compared
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize, table
-from counterplay.core.schema import Layout
+from counterplay.core.log.schema import Layout
 
 from .conftest import Run
 from .logs import written

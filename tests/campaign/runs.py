@@ -13,9 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 import counterplay as cp
 from counterplay.core import journal
-from counterplay.core.blocks import LogWriter
 from counterplay.core.checkpoint import load_checkpoint, newest
 from counterplay.core.cli import main
+from counterplay.core.log.writer import LogWriter
 
 Tell = Callable[[int], None]
 RUN = ("run", "affine-gaussian", "-g", "batch=4", "--solver", "simgd", "-s", "rule=adam", "--quiet")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .blockfile import Table
-from .errors import StorageError, UsageError, did_you_mean
-from .log_rows import Columns, LogRows, Row
+from ..errors import StorageError, UsageError, did_you_mean
+from .hdf5 import Table
+from .rows import Columns, LogRows, Row
 from .schema import Layout
 
 LIMIT = 2 << 30  # bytes

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .blockfile import Table, encode
-from .errors import StorageError
-from .log_rows import Columns, LogRows, Row, joined
-from .pieces import TooLarge, blocks_of, merge
+from ..errors import StorageError
+from ..storage.atomic import write_atomic
+from .hdf5 import Table, encode
+from .rows import Columns, LogRows, Row, joined
 from .schema import Layout
-from .storage.atomic import write_atomic
+from .segments import TooLarge, blocks_of, merge
 
 
 class LogWriter(LogRows):

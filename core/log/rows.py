@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .agreement import admit
-from .blockfile import Table, fill, pad
-from .errors import UsageError
+from ..errors import UsageError
+from .consistency import admit
+from .hdf5 import Table, fill, pad
 from .schema import COUNTS, GROUPS, Layout, Variable
 
 Row = Mapping[str, Any]

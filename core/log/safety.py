@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 from h5py import h5o, h5t, h5z
 
-from .errors import BadLog, printable
+from ..errors import BadLog, printable
 from .schema import MAX_VARIABLES
 
 MAX_BYTES = 4 << 30  # one variable, unpacked

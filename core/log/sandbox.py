@@ -1,6 +1,6 @@
 """Read the files of a log in another process, under limits of memory and time: a bad file costs a BadLog, no more.
 
-It offers what `blockfile` offers, `contents` and `read`, so that whatever reads logs can read through either.
+It offers what `hdf5` offers, `contents` and `read`, so that whatever reads logs can read through either.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
-from . import errors
-from .agreement import Contents, parts
-from .errors import BadLog, UserError, printable
-from .storage.safe_open import open_plain
-from .worker import ANSWER, REQUEST
+from .. import errors
+from ..errors import BadLog, UserError, printable
+from ..storage.safe_open import open_plain
+from .consistency import Contents, parts
+from .sandbox_worker import ANSWER, REQUEST
 
 # The limits, all of them.
 SECONDS = 30.0  # one answer takes no longer, half of it computing, but for the time it takes to read the file
@@ -35,7 +35,7 @@ PART = 64 << 20  # bytes of one answer
 MOST = 512 << 20  # bytes of one array, in as many answers as it takes
 TEXT = 64 << 20  # bytes of one description
 
-_START = "import sys; sys.path[:] = {path!r}; from counterplay.core.worker import serve; serve({args})"
+_START = "import sys; sys.path[:] = {path!r}; from counterplay.core.log.sandbox_worker import serve; serve({args})"
 _NO = "which no log of counterplay does: the file was not read"
 
 
@@ -49,7 +49,7 @@ class Sandbox:
         self._known: dict[tuple[Any, ...], Contents] = {}  # of files that have not changed since
 
     def contents(self, path: Path | str) -> Contents:
-        """Return what a file holds, as `blockfile.contents` does."""
+        """Return what a file holds, as `hdf5.contents` does."""
         with open_plain(path) as file:
             about = os.fstat(file.fileno())
             key = (str(path), about.st_ino, about.st_size, about.st_mtime_ns)
@@ -65,7 +65,7 @@ class Sandbox:
             return self._known[key]
 
     def read(self, path: Path | str, key: str, start: int, stop: int) -> np.ndarray:
-        """Return rows of a variable, as `blockfile.read` does. Raises BadLog for more than ``MOST`` bytes."""
+        """Return rows of a variable, as `hdf5.read` does. Raises BadLog for more than ``MOST`` bytes."""
         found = self.contents(path)
         each, tail = found.row_bytes(key), found.shapes[key][1:]
         if (size := (stop - start) * each) > MOST:
@@ -82,7 +82,7 @@ class Sandbox:
         return rows
 
     def read_rows(self, path: Path | str, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
-        """Return rows of several variables, as `blockfile.read_rows` does."""
+        """Return rows of several variables, as `hdf5.read_rows` does."""
         return {key: self.read(path, key, start, stop) for key in keys}
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import BadLog, UsageError
+from ..errors import BadLog, UsageError
 from .schema import COUNTS, GROUPS, MAX_VARIABLES, Variable
 
 MAX_MEMBERS = 100_000  # what is found out of a run takes time for each

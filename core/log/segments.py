@@ -12,20 +12,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import blockfile
-from .agreement import Contents, one_log, parts, row_bytes
-from .blockfile import encode, fill
-from .errors import BadLog, StorageError, UsageError
+from ..errors import BadLog, StorageError, UsageError
+from ..storage.atomic import write_atomic
+from . import hdf5
+from .consistency import Contents, one_log, parts, row_bytes
+from .hdf5 import encode, fill
+from .safety import MAX_BYTES
 from .schema import GROUPS, Layout, Variable
-from .storage.atomic import write_atomic
-from .validate import MAX_BYTES
 
 Pieces = list[tuple[Path, Contents]]
 _PART = 64 << 20  # bytes of a group's rows in memory at once
 
 
 class Files(Protocol):
-    """What reads the files: the module `blockfile` itself, or a `sandbox.Sandbox` for those of a stranger."""
+    """What reads the files: the module `hdf5` itself, or a `sandbox.Sandbox` for those of a stranger."""
 
     def contents(self, path: Path) -> Contents: ...
     def read(self, path: Path, key: str, start: int, stop: int) -> np.ndarray: ...
@@ -51,7 +51,7 @@ def missing(directory: Path, count: int) -> int:
     return 0 if (directory / "log.h5").exists() else next((n for n in range(1, count + 1) if n not in there), 0)
 
 
-def pieces_of(directory: Path, files: Files = blockfile) -> Pieces:
+def pieces_of(directory: Path, files: Files = hdf5) -> Pieces:
     """Return the files that make up a log, in order: log.h5 if there, then the blocks it does not hold yet.
 
     A crash between writing log.h5 and removing its blocks leaves them behind. Which ones it holds is told by their
@@ -77,12 +77,12 @@ def _last_steps(pieces: Pieces, files: Files) -> dict[str, int]:
     return ends
 
 
-def column(pieces: Pieces, key: str, start: int, stop: int, files: Files = blockfile) -> np.ndarray:
+def column(pieces: Pieces, key: str, start: int, stop: int, files: Files = hdf5) -> np.ndarray:
     """Return rows ``start`` to ``stop`` of ``key`` over all ``pieces``, reading only the files that hold them."""
     return columns(pieces, [key], start, stop, files)[key]
 
 
-def columns(pieces: Pieces, keys: list[str], start: int, stop: int, files: Files = blockfile) -> dict[str, np.ndarray]:
+def columns(pieces: Pieces, keys: list[str], start: int, stop: int, files: Files = hdf5) -> dict[str, np.ndarray]:
     """Return rows ``start`` to ``stop`` of variables of one group."""
     found = {key: _empty(pieces, key, max(0, stop - start)) for key in keys}
     offset = 0
@@ -140,7 +140,7 @@ class _Joined:
             yield {keys[k]: x for k, x in columns(self.pieces, list(keys), start, stop, self.files).items()}
 
 
-def whole(pieces: Pieces, layout: Layout | None = None, files: Files = blockfile) -> bytes:
+def whole(pieces: Pieces, layout: Layout | None = None, files: Files = hdf5) -> bytes:
     """Return the files of a log as one file.
 
     ``layout`` gives labels and attributes where there is no block to take them from. Raises TooLarge for a variable
@@ -166,7 +166,7 @@ class TooLarge(UsageError):
     """A log that cannot be one file."""
 
 
-def merge(directory: Path | str, layout: Layout | None = None, files: Files = blockfile) -> Path:
+def merge(directory: Path | str, layout: Layout | None = None, files: Files = hdf5) -> Path:
     """Write the blocks of a run directory as one file log.h5, remove them, and return its path.
 
     ``layout`` gives labels and attributes where there is no block to take them from. A crash at any moment leaves a

@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
-from .blockfile import Table, contents, encode, read
-from .errors import BadLog, StorageError, UserError
+from ..errors import BadLog, StorageError, UserError
+from .hdf5 import Table, contents, encode, read
 from .schema import GROUPS
 
 REQUEST = struct.Struct("<I")  # bytes of JSON that follow

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .errors import UsageError
+from ..errors import UsageError
 
 FORMAT = "counterplay-log"
 VERSION = 1  # grows when an old reader would misread a new log; new variables alone do not change it

@@ -1,7 +1,7 @@
 """One HDF5 file of a log: rows to bytes and back.
 
-A file is built in memory and read only after `validate` has walked it. HDF5 itself never writes to the disk: a crash or
-a full disk there loses rows or kills the process; bytes written by `rundir.write_atomic` do neither.
+A file is built in memory and read only after `safety` has walked it. HDF5 itself never writes to the disk: a crash or
+a full disk there loses rows or kills the process; bytes written by `atomic.write_atomic` do neither.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, BinaryIO, Protocol
 import h5py
 import numpy as np
 
-from .agreement import Contents, agree, row_bytes
-from .errors import BadLog, UserError
+from ..errors import BadLog, UserError
+from ..storage.checksum import check_seal, stamp, sum_of
+from ..storage.safe_open import open_plain
+from .consistency import Contents, agree, row_bytes
+from .safety import SCALES, check_open, reason, strings, text
 from .schema import AXES, FORMAT, GROUPS, VERSION, Variable
-from .storage.checksum import check_seal, stamp, sum_of
-from .storage.safe_open import open_plain
-from .validate import SCALES, check_open, reason, strings, text
 
 _CHUNK_BYTES = 256 << 10
 _COMPLEX = "_PFNC_DOUBLE_COMPLEX_TYPE"  # netCDF reads complex numbers only by a committed type, of this name by custom

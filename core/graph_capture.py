@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .graph import HELD, INPUT, NOTHING, Graph, Meta, Node, Slot
-from .graph_passes import improve
-from .graph_rules import A, simplify
 from .nested import CONSTANTS, leaves_of, rebuild
+from .tracing.program.graph import HELD, INPUT, NOTHING, Graph, Meta, Node, Slot
+from .tracing.program.optimize import improve
+from .tracing.program.simplify import A, simplify
 
 
 class Untraceable(Exception):

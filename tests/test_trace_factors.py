@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.core import graph_capture, graph_passes
-from counterplay.core.graph import Graph
-from counterplay.core.graph_rules import A
+from counterplay.core import graph_capture
 from counterplay.core.prepared import Prepared
 from counterplay.core.products import Block
+from counterplay.core.tracing.program import optimize
+from counterplay.core.tracing.program.graph import Graph
+from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tree import Params, Tree, ravel
 from counterplay.games.networks import Apply, BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
 
@@ -147,7 +148,7 @@ def point(game: cp.Game, trace: bool) -> tuple[Prepared, Params, cp.Batch]:
 def whatever_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program with factors taken out is used where it is not cheaper, too: these networks are small."""
     costs = count(0, -1)
-    monkeypatch.setattr(graph_passes, "work", lambda g, tangents: next(costs))
+    monkeypatch.setattr(optimize, "work", lambda g, tangents: next(costs))
 
 
 SOME = [pytest.param(g, id=n, marks=[pytest.mark.slow] if k % 3 else []) for k, (n, g) in enumerate(GAMES.items())]
@@ -205,8 +206,8 @@ def test_it_is_done_where_it_pays_and_only_there(programs: Programs, monkeypatch
     cases = (gan(GENERATOR, wide, zero_sum, batch=100), GAMES["normalised"])
     for game in cases:
         products(game, "d", "g")
-    monkeypatch.setattr(graph_passes, "factored", lambda g, tangents: g)
-    monkeypatch.setattr(graph_passes, "from_the_other_end", lambda g, late: g)
+    monkeypatch.setattr(optimize, "factored", lambda g, tangents: g)
+    monkeypatch.setattr(optimize, "from_the_other_end", lambda g, late: g)
     for game in cases:
         products(game, "d", "g")
     taken = [sum(programs.late(at).values()) for at in range(4)]

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.func import grad
 
 from counterplay.core.graph_capture import capture
-from counterplay.core.graph_rules import A
 from counterplay.core.nested import flatten
+from counterplay.core.tracing.program.simplify import A
 
 from .traces import GAMES, field_of, rand
 

@@ -33,7 +33,7 @@ GRADS = {"grad", "grad_output", "grad_out"}
 
 
 def simplify(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], meta: Any) -> Node | None:
-    """A :data:`counterplay.core.graph.Rule`: the node ``op(*args)`` can be replaced by, or None."""
+    """A :data:`counterplay.core.tracing.program.graph.Rule`: the node ``op(*args)`` can be replaced by, or None."""
     if (view := _VIEWS.get(op)) is not None:
         return g.emit(view, args, kwargs, meta)
     if op in FILLS and meta.dtype.is_floating_point:

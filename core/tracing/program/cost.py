@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .graph import INPUT, Graph, Meta, Node
-from .graph_rules import A
+from .simplify import A
 
 USES = 8  # of what depends on tangents, for each pass through the point: an inner solve's products
 CALL = 20_000  # multiplications in the time that any operation takes

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...graph_adjoint import from_the_other_end
+from ...graph_factors import factored
+from .cost import work
 from .graph import NOTHING, Graph, Node, substitute
-from .graph_adjoint import from_the_other_end
-from .graph_factors import factored
-from .graph_rules import A, simplify
-from .graph_work import work
+from .simplify import A, simplify
 
 FUSED = {A.mm.default: A.addmm.default, A.bmm.default: A.baddbmm.default}
 PRODUCTS = set(FUSED) | set(FUSED.values())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .graph import HELD, INPUT, Graph, Node
-from .graph_rules import A
+from .simplify import A
 
 # Views that give each element a place of its own.
 PLAIN = {A.reshape.default, A.permute.default, A.select.int, A.slice.Tensor, A.unsqueeze.default, A.diagonal.default}

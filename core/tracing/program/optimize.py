@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...graph_adjoint import from_the_other_end
-from ...graph_factors import factored
+from ..rewrites.adjoint_rewrite import from_the_other_end
+from ..rewrites.factor_rewrite import factored
 from .cost import work
 from .graph import NOTHING, Graph, Node, substitute
 from .simplify import A, simplify

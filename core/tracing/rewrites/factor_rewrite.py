@@ -14,9 +14,9 @@ from functools import reduce
 from itertools import islice
 from typing import Any
 
-from .graph_linear import added, is_linear, reshaped, scaled, summed, times, turned
-from .tracing.program.graph import INPUT, NOTHING, Graph, Node, substitute
-from .tracing.program.simplify import A, expand, simplify
+from ..program.graph import INPUT, NOTHING, Graph, Node, substitute
+from ..program.simplify import A, expand, simplify
+from .samplewise import added, is_linear, reshaped, scaled, summed, times, turned
 
 LEFT, RIGHT = ("left",), ("right",)  # what is sent back is the first factor of a weight gradient, or the second
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from itertools import chain
 
-from .graph_linear import added, adjoint, inner, is_linear, reshaped, summed, times, turned
-from .tracing.program.graph import NOTHING, Graph, Node, substitute
-from .tracing.program.simplify import A, expand, simplify
+from ..program.graph import NOTHING, Graph, Node, substitute
+from ..program.simplify import A, expand, simplify
+from .samplewise import added, adjoint, inner, is_linear, reshaped, summed, times, turned
 
 
 def from_the_other_end(old: Graph, late: set[Node]) -> Graph:

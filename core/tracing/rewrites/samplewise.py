@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .tracing.program.graph import NOTHING, Graph, Meta, Node
-from .tracing.program.simplify import A, convolved_back
+from ..program.graph import NOTHING, Graph, Meta, Node
+from ..program.simplify import A, convolved_back
 
 # Times something that does not depend on the first operand, element by element.
 ELEMENTWISE = {A.leaky_relu_backward.default, A.threshold_backward.default, A.tanh_backward.default}

@@ -23,8 +23,8 @@ from .game import Game, innermost
 from .kept import copied
 from .prepared import Prepared
 from .products import Cost
-from .reads import Reads
 from .state import State
+from .tracing.dependencies import Reads
 
 NOT_ALONE = "its data do not come from the generator alone (inexact-data)"  # what marks such a run's log
 

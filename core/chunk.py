@@ -20,7 +20,7 @@ from .observers import period
 from .prepared import Prepared
 from .solver import Solver
 from .state import State
-from .trace import RETRACES
+from .tracing.traced import RETRACES
 from .tree import leaves, ravel
 from .watch import Figures, Watch, joint
 

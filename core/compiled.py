@@ -16,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .closeness import compare
-from .graph_capture import capture
-from .guard import Guard, settled
 from .kept import plain_of
 from .native import compiled
-from .nested import leaves_of, rebuild
 from .prepared import Prepared
 from .products import Cost, Spent
 from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
 from .solver import Draw, Memory, Solver, StepInfo
 from .state import State
+from .tracing.capture import capture
+from .tracing.comparison import compare
+from .tracing.guards import Guard, settled
+from .tracing.pytrees import leaves_of, rebuild
 from .tree import Params, leaves, like
 
 NUMBERS = 256  # parameters of a member: as many as a log holds whole

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from .adapters import GameFromLosses
 from .bytecode import code_of, names_read
-from .code import SCALARS, slots
 from .sourcecode import is_library
 from .storage.strict_json import dumps
+from .tracing.inspection import SCALARS, slots
 
 CODE = "its code"  # keys with a blank: no field of a dataclass has such a name
 FIRST = "first values"  # of parameters: a checkpoint has later ones, so that they matter only before there is one

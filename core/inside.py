@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_map
 from .answers import losses_of
 from .game import Game, regularizer_of
 from .process.global_state import undisturbed
-from .trace import lanes, watched
+from .tracing.traced import lanes, watched
 from .tree import Batch, Params, Player
 
 Losses = Mapping[Player, Tensor]

@@ -23,11 +23,12 @@ from .form import changed
 from .game import Game, innermost
 from .inside import Work, work_of
 from .kept import copied
-from .origin import Clock, Origin
 from .products import Block, Cost, Linear, Product, Rows
 from .seeding import SCHEME, generators
 from .stacking import Unlike, stacked, tensor
-from .trace import Staged, Traced, staged, traced, watched
+from .tracing.origin import Clock, Origin
+from .tracing.rewrites.factor_rewrite import rewritten
+from .tracing.traced import Staged, Traced, staged, traced, watched
 from .tree import Batch, Buffers, Params, Player
 
 
@@ -242,7 +243,7 @@ class Prepared(Game):
     def origin(self) -> Origin:
         own = type(innermost(self.game))
         name, module = f"the losses of the game {own.__name__}", foreign(self.game) or own.__module__
-        return Origin(((self.game, frozenset({"losses"})),), name, module, self.clock)
+        return Origin(((self.game, frozenset({"losses"})),), name, module, self.clock, rewritten)
 
     @cached_property
     def _field(self) -> Traced:

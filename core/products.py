@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .trace import lanes, watched
+from .tracing.traced import lanes, watched
 from .tree import Params, Player
 
 Rows = tuple[Player, ...]

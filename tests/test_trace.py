@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import jvp, vmap
 from torch.utils._pytree import tree_flatten, tree_map
 
-from counterplay.core.trace import Staged, staged, traced
+from counterplay.core.tracing.traced import Staged, staged, traced
 
 from .traces import GAMES, field_of, products_of, rand, renewed, same
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.core import graph_capture
 from counterplay.core.prepared import Prepared
 from counterplay.core.products import Block
+from counterplay.core.tracing import capture
 from counterplay.core.tracing.program import optimize
 from counterplay.core.tracing.program.graph import Graph
 from counterplay.core.tracing.program.simplify import A
+from counterplay.core.tracing.rewrites import factor_rewrite
 from counterplay.core.tree import Params, Tree, ravel
 from counterplay.games.networks import Apply, BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
 
@@ -127,13 +128,13 @@ class Programs(list[tuple[Graph, set[int]]]):
 
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
-    found, improve = Programs(), graph_capture.improve
+    found, improve = Programs(), capture.improve
 
-    def noted(g: Graph, tangents: set[int]) -> Graph:
-        found.append((improve(g, tangents), tangents))
+    def noted(g: Graph, tangents: set[int], rewrite: Any) -> Graph:
+        found.append((improve(g, tangents, rewrite), tangents))
         return found[-1][0]
 
-    monkeypatch.setattr(graph_capture, "improve", noted)
+    monkeypatch.setattr(capture, "improve", noted)
     return found
 
 
@@ -206,8 +207,8 @@ def test_it_is_done_where_it_pays_and_only_there(programs: Programs, monkeypatch
     cases = (gan(GENERATOR, wide, zero_sum, batch=100), GAMES["normalised"])
     for game in cases:
         products(game, "d", "g")
-    monkeypatch.setattr(optimize, "factored", lambda g, tangents: g)
-    monkeypatch.setattr(optimize, "from_the_other_end", lambda g, late: g)
+    monkeypatch.setattr(factor_rewrite, "factored", lambda g, tangents: g)
+    monkeypatch.setattr(factor_rewrite, "from_the_other_end", lambda g, late: g)
     for game in cases:
         products(game, "d", "g")
     taken = [sum(programs.late(at).values()) for at in range(4)]

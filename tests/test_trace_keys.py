@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from counterplay.core import trace
-from counterplay.core.trace import traced
+from counterplay.core.tracing import traced as trace
+from counterplay.core.tracing.traced import traced
 
 from .traces import rand, same
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import grad, jvp
 from torch.utils._pytree import tree_map
 
-from counterplay.core.trace import traced
+from counterplay.core.tracing.traced import traced
 
 from .traces import rand, same
 

@@ -12,9 +12,9 @@ from torch.func import grad, jacrev, jvp, vmap
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from counterplay.core.closeness import compare
-from counterplay.core.origin import Origin
-from counterplay.core.trace import staged, traced
+from counterplay.core.tracing.comparison import compare
+from counterplay.core.tracing.origin import Origin
+from counterplay.core.tracing.traced import staged, traced
 
 
 def rand(*shape: int) -> Tensor:

@@ -17,9 +17,10 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import native, trace
+from counterplay.core import native
 from counterplay.core.errors import Stale
 from counterplay.core.prepared import Prepared
+from counterplay.core.tracing import traced
 from counterplay.core.watch import Condition
 
 from .cases import simgd
@@ -95,7 +96,7 @@ def test_what_changes_again_and_again_runs_as_written() -> None:
 
 def changed_unseen(at: int, steps: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> str:
     """What is said of a run in which a number changes after step ``at``, which no guard sees."""
-    monkeypatch.setattr(trace.Guard, "same", lambda self: True)
+    monkeypatch.setattr(traced.Guard, "same", lambda self: True)
     game, _ = in_a_list()
     box = game.of.__closure__[0].cell_contents.__closure__[0].cell_contents
     change = cp.Every(at, lambda seen: box.__setitem__(0, 1.0 + (seen.step >= at)))

@@ -9,9 +9,9 @@ import pytest
 from torch import Tensor
 from torch.func import grad
 
-from counterplay.core.graph_capture import capture
-from counterplay.core.nested import flatten
+from counterplay.core.tracing.capture import capture
 from counterplay.core.tracing.program.simplify import A
+from counterplay.core.tracing.pytrees import flatten
 
 from .traces import GAMES, field_of, rand
 

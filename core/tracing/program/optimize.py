@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..rewrites.adjoint_rewrite import from_the_other_end
-from ..rewrites.factor_rewrite import factored
 from .cost import work
 from .graph import NOTHING, Graph, Node, substitute
 from .simplify import A, simplify
@@ -14,21 +12,21 @@ from .simplify import A, simplify
 FUSED = {A.mm.default: A.addmm.default, A.bmm.default: A.baddbmm.default}
 PRODUCTS = set(FUSED) | set(FUSED.values())
 
+Rewrite = Callable[[Graph, set[int]], Graph]
+"""The same program in another way, which may pay; its argument besides are the tangents: see :func:`improve`."""
 
-def improve(g: Graph, tangents: set[int] | None = None) -> Graph:
+
+def improve(g: Graph, tangents: set[int] | None = None, rewrite: Rewrite | None = None) -> Graph:
     """The same program with dead work gone, gradients nobody reads not asked for, and sums of products fused.
 
     Of a program to be replayed ``tangents`` are the inputs that change from use to use, while what does not depend on
-    them is computed once; factors are taken out where that leaves less to do. None of any other.
+    them is computed once; the program that ``rewrite`` makes of it is taken where that leaves less to do. None of any
+    other.
     """
     plain = _fused(g)
-    if tangents is None:
+    if tangents is None or rewrite is None:
         return plain
-    return min(
-        plain,
-        _fused(factored(from_the_other_end(g, g.late(tangents)), tangents)),
-        key=lambda found: work(found, tangents),
-    )
+    return min(plain, _fused(rewrite(g, tangents)), key=lambda found: work(found, tangents))
 
 
 def _fused(g: Graph) -> Graph:

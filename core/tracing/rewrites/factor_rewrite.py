@@ -16,6 +16,7 @@ from typing import Any
 
 from ..program.graph import INPUT, NOTHING, Graph, Node, substitute
 from ..program.simplify import A, expand, simplify
+from .adjoint_rewrite import from_the_other_end
 from .samplewise import added, is_linear, reshaped, scaled, summed, times, turned
 
 LEFT, RIGHT = ("left",), ("right",)  # what is sent back is the first factor of a weight gradient, or the second
@@ -31,6 +32,11 @@ class _Sum:
 
 Weight = dict[tuple[Node, tuple[Any, ...]], Node]
 """A weight gradient: the layer's input by what is sent back and by the operation's other arguments."""
+
+
+def rewritten(g: Graph, tangents: set[int]) -> Graph:
+    """The same program with one number a sample computed from the other end, and taken out of what it multiplies."""
+    return factored(from_the_other_end(g, g.late(tangents)), tangents)
 
 
 def factored(old: Graph, tangents: set[int]) -> Graph:

@@ -5,10 +5,10 @@ derivatives say: what belongs to the point is computed once, in the pass that gi
 depends on its tangent. Whatever cannot be traced runs as written, and says why.
 
 What a caller may rely on: a program belongs to the arguments' structure, shapes, dtypes, devices and constants, and to
-all else that the function reads (``core.reads``): where that has changed it is traced again, and not replayed where it
-cannot be told. At first, now and then and when a run ends the result is compared with the function's own. A function
-that draws random numbers, mutates or looks at numbers is never replayed; inside torch.func transforms and under
-autograd the function itself runs.
+all else that the function reads (``dependencies``): where that has changed it is traced again, and not
+replayed where it cannot be told. At first, now and then and when a run ends the result is compared with the function's
+own. A function that draws random numbers, mutates or looks at numbers is never replayed; inside torch.func transforms
+and under autograd the function itself runs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from torch import Tensor
 from torch._C._functorch import CVmapInterpreterPtr, TransformType, peek_interpreter_stack
 from torch.autograd import forward_ad
 
-from .closeness import compare, identical
-from .guard import Guard, settled
-from .nested import flatten, rebuild
+from .comparison import compare, identical
+from .guards import Guard, settled
 from .origin import Origin
+from .pytrees import flatten, rebuild
 
 PROGRAMS = 32  # per function: a constant that changes every step (its number, say) must not retrace for ever
 RETRACES = 3  # per function, because something that it reads has changed: then it runs as written
@@ -82,7 +82,7 @@ class _Replayed:
     def __init__(
         self, fn: Callable[..., tuple[Any, ...]], plain: Callable[..., tuple[Any, ...]], origin: Origin
     ) -> None:
-        """``fn`` and ``plain`` return a tuple with one result for each argument: see ``core.graph_replay.replay``."""
+        """``fn`` and ``plain`` return a tuple with one result for each argument: see ``codegen.replay``."""
         self._fn, self._plain, self._origin = fn, plain, origin
         self.fallback: str | None = None
         """Why the last call that could not be replayed ran eagerly."""
@@ -127,13 +127,14 @@ class _Replayed:
 
     def _made(self, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> Program:
         """The program for ``args``, which agrees with the function at this point or, kinks aside, at two beside it."""
-        from .graph_capture import capture
-        from .graph_replay import replay
+        from .capture import capture
+        from .codegen import replay
 
         point, *tangents = args[0], *map(_renewed, args[1:])
 
         def make() -> tuple[tuple[Stage, list[Stage]], list[Tensor]]:
-            graph, results = capture(self._fn, args, [x for leaves in groups for x in leaves], point=len(groups[0]))
+            leaves, rewrite = [x for group in groups for x in group], self._origin.rewrite
+            graph, results = capture(self._fn, args, leaves, point=len(groups[0]), rewrite=rewrite)
             return replay(graph, results, [len(leaves) for leaves in groups]), graph.followed()
 
         reads, (stages, followed), expected = settled(self._origin.roots, make, lambda: self._plain(point, *tangents))
@@ -218,7 +219,7 @@ def _applied(fn: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
 
 
 def _read(x: Any) -> tuple[Key, list[Tensor]]:
-    """All of ``x`` but the numbers, and its tensors. Raises TypeError: see :func:`counterplay.core.nested.flatten`."""
+    """All of ``x`` but the numbers, and its tensors. Raises TypeError: see ``pytrees.flatten``."""
     leaves: list[Tensor] = []
     key: list[Any] = []
     flatten(x, leaves, key)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .nested import leaves_of
+from .pytrees import leaves_of
 
 
 def compare(found: Any, expected: Any, slack: float = 10.0) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .code import plain
+from .inspection import plain
 
 CONSTANTS = (int, float, complex, bool, str, type(None), torch.dtype, torch.device)
 

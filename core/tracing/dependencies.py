@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
-from .code import OWN, Named, library, library_of, made, parts, plain, slots
 from .fickle import CALLS, DYNAMIC, FILES, STATELESS, fickle, hidden
+from .inspection import OWN, Named, library, library_of, made, parts, plain, slots
 
 Read = Callable[[], Iterable[Any]]
 Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called

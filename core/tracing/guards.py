@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from .code import alike
-from .reads import Reads, Roots
+from .dependencies import Reads, Roots
+from .inspection import alike
 
 SMALL = 1 << 16  # numbers up to which a tensor can be put back
 FEW = 64  # numbers up to which a tensor is compared by what it holds: a write to x.data or by numpy counts nowhere

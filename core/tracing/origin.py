@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from .errors import Stale
-from .guard import Impure, settled
-from .reads import Roots
+from ..errors import Stale
+from .dependencies import Roots
+from .guards import Impure, settled
+from .program.optimize import Rewrite
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Origin:
     name: str = "a function"
     module: str = ""
     clock: Clock = field(default_factory=Clock)
+    rewrite: Rewrite | None = None  # of programs, where it pays
     eager: str | None = None  # why nothing of it is replayed; "": it is; None: not known yet
 
     def pure(self, evaluate: Callable[[], Any]) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .nested import leaves_of
-from .tracing.program.graph import HELD, INPUT, Graph, Node, Slot
-from .tracing.program.memory import IN_PLACE, overwritten, own_outputs, root_of
-from .tracing.program.simplify import A
+from .program.graph import HELD, INPUT, Graph, Node, Slot
+from .program.memory import IN_PLACE, overwritten, own_outputs, root_of
+from .program.simplify import A
+from .pytrees import leaves_of
 
 SMALL = 1 << 14  # elements: constants up to this size are computed once and kept
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .nested import CONSTANTS, leaves_of, rebuild
-from .tracing.program.graph import HELD, INPUT, NOTHING, Graph, Meta, Node, Slot
-from .tracing.program.optimize import improve
-from .tracing.program.simplify import A, simplify
+from .program.graph import HELD, INPUT, NOTHING, Graph, Meta, Node, Slot
+from .program.optimize import Rewrite, improve
+from .program.simplify import A, simplify
+from .pytrees import CONSTANTS, leaves_of, rebuild
 
 
 class Untraceable(Exception):
@@ -30,12 +30,14 @@ def capture(
     leaves: list[Tensor],
     lower: bool = False,
     point: int | None = None,
+    rewrite: Rewrite | None = None,
 ) -> tuple[Graph, Any]:
     """The program of ``fn(*args)`` as a function of ``leaves``, and its result's structure with tensors numbered.
 
     ``leaves`` are the tensors of ``args``. Tensors that ``fn`` closes over are held by reference. ``lower`` writes
     compound operations (softplus and its like, and their derivatives) as the simple ones they are made of. Of a
-    function to be replayed, the first ``point`` leaves stay for several uses with other ones after them.
+    function to be replayed, the first ``point`` leaves stay for several uses with other ones after them; what
+    ``rewrite`` makes of it is used where it pays.
 
     Raises:
         Untraceable: ``fn`` mutates, draws random numbers, or looks at the numbers it computes with.
@@ -66,7 +68,7 @@ def capture(
         simple: Any = core_aten_decompositions() if lower else None
         module = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
     tangents = None if point is None else set(range(point, len(leaves)))
-    return improve(_translate(module), tangents), results[-1]
+    return improve(_translate(module), tangents, rewrite), results[-1]
 
 
 @contextlib.contextmanager

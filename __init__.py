@@ -21,13 +21,13 @@ _PUBLIC = {
     ),
     "core.game": ("Game", "GanGame"),
     "core.log.history": ("History",),
-    "core.hookspecs": ("Entry", "hookimpl", "hookspec"),
+    "core.registry.hookspecs": ("Entry", "hookimpl", "hookspec"),
     "core.local": ("LocalGame",),
     "core.loss": ("Loss",),
     "core.module_games": ("game_from_modules",),
     "core.observers": ("Every", "Seen"),
     "core.options": ("option",),
-    "core.registry": ("make",),
+    "core.registry.registry": ("make",),
     "core.regularizer": ("Regularizer",),
     "core.resume": ("resume",),
     "core.seeding": ("member_seed",),
@@ -55,9 +55,6 @@ if TYPE_CHECKING:
     from .core.errors import UserError as UserError
     from .core.game import Game as Game
     from .core.game import GanGame as GanGame
-    from .core.hookspecs import Entry as Entry
-    from .core.hookspecs import hookimpl as hookimpl
-    from .core.hookspecs import hookspec as hookspec
     from .core.local import LocalGame as LocalGame
     from .core.log.history import History as History
     from .core.loss import Loss as Loss
@@ -65,7 +62,10 @@ if TYPE_CHECKING:
     from .core.observers import Every as Every
     from .core.observers import Seen as Seen
     from .core.options import option as option
-    from .core.registry import make as make
+    from .core.registry.hookspecs import Entry as Entry
+    from .core.registry.hookspecs import hookimpl as hookimpl
+    from .core.registry.hookspecs import hookspec as hookspec
+    from .core.registry.registry import make as make
     from .core.regularizer import Regularizer as Regularizer
     from .core.resume import resume as resume
     from .core.seeding import member_seed as member_seed

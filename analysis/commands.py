@@ -8,7 +8,7 @@ import shutil
 import click
 
 from ..core.arguments import PLACE
-from ..core.hookspecs import hookimpl
+from ..core.registry.hookspecs import hookimpl
 from .log_commands import log
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)

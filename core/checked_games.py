@@ -9,7 +9,7 @@ import torch
 from .checked import TOL, Case, close, direction, is_pure, member, point, require, same, tabled
 from .game import Game
 from .local import LocalGame
-from .registry import make
+from .registry.registry import make
 from .tree import add, norm, ravel, scale, sub
 
 

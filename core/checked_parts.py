@@ -9,7 +9,7 @@ import torch
 from .checked import Broken, Case, close, require
 from .checked_games import game_cases
 from .errors import UsageError
-from .registry import make
+from .registry.registry import make
 from .regularizer import regularized
 
 

@@ -16,7 +16,7 @@ from .errors import UsageError
 from .game import Game
 from .options import options_of
 from .prepared import Prepared
-from .registry import find, make
+from .registry.registry import find, make
 from .regularizer import Regularizer, regularized
 from .solver import suited
 from .tree import Batch, Params, ravel, scale

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from . import registry
 from .description import describe
 from .game import Game
 from .named import table_of, used
 from .prepared import Prepared
+from .registry import registry
 from .regularizer import Regularized, Regularizer
 from .tree import Params, Player, leaves
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import click
 
-from . import registry
 from .errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
 from .process import signals, streams
-from .thirdparty import commands_of
+from .registry import registry
+from .registry.third_party import commands_of
 from .version import __version__
 
 # name -> (module, what it does); built in here, the analysis commands come through the hook

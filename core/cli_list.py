@@ -7,12 +7,12 @@ import json
 
 import click
 
-from . import registry
 from .arguments import PLACE
 from .coerce import describe as type_in_words
 from .errors import PluginError, printable
-from .kinds import KINDS, kind_name
 from .options import MISSING, options_of
+from .registry import registry
+from .registry.kinds import KINDS, kind_name
 from .storage.strict_json import dumps
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import config, registry
 from .arguments import NUMBER, PLACE, WHOLE
-from .config import Experiment, assignments, merged
 from .errors import Diverged, Interrupted, NotConverged, UsageError
-from .objects import build, completed, name_of, origins, references
 from .progress import figures, shown
+from .registry import experiment as config
+from .registry import registry
+from .registry.build import build, completed, name_of, origins, references
+from .registry.experiment import Experiment, assignments, merged
 
 if TYPE_CHECKING:
     from .engine import Result

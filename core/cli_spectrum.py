@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import config, registry
 from .arguments import PLACE, WHOLE, Whole
 from .cli_run import as_typed, device_of, objects, start_of
 from .errors import UsageError, printable
-from .objects import build
+from .registry import experiment as config
+from .registry import registry
+from .registry.build import build
 from .storage.strict_json import dumps
 
 if TYPE_CHECKING:

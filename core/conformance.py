@@ -14,7 +14,7 @@ from .checked_games import games
 from .checked_parts import losses, regularizers
 from .checked_solvers import solvers
 from .options import options_of
-from .registry import find
+from .registry.registry import find
 
 
 def check(kind: str, name: str) -> list[tuple[str, bool, str]]:

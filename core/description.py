@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from .adapters import GameFromLosses
 from .bytecode import code_of, names_read
-from .sourcecode import is_library
+from .registry.source_digest import is_library
 from .storage.strict_json import dumps
 from .tracing.inspection import SCALARS, slots
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from . import registry
 from .description import CODE, FIRST, describe
 from .errors import UserError, printable
 from .game import Game
 from .named import alike, name_of, table_of
+from .registry import registry
 from .regularizer import Regularizer, regularized
 from .solver import Solver
 from .storage.strict_json import dumps, parse

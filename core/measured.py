@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import registry
 from .eigen import Spectrum
 from .log.schema import SPECTRUM_STATUS
 from .point_spectra import Places, jacobian_spectra, update_spectra
 from .recorded import Point
+from .registry import registry
 from .tree import leaves, ravel
 
 Own = Callable[[Tensor], Tensor]

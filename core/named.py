@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import registry
-from .kinds import kind_of
+from .registry import registry
+from .registry.kinds import kind_of
 from .storage.strict_json import dumps, parse
 
 

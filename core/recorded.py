@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import registry
 from .checkpoint import load_checkpoint, members_of, newest
 from .engine import first
 from .errors import BadLog, UsageError
@@ -23,6 +22,7 @@ from .fixed_batch import limit
 from .log.sandbox import Sandbox
 from .log.segments import Pieces, column, pieces_of
 from .prepared import Prepared
+from .registry import registry
 from .settings import Settings
 from .solver import Memory, Solver
 from .state import State

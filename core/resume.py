@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from . import registry
 from .batch_digest import NOT_ALONE, next_digest, require_seeded
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
 from .circumstances import circumstances, versions
@@ -23,6 +22,7 @@ from .log.segments import missing
 from .loop import Progress
 from .observers import Observer
 from .prepared import Prepared
+from .registry import registry
 from .regularizer import Regularizer
 from .settings import Settings
 from .solver import Solver

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.hookspecs import Entry, hookimpl
+from ..core.registry.hookspecs import Entry, hookimpl
 from .affine_gaussian import AffineGaussian
 from .bilinear import Bilinear
 from .covariance import Covariance

@@ -21,7 +21,7 @@ from ..core.errors import UsageError
 from ..core.game import GanGame
 from ..core.loss import Loss
 from ..core.options import Count, NonNegative, Seed, option
-from ..core.registry import make
+from ..core.registry.registry import make
 from ..core.seeding import generator
 from ..core.tree import Batch, Buffers, Params, Tree
 

@@ -18,7 +18,7 @@ from ..core.errors import UsageError
 from ..core.game import GanGame
 from ..core.loss import Loss
 from ..core.options import Count, option
-from ..core.registry import make
+from ..core.registry.registry import make
 from ..core.tree import Batch, Buffers, Params, Tree
 from .digit_classifier import classify, fitted
 from .digit_images import load_digits

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..core.game import GanGame
 from ..core.loss import Loss
 from ..core.options import Count, NonNegative, option
-from ..core.registry import make
+from ..core.registry.registry import make
 from ..core.tree import Batch, Buffers, Params, Tree
 from .networks import Network, mlp
 

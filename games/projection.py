@@ -24,7 +24,7 @@ from torch import Tensor
 from ..core.game import GanGame
 from ..core.loss import Loss
 from ..core.options import NonNegative, option
-from ..core.registry import make
+from ..core.registry.registry import make
 from ..core.tree import Batch, Buffers, Params, Tree
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from counterplay.core import probe, registry
 from counterplay.core.cli import main
 from counterplay.core.log.sandbox import Sandbox
-from counterplay.core.registry import Registry
+from counterplay.core.registry import probe, registry
+from counterplay.core.registry.registry import Registry
 
 from . import hostile, logs
 from .thirdparties import HEAD

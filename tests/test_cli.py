@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import counterplay as cp
-from counterplay.core.kinds import KINDS
+from counterplay.core.registry.kinds import KINDS
 
 from .conftest import Run
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterplay.core import config
-from counterplay.core.config import Experiment, assignments, merged, resolve
 from counterplay.core.errors import UsageError
+from counterplay.core.registry import experiment as config
+from counterplay.core.registry.experiment import Experiment, assignments, merged, resolve
 from counterplay.core.values import value
 
 from .conftest import Run

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 import counterplay as cp
-from counterplay.core import registry
-from counterplay.core.registry import Registry
+from counterplay.core.registry import registry
+from counterplay.core.registry.registry import Registry
 
 from .conftest import Run
 
@@ -169,7 +169,7 @@ def test_a_log_imports_nothing(cli: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     Path("twist.py").write_text(TWIST)
     cli("run", "bilinear", "--plugin", "twist.py", "--solver", "twist", "--steps", "3", "--out", "t", "--quiet")
     monkeypatch.setattr(registry, "REGISTRY", Registry())
-    monkeypatch.setattr("counterplay.core.thirdparty.installed", lambda problems: pytest.fail("imported"))
+    monkeypatch.setattr("counterplay.core.registry.third_party.installed", lambda problems: pytest.fail("imported"))
     code, _, err = cli("spectrum", "t")
     assert code == 2 and "file twist.py" in err and "--plugin" in err
     code, out, err = cli("spectrum", "t", "--plugin", "twist.py")

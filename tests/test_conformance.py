@@ -9,8 +9,8 @@ import pytest
 
 import counterplay as cp
 from counterplay.core.conformance import cases, check
-from counterplay.core.kinds import KINDS
-from counterplay.core.registry import REGISTRY, Registered, entries
+from counterplay.core.registry.kinds import KINDS
+from counterplay.core.registry.registry import REGISTRY, Registered, entries
 
 from .broken_games import BROKEN_GAMES, Sound
 from .broken_losses import BROKEN_LOSSES, BROKEN_REGULARIZERS, SoundLoss, SoundRegularizer

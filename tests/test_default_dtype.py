@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import registry
+from counterplay.core.registry import registry
 
 from .cases import identical, simgd
 

@@ -26,7 +26,7 @@ import counterplay as cp
 from counterplay.core.description import describe
 from counterplay.core.errors import UsageError
 from counterplay.core.named import alike, table_of
-from counterplay.core.registry import REGISTRY, make
+from counterplay.core.registry.registry import REGISTRY, make
 from counterplay.core.storage.strict_json import dumps, parse
 
 from .test_resume_marks import altered
@@ -124,7 +124,7 @@ def register_solvers():
 """
 PLAYED = """
 import sys, counterplay as cp
-from counterplay.core.registry import load_file
+from counterplay.core.registry.registry import load_file
 load_file("slow.py")
 left = iter(range(3))
 solver = cp.make("solver", "slow", lr=0.01, factor=0.25)

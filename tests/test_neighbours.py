@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from counterplay.core import neighbours, registry
 from counterplay.core.errors import PluginError
+from counterplay.core.registry import registry, sibling_modules
 
 from .conftest import Run
 from .thirdparties import HEAD
@@ -36,7 +36,7 @@ def register_solvers(): return [Entry("scaled", Scaled, "scaled", "Me 2024")]
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of a test stays imported."""
-    monkeypatch.setattr(neighbours, "_HOMES", {})
+    monkeypatch.setattr(sibling_modules, "_HOMES", {})
     monkeypatch.setattr(sys, "meta_path", sys.meta_path.copy())
     before = set(sys.modules)
     yield
@@ -132,5 +132,5 @@ def test_neighbours_are_read_off_the_source(tmp_path: Path) -> None:
         (tmp_path / name / "__init__.py").write_text("")
     (tmp_path / "e" / "deep.py").write_text("import k")
     (tmp_path / "k.py").write_text("")
-    found = neighbours.neighbours(tmp_path / "mine.py")
+    found = sibling_modules.neighbours(tmp_path / "mine.py")
     assert {name: home.name for name, home in found.items()} == {"a": "a", "c": "c.py", "e": "e", "k": "k.py"}

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import counterplay as cp
-from counterplay.core import registry
 from counterplay.core.cli import main
-from counterplay.core.registry import Registry
+from counterplay.core.registry import registry
+from counterplay.core.registry.registry import Registry
 
 Run = Callable[..., tuple[int, str]]
 STEPS, BAD = 12, 7

@@ -13,10 +13,10 @@ import pluggy
 import pytest
 
 import counterplay as cp
-from counterplay.core import probe, registry
 from counterplay.core.errors import UsageError
 from counterplay.core.process import global_state
-from counterplay.core.registry import Registry
+from counterplay.core.registry import probe, registry
+from counterplay.core.registry.registry import Registry
 from counterplay.core.tracing import traced
 
 from .conftest import Run

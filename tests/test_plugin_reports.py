@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from counterplay.core import registry
-from counterplay.core.registry import Registry
+from counterplay.core.registry import registry
+from counterplay.core.registry.registry import Registry
 
 from .conftest import Run
 from .thirdparties import HEAD, solver

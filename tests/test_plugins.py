@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import counterplay as cp
-from counterplay.core import registry
 from counterplay.core.errors import PluginError, UsageError
-from counterplay.core.registry import Registry
+from counterplay.core.registry import registry
+from counterplay.core.registry.registry import Registry
 
 from .thirdparties import FILE, HEAD, solver
 

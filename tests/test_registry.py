@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import counterplay as cp
-from counterplay.core import registry
 from counterplay.core.coerce import describe
 from counterplay.core.errors import UsageError, did_you_mean
-from counterplay.core.kinds import KINDS
 from counterplay.core.options import MISSING, options_of
-from counterplay.core.registry import Registry
+from counterplay.core.registry import registry
+from counterplay.core.registry.kinds import KINDS
+from counterplay.core.registry.registry import Registry
 
 
 def test_entries_have_names_of_their_own(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ import counterplay as cp
 from counterplay.core import journal as journals
 from counterplay.core.checkpoint import empty, flatten, load_checkpoint, newest
 from counterplay.core.errors import BadLog, Busy, UsageError
-from counterplay.core.registry import REGISTRY
+from counterplay.core.registry.registry import REGISTRY
 from counterplay.core.storage.lock import acquire, held
 
 from .cases import identical

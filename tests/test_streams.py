@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from counterplay.core.process import signals, streams
-from counterplay.core.registry import Registry
+from counterplay.core.registry.registry import Registry
 
 from .conftest import Run
 from .thirdparties import HEAD

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 import counterplay as cp
 from counterplay.core.options import options_of
 from counterplay.core.prepared import Prepared
-from counterplay.core.registry import entries
+from counterplay.core.registry.registry import entries
 
 from .arenas import arena
 from .cases import F64, close, generator, random, started

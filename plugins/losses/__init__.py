@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.hookspecs import Entry, hookimpl
+from ...core.registry.hookspecs import Entry, hookimpl
 from .classic import NonSaturating, Saturating, Wgan
 
 GOODFELLOW = "Goodfellow et al. 2014, arXiv 1406.2661"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.hookspecs import Entry, hookimpl
+from ...core.registry.hookspecs import Entry, hookimpl
 from .consensus import Consensus
 from .gradient_penalty import R1, GradientPenalty
 from .l2 import L2

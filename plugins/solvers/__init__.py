@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.hookspecs import Entry, hookimpl
+from ...core.registry.hookspecs import Entry, hookimpl
 from .acgd import Acgd
 from .adversarial_extrapolation import AdversarialExtrapolation
 from .altgd import Altgd

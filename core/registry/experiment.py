@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import tomli_w
 
-from .coerce import shown
-from .errors import UsageError, did_you_mean
-from .options import Count
-from .values import LARGEST, from_toml_file, plain, typed, whole, without_nulls
+from ..coerce import shown
+from ..errors import UsageError, did_you_mean
+from ..options import Count
+from ..values import LARGEST, from_toml_file, plain, typed, whole, without_nulls
 
 Table = dict[str, Any]
 Named = str | Table  # "simgd", or {"name": "simgd", options}

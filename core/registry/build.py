@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from . import config, registry
-from .config import Experiment, merged
-from .errors import UsageError
-from .options import options_of
+from ..errors import UsageError
+from ..options import options_of
+from . import experiment as config
+from . import registry
+from .experiment import Experiment, merged
 
 
 def build(experiment: Experiment) -> tuple[Any, Any, list[Any]]:

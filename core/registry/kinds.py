@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 
-from .errors import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean
 
-ROOT = __name__.rsplit(".", 2)[0]
+ROOT = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from .errors import PluginError
+from ..errors import PluginError
 
 _OWN = __package__.partition(".")[0]
 _HOMES: dict[str, Path] = {}  # of the neighbours of all plugin files, by name

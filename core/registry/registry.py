@@ -15,13 +15,13 @@ from typing import Any
 import click
 import pluggy
 
-from . import hookspecs, thirdparty
-from .coerce import Mismatch, coerce, describe, shown
-from .errors import PluginError, UsageError, UserError, did_you_mean
+from ..coerce import Mismatch, coerce, describe, shown
+from ..errors import PluginError, UsageError, UserError, did_you_mean
+from ..options import MISSING, Option, options_of
+from . import hookspecs, third_party
 from .hookspecs import PROJECT, Entry
 from .kinds import KINDS, ROOT, base_of, kind_name, kind_of
-from .options import MISSING, Option, options_of
-from .thirdparty import Plugin, Problem
+from .third_party import Plugin, Problem
 
 BUILT_IN = "built in"
 COMMANDS = f"{ROOT}.analysis.commands"
@@ -64,14 +64,14 @@ class Registry:
         """Register one plugin; what is wrong with it goes to ``problems``."""
         if any(plugin.object is p.object for p in self.plugins):
             return
-        thirdparty.register(self.manager, plugin, self.problems)
+        third_party.register(self.manager, plugin, self.problems)
         if self.manager.is_registered(plugin.object):
             self.plugins.append(plugin)
             for kind, known in self._known.items():
                 self._take(kind, plugin, known)
 
     def _take(self, kind: str, plugin: Plugin, known: dict[str, Registered]) -> None:
-        for entry in thirdparty.entries(self.manager, KINDS[kind].hook, plugin, self.problems):
+        for entry in third_party.entries(self.manager, KINDS[kind].hook, plugin, self.problems):
             if (first := known.get(entry.name)) is not None:
                 self._taken(f"{kind} name {entry.name!r}", first.source, plugin)
             else:
@@ -85,7 +85,7 @@ class Registry:
         if self._third_parties_loaded:
             return
         self._third_parties_loaded = True  # before loading: a plugin may itself ask for things by name
-        for plugin in thirdparty.installed(self.problems):
+        for plugin in third_party.installed(self.problems):
             self.add(plugin)
 
     def commands(self, ours: Iterable[str]) -> dict[str, click.Command]:
@@ -93,8 +93,8 @@ class Registry:
         self.load_third_parties()
         sources, found = dict.fromkeys(ours, BUILT_IN), {}
         for plugin in self.plugins:
-            with thirdparty.guard(plugin.source, self.problems):
-                for name, command in thirdparty.commands_of(self.manager, plugin.object).items():
+            with third_party.guard(plugin.source, self.problems):
+                for name, command in third_party.commands_of(self.manager, plugin.object).items():
                     if name in sources:
                         self._taken(f"command name {name!r}", sources[name], plugin)
                     else:
@@ -232,7 +232,7 @@ def problems() -> list[Problem]:
 
 def load_file(path: str) -> None:
     """Load the plugin file a user named. Raises UsageError or PluginError."""
-    REGISTRY.add(thirdparty.from_file(path, REGISTRY.problems))
+    REGISTRY.add(third_party.from_file(path, REGISTRY.problems))
 
 
 def settings(thing: Any) -> dict[str, Any]:

@@ -22,14 +22,14 @@ from typing import Any
 import click
 import pluggy
 
+from ..errors import PluginError, UsageError, printable
+from ..process.global_state import undisturbed
+from ..process.signals import ctrl_c
+from ..process.streams import diverted
 from . import hookspecs, probe
-from .errors import PluginError, UsageError, printable
 from .hookspecs import PROJECT, Entry
-from .neighbours import introduce, neighbours
-from .process.global_state import undisturbed
-from .process.signals import ctrl_c
-from .process.streams import diverted
-from .sourcecode import source_sha256
+from .sibling_modules import introduce, neighbours
+from .source_digest import source_sha256
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 

@@ -12,27 +12,27 @@ from .core.version import __version__ as __version__
 
 # module of the package -> the public names it holds
 _PUBLIC = {
-    "core.adapters": ("game_from_losses",),
+    "core.game.adapters": ("game_from_losses",),
     "core.checkpoint": ("load_params",),
     "core.engine": ("Result", "run"),
     "core.errors": (
         "BadLog", "Busy", "Diverged", "Interrupted", "NotConverged", "PluginError", "StorageError", "UsageError",
         "UserError",
     ),
-    "core.game": ("Game", "GanGame"),
+    "core.game.game": ("Game", "GanGame"),
     "core.log.history": ("History",),
     "core.registry.hookspecs": ("Entry", "hookimpl", "hookspec"),
     "core.local": ("LocalGame",),
-    "core.loss": ("Loss",),
-    "core.module_games": ("game_from_modules",),
+    "core.game.loss": ("Loss",),
+    "core.game.module_games": ("game_from_modules",),
     "core.observers": ("Every", "Seen"),
     "core.options": ("option",),
     "core.registry.registry": ("make",),
-    "core.regularizer": ("Regularizer",),
+    "core.game.regularizer": ("Regularizer",),
     "core.resume": ("resume",),
     "core.seeding": ("member_seed",),
     "core.solver": ("Composed", "Solver", "StepInfo"),
-    "core.tree": ("Batch", "Params", "Setting", "Tree"),
+    "core.game.tree": ("Batch", "Params", "Setting", "Tree"),
     "core.update": ("update_jacobian",),
     "analysis.reader": ("open_log",),
 }  # fmt: skip
@@ -40,7 +40,6 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 if TYPE_CHECKING:
     from .analysis.reader import open_log as open_log
-    from .core.adapters import game_from_losses as game_from_losses
     from .core.checkpoint import load_params as load_params
     from .core.engine import Result as Result
     from .core.engine import run as run
@@ -53,12 +52,18 @@ if TYPE_CHECKING:
     from .core.errors import StorageError as StorageError
     from .core.errors import UsageError as UsageError
     from .core.errors import UserError as UserError
-    from .core.game import Game as Game
-    from .core.game import GanGame as GanGame
+    from .core.game.adapters import game_from_losses as game_from_losses
+    from .core.game.game import Game as Game
+    from .core.game.game import GanGame as GanGame
+    from .core.game.loss import Loss as Loss
+    from .core.game.module_games import game_from_modules as game_from_modules
+    from .core.game.regularizer import Regularizer as Regularizer
+    from .core.game.tree import Batch as Batch
+    from .core.game.tree import Params as Params
+    from .core.game.tree import Setting as Setting
+    from .core.game.tree import Tree as Tree
     from .core.local import LocalGame as LocalGame
     from .core.log.history import History as History
-    from .core.loss import Loss as Loss
-    from .core.module_games import game_from_modules as game_from_modules
     from .core.observers import Every as Every
     from .core.observers import Seen as Seen
     from .core.options import option as option
@@ -66,16 +71,11 @@ if TYPE_CHECKING:
     from .core.registry.hookspecs import hookimpl as hookimpl
     from .core.registry.hookspecs import hookspec as hookspec
     from .core.registry.registry import make as make
-    from .core.regularizer import Regularizer as Regularizer
     from .core.resume import resume as resume
     from .core.seeding import member_seed as member_seed
     from .core.solver import Composed as Composed
     from .core.solver import Solver as Solver
     from .core.solver import StepInfo as StepInfo
-    from .core.tree import Batch as Batch
-    from .core.tree import Params as Params
-    from .core.tree import Setting as Setting
-    from .core.tree import Tree as Tree
     from .core.update import update_jacobian as update_jacobian
 
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from .answers import broken
-from .game import Game, innermost
-from .kept import copied
+from .game.buffers import copied
+from .game.checks import broken
+from .game.game import Game, innermost
 from .prepared import Prepared
 from .products import Cost
 from .state import State

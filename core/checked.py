@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .game import Game
+from .game.game import Game
+from .game.tree import Batch, Params, leaves, like, norm, scale
 from .prepared import Prepared
 from .tolerances import TOLERANCES
-from .tree import Batch, Params, leaves, like, norm, scale
 
 TOL = TOLERANCES[torch.float64]
 Case = tuple[str, Callable[[], None]]

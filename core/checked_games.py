@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 
 from .checked import TOL, Case, close, direction, is_pure, member, point, require, same, tabled
-from .game import Game
+from .game.game import Game
+from .game.tree import add, norm, ravel, scale, sub
 from .local import LocalGame
 from .registry.registry import make
-from .tree import add, norm, ravel, scale, sub
 
 
 def games(name: str) -> Iterator[Case]:

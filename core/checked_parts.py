@@ -9,8 +9,8 @@ import torch
 from .checked import Broken, Case, close, require
 from .checked_games import game_cases
 from .errors import UsageError
+from .game.regularizer import regularized
 from .registry.registry import make
-from .regularizer import regularized
 
 
 def losses(name: str) -> Iterator[Case]:

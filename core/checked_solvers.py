@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from .adapters import game_from_losses
 from .checked import TOL, Case, close, is_pure, member, point, require, tabled
 from .errors import UsageError
-from .game import Game
+from .game.adapters import game_from_losses
+from .game.game import Game
+from .game.regularizer import Regularizer, regularized
+from .game.tree import Batch, Params, ravel, scale
 from .options import options_of
 from .prepared import Prepared
 from .registry.registry import find, make
-from .regularizer import Regularizer, regularized
 from .solver import suited
-from .tree import Batch, Params, ravel, scale
 
 
 def _general_sum() -> Game:

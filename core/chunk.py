@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from .compiled import Array, Compiled, Played, compiled_solver
+from .game.tree import leaves, ravel
 from .observers import period
 from .prepared import Prepared
 from .solver import Solver
 from .state import State
 from .tracing.traced import RETRACES
-from .tree import leaves, ravel
 from .watch import Figures, Watch, joint
 
 if TYPE_CHECKING:

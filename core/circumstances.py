@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from .description import describe
-from .game import Game
+from .game.game import Game
+from .game.regularizer import Regularized, Regularizer
+from .game.tree import Params, Player, leaves
 from .named import table_of, used
 from .prepared import Prepared
 from .registry import registry
-from .regularizer import Regularized, Regularizer
-from .tree import Params, Player, leaves
 
 
 def versions() -> dict[str, str]:

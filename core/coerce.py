@@ -21,7 +21,7 @@ from .options import StepSize
 from .values import LARGEST, plain
 
 SETTING = float | list[float] | dict[str, float | list[float]]
-"""`core.tree.Setting`, repeated here because that module needs torch."""
+"""`core.game.tree.Setting`, repeated here because that module needs torch."""
 
 Nested = Callable[[type, Any], Any]
 

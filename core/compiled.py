@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .kept import plain_of
+from .game.buffers import plain_of
+from .game.tree import Params, leaves, like
 from .native import compiled
 from .prepared import Prepared
 from .products import Cost, Spent
@@ -27,7 +28,6 @@ from .tracing.capture import capture
 from .tracing.comparison import compare
 from .tracing.guards import Guard, settled
 from .tracing.pytrees import leaves_of, rebuild
-from .tree import Params, leaves, like
 
 NUMBERS = 256  # parameters of a member: as many as a log holds whole
 

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .answers import broken, told
 from .errors import PluginError
-from .form import difference, form
-from .game import Game
+from .game.buffers import TYPES, storable
+from .game.checks import broken, told
+from .game.game import Game
+from .game.structure import difference, form
+from .game.tree import Buffers, Params
 from .intact import FEW
-from .kept import TYPES, storable
 from .solver import Memory, Solver, StepInfo
 from .state import State
-from .tree import Buffers, Params
 
 _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "device", "layout")
 INNER = ("iterations", "residual", "converged")  # what the log has room for

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .adapters import GameFromLosses
 from .bytecode import code_of, names_read
+from .game.adapters import GameFromLosses
 from .registry.source_digest import is_library
 from .storage.strict_json import dumps
 from .tracing.inspection import SCALARS, slots

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 from torch.utils._pytree import tree_map
 
-from .answers import losses_of
 from .field import field_of, pullback
-from .game import Game
+from .game.checks import losses_of
+from .game.game import Game
+from .game.tree import Batch, Params, Player
 from .products import Block, Linear, Rows
-from .tree import Batch, Params, Player
 
 
 def over_members(ensemble: bool, f: Callable[..., Any], *args: Any) -> Any:

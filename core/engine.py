@@ -17,7 +17,9 @@ from .chunk import Chunks
 from .compiled import compiled_solver
 from .contract import memory_of
 from .errors import UsageError
-from .game import Game
+from .game.game import Game
+from .game.regularizer import Regularizer
+from .game.tree import Params, leaves
 from .game_check import checked
 from .journal import Journal
 from .log.history import History
@@ -26,14 +28,12 @@ from .observers import Observer
 from .prepared import Prepared
 from .recorder import Trajectory
 from .recorders import layout_of
-from .regularizer import Regularizer
 from .seeding import SCHEME
 from .settings import Settings
 from .solver import Memory, Solver, suited
 from .starting import memory_from, parameters_from
 from .state import State
 from .tolerances import tolerances
-from .tree import Params, leaves
 from .watch import Condition, Watch, joint, until
 
 # The path depends on the step, never on how long the run is. Measured on toys: tracing pays for itself within 20 to 160

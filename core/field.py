@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.func import vjp
 
-from .answers import losses_of
-from .game import Game
+from .game.checks import losses_of
+from .game.game import Game
+from .game.torch_errors import of_derivatives
+from .game.tree import Batch, Params, Player
 from .products import Linear, Rows
-from .torch_errors import of_derivatives
-from .tree import Batch, Params, Player
 
 
 def pullback(f: Linear, x: Params) -> tuple[Params, Linear]:

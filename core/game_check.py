@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from .errors import UsageError, UserError
-from .game import innermost
+from .game.game import innermost
+from .game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
 from .local import LocalGame
 from .prepared import Prepared
 from .products import Cost, Linear
 from .state import State
-from .tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
 STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of differences, relative to the parameters

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .description import CODE, FIRST, describe
 from .errors import UserError, printable
-from .game import Game
+from .game.game import Game
+from .game.regularizer import Regularizer, regularized
 from .named import alike, name_of, table_of
 from .registry import registry
-from .regularizer import Regularizer, regularized
 from .solver import Solver
 from .storage.strict_json import dumps, parse
 

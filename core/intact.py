@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .attribution import foreign
 from .errors import PluginError
-from .game import Game, innermost
+from .game.game import Game, innermost
 from .solver import Solver
 from .state import State
 

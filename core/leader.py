@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .game.tree import ravel
 from .local import LocalGame
 from .spectrum import DENSE
-from .tree import ravel
 
 
 def leader_curvature(local: LocalGame, J: Tensor | None = None) -> Tensor | None:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .game import Game
+from .game.game import Game
+from .game.tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
 from .operator import Operator
 from .prepared import Prepared
 from .products import Linear
-from .tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from .attribution import blamed, guarded, ours
 from .chunk import Chunks, RowWatch
 from .contract import Contract
 from .errors import PluginError, Stale, StorageError, UsageError
-from .game import innermost
+from .game.game import innermost
+from .game.tree import Batch, Buffers
 from .intact import Intact
 from .local import LocalGame
 from .observers import Observer, Seen
 from .prepared import Prepared
 from .solver import Solver, StepInfo
 from .state import State, tensors
-from .tree import Batch, Buffers
 from .watch import Condition, Watch
 
 Progress = Callable[[int, int, Mapping[str, Tensor]], None]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from .eigen import Spectrum
+from .game.tree import leaves, ravel
 from .log.schema import SPECTRUM_STATUS
 from .point_spectra import Places, jacobian_spectra, update_spectra
 from .recorded import Point
 from .registry import registry
-from .tree import leaves, ravel
 
 Own = Callable[[Tensor], Tensor]
 

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .game.tree import Batch, Buffers, Params
 from .solver import Memory, StepInfo
-from .tree import Batch, Buffers, Params
 from .watch import Figures
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from .tree import Params, Player, ravel, unravel, zeros_like
+from .game.tree import Params, Player, ravel, unravel, zeros_like
 
 Product = Callable[[Params], Params]
 CHUNK = 64  # rows of a dense matrix taken in one vmapped product: fastest of those measured, .7 GiB at n = 3,900
@@ -20,7 +20,7 @@ class Operator:
     """A linear map from directions like ``domain`` to directions like ``range``, one for each ensemble member.
 
     ``mv(u)`` is A u, ``rmv(w)`` is A^T w, ``dense()`` the matrix (N_range, N_domain), or (M, N_range, N_domain)
-    for an ensemble, in the order of :func:`counterplay.core.tree.ravel`.
+    for an ensemble, in the order of :func:`counterplay.core.game.tree.ravel`.
     """
 
     mv: Product

@@ -24,7 +24,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 OpenShare = Annotated[float, Meta(gt=0, lt=1)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 StepSize = NonNegative | list[NonNegative] | dict[str, NonNegative | list[NonNegative]]
-"""`core.tree.Setting` that is not negative: an ``lr``, which everyone descends by."""
+"""`core.game.tree.Setting` that is not negative: an ``lr``, which everyone descends by."""
 
 MISSING: Any = dataclasses.MISSING  # an option without a default must be given
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .errors import UsageError
-from .game import Game
+from .game.game import Game
+from .game.tree import Params, Player
 from .local import LocalGame
 from .solver import Composed, Draw, Memory, StepInfo
-from .tree import Params, Player
 
 
 @dataclass(frozen=True)

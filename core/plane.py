@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from .fixed_batch import settled
-from .game import Game, innermost
+from .game.game import Game, innermost
+from .game.tree import Batch, Buffers, Params, leaves, ravel, unravel
 from .local import LocalGame
 from .log.plane_grid import mesh, window
 from .observers import Seen
 from .prepared import Prepared
 from .recorder import Append, numpy
-from .tree import Batch, Buffers, Params, leaves, ravel, unravel
 
 
 def flat(game: Prepared, params: Params) -> bool:

@@ -13,13 +13,13 @@ from torch.utils._pytree import tree_map
 
 from .eigen import Spectrum, dense_spectrum
 from .fixed_batch import Draws, settled
+from .game.tree import Batch, Buffers, Params, Player, ravel
 from .leader import leader_curvature
 from .local import LocalGame
 from .log.schema import NOISE_BATCHES
 from .prepared import Prepared
 from .solver import Memory, Solver
 from .spectrum import DENSE, parts, spectrum, update_far_spectrum, update_spectrum
-from .tree import Batch, Buffers, Params, Player, ravel
 from .update import UpdateMap
 
 

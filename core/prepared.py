@@ -15,21 +15,21 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from .answers import alike, broken, keepable, losses_of, named, parameters
 from .attribution import foreign, guarded
 from .eager import Eager, over_members
 from .errors import PluginError
-from .form import changed
-from .game import Game, innermost
+from .game.buffers import copied
+from .game.checks import alike, broken, keepable, losses_of, named, parameters
+from .game.game import Game, innermost
+from .game.structure import changed
+from .game.tree import Batch, Buffers, Params, Player
 from .inside import Work, work_of
-from .kept import copied
 from .products import Block, Cost, Linear, Product, Rows
 from .seeding import SCHEME, generators
 from .stacking import Unlike, stacked, tensor
 from .tracing.origin import Clock, Origin
 from .tracing.rewrites.factor_rewrite import rewritten
 from .tracing.traced import Staged, Traced, staged, traced, watched
-from .tree import Batch, Buffers, Params, Player
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .checkpoint import load_checkpoint, members_of, newest
 from .engine import first
 from .errors import BadLog, UsageError
 from .fixed_batch import limit
+from .game.tree import Buffers, Params, names, unravel
 from .log.sandbox import Sandbox
 from .log.segments import Pieces, column, pieces_of
 from .prepared import Prepared
@@ -28,7 +29,6 @@ from .solver import Memory, Solver
 from .state import State
 from .storage.json_fields import Recorded
 from .storage.run_directory import RunDirectory
-from .tree import Buffers, Params, names, unravel
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from .fixed_batch import probe
+from .game.tree import Params
 from .log.history import both
 from .log.rows import LogRows
 from .log.schema import Layout, Variable
@@ -19,7 +20,6 @@ from .products import Cost
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .settings import Settings
 from .solver import Solver
-from .tree import Params
 
 
 def layout_of(game: Prepared, trajectory: Trajectory, attrs: Mapping[str, Any] | None = None) -> Layout:

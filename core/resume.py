@@ -14,7 +14,8 @@ from .checkpoint import load_checkpoint, members_of, newest, saved_params, start
 from .circumstances import circumstances, versions
 from .engine import Result, chunked, condition, first, play
 from .errors import BadLog, PluginError, UsageError
-from .game import Game
+from .game.game import Game
+from .game.regularizer import Regularizer
 from .handed import differences
 from .journal import Journal
 from .log.schema import ENDED
@@ -23,7 +24,6 @@ from .loop import Progress
 from .observers import Observer
 from .prepared import Prepared
 from .registry import registry
-from .regularizer import Regularizer
 from .settings import Settings
 from .solver import Solver
 from .state import State

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from .coerce import Mismatch, coerce, describe, shown
 from .errors import UsageError, did_you_mean
+from .game.tree import Tree
 from .options import Decay, NonNegative, option, options_of
 from .roots import root
-from .tree import Tree
 
 RuleMemory = dict[str, Any]
 

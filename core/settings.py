@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from .errors import UsageError
-from .game import Game
+from .game.game import Game
+from .game.regularizer import Regularizer, regularized
 from .prepared import Prepared
-from .regularizer import Regularizer, regularized
 from .seeding import SCHEME, SEEDS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from .errors import UsageError
-from .game import Game, regularizers_of
+from .game.game import Game, regularizers_of
+from .game.tree import Batch, Params, Player, sub
 from .local import LocalGame
 from .options import StepSize, option
 from .rules import Rule
-from .tree import Batch, Params, Player, sub
 
 Memory = dict[str, Any]
 Draw = Callable[[], Batch]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from .eigen import CONVERGED, NOT_DIFFERENTIABLE, Spectrum, dense_spectrum, ritz_spectrum
+from .game.tree import Params, add, leaves, ravel, scale, sub, tmap
 from .krylov_schur import krylov_schur
 from .operator import Operator
 from .tolerances import tolerances
-from .tree import Params, add, leaves, ravel, scale, sub, tmap
 from .update import UpdateMap
 
 DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products

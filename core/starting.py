@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .answers import told
 from .errors import UsageError
-from .kept import storable
+from .game.buffers import storable
+from .game.checks import told
+from .game.tree import Params
 from .prepared import Prepared
 from .solver import Memory, Solver
-from .tree import Params
 
 
 def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game: Prepared) -> Params:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from .errors import BadLog
-from .kept import plain_of, refilled, tensors_of
+from .game.buffers import plain_of, refilled, tensors_of
+from .game.tree import Buffers, Params
 from .products import Spent
 from .solver import Memory
-from .tree import Buffers, Params
 
 
 def tensors(x: Any) -> list[Tensor]:

@@ -19,19 +19,19 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from .errors import UsageError
 from .field import pullback
 from .fixed_batch import settled
-from .game import Game
+from .game.game import Game
+from .game.regularizer import Regularizer, regularized
+from .game.tree import Batch, Params
 from .game_check import DIFFERS, jacobian_check, single
 from .inner import DENSE_DERIVATIVE as DENSE
 from .operator import CHUNK, Operator
 from .prepared import Prepared
-from .regularizer import Regularizer, regularized
 from .roots import roots
 from .solver import Memory, Solver, suited
-from .tree import Batch, Params
 
 
 class UpdateMap:
-    """F on vectors (S,), or (M, S) for an ensemble: the parameters as in ``core.tree.ravel``, then the memory.
+    """F on vectors (S,), or (M, S) for an ensemble: the parameters as in ``core.game.tree.ravel``, then the memory.
 
     Step counters and other whole numbers are held fixed. Every draw of the step sees the one ``batch``, and so its
     buffers, which a run renews before each step: F is of a step whose power iterations stand still. A solver that

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import UsageError
+from .game.tree import Params, Player
 from .solver import StepInfo
-from .tree import Params, Player
 
 Array = NDArray[np.float64]
 

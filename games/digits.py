@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from ..core.errors import UsageError
-from ..core.game import GanGame
-from ..core.loss import Loss
+from ..core.game.game import GanGame
+from ..core.game.loss import Loss
+from ..core.game.tree import Batch, Buffers, Params, Tree
 from ..core.options import Count, option
 from ..core.registry.registry import make
-from ..core.tree import Batch, Buffers, Params, Tree
 from .digit_classifier import classify, fitted
 from .digit_images import load_digits
 from .networks import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.game import Game
+from ..core.game.game import Game
+from ..core.game.tree import Batch, Params, Player
 from ..core.options import Decay, NonNegative, option
-from ..core.tree import Batch, Params, Player
 from .memory_one import discounted
 
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.normalization import normalize
-from ..core.tree import Tree
+from ..core.game.normalization import normalize
+from ..core.game.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ConvT:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Normalisation by the batch's own mean and variance, written out (see core.normalization)."""
+    """Normalisation by the batch's own mean and variance, written out (see core.game.normalization)."""
 
     channels: int
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from ..core.errors import UsageError
-from ..core.game import Game
+from ..core.game.game import Game
+from ..core.game.tree import Batch, Params, Player
 from ..core.options import Count, NonNegative, Seed, option
 from ..core.seeding import generator
-from ..core.tree import Batch, Params, Player
 
 LARGEST = 10_000_000  # coefficients of one game
 

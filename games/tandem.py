@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.game import Game
-from ..core.tree import Batch, Params, Player
+from ..core.game.game import Game
+from ..core.game.tree import Batch, Params, Player
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core.tree import ravel, unravel
+from counterplay.core.game.tree import ravel, unravel
 
 from .cases import F64, generator, random
 

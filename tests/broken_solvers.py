@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 import counterplay as cp
+from counterplay.core.game.tree import add, scale, tmap
 from counterplay.core.local import LocalGame
 from counterplay.core.solver import Composed, StepInfo
-from counterplay.core.tree import add, scale, tmap
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import counterplay as cp
-from counterplay.core.tree import leaves
+from counterplay.core.game.tree import leaves
 
 from .cases import F64, close, close_trees, generator, identical, member
 

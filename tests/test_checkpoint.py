@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import counterplay as cp
 from counterplay.core.checkpoint import flatten, load_checkpoint, newest, read_start, save_checkpoint, unflatten
-from counterplay.core.kept import TYPES
+from counterplay.core.game.buffers import TYPES
 
 from .cases import F64, identical, random
 

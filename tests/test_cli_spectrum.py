@@ -23,7 +23,7 @@ GOOD = ("-s", "lr.x=0.09", "-s", "lr.y=0.01")
 TWIST = """
 from dataclasses import dataclass
 import counterplay as cp
-from counterplay.core.tree import add, sub
+from counterplay.core.game.tree import add, sub
 
 @dataclass(frozen=True)
 class Twist(cp.Composed):

@@ -20,15 +20,15 @@ import counterplay as cp
 from counterplay.core import engine, native
 from counterplay.core.cli import main
 from counterplay.core.errors import UsageError
+from counterplay.core.game.regularizer import regularized
+from counterplay.core.game.tree import tmap
 from counterplay.core.log.schema import Layout
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.native import Uncompilable, compiled
 from counterplay.core.prepared import Prepared
-from counterplay.core.regularizer import regularized
 from counterplay.core.scalars import PRELUDE, Unwritable, Writer, write
 from counterplay.core.solver import StepInfo
 from counterplay.core.tracing.capture import capture
-from counterplay.core.tree import tmap
 
 pytestmark = pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
 

@@ -12,7 +12,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.checkpoint import load_checkpoint, newest
-from counterplay.core.kept import PLAIN, plain_of, refilled, tensors_of, unkept
+from counterplay.core.game.buffers import PLAIN, plain_of, refilled, tensors_of, unkept
 from counterplay.core.storage.strict_json import dumps
 
 from .cases import F64, identical, simgd

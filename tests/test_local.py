@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.game.tree import leaves, like, ravel
 from counterplay.core.local import LocalGame
 from counterplay.core.operator import Operator
 from counterplay.core.prepared import Prepared
-from counterplay.core.tree import leaves, like, ravel
 
 from .cases import (
     F64,

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from counterplay.core.coerce import SETTING, Mismatch, coerce, describe
+from counterplay.core.game.tree import Setting
 from counterplay.core.options import MISSING, Count, Decay, NonNegative, Positive, option, options_of
-from counterplay.core.tree import Setting
 
 
 def _no_objects(cls: type, value: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.tree import ravel
+from counterplay.core.game.tree import ravel
 
 from .cases import (
     F64,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.game.tree import leaves
 from counterplay.core.rules import RULES, Adam, Rule, root
-from counterplay.core.tree import leaves
 
 from .cases import F64, close, close_trees, identical, matrix_game, member, random, random_matrix
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.tree import ravel
+from counterplay.core.game.tree import ravel
 
 from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close_trees, identical, member, simgd, watched
 

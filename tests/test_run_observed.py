@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.game.tree import ravel
 from counterplay.core.local import LocalGame
 from counterplay.core.observers import Every
-from counterplay.core.tree import ravel
 
 from .cases import CONVERGES, QUADRATIC, SmoothGan, identical, same_spectrum, simgd, watched
 

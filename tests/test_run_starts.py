@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.game.tree import ravel, tmap
 from counterplay.core.prepared import Prepared
 from counterplay.core.state import State
-from counterplay.core.tree import ravel, tmap
 
 from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close, generator, identical, member, simgd, watched
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.tree import ravel
+from counterplay.core.game.tree import ravel
 
 from .cases import F64, close, eigenvalues, generator, jacobian, one_step, radius, same_spectrum, started
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import counterplay as cp
+from counterplay.core.game.tree import Params, Tree, ravel
 from counterplay.core.prepared import Prepared
 from counterplay.core.products import Block
 from counterplay.core.tracing import capture
@@ -21,7 +22,6 @@ from counterplay.core.tracing.program import optimize
 from counterplay.core.tracing.program.graph import Graph
 from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tracing.rewrites import factor_rewrite
-from counterplay.core.tree import Params, Tree, ravel
 from counterplay.games.networks import Apply, BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
 
 LAYERS = {A.mm.default, A.addmm.default, A.convolution.default, A.convolution_backward.default}

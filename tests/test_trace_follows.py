@@ -12,7 +12,7 @@ from torch import Tensor
 
 import counterplay as cp
 from counterplay.core import engine, native
-from counterplay.core.tree import leaves
+from counterplay.core.game.tree import leaves
 
 from .cases import simgd
 from .changing_games import (

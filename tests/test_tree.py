@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import counterplay as cp
-from counterplay.core.tree import (
+from counterplay.core.game.tree import (  # fmt: skip
     add,
     dot,
     leaves,
@@ -23,7 +23,7 @@ from counterplay.core.tree import (
     tmap,
     unravel,
     zeros_like,
-)  # fmt: skip
+)
 
 from .cases import F64, identical, member, property_test, random
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.regularizer import regularized
-from counterplay.core.tree import ravel
+from counterplay.core.game.regularizer import regularized
+from counterplay.core.game.tree import ravel
 
 from .cases import (
     F64,

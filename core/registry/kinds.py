@@ -23,11 +23,15 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "solver": Kind("solver", "solvers", "register_solvers", "core.solver:Solver", "plugins.solvers"),
-    "loss": Kind("loss", "losses", "register_losses", "core.loss:Loss", "plugins.losses"),
+    "loss": Kind("loss", "losses", "register_losses", "core.game.loss:Loss", "plugins.losses"),
     "regularizer": Kind(
-        "regularizer", "regularizers", "register_regularizers", "core.regularizer:Regularizer", "plugins.regularizers"
+        "regularizer",
+        "regularizers",
+        "register_regularizers",
+        "core.game.regularizer:Regularizer",
+        "plugins.regularizers",
     ),
-    "game": Kind("game", "games", "register_games", "core.game:Game", "games"),
+    "game": Kind("game", "games", "register_games", "core.game.game:Game", "games"),
 }
 
 

@@ -185,7 +185,7 @@ class Point(msgspec.Struct, kw_only=True):
     measuring_seconds: Seconds = 0
     inexact: list[Mark] = []
     batch_sha256: Sum | None = None
-    buffers: dict[Text, Any] = {}  # see core.kept
+    buffers: dict[Text, Any] = {}  # see core.game.buffers
     empty: list[Text] = []  # the paths of the empty dictionaries among those of the tensors
 
 

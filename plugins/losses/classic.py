@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ...core.loss import Loss
+from ...core.game.loss import Loss
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ...core.field import field_of
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.regularizer import Regularizer
+from ...core.game.tree import Batch, Params, Player, leaves
 from ...core.options import option
-from ...core.regularizer import Regularizer
-from ...core.tree import Batch, Params, Player, leaves
 
 
 @dataclass(frozen=True)

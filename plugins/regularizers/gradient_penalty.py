@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from ...core.game import Game, GanGame
+from ...core.game.game import Game, GanGame
+from ...core.game.regularizer import Regularizer, need_gan
+from ...core.game.tree import Batch, Params, Player
 from ...core.options import option
-from ...core.regularizer import Regularizer, need_gan
-from ...core.tree import Batch, Params, Player
 
 MIX = "gradient_penalty/mix"  # batch entry: the share of the real sample in each interpolate, (B,)
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.regularizer import Regularizer, need_player
+from ...core.game.tree import Batch, Params, Player
 from ...core.options import option
-from ...core.regularizer import Regularizer, need_player
-from ...core.tree import Batch, Params, Player
 
 
 @dataclass(frozen=True)

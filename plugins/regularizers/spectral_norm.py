@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.regularizer import Regularizer, need_player
+from ...core.game.tree import Batch, Buffers, Params, Player, Tree
 from ...core.options import Count, option
-from ...core.regularizer import Regularizer, need_player
-from ...core.tree import Batch, Buffers, Params, Player, Tree
 
 
 @dataclass(frozen=True)

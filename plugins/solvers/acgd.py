@@ -15,12 +15,12 @@ from typing import Literal
 
 import torch
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.tree import Params, Player, add, leaves, tmap, zeros_like
 from ...core.local import LocalGame
 from ...core.options import Count, Decay, NonNegative, Positive, StepSize, option
 from ...core.roots import root
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Player, add, leaves, tmap, zeros_like
 from .competitive import competitive
 
 

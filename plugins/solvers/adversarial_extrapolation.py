@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.game.tree import Params, Setting, scale, sub
 from ...core.local import LocalGame
 from ...core.options import option
 from ...core.solver import Composed
-from ...core.tree import Params, Setting, scale, sub
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.func import vmap
 
 from ...core.errors import UsageError
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.tree import Params, leaves
 from ...core.local import LocalGame
 from ...core.options import Positive, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, leaves
 
 FAR = 10.0  # full information looks this many radii ahead
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.tree import Params, Player, add, tmap, zeros_like
 from ...core.local import LocalGame
 from ...core.options import Count, NonNegative, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, Player, add, tmap, zeros_like
 from .competitive import competitive
 
 

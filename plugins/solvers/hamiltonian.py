@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.game.tree import Params
 from ...core.local import LocalGame
 from ...core.solver import Composed
-from ...core.tree import Params
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.tree import Params, ravel, tmap, unravel
 from ...core.inner import Freeze, Report, System, differentiated, solve
 from ...core.local import LocalGame
 from ...core.options import Count, NonNegative, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
 from ...core.tolerances import tolerances
-from ...core.tree import Params, ravel, tmap, unravel
 
 
 @dataclass(frozen=True)

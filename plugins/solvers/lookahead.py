@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...core.game.tree import Params, add, scale, sub
 from ...core.local import LocalGame
 from ...core.options import OpenShare, StepSize, option
 from ...core.solver import Composed
-from ...core.tree import Params, add, scale, sub
 from .shaping import ExactLola, FirstOrderLola
 
 

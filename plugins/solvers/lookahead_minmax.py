@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.tree import Params, add, leaves, scale, sub, zeros_like
 from ...core.options import Count, Share, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
-from ...core.tree import Params, add, leaves, scale, sub, zeros_like
 from .simgd import Simgd
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.tree import Params, scale, sub, zeros_like
 from ...core.local import LocalGame
 from ...core.solver import Composed, Memory
-from ...core.tree import Params, scale, sub, zeros_like
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.game import Game
+from ...core.game.game import Game
+from ...core.game.tree import Params, zeros_like
 from ...core.local import LocalGame
 from ...core.solver import Composed, Draw, Memory, StepInfo
-from ...core.tree import Params, zeros_like
 
 
 @dataclass(frozen=True)

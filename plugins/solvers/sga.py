@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.game.tree import Params, Setting, add, leaves, scale, sub
 from ...core.local import LocalGame
 from ...core.options import option
 from ...core.solver import Composed
-from ...core.tree import Params, Setting, add, leaves, scale, sub
 
 ALIGNMENT = 0.1  # epsilon of Alg. 1
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.func import grad
 
 from ...core.field import field_of
-from ...core.game import Game
-from ...core.tree import Batch, Params, Player, sub
+from ...core.game.game import Game
+from ...core.game.tree import Batch, Params, Player, sub
 
 ALPHA = "opponent_lr"
 

@@ -14,10 +14,10 @@ from functools import lru_cache, partial
 from typing import Any
 
 from ...core.errors import UsageError
+from ...core.game.tree import Params
 from ...core.local import LocalGame
 from ...core.options import StepSize, option
 from ...core.solver import Composed
-from ...core.tree import Params
 from . import shaping
 
 

@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import counterplay as cp
+from counterplay.core.game.tree import ravel
 from counterplay.core.prepared import Prepared
 from counterplay.core.solver import Solver, StepInfo
-from counterplay.core.tree import ravel
 
 TOL = 3e-5  # relative residual: what single precision allows
 EPS, BETA2 = 1e-5, 0.99

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import PluginError, UserError
+from ..errors import PluginError, UserError
 
 UNDERIVED = ("derivative for", "has no double backward", "no autograd formula")
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import UsageError
+from ..errors import UsageError
 
 Player = str
 Tree = dict[str, Tensor]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from ..errors import UsageError
 from .adapters import Sample, scalars, takes
-from .answers import named, told
-from .errors import UsageError
+from .checks import named, told
 from .game import Game
 from .module_state import ModuleState
 from .tree import Batch, Buffers, Params, Player

@@ -23,7 +23,7 @@ from torch.nn.modules import batchnorm as _NORM
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from torch.utils._pytree import tree_map
 
-from .errors import UsageError
+from ..errors import UsageError
 from .torch_errors import of_losses
 from .written_out import INTERNAL, WRITTEN_OUT, Draws
 
@@ -96,7 +96,7 @@ def _level() -> int | None:
 
 # ---------------------------------------------------------------------- what is done about which function
 
-_OWN = __name__.rpartition(".")[0] + "."  # other modes of ours may stand between a user's code and torch's
+_OWN = ".".join(__name__.split(".")[:2]) + "."  # other modes of ours may stand between a user's code and torch's
 _NO_RANDOM = "draw them in sample, where they are frozen for the step, and read them from the batch"
 _GRAD_BY = "torch.func.grad(lambda x: D(x).sum())(x)"
 _GRAD = f"take them by {_GRAD_BY}"

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from .errors import UsageError
+from ..errors import UsageError
 from .tree import Player
 
 Key = tuple[Player, str]

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .answers import losses_of, named
-from .errors import UsageError
+from ..errors import UsageError
+from .checks import losses_of, named
 from .game import Game, GanGame
 from .tree import Batch, Buffers, Params, Player, Tree
 

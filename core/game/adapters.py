@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .answers import named
-from .errors import UsageError
+from ..errors import UsageError
+from .checks import named
 from .game import Game
 from .tree import Batch, Buffers, Params, Player
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from .errors import PluginError
+from ..errors import PluginError
+from .buffers import unkept
 from .evaluation import evaluated
-from .form import form, words
 from .game import Game, innermost
-from .kept import unkept
+from .structure import form, words
 from .tree import Batch, Buffers, Params, Player
 
 

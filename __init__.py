@@ -22,7 +22,7 @@ _PUBLIC = {
     "core.game.game": ("Game", "GanGame"),
     "core.log.history": ("History",),
     "core.registry.hookspecs": ("Entry", "hookimpl", "hookspec"),
-    "core.local": ("LocalGame",),
+    "core.derivatives.local": ("LocalGame",),
     "core.game.loss": ("Loss",),
     "core.game.module_games": ("game_from_modules",),
     "core.observers": ("Every", "Seen"),
@@ -41,6 +41,7 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 if TYPE_CHECKING:
     from .analysis.reader import open_log as open_log
     from .core.checkpoint import load_params as load_params
+    from .core.derivatives.local import LocalGame as LocalGame
     from .core.engine import Result as Result
     from .core.engine import run as run
     from .core.errors import BadLog as BadLog
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from .core.game.tree import Params as Params
     from .core.game.tree import Setting as Setting
     from .core.game.tree import Tree as Tree
-    from .core.local import LocalGame as LocalGame
     from .core.log.history import History as History
     from .core.observers import Every as Every
     from .core.observers import Seen as Seen

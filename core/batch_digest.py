@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from .derivatives.evaluator import Prepared
+from .derivatives.products import Cost
 from .game.buffers import copied
 from .game.checks import broken
 from .game.game import Game, innermost
-from .prepared import Prepared
-from .products import Cost
 from .state import State
 from .tracing.dependencies import Reads
 

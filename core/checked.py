@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from .derivatives.evaluator import Prepared
 from .game.game import Game
 from .game.tree import Batch, Params, leaves, like, norm, scale
-from .prepared import Prepared
 from .tolerances import TOLERANCES
 
 TOL = TOLERANCES[torch.float64]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 
 from .checked import TOL, Case, close, direction, is_pure, member, point, require, same, tabled
+from .derivatives.local import LocalGame
 from .game.game import Game
 from .game.tree import add, norm, ravel, scale, sub
-from .local import LocalGame
 from .registry.registry import make
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from .compiled import Array, Compiled, Played, compiled_solver
+from .derivatives.evaluator import Prepared
 from .game.tree import leaves, ravel
 from .observers import period
-from .prepared import Prepared
 from .solver import Solver
 from .state import State
 from .tracing.traced import RETRACES

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from .derivatives.evaluator import Prepared
 from .description import describe
 from .game.game import Game
 from .game.regularizer import Regularized, Regularizer
 from .game.tree import Params, Player, leaves
 from .named import table_of, used
-from .prepared import Prepared
 from .registry import registry
 
 

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .derivatives.evaluator import Prepared
+from .derivatives.products import Cost, Spent
 from .game.buffers import plain_of
 from .game.tree import Params, leaves, like
 from .native import compiled
-from .prepared import Prepared
-from .products import Cost, Spent
 from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
 from .solver import Draw, Memory, Solver, StepInfo
 from .state import State

@@ -16,6 +16,7 @@ from .batch_digest import require_seeded
 from .chunk import Chunks
 from .compiled import compiled_solver
 from .contract import memory_of
+from .derivatives.evaluator import Prepared
 from .errors import UsageError
 from .game.game import Game
 from .game.regularizer import Regularizer
@@ -25,7 +26,6 @@ from .journal import Journal
 from .log.history import History
 from .loop import Loop, Progress
 from .observers import Observer
-from .prepared import Prepared
 from .recorder import Trajectory
 from .recorders import layout_of
 from .seeding import SCHEME

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .derivatives.evaluator import Prepared
+from .derivatives.local import LocalGame
+from .derivatives.products import Cost, Linear
 from .errors import UsageError, UserError
 from .game.game import innermost
 from .game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
-from .local import LocalGame
-from .prepared import Prepared
-from .products import Cost, Linear
 from .state import State
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"

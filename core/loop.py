@@ -16,13 +16,13 @@ from torch.utils._pytree import tree_map
 from .attribution import blamed, guarded, ours
 from .chunk import Chunks, RowWatch
 from .contract import Contract
+from .derivatives.evaluator import Prepared
+from .derivatives.local import LocalGame
 from .errors import PluginError, Stale, StorageError, UsageError
 from .game.game import innermost
 from .game.tree import Batch, Buffers
 from .intact import Intact
-from .local import LocalGame
 from .observers import Observer, Seen
-from .prepared import Prepared
 from .solver import Solver, StepInfo
 from .state import State, tensors
 from .watch import Condition, Watch

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .fixed_batch import settled
+from .derivatives.evaluator import Prepared
+from .derivatives.fixed_batch import settled
+from .derivatives.local import LocalGame
 from .game.game import Game, innermost
 from .game.tree import Batch, Buffers, Params, leaves, ravel, unravel
-from .local import LocalGame
 from .log.plane_grid import mesh, window
 from .observers import Seen
-from .prepared import Prepared
 from .recorder import Append, numpy
 
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .derivatives.evaluator import Prepared
+from .derivatives.fixed_batch import Draws, settled
+from .derivatives.local import LocalGame
 from .eigen import Spectrum, dense_spectrum
-from .fixed_batch import Draws, settled
 from .game.tree import Batch, Buffers, Params, Player, ravel
 from .leader import leader_curvature
-from .local import LocalGame
 from .log.schema import NOISE_BATCHES
-from .prepared import Prepared
 from .solver import Memory, Solver
 from .spectrum import DENSE, parts, spectrum, update_far_spectrum, update_spectrum
 from .update import UpdateMap

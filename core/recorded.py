@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from .checkpoint import load_checkpoint, members_of, newest
+from .derivatives.evaluator import Prepared
+from .derivatives.fixed_batch import limit
 from .engine import first
 from .errors import BadLog, UsageError
-from .fixed_batch import limit
 from .game.tree import Buffers, Params, names, unravel
 from .log.sandbox import Sandbox
 from .log.segments import Pieces, column, pieces_of
-from .prepared import Prepared
 from .registry import registry
 from .settings import Settings
 from .solver import Memory, Solver

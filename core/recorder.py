@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.utils._pytree import tree_map
 
+from .derivatives.evaluator import Prepared
+from .derivatives.fixed_batch import Draws
 from .eigen import Spectrum
-from .fixed_batch import Draws
 from .game.checks import broken, named, told
 from .game.game import innermost
 from .game.tree import Params, leaves, names, ravel
 from .log.hdf5 import pad
 from .observers import Seen
 from .point_spectra import Places, jacobian_spectra, update_spectra
-from .prepared import Prepared
 from .solver import Solver
 
 WHOLE = 256  # parameters up to which a trajectory is recorded whole

@@ -8,15 +8,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .fixed_batch import probe
+from .derivatives.evaluator import Prepared
+from .derivatives.fixed_batch import probe
+from .derivatives.products import Cost
 from .game.tree import Params
 from .log.history import both
 from .log.rows import LogRows
 from .log.schema import Layout, Variable
 from .observers import Every, Observer
 from .plane import PlaneRecorder, flat
-from .prepared import Prepared
-from .products import Cost
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .settings import Settings
 from .solver import Solver

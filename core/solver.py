@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from .derivatives.local import LocalGame
 from .errors import UsageError
 from .game.game import Game, regularizers_of
 from .game.tree import Batch, Params, Player, sub
-from .local import LocalGame
 from .options import StepSize, option
 from .rules import Rule
 

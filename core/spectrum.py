@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from .derivatives.operator import Operator
 from .eigen import CONVERGED, NOT_DIFFERENTIABLE, Spectrum, dense_spectrum, ritz_spectrum
 from .game.tree import Params, add, leaves, ravel, scale, sub, tmap
 from .krylov_schur import krylov_schur
-from .operator import Operator
 from .tolerances import tolerances
 from .update import UpdateMap
 

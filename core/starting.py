@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .derivatives.evaluator import Prepared
 from .errors import UsageError
 from .game.buffers import storable
 from .game.checks import told
 from .game.tree import Params
-from .prepared import Prepared
 from .solver import Memory, Solver
 
 

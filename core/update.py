@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.func import jacrev
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from .derivatives.evaluator import Prepared
+from .derivatives.field import pullback
+from .derivatives.fixed_batch import settled
+from .derivatives.operator import CHUNK, Operator
 from .errors import UsageError
-from .field import pullback
-from .fixed_batch import settled
 from .game.game import Game
 from .game.regularizer import Regularizer, regularized
 from .game.tree import Batch, Params
 from .game_check import DIFFERS, jacobian_check, single
 from .inner import DENSE_DERIVATIVE as DENSE
-from .operator import CHUNK, Operator
-from .prepared import Prepared
 from .roots import roots
 from .solver import Memory, Solver, suited
 

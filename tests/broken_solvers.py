@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import add, scale, tmap
-from counterplay.core.local import LocalGame
 from counterplay.core.solver import Composed, StepInfo
 
 

@@ -12,9 +12,9 @@ from hypothesis import settings
 from torch import Tensor
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import Batch, Params, Setting, Tree, add, leaves, like, names, ravel, scale
-from counterplay.core.local import LocalGame
-from counterplay.core.prepared import Prepared
 from counterplay.games.networks import Apply, BatchNorm, Conv, Linear, Network, flatten, reshape, tanh
 
 F64 = torch.float64

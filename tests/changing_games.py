@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import leaves
-from counterplay.core.prepared import Prepared
 
 Act = Callable[[int], Any]
 Make = Callable[[], tuple[cp.Game, Act]]

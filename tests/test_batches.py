@@ -15,7 +15,7 @@ import torch
 import counterplay as cp
 from counterplay.core.batch_digest import digest
 from counterplay.core.checkpoint import load_checkpoint, newest
-from counterplay.core.stacking import Unlike, stacked
+from counterplay.core.derivatives.stacking import Unlike, stacked
 
 from .cases import F64, SmoothGan, identical, member, simgd
 

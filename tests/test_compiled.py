@@ -19,13 +19,13 @@ from torch import Tensor
 import counterplay as cp
 from counterplay.core import engine, native
 from counterplay.core.cli import main
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.errors import UsageError
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import tmap
 from counterplay.core.log.schema import Layout
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.native import Uncompilable, compiled
-from counterplay.core.prepared import Prepared
 from counterplay.core.scalars import PRELUDE, Unwritable, Writer, write
 from counterplay.core.solver import StepInfo
 from counterplay.core.tracing.capture import capture

@@ -13,10 +13,10 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 import counterplay as cp
 from counterplay.analysis.figures import plot
 from counterplay.analysis.summary import summarize
+from counterplay.core.derivatives.inner_derivatives import work_of
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
-from counterplay.core.inside import work_of
-from counterplay.core.local import LocalGame
 
 from .cases import QUADRATIC, SmoothGan, close_trees, generator, matrix_game, random, random_matrix, simgd, started
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.normalization import normalize
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
-from counterplay.core.local import LocalGame
 
 from .cases import SmoothGan, close, difference, direction_like, random, started
 

@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import add, ravel, scale
-from counterplay.core.local import LocalGame
-from counterplay.core.prepared import Prepared
 
 from .cases import F64, close, close_trees, difference, direction_like, random, started
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import counterplay as cp
-from counterplay.core.local import LocalGame
+from counterplay.core.derivatives.local import LocalGame
 
 from .cases import F64, identical, started
 from .own_modules import played

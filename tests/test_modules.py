@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import counterplay as cp
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import add, ravel, scale
-from counterplay.core.local import LocalGame
 
 from .cases import F64, close, close_trees, difference, direction_like, member, random, started
 from .own_modules import MODULES, gan, networks, played

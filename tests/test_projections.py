@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
-from counterplay.core.prepared import Prepared
 from counterplay.plugins.solvers import register_solvers
 
 from .cases import F64, close, close_trees, identical, member, one_step

@@ -10,8 +10,8 @@ import torch
 
 import counterplay as cp
 from counterplay.core import inner
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import ravel, unravel
-from counterplay.core.local import LocalGame
 from counterplay.core.update import UpdateMap
 
 from .arenas import arena

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import RegularizedGan, regularized
 from counterplay.core.game.tree import leaves, ravel, tmap
-from counterplay.core.local import LocalGame
 from counterplay.plugins.regularizers.gradient_penalty import MIX
 
 from .cases import F64, SmoothGan, close, close_trees, generator, identical, one_step, random, started

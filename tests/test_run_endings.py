@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import leaves, ravel
-from counterplay.core.local import LocalGame
 
 from .cases import CONVERGES, DIVERGES, F64, QUADRATIC, close_trees, generator, identical, simgd, watched
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import ravel
-from counterplay.core.local import LocalGame
 from counterplay.core.observers import Every
 
 from .cases import CONVERGES, QUADRATIC, SmoothGan, identical, same_spectrum, simgd, watched

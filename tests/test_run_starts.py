@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import ravel, tmap
-from counterplay.core.prepared import Prepared
 from counterplay.core.state import State
 
 from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close, generator, identical, member, simgd, watched

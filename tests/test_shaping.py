@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import leaves, ravel, unravel
-from counterplay.core.local import LocalGame
-from counterplay.core.prepared import Prepared
 
 from .arenas import SIZES, arena, every_game, order, response
 from .cases import (

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import leaves, like, ravel
-from counterplay.core.local import LocalGame
-from counterplay.core.prepared import Prepared
 
 from .cases import (
     F64,

@@ -10,10 +10,10 @@ import torch
 
 import counterplay as cp
 from counterplay.core import spectrum as spectra
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.eigen import dense_spectrum
 from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.point_spectra import Places
-from counterplay.core.prepared import Prepared
 from counterplay.core.spectrum import update_far_spectrum, update_spectrum
 from counterplay.core.update import UpdateMap
 

@@ -13,10 +13,10 @@ import counterplay as cp
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
 from counterplay.core import spectrum as spectra
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.leader import leader_curvature
-from counterplay.core.local import LocalGame
 from counterplay.core.log.schema import SPECTRUM_STATUS
-from counterplay.core.prepared import Prepared
 from counterplay.core.spectrum import update_far_spectrum, update_spectrum
 from counterplay.core.update import UpdateMap, update_jacobian
 

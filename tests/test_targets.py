@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import counterplay as cp
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
-from counterplay.core.local import LocalGame
 
 from .cases import (
     F64,

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.products import Block
 from counterplay.core.game.tree import Params, Tree, ravel
-from counterplay.core.prepared import Prepared
-from counterplay.core.products import Block
 from counterplay.core.tracing import capture
 from counterplay.core.tracing.program import optimize
 from counterplay.core.tracing.program.graph import Graph

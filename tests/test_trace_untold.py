@@ -18,8 +18,8 @@ import torch
 
 import counterplay as cp
 from counterplay.core import native
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.errors import Stale
-from counterplay.core.prepared import Prepared
 from counterplay.core.tracing import traced
 from counterplay.core.watch import Condition
 

@@ -10,10 +10,10 @@ import pytest
 import counterplay as cp
 from counterplay.analysis.point import point
 from counterplay.core import point_spectra, spectrum
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import ravel
 from counterplay.core.measured import _facts
 from counterplay.core.point_spectra import Places, jacobian_spectra, update_spectra
-from counterplay.core.prepared import Prepared
 
 GAMES = {
     "mixture": {"hidden": 6, "layers": 1, "latent": 3, "batch": 16, "std": 0.3},

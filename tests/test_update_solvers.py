@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.options import options_of
-from counterplay.core.prepared import Prepared
 from counterplay.core.registry.registry import entries
 
 from .arenas import arena

@@ -14,11 +14,11 @@ from torch.utils._pytree import tree_map
 
 import counterplay as cp
 from counterplay.core import spectrum as spectra
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.local import LocalGame
+from counterplay.core.derivatives.operator import Operator
 from counterplay.core.eigen import dense_spectrum
-from counterplay.core.local import LocalGame
 from counterplay.core.log.schema import SPECTRUM_STATUS
-from counterplay.core.operator import Operator
-from counterplay.core.prepared import Prepared
 from counterplay.core.spectrum import parts, spectrum, update_far_spectrum, update_spectrum
 from counterplay.core.update import UpdateMap, update_jacobian
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.field import field_of
+from ...core.derivatives.field import field_of
 from ...core.game.game import Game
 from ...core.game.regularizer import Regularizer
 from ...core.game.tree import Batch, Params, Player, leaves

@@ -15,9 +15,9 @@ from typing import Literal
 
 import torch
 
+from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, Player, add, leaves, tmap, zeros_like
-from ...core.local import LocalGame
 from ...core.options import Count, Decay, NonNegative, Positive, StepSize, option
 from ...core.roots import root
 from ...core.solver import Draw, Memory, Solver, StepInfo

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from ...core.derivatives.local import LocalGame
 from ...core.errors import UsageError
 from ...core.game.game import Game
 from ...core.game.tree import Params, leaves
-from ...core.local import LocalGame
 from ...core.options import Positive, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
 

@@ -15,10 +15,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, ravel, tmap, unravel
 from ...core.inner import Freeze, Report, System, differentiated, solve
-from ...core.local import LocalGame
 from ...core.options import Count, NonNegative, StepSize, option
 from ...core.solver import Draw, Memory, Solver, StepInfo
 from ...core.tolerances import tolerances

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.derivatives.local import LocalGame
 from ...core.game.tree import Params, sub
-from ...core.local import LocalGame
 from ...core.solver import Composed
 from .lookahead import expected
 

@@ -22,11 +22,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...core.derivatives.local import LocalGame
 from ...core.errors import UsageError
 from ...core.game.game import Game
 from ...core.game.tree import Params, ravel, sub, unravel
 from ...core.inner import Freeze, Report, System, solve
-from ...core.local import LocalGame
 from ...core.options import Count, NonNegative, option
 from ...core.solver import Composed, Draw, Memory, StepInfo
 

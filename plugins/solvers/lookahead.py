@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...core.derivatives.local import LocalGame
 from ...core.game.tree import Params, add, scale, sub
-from ...core.local import LocalGame
 from ...core.options import OpenShare, StepSize, option
 from ...core.solver import Composed
 from .shaping import ExactLola, FirstOrderLola

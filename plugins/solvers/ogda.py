@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, scale, sub, zeros_like
-from ...core.local import LocalGame
 from ...core.solver import Composed, Memory
 
 

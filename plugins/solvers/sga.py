@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.derivatives.local import LocalGame
 from ...core.game.tree import Params, Setting, add, leaves, scale, sub
-from ...core.local import LocalGame
 from ...core.options import option
 from ...core.solver import Composed
 

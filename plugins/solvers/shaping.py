@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from ...core.field import field_of
+from ...core.derivatives.field import field_of
 from ...core.game.game import Game
 from ...core.game.tree import Batch, Params, Player, sub
 

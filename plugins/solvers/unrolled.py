@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+from ...core.derivatives.local import LocalGame
 from ...core.errors import UsageError
 from ...core.game.tree import Params
-from ...core.local import LocalGame
 from ...core.options import StepSize, option
 from ...core.solver import Composed
 from . import shaping

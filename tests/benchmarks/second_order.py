@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import ravel
-from counterplay.core.prepared import Prepared
 from counterplay.core.solver import Solver, StepInfo
 
 TOL = 3e-5  # relative residual: what single precision allows

@@ -20,8 +20,8 @@ import torch
 from common import cifar, keep
 
 import counterplay as cp
-from counterplay.core.local import LocalGame
-from counterplay.core.prepared import Prepared
+from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.spectrum import spectrum, update_spectrum
 from counterplay.core.update import UpdateMap
 

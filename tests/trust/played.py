@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.regularizer import regularized
-from counterplay.core.prepared import Prepared
 
 from ..cases import identical
 from . import losses

@@ -15,21 +15,21 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from .attribution import foreign, guarded
+from ..attribution import foreign, guarded
+from ..errors import PluginError
+from ..game.buffers import copied
+from ..game.checks import alike, broken, keepable, losses_of, named, parameters
+from ..game.game import Game, innermost
+from ..game.structure import changed
+from ..game.tree import Batch, Buffers, Params, Player
+from ..seeding import SCHEME, generators
+from ..tracing.origin import Clock, Origin
+from ..tracing.rewrites.factor_rewrite import rewritten
+from ..tracing.traced import Staged, Traced, staged, traced, watched
 from .eager import Eager, over_members
-from .errors import PluginError
-from .game.buffers import copied
-from .game.checks import alike, broken, keepable, losses_of, named, parameters
-from .game.game import Game, innermost
-from .game.structure import changed
-from .game.tree import Batch, Buffers, Params, Player
-from .inside import Work, work_of
+from .inner_derivatives import Work, work_of
 from .products import Block, Cost, Linear, Product, Rows
-from .seeding import SCHEME, generators
 from .stacking import Unlike, stacked, tensor
-from .tracing.origin import Clock, Origin
-from .tracing.rewrites.factor_rewrite import rewritten
-from .tracing.traced import Staged, Traced, staged, traced, watched
 
 
 @dataclass(frozen=True)

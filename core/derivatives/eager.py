@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 from torch.utils._pytree import tree_map
 
+from ..game.checks import losses_of
+from ..game.game import Game
+from ..game.tree import Batch, Params, Player
 from .field import field_of, pullback
-from .game.checks import losses_of
-from .game.game import Game
-from .game.tree import Batch, Params, Player
 from .products import Block, Linear, Rows
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.func import vjp
 
-from .game.checks import losses_of
-from .game.game import Game
-from .game.torch_errors import of_derivatives
-from .game.tree import Batch, Params, Player
+from ..game.checks import losses_of
+from ..game.game import Game
+from ..game.torch_errors import of_derivatives
+from ..game.tree import Batch, Params, Player
 from .products import Linear, Rows
 
 

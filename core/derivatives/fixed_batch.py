@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .game.tree import Batch, Buffers, Params
-from .prepared import Prepared
+from ..game.tree import Batch, Buffers, Params
+from .evaluator import Prepared
 
 GALLERY_SEED = 2**31 - 1  # the same for every seed, so that runs compare
 REFRESHES = 1000  # how often buffers are renewed at a point until they rest

@@ -21,11 +21,11 @@ from torch._C._functorch import peek_interpreter_stack
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from .game.checks import losses_of
-from .game.game import Game, regularizer_of
-from .game.tree import Batch, Params, Player
-from .process.global_state import undisturbed
-from .tracing.traced import lanes, watched
+from ..game.checks import losses_of
+from ..game.game import Game, regularizer_of
+from ..game.tree import Batch, Params, Player
+from ..process.global_state import undisturbed
+from ..tracing.traced import lanes, watched
 
 Losses = Mapping[Player, Tensor]
 Numbers = frozenset[tuple[int, int]]

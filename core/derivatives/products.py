@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .game.tree import Params, Player
-from .tracing.traced import lanes, watched
+from ..game.tree import Params, Player
+from ..tracing.traced import lanes, watched
 
 Rows = tuple[Player, ...]
 Linear = Callable[[Params], Params]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .game.game import Game
-from .game.tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
+from ..game.game import Game
+from ..game.tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
+from .evaluator import Prepared
 from .operator import Operator
-from .prepared import Prepared
 from .products import Linear
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from .game.tree import Params, Player, ravel, unravel, zeros_like
+from ..game.tree import Params, Player, ravel, unravel, zeros_like
 
 Product = Callable[[Params], Params]
 CHUNK = 64  # rows of a dense matrix taken in one vmapped product: fastest of those measured, .7 GiB at n = 3,900

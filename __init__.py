@@ -31,7 +31,7 @@ _PUBLIC = {
     "core.game.regularizer": ("Regularizer",),
     "core.resume": ("resume",),
     "core.seeding": ("member_seed",),
-    "core.solver": ("Composed", "Solver", "StepInfo"),
+    "core.solver.solver": ("Composed", "Solver", "StepInfo"),
     "core.game.tree": ("Batch", "Params", "Setting", "Tree"),
     "core.update": ("update_jacobian",),
     "analysis.reader": ("open_log",),
@@ -73,9 +73,9 @@ if TYPE_CHECKING:
     from .core.registry.registry import make as make
     from .core.resume import resume as resume
     from .core.seeding import member_seed as member_seed
-    from .core.solver import Composed as Composed
-    from .core.solver import Solver as Solver
-    from .core.solver import StepInfo as StepInfo
+    from .core.solver.solver import Composed as Composed
+    from .core.solver.solver import Solver as Solver
+    from .core.solver.solver import StepInfo as StepInfo
     from .core.update import update_jacobian as update_jacobian
 
 

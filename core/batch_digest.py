@@ -23,7 +23,7 @@ from .derivatives.products import Cost
 from .game.buffers import copied
 from .game.checks import broken
 from .game.game import Game, innermost
-from .state import State
+from .solver.state import State
 from .tracing.dependencies import Reads
 
 NOT_ALONE = "its data do not come from the generator alone (inexact-data)"  # what marks such a run's log

@@ -19,7 +19,7 @@ from .game.regularizer import Regularizer, regularized
 from .game.tree import Batch, Params, ravel, scale
 from .options import options_of
 from .registry.registry import find, make
-from .solver import suited
+from .solver.solver import suited
 
 
 def _general_sum() -> Game:

@@ -19,8 +19,8 @@ from .compiled import Array, Compiled, Played, compiled_solver
 from .derivatives.evaluator import Prepared
 from .game.tree import leaves, ravel
 from .observers import period
-from .solver import Solver
-from .state import State
+from .solver.solver import Solver
+from .solver.state import State
 from .tracing.traced import RETRACES
 from .watch import Figures, Watch, joint
 

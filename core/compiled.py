@@ -22,8 +22,8 @@ from .game.buffers import plain_of
 from .game.tree import Params, leaves, like
 from .native import compiled
 from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
-from .solver import Draw, Memory, Solver, StepInfo
-from .state import State
+from .solver.solver import Draw, Memory, Solver, StepInfo
+from .solver.state import State
 from .tracing.capture import capture
 from .tracing.comparison import compare
 from .tracing.guards import Guard, settled

@@ -16,8 +16,8 @@ from .game.game import Game
 from .game.structure import difference, form
 from .game.tree import Buffers, Params
 from .intact import FEW
-from .solver import Memory, Solver, StepInfo
-from .state import State
+from .solver.solver import Memory, Solver, StepInfo
+from .solver.state import State
 
 _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "device", "layout")
 INNER = ("iterations", "residual", "converged")  # what the log has room for

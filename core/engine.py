@@ -30,9 +30,9 @@ from .recorder import Trajectory
 from .recorders import layout_of
 from .seeding import SCHEME
 from .settings import Settings
-from .solver import Memory, Solver, suited
+from .solver.solver import Memory, Solver, suited
+from .solver.state import State
 from .starting import memory_from, parameters_from
-from .state import State
 from .tolerances import tolerances
 from .watch import Condition, Watch, joint, until
 

@@ -14,7 +14,7 @@ from .game.game import Game
 from .game.regularizer import Regularizer, regularized
 from .named import alike, name_of, table_of
 from .registry import registry
-from .solver import Solver
+from .solver.solver import Solver
 from .storage.strict_json import dumps, parse
 
 _LONG = 80  # characters of a value that are shown

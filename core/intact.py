@@ -10,8 +10,8 @@ from torch import Tensor
 from .attribution import foreign
 from .errors import PluginError
 from .game.game import Game, innermost
-from .solver import Solver
-from .state import State
+from .solver.solver import Solver
+from .solver.state import State
 
 FEW = 24  # tensors of which all is asked at every step
 _version = attrgetter("_version")

@@ -32,7 +32,7 @@ from .observers import Observer
 from .recorder import Trajectory
 from .recorders import layout_of, recorders
 from .settings import Settings
-from .state import State
+from .solver.state import State
 from .storage.lock import NAME
 from .storage.run_directory import RunDirectory, claim
 from .storage.strict_json import dumps

@@ -23,8 +23,8 @@ from .game.game import innermost
 from .game.tree import Batch, Buffers
 from .intact import Intact
 from .observers import Observer, Seen
-from .solver import Solver, StepInfo
-from .state import State, tensors
+from .solver.solver import Solver, StepInfo
+from .solver.state import State, tensors
 from .watch import Condition, Watch
 
 Progress = Callable[[int, int, Mapping[str, Tensor]], None]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .game.tree import Batch, Buffers, Params
-from .solver import Memory, StepInfo
+from .solver.solver import Memory, StepInfo
 from .watch import Figures
 
 

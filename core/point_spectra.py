@@ -18,7 +18,7 @@ from .eigen import Spectrum, dense_spectrum
 from .game.tree import Batch, Buffers, Params, Player, ravel
 from .leader import leader_curvature
 from .log.schema import NOISE_BATCHES
-from .solver import Memory, Solver
+from .solver.solver import Memory, Solver
 from .spectrum import DENSE, parts, spectrum, update_far_spectrum, update_spectrum
 from .update import UpdateMap
 

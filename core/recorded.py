@@ -25,8 +25,8 @@ from .log.sandbox import Sandbox
 from .log.segments import Pieces, column, pieces_of
 from .registry import registry
 from .settings import Settings
-from .solver import Memory, Solver
-from .state import State
+from .solver.solver import Memory, Solver
+from .solver.state import State
 from .storage.json_fields import Recorded
 from .storage.run_directory import RunDirectory
 

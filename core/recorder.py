@@ -23,7 +23,7 @@ from .game.tree import Params, leaves, names, ravel
 from .log.hdf5 import pad
 from .observers import Seen
 from .point_spectra import Places, jacobian_spectra, update_spectra
-from .solver import Solver
+from .solver.solver import Solver
 
 WHOLE = 256  # parameters up to which a trajectory is recorded whole
 Append = Callable[[str, dict[str, Any]], None]

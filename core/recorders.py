@@ -19,7 +19,7 @@ from .observers import Every, Observer
 from .plane import PlaneRecorder, flat
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .settings import Settings
-from .solver import Solver
+from .solver.solver import Solver
 
 
 def layout_of(game: Prepared, trajectory: Trajectory, attrs: Mapping[str, Any] | None = None) -> Layout:

@@ -25,8 +25,8 @@ from .loop import Progress
 from .observers import Observer
 from .registry import registry
 from .settings import Settings
-from .solver import Solver
-from .state import State
+from .solver.solver import Solver
+from .solver.state import State
 from .storage.json_fields import Resumable, Stands
 from .storage.lock import acquire
 from .storage.run_directory import RunDirectory

@@ -16,7 +16,7 @@ from .errors import UsageError
 from .game.buffers import storable
 from .game.checks import told
 from .game.tree import Params
-from .solver import Memory, Solver
+from .solver.solver import Memory, Solver
 
 
 def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game: Prepared) -> Params:

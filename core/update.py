@@ -25,9 +25,9 @@ from .game.game import Game
 from .game.regularizer import Regularizer, regularized
 from .game.tree import Batch, Params
 from .game_check import DIFFERS, jacobian_check, single
-from .inner import DENSE_DERIVATIVE as DENSE
-from .roots import roots
-from .solver import Memory, Solver, suited
+from .solver.inner_solve import DENSE_DERIVATIVE as DENSE
+from .solver.safe_sqrt import roots
+from .solver.solver import Memory, Solver, suited
 
 
 class UpdateMap:

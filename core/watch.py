@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .errors import UsageError
 from .game.tree import Params, Player
-from .solver import StepInfo
+from .solver.solver import StepInfo
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import torch
 import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import add, scale, tmap
-from counterplay.core.solver import Composed, StepInfo
+from counterplay.core.solver.solver import Composed, StepInfo
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from counterplay.core.log.schema import Layout
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.native import Uncompilable, compiled
 from counterplay.core.scalars import PRELUDE, Unwritable, Writer, write
-from counterplay.core.solver import StepInfo
+from counterplay.core.solver.solver import StepInfo
 from counterplay.core.tracing.capture import capture
 
 pytestmark = pytest.mark.skipif(native.compiler() is None, reason="no C compiler")

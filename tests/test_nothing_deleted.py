@@ -94,7 +94,7 @@ def test_but_a_directory_that_was_there_stays_and_so_does_what_others_put_into_i
         (tmp_path / "run" / "checkpoints" / "step-5").mkdir()
         raise cp.UsageError("no")
 
-    monkeypatch.setattr("counterplay.core.orders.Alternating.__call__", write)
+    monkeypatch.setattr("counterplay.core.solver.play_orders.Alternating.__call__", write)
     with pytest.raises(cp.UsageError, match=r"^no$"):
         cp.run(QUADRATIC, cp.make("solver", "altgd"), steps=5, out=tmp_path / "run")
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"notes.txt", "checkpoints"}
@@ -102,7 +102,7 @@ def test_but_a_directory_that_was_there_stays_and_so_does_what_others_put_into_i
 
 
 def test_a_step_refused_later_is_kept(tmp_path, monkeypatch):
-    from counterplay.core.orders import Alternating
+    from counterplay.core.solver.play_orders import Alternating
 
     taken = []
     play = Alternating.__call__

@@ -17,7 +17,7 @@ import counterplay as cp
 from counterplay.core.checkpoint import load_checkpoint, newest
 from counterplay.core.eigen import dense_spectrum
 from counterplay.core.log.schema import SPECTRUM_STATUS
-from counterplay.core.state import tensors as tensors_of
+from counterplay.core.solver.state import tensors as tensors_of
 
 from .cases import identical
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import inner
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import ravel, unravel
+from counterplay.core.solver import inner_solve
 from counterplay.core.update import UpdateMap
 
 from .arenas import arena
@@ -159,8 +159,8 @@ def test_a_matrix_free_solve_has_the_derivative_of_the_dense_one(name, where, si
     for n, e in enumerate(eye):
         up, down = (ravel(one_step(a.game, plain, unravel(ravel(params) + s * h * e, params))) for s in (1, -1))
         close(dense[:, n], (up - down) / (2 * h), 1e-6)
-    monkeypatch.setattr(inner, "DENSE_DERIVATIVE", 0)
-    monkeypatch.setattr(inner, "dense", None)
+    monkeypatch.setattr(inner_solve, "DENSE_DERIVATIVE", 0)
+    monkeypatch.setattr(inner_solve, "dense", None)
     symmetric = name != "implicit-euler" and len(sizes) == 2  # one follower: J_FF is its Hessian
     for method in ("gmres", "cg") if symmetric else ("gmres",):
         F = UpdateMap(a.game, cp.make("solver", name, method=method, **options), params, None, {})

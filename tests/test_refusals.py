@@ -9,7 +9,7 @@ import pytest
 import counterplay as cp
 from counterplay.core.options import options_of
 from counterplay.core.registry.registry import entries
-from counterplay.core.rules import Rule
+from counterplay.core.solver.step_rules import Rule
 
 from .conftest import Run
 

@@ -7,7 +7,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.game.tree import leaves
-from counterplay.core.rules import RULES, Adam, Rule, root
+from counterplay.core.solver.step_rules import RULES, Adam, Rule, root
 
 from .cases import F64, close, close_trees, identical, matrix_game, member, random, random_matrix
 

@@ -11,7 +11,7 @@ import torch
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import ravel, tmap
-from counterplay.core.state import State
+from counterplay.core.solver.state import State
 
 from .cases import CONVERGES, F64, QUADRATIC, SmoothGan, close, generator, identical, member, simgd, watched
 

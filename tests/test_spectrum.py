@@ -11,8 +11,8 @@ from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.operator import Operator
 from counterplay.core.eigen import dense_spectrum
-from counterplay.core.krylov import arnoldi
 from counterplay.core.log.schema import SPECTRUM_STATUS
+from counterplay.core.solver.krylov import arnoldi
 from counterplay.core.spectrum import spectrum
 
 from .cases import F64, SmoothGan, close, generator, matrix_game, member, random, random_matrix, same_spectrum, started

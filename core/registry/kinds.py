@@ -22,7 +22,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "solver": Kind("solver", "solvers", "register_solvers", "core.solver:Solver", "plugins.solvers"),
+    "solver": Kind("solver", "solvers", "register_solvers", "core.solver.solver:Solver", "plugins.solvers"),
     "loss": Kind("loss", "losses", "register_losses", "core.game.loss:Loss", "plugins.losses"),
     "regularizer": Kind(
         "regularizer",

@@ -19,8 +19,8 @@ from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, Player, add, leaves, tmap, zeros_like
 from ...core.options import Count, Decay, NonNegative, Positive, StepSize, option
-from ...core.roots import root
-from ...core.solver import Draw, Memory, Solver, StepInfo
+from ...core.solver.safe_sqrt import root
+from ...core.solver.solver import Draw, Memory, Solver, StepInfo
 from .competitive import competitive
 
 

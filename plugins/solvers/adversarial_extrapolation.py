@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ...core.derivatives.local import LocalGame
 from ...core.game.tree import Params, Setting, scale, sub
 from ...core.options import option
-from ...core.solver import Composed
+from ...core.solver.solver import Composed
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ...core.errors import UsageError
 from ...core.options import option
-from ...core.orders import Alternating
-from ...core.solver import Composed
+from ...core.solver.play_orders import Alternating
+from ...core.solver.solver import Composed
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, Player, add, tmap, zeros_like
 from ...core.options import Count, NonNegative, StepSize, option
-from ...core.solver import Draw, Memory, Solver, StepInfo
+from ...core.solver.solver import Draw, Memory, Solver, StepInfo
 from .competitive import competitive
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...core.derivatives.local import LocalGame
 from ...core.game.tree import Params, Setting, add
 from ...core.options import option
-from ...core.solver import Composed
+from ...core.solver.solver import Composed
 
 
 @dataclass(frozen=True)

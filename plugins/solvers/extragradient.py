@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core import orders
-from ...core.solver import Composed, Order
+from ...core.solver import play_orders
+from ...core.solver.solver import Composed, Order
 
 
 @dataclass(frozen=True)
@@ -20,4 +20,4 @@ class Extragradient(Composed):
 
     @property
     def order(self) -> Order:
-        return orders.extragradient
+        return play_orders.extragradient

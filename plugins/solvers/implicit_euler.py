@@ -18,9 +18,9 @@ from torch import Tensor
 from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, ravel, tmap, unravel
-from ...core.inner import Freeze, Report, System, differentiated, solve
 from ...core.options import Count, NonNegative, StepSize, option
-from ...core.solver import Draw, Memory, Solver, StepInfo
+from ...core.solver.inner_solve import Freeze, Report, System, differentiated, solve
+from ...core.solver.solver import Draw, Memory, Solver, StepInfo
 from ...core.tolerances import tolerances
 
 

@@ -26,9 +26,9 @@ from ...core.derivatives.local import LocalGame
 from ...core.errors import UsageError
 from ...core.game.game import Game
 from ...core.game.tree import Params, ravel, sub, unravel
-from ...core.inner import Freeze, Report, System, solve
 from ...core.options import Count, NonNegative, option
-from ...core.solver import Composed, Draw, Memory, StepInfo
+from ...core.solver.inner_solve import Freeze, Report, System, solve
+from ...core.solver.solver import Composed, Draw, Memory, StepInfo
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from torch import Tensor
 from ...core.derivatives.local import LocalGame
 from ...core.game.tree import Params, add, scale, sub
 from ...core.options import OpenShare, StepSize, option
-from ...core.solver import Composed
+from ...core.solver.solver import Composed
 from .shaping import ExactLola, FirstOrderLola
 
 

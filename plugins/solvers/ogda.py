@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, scale, sub, zeros_like
-from ...core.solver import Composed, Memory
+from ...core.solver.solver import Composed, Memory
 
 
 @dataclass(frozen=True)

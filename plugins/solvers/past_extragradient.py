@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...core.derivatives.local import LocalGame
 from ...core.game.game import Game
 from ...core.game.tree import Params, zeros_like
-from ...core.solver import Composed, Draw, Memory, StepInfo
+from ...core.solver.solver import Composed, Draw, Memory, StepInfo
 
 
 @dataclass(frozen=True)

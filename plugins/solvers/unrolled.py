@@ -17,7 +17,7 @@ from ...core.derivatives.local import LocalGame
 from ...core.errors import UsageError
 from ...core.game.tree import Params
 from ...core.options import StepSize, option
-from ...core.solver import Composed
+from ...core.solver.solver import Composed
 from . import shaping
 
 

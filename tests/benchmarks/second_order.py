@@ -34,7 +34,7 @@ from torch.nn.functional import softplus
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import ravel
-from counterplay.core.solver import Solver, StepInfo
+from counterplay.core.solver.solver import Solver, StepInfo
 
 TOL = 3e-5  # relative residual: what single precision allows
 EPS, BETA2 = 1e-5, 0.99

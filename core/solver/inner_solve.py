@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from ..tolerances import tolerances
 from .krylov import Solution, conjugate_gradient, gmres
-from .tolerances import tolerances
 
 DENSE = 200  # numbers up to which "auto" builds the matrix
 DENSE_DERIVATIVE = 5000  # and up to which a step that is being differentiated does, whatever the method

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .derivatives.local import LocalGame
-from .errors import UsageError
-from .game.game import Game
-from .game.tree import Params, Player
+from ..derivatives.local import LocalGame
+from ..errors import UsageError
+from ..game.game import Game
+from ..game.tree import Params, Player
 from .solver import Composed, Draw, Memory, StepInfo
 
 

@@ -15,11 +15,11 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from .coerce import Mismatch, coerce, describe, shown
-from .errors import UsageError, did_you_mean
-from .game.tree import Tree
-from .options import Decay, NonNegative, option, options_of
-from .roots import root
+from ..coerce import Mismatch, coerce, describe, shown
+from ..errors import UsageError, did_you_mean
+from ..game.tree import Tree
+from ..options import Decay, NonNegative, option, options_of
+from .safe_sqrt import root
 
 RuleMemory = dict[str, Any]
 

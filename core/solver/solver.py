@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from .derivatives.local import LocalGame
-from .errors import UsageError
-from .game.game import Game, regularizers_of
-from .game.tree import Batch, Params, Player, sub
-from .options import StepSize, option
-from .rules import Rule
+from ..derivatives.local import LocalGame
+from ..errors import UsageError
+from ..game.game import Game, regularizers_of
+from ..game.tree import Batch, Params, Player, sub
+from ..options import StepSize, option
+from .step_rules import Rule
 
 Memory = dict[str, Any]
 Draw = Callable[[], Batch]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .derivatives.products import Spent
-from .errors import BadLog
-from .game.buffers import plain_of, refilled, tensors_of
-from .game.tree import Buffers, Params
+from ..derivatives.products import Spent
+from ..errors import BadLog
+from ..game.buffers import plain_of, refilled, tensors_of
+from ..game.tree import Buffers, Params
 from .solver import Memory
 
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 from ...core.registry.hookspecs import Entry, hookimpl
 from .acgd import Acgd
 from .adversarial_extrapolation import AdversarialExtrapolation
-from .altgd import Altgd
 from .best_response import BestResponse
 from .cgd import Cgd
-from .conopt import Conopt
+from .descent.altgd import Altgd
+from .descent.conopt import Conopt
+from .descent.hamiltonian import Hamiltonian
+from .descent.jare import Jare, RegDiscriminatorOnly, RegGeneratorOnly
+from .descent.sga import Sga
+from .descent.simgd import Simgd
 from .extragradient import Extragradient
-from .hamiltonian import Hamiltonian
 from .implicit_euler import ImplicitEuler
-from .jare import Jare, RegDiscriminatorOnly, RegGeneratorOnly
 from .lcgd import Lcgd
 from .leaders import FollowTheRidge, Stackelberg
 from .lookahead import La, Lola, Sos
 from .lookahead_minmax import LookaheadMinmax
 from .ogda import Ogda
 from .past_extragradient import PastExtragradient
-from .sga import Sga
-from .simgd import Simgd
 from .unrolled import Unrolled
 
 NUMERICS = "Mescheder, Nowozin, Geiger 2017, arXiv 1705.10461"

@@ -17,7 +17,7 @@ from ...core.game.game import Game
 from ...core.game.tree import Params, add, leaves, scale, sub, zeros_like
 from ...core.options import Count, Share, StepSize, option
 from ...core.solver.solver import Draw, Memory, Solver, StepInfo
-from .simgd import Simgd
+from .descent.simgd import Simgd
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.solver.solver import Composed
+from ....core.solver.solver import Composed
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.tree import Params, Setting, add
-from ...core.options import option
-from ...core.solver.solver import Composed
+from ....core.derivatives.local import LocalGame
+from ....core.game.tree import Params, Setting, add
+from ....core.options import option
+from ....core.solver.solver import Composed
 
 
 @dataclass(frozen=True)

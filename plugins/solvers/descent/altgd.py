@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.errors import UsageError
-from ...core.options import option
-from ...core.solver.play_orders import Alternating
-from ...core.solver.solver import Composed
+from ....core.errors import UsageError
+from ....core.options import option
+from ....core.solver.play_orders import Alternating
+from ....core.solver.solver import Composed
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Solvers that descend a field at the point where they are: v, and v corrected by J."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ...core.registry.hookspecs import Entry, hookimpl
 from .acgd import Acgd
 from .adversarial_extrapolation import AdversarialExtrapolation
-from .best_response import BestResponse
 from .cgd import Cgd
 from .descent.altgd import Altgd
 from .descent.conopt import Conopt
@@ -16,12 +15,13 @@ from .descent.simgd import Simgd
 from .extragradient import Extragradient
 from .implicit_euler import ImplicitEuler
 from .lcgd import Lcgd
-from .leaders import FollowTheRidge, Stackelberg
-from .lookahead import La, Lola, Sos
 from .lookahead_minmax import LookaheadMinmax
 from .ogda import Ogda
 from .past_extragradient import PastExtragradient
-from .unrolled import Unrolled
+from .shaping.best_response import BestResponse
+from .shaping.leaders import FollowTheRidge, Stackelberg
+from .shaping.lookahead import La, Lola, Sos
+from .shaping.unrolled import Unrolled
 
 NUMERICS = "Mescheder, Nowozin, Geiger 2017, arXiv 1705.10461"
 JARE = "Nie, Patel 2020, arXiv 1806.09235"

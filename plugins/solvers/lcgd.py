@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...core.derivatives.local import LocalGame
 from ...core.game.tree import Params, sub
 from ...core.solver.solver import Composed
-from .lookahead import expected
+from .shaping.lookahead import expected
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...core.derivatives.local import LocalGame
-from ...core.errors import UsageError
-from ...core.game.game import Game
-from ...core.game.tree import Params, ravel, sub, unravel
-from ...core.options import Count, NonNegative, option
-from ...core.solver.inner_solve import Freeze, Report, System, solve
-from ...core.solver.solver import Composed, Draw, Memory, StepInfo
+from ....core.derivatives.local import LocalGame
+from ....core.errors import UsageError
+from ....core.game.game import Game
+from ....core.game.tree import Params, ravel, sub, unravel
+from ....core.options import Count, NonNegative, option
+from ....core.solver.inner_solve import Freeze, Report, System, solve
+from ....core.solver.solver import Composed, Draw, Memory, StepInfo
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.tree import Params, add, scale, sub
-from ...core.options import OpenShare, StepSize, option
-from ...core.solver.solver import Composed
-from .shaping import ExactLola, FirstOrderLola
+from ....core.derivatives.local import LocalGame
+from ....core.game.tree import Params, add, scale, sub
+from ....core.options import OpenShare, StepSize, option
+from ....core.solver.solver import Composed
+from .transforms import ExactLola, FirstOrderLola
 
 
 def expected(local: LocalGame, alpha: StepSize, v: Params) -> Params:

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-from ...core.derivatives.local import LocalGame
-from ...core.errors import UsageError
-from ...core.game.tree import Params
-from ...core.options import StepSize, option
-from ...core.solver.solver import Composed
-from . import shaping
+from ....core.derivatives.local import LocalGame
+from ....core.errors import UsageError
+from ....core.game.tree import Params
+from ....core.options import StepSize, option
+from ....core.solver.solver import Composed
+from . import transforms
 
 
 @lru_cache
 def _wrap(k: int, seers: tuple[str, ...]) -> Any:
     """One object for the same arguments: the table keeps what it traced by it."""
-    return partial(shaping.Unrolled, k=k, seers=seers)
+    return partial(transforms.Unrolled, k=k, seers=seers)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from ...core.derivatives.field import field_of
-from ...core.game.game import Game
-from ...core.game.tree import Batch, Params, Player, sub
+from ....core.derivatives.field import field_of
+from ....core.game.game import Game
+from ....core.game.tree import Batch, Params, Player, sub
 
 ALPHA = "opponent_lr"
 

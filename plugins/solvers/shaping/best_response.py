@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from ...core.derivatives.local import LocalGame
-from ...core.errors import UsageError
-from ...core.game.game import Game
-from ...core.game.tree import Params, leaves
-from ...core.options import Positive, StepSize, option
-from ...core.solver.solver import Draw, Memory, Solver, StepInfo
+from ....core.derivatives.local import LocalGame
+from ....core.errors import UsageError
+from ....core.game.game import Game
+from ....core.game.tree import Params, leaves
+from ....core.options import Positive, StepSize, option
+from ....core.solver.solver import Draw, Memory, Solver, StepInfo
 
 FAR = 10.0  # full information looks this many radii ahead
 

@@ -1,0 +1,1 @@
+"""Solvers of players who reckon with how the others will move: lookahead, leadership, best answers."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ...core.registry.hookspecs import Entry, hookimpl
 from .acgd import Acgd
-from .adversarial_extrapolation import AdversarialExtrapolation
 from .cgd import Cgd
 from .descent.altgd import Altgd
 from .descent.conopt import Conopt
@@ -12,12 +11,13 @@ from .descent.hamiltonian import Hamiltonian
 from .descent.jare import Jare, RegDiscriminatorOnly, RegGeneratorOnly
 from .descent.sga import Sga
 from .descent.simgd import Simgd
-from .extragradient import Extragradient
-from .implicit_euler import ImplicitEuler
+from .extrapolation.adversarial_extrapolation import AdversarialExtrapolation
+from .extrapolation.extragradient import Extragradient
+from .extrapolation.implicit_euler import ImplicitEuler
+from .extrapolation.lookahead_minmax import LookaheadMinmax
+from .extrapolation.ogda import Ogda
+from .extrapolation.past_extragradient import PastExtragradient
 from .lcgd import Lcgd
-from .lookahead_minmax import LookaheadMinmax
-from .ogda import Ogda
-from .past_extragradient import PastExtragradient
 from .shaping.best_response import BestResponse
 from .shaping.leaders import FollowTheRidge, Stackelberg
 from .shaping.lookahead import La, Lola, Sos

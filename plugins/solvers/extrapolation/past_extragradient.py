@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.game import Game
-from ...core.game.tree import Params, zeros_like
-from ...core.solver.solver import Composed, Draw, Memory, StepInfo
+from ....core.derivatives.local import LocalGame
+from ....core.game.game import Game
+from ....core.game.tree import Params, zeros_like
+from ....core.solver.solver import Composed, Draw, Memory, StepInfo
 
 
 @dataclass(frozen=True)

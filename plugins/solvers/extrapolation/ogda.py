@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.game import Game
-from ...core.game.tree import Params, scale, sub, zeros_like
-from ...core.solver.solver import Composed, Memory
+from ....core.derivatives.local import LocalGame
+from ....core.game.game import Game
+from ....core.game.tree import Params, scale, sub, zeros_like
+from ....core.solver.solver import Composed, Memory
 
 
 @dataclass(frozen=True)

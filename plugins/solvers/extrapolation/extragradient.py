@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.solver import play_orders
-from ...core.solver.solver import Composed, Order
+from ....core.solver import play_orders
+from ....core.solver.solver import Composed, Order
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.game import Game
-from ...core.game.tree import Params, ravel, tmap, unravel
-from ...core.options import Count, NonNegative, StepSize, option
-from ...core.solver.inner_solve import Freeze, Report, System, differentiated, solve
-from ...core.solver.solver import Draw, Memory, Solver, StepInfo
-from ...core.tolerances import tolerances
+from ....core.derivatives.local import LocalGame
+from ....core.game.game import Game
+from ....core.game.tree import Params, ravel, tmap, unravel
+from ....core.options import Count, NonNegative, StepSize, option
+from ....core.solver.inner_solve import Freeze, Report, System, differentiated, solve
+from ....core.solver.solver import Draw, Memory, Solver, StepInfo
+from ....core.tolerances import tolerances
 
 
 @dataclass(frozen=True)

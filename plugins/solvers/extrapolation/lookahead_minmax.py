@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ...core.game.game import Game
-from ...core.game.tree import Params, add, leaves, scale, sub, zeros_like
-from ...core.options import Count, Share, StepSize, option
-from ...core.solver.solver import Draw, Memory, Solver, StepInfo
-from .descent.simgd import Simgd
+from ....core.game.game import Game
+from ....core.game.tree import Params, add, leaves, scale, sub, zeros_like
+from ....core.options import Count, Share, StepSize, option
+from ....core.solver.solver import Draw, Memory, Solver, StepInfo
+from ..descent.simgd import Simgd
 
 
 @dataclass(frozen=True)

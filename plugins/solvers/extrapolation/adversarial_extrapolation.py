@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.tree import Params, Setting, scale, sub
-from ...core.options import option
-from ...core.solver.solver import Composed
+from ....core.derivatives.local import LocalGame
+from ....core.game.tree import Params, Setting, scale, sub
+from ....core.options import option
+from ....core.solver.solver import Composed
 
 
 @dataclass(frozen=True)

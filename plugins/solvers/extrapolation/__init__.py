@@ -1,0 +1,1 @@
+"""Solvers that take their gradients elsewhere than where they are: one step ahead, or behind."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ...core.registry.hookspecs import Entry, hookimpl
-from .acgd import Acgd
-from .cgd import Cgd
+from .competitive.acgd import Acgd
+from .competitive.cgd import Cgd
+from .competitive.lcgd import Lcgd
 from .descent.altgd import Altgd
 from .descent.conopt import Conopt
 from .descent.hamiltonian import Hamiltonian
@@ -17,7 +18,6 @@ from .extrapolation.implicit_euler import ImplicitEuler
 from .extrapolation.lookahead_minmax import LookaheadMinmax
 from .extrapolation.ogda import Ogda
 from .extrapolation.past_extragradient import PastExtragradient
-from .lcgd import Lcgd
 from .shaping.best_response import BestResponse
 from .shaping.leaders import FollowTheRidge, Stackelberg
 from .shaping.lookahead import La, Lola, Sos

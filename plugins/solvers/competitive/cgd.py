@@ -15,12 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.game import Game
-from ...core.game.tree import Params, Player, add, tmap, zeros_like
-from ...core.options import Count, NonNegative, StepSize, option
-from ...core.solver.solver import Draw, Memory, Solver, StepInfo
-from .competitive import competitive
+from ....core.derivatives.local import LocalGame
+from ....core.game.game import Game
+from ....core.game.tree import Params, Player, add, tmap, zeros_like
+from ....core.options import Count, NonNegative, StepSize, option
+from ....core.solver.solver import Draw, Memory, Solver, StepInfo
+from .system import competitive
 
 
 @dataclass(frozen=True)

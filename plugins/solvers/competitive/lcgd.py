@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.tree import Params, sub
-from ...core.solver.solver import Composed
-from .shaping.lookahead import expected
+from ....core.derivatives.local import LocalGame
+from ....core.game.tree import Params, sub
+from ....core.solver.solver import Composed
+from ..shaping.lookahead import expected
 
 
 @dataclass(frozen=True)

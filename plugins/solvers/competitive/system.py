@@ -19,11 +19,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...core.derivatives.local import LocalGame
-from ...core.errors import UsageError
-from ...core.game.tree import Params, Player, ravel, unravel
-from ...core.solver.inner_solve import Freeze, Report, System, differentiated, is_dense, report, solve, tolerance
-from ...core.solver.krylov import conjugate_gradient_with_image
+from ....core.derivatives.local import LocalGame
+from ....core.errors import UsageError
+from ....core.game.tree import Params, Player, ravel, unravel
+from ....core.solver.inner_solve import Freeze, Report, System, differentiated, is_dense, report, solve, tolerance
+from ....core.solver.krylov import conjugate_gradient_with_image
 
 Play = Callable[[Params, Params | None], tuple[Params, Report]]
 

@@ -15,13 +15,13 @@ from typing import Literal
 
 import torch
 
-from ...core.derivatives.local import LocalGame
-from ...core.game.game import Game
-from ...core.game.tree import Params, Player, add, leaves, tmap, zeros_like
-from ...core.options import Count, Decay, NonNegative, Positive, StepSize, option
-from ...core.solver.safe_sqrt import root
-from ...core.solver.solver import Draw, Memory, Solver, StepInfo
-from .competitive import competitive
+from ....core.derivatives.local import LocalGame
+from ....core.game.game import Game
+from ....core.game.tree import Params, Player, add, leaves, tmap, zeros_like
+from ....core.options import Count, Decay, NonNegative, Positive, StepSize, option
+from ....core.solver.safe_sqrt import root
+from ....core.solver.solver import Draw, Memory, Solver, StepInfo
+from .system import competitive
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..core.options import Count, option
 from ..core.registry.registry import make
 from .digit_classifier import classify, fitted
 from .digit_images import load_digits
-from .networks import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh
+from .networks.layers import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..core.game.loss import Loss
 from ..core.game.tree import Batch, Buffers, Params, Tree
 from ..core.options import Count, NonNegative, option
 from ..core.registry.registry import make
-from .networks import Network, mlp
+from .networks.layers import Network, mlp
 
 
 @dataclass(frozen=True)

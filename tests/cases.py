@@ -15,7 +15,7 @@ import counterplay as cp
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import Batch, Params, Setting, Tree, add, leaves, like, names, ravel, scale
-from counterplay.games.networks import Apply, BatchNorm, Conv, Linear, Network, flatten, reshape, tanh
+from counterplay.games.networks.layers import Apply, BatchNorm, Conv, Linear, Network, flatten, reshape, tanh
 
 F64 = torch.float64
 

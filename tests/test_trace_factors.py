@@ -22,7 +22,18 @@ from counterplay.core.tracing.program import optimize
 from counterplay.core.tracing.program.graph import Graph
 from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tracing.rewrites import factor_rewrite
-from counterplay.games.networks import Apply, BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
+from counterplay.games.networks.layers import (
+    Apply,
+    BatchNorm,
+    Conv,
+    ConvT,
+    Linear,
+    Network,
+    leaky_relu,
+    relu,
+    reshape,
+    tanh,
+)
 
 LAYERS = {A.mm.default, A.addmm.default, A.convolution.default, A.convolution_backward.default}
 Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]

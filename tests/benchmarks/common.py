@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.games.networks import BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
+from counterplay.games.networks.layers import BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
 
 RECORD = Path(__file__).with_name("record.jsonl")
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.game.normalization import normalize
-from ..core.game.tree import Tree
+from ...core.game.normalization import normalize
+from ...core.game.tree import Tree
 
 
 @dataclass(frozen=True)

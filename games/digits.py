@@ -20,8 +20,8 @@ from ..core.game.loss import Loss
 from ..core.game.tree import Batch, Buffers, Params, Tree
 from ..core.options import Count, option
 from ..core.registry.registry import make
-from .digit_classifier import classify, fitted
-from .digit_images import load_digits
+from .data.digit_classifier import classify, fitted
+from .data.digit_images import load_digits
 from .networks.layers import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh
 
 

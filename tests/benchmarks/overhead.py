@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.games.digit_images import load_digits
+from counterplay.games.data.digit_images import load_digits
 
 LR, BETAS = 2e-4, (0.5, 0.999)
 WHOLE = 30_000  # steps of the run that the README trains a GAN with

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..core.errors import UsageError
+from ...core.errors import UsageError
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,1 @@
+"""Data that games draw from."""

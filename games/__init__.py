@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from ..core.registry.hookspecs import Entry, hookimpl
-from .affine_gaussian import AffineGaussian
 from .bilinear import Bilinear
-from .covariance import Covariance
-from .digits import Digits
-from .dirac_gan import DiracGan
 from .exponential import Exponential
 from .four_player import FourPlayer
+from .gans.affine_gaussian import AffineGaussian
+from .gans.covariance import Covariance
+from .gans.digits import Digits
+from .gans.dirac_gan import DiracGan
+from .gans.mixture import Mixture
+from .gans.projection import Projection
 from .iterated_prisoners_dilemma import IteratedPrisonersDilemma
 from .matching_pennies import MatchingPennies
-from .mixture import Mixture
-from .projection import Projection
 from .quadratic import Quadratic
 from .random_polynomial import RandomPolynomial
 from .tandem import Tandem

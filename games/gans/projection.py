@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.game.game import GanGame
-from ..core.game.loss import Loss
-from ..core.game.tree import Batch, Buffers, Params, Tree
-from ..core.options import NonNegative, option
-from ..core.registry.registry import make
+from ...core.game.game import GanGame
+from ...core.game.loss import Loss
+from ...core.game.tree import Batch, Buffers, Params, Tree
+from ...core.options import NonNegative, option
+from ...core.registry.registry import make
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "generator": {"input": (4,), "hidden": (4, 4), "output": (2, 4)},

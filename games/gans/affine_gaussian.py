@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.game.game import GanGame
-from ..core.game.loss import Loss
-from ..core.game.tree import Batch, Buffers, Params, Player, Tree
-from ..core.options import Count, NonNegative, option
-from ..core.registry.registry import make
+from ...core.game.game import GanGame
+from ...core.game.loss import Loss
+from ...core.game.tree import Batch, Buffers, Params, Player, Tree
+from ...core.options import Count, NonNegative, option
+from ...core.registry.registry import make
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..core.errors import UsageError
-from ..core.game.game import GanGame
-from ..core.game.loss import Loss
-from ..core.game.tree import Batch, Buffers, Params, Tree
-from ..core.options import Count, NonNegative, Seed, option
-from ..core.registry.registry import make
-from ..core.seeding import generator
+from ...core.errors import UsageError
+from ...core.game.game import GanGame
+from ...core.game.loss import Loss
+from ...core.game.tree import Batch, Buffers, Params, Tree
+from ...core.options import Count, NonNegative, Seed, option
+from ...core.registry.registry import make
+from ...core.seeding import generator
 
 
 @dataclass(frozen=True)

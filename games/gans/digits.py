@@ -14,15 +14,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..core.errors import UsageError
-from ..core.game.game import GanGame
-from ..core.game.loss import Loss
-from ..core.game.tree import Batch, Buffers, Params, Tree
-from ..core.options import Count, option
-from ..core.registry.registry import make
-from .data.digit_classifier import classify, fitted
-from .data.digit_images import load_digits
-from .networks.layers import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh
+from ...core.errors import UsageError
+from ...core.game.game import GanGame
+from ...core.game.loss import Loss
+from ...core.game.tree import Batch, Buffers, Params, Tree
+from ...core.options import Count, option
+from ...core.registry.registry import make
+from ..data.digit_classifier import classify, fitted
+from ..data.digit_images import load_digits
+from ..networks.layers import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.game.game import GanGame
-from ..core.game.loss import Loss
-from ..core.game.tree import Batch, Buffers, Params, Tree
-from ..core.options import Count, NonNegative, option
-from ..core.registry.registry import make
-from .networks.layers import Network, mlp
+from ...core.game.game import GanGame
+from ...core.game.loss import Loss
+from ...core.game.tree import Batch, Buffers, Params, Tree
+from ...core.options import Count, NonNegative, option
+from ...core.registry.registry import make
+from ..networks.layers import Network, mlp
 
 
 @dataclass(frozen=True)

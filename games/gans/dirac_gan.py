@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.game.game import GanGame
-from ..core.game.loss import Loss
-from ..core.game.tree import Batch, Buffers, Params, Tree
-from ..core.options import option
-from ..core.registry.registry import make
+from ...core.game.game import GanGame
+from ...core.game.loss import Loss
+from ...core.game.tree import Batch, Buffers, Params, Tree
+from ...core.options import option
+from ...core.registry.registry import make
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Games of a generator and a discriminator."""

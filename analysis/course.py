@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .conditioning import ROUNDING, radius, turn
-from .known import moving
+from ..core.stability.certainty import moving
+from ..core.stability.conditioning import ROUNDING, radius, turn
 from .rate import Fit, fitted_line
 from .reader import Log
 from .recorded import last, spectra

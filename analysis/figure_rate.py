@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.stability.numerals import rate
 from .course import fits, gradient_sizes, period_of
 from .meaning import meaning, number
-from .numerals import rate
 from .reader import Log
 from .scales import BEYOND, scale
 from .style import below, colour, dash, figure, line, marker, title

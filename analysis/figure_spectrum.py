@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .asked import plain_step
+from ..core.stability.certainty import bound, largest, whole
+from ..core.stability.numerals import rate
+from ..core.stability.step_sizes import plain_step
 from .course import period_of
-from .known import bound, largest, whole
-from .numerals import rate
 from .reader import Log
 from .recorded import spectra
 from .style import colour, figure, marker, short, title

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .asked import step_sizes
-from .conditioning import radius
+from ..core.stability.conditioning import radius
+from ..core.stability.step_sizes import step_sizes
 from .course import diverged, moved, period_of, rates
 from .reader import Log
 from .style import COLOURS, figure, short, title

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .asked import descends
-from .conditioning import ROUNDING
+from ..core.stability.conditioning import ROUNDING
+from ..core.stability.step_sizes import descends
+from ..core.stability.verdict import beside_v, point
+from ..core.stability.words import eigenvalue, lines, number
 from .course import dtype_of, fits, norm, period_of
-from .point import beside_v, point
 from .reader import Log
 from .recorded import jacobian_check, last, sizes_of, spectra
-from .words import eigenvalue, lines, number
 
 __all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning", "number", "point"]
 

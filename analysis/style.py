@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import printable
-from .asked import named
+from ..core.stability.step_sizes import named
 from .extras import need
 from .reader import Log
 from .scales import drawable

@@ -9,19 +9,19 @@ import numpy as np
 
 from ..core.errors import printable
 from ..core.log.schema import SPECTRUM_STATUS
+from ..core.stability.certainty import bound, largest, whole
+from ..core.stability.conditioning import ROUNDING
+from ..core.stability.numerals import figure, rate
+from ..core.stability.step_sizes import named
+from ..core.stability.verdict import beside_v
+from ..core.stability.words import eigenvalue, lines
 from ..core.storage.strict_json import parse, plain
-from .asked import named
 from .compared import compared
-from .conditioning import ROUNDING
 from .course import dtype_of
-from .known import bound, largest, whole
 from .meaning import meaning
 from .metastability import lingering
-from .numerals import figure, rate
-from .point import beside_v
 from .reader import Log
 from .recorded import jacobian_check, last, spectra
-from .words import eigenvalue, lines
 
 COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")
 LEADING = 8  # eigenvalues shown

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterplay.analysis.asked import descends, plain_step, step_sizes
-from counterplay.analysis.conditioning import conditioning, largest_step, phase, radius, slowest, steps_to
-from counterplay.analysis.equilibrium import distance, joint_part, kind_of, rest_of
-from counterplay.analysis.known import Known
 from counterplay.analysis.meaning import lines, point
 from counterplay.analysis.rate import measured_rate
+from counterplay.core.stability.certainty import Known
+from counterplay.core.stability.conditioning import conditioning, largest_step, phase, radius, slowest, steps_to
+from counterplay.core.stability.equilibrium import distance, joint_part, kind_of, rest_of
+from counterplay.core.stability.step_sizes import descends, plain_step, step_sizes
 
 from .cases import property_test
 

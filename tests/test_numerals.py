@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from counterplay.analysis.numerals import figure, rate
-from counterplay.analysis.point import point
-from counterplay.analysis.words import lines, number
 from counterplay.core.eigen import dense_spectrum
+from counterplay.core.stability.numerals import figure, rate
+from counterplay.core.stability.verdict import point
+from counterplay.core.stability.words import lines, number
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ import torch
 import counterplay as cp
 from counterplay.analysis.figures import holds, plot
 from counterplay.analysis.meaning import meaning
-from counterplay.analysis.point import beside_v, differs
 from counterplay.analysis.reader import Log, open_log
 from counterplay.analysis.recorded import sizes_of, spectra
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout
+from counterplay.core.stability.verdict import beside_v, differs
 from counterplay.core.storage.strict_json import dumps
 
 from .conftest import Run

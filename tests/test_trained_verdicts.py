@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import counterplay as cp
-from counterplay.analysis.point import point
 from counterplay.core import point_spectra, spectrum
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import ravel
 from counterplay.core.measured import _facts
 from counterplay.core.point_spectra import Places, jacobian_spectra, update_spectra
+from counterplay.core.stability.verdict import point
 
 GAMES = {
     "mixture": {"hidden": 6, "layers": 1, "latent": 3, "batch": 16, "std": 0.3},

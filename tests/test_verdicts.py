@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from counterplay.analysis.equilibrium import AT_REST, Rest, kind_of, rest_of
-from counterplay.analysis.known import Known, bound, moving
-from counterplay.analysis.point import point
-from counterplay.analysis.verdicts import EQUILIBRIA, FLOWS, KINDS, STEPS, cells, verdict
-from counterplay.analysis.words import lines, number
+from counterplay.core.stability.certainty import Known, bound, moving
+from counterplay.core.stability.equilibrium import AT_REST, Rest, kind_of, rest_of
+from counterplay.core.stability.verdict import point
+from counterplay.core.stability.verdict_table import EQUILIBRIA, FLOWS, KINDS, STEPS, cells, verdict
+from counterplay.core.stability.words import lines, number
 
 # ------------------------------------------------------------------------------------------------------- every cell
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..core.log.schema import SPECTRUM_STATUS
+from ..log.schema import SPECTRUM_STATUS
 from .conditioning import neutral, radius, slowest, without
 
 NOT_NORMAL = 10.0  # times its residual an eigenvalue may be off, in logs that do not say how far

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.log.schema import NOISE_BATCHES
+from ..log.schema import NOISE_BATCHES
+from .certainty import Known, bound
 from .conditioning import slowest
-from .known import Known, bound
 from .numerals import EXACT, figure, rate
-from .verdicts import verdict
+from .verdict_table import verdict
 
 AT_REST = 1e-3  # the largest `distance` at which v counts as 0
 DEVIATIONS = 4.0  # standard errors that the mean of v may be off by: few batches tell the error itself only roughly

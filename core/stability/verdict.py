@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .certainty import Found, Known, known, moving
 from .conditioning import EPSILON, ROUNDING, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
 from .equilibrium import Kind, joint_part, kind_of, rest_of
-from .known import Found, Known, known, moving
 from .numerals import EXACT
 
 BLURRED = 1e-3  # the largest share of itself that an eigenvalue may be off by where ratios of several are told

@@ -10,7 +10,7 @@ import numpy as np
 
 from .conditioning import EPSILON
 from .numerals import figure, rate
-from .verdicts import KINDS
+from .verdict_table import KINDS
 
 _LABELS = {
     "neutral": "eigenvalues of J that are 0, set aside",

@@ -33,7 +33,7 @@ _PUBLIC = {
     "core.seeding": ("member_seed",),
     "core.solver.solver": ("Composed", "Solver", "StepInfo"),
     "core.game.tree": ("Batch", "Params", "Setting", "Tree"),
-    "core.update": ("update_jacobian",),
+    "core.spectra.update_map": ("update_jacobian",),
     "analysis.reader": ("open_log",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from .core.solver.solver import Composed as Composed
     from .core.solver.solver import Solver as Solver
     from .core.solver.solver import StepInfo as StepInfo
-    from .core.update import update_jacobian as update_jacobian
+    from .core.spectra.update_map import update_jacobian as update_jacobian
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +19,7 @@ from .registry.build import build
 from .storage.strict_json import dumps
 
 if TYPE_CHECKING:
-    from .recorded import Point
+    from .spectra.at_point import Point
 
 _PAIR = "KEY=VALUE"
 _OF_A_GAME = ("solver", "g", "s", "loss", "l", "regularizer", "r", "start", "seed", "dtype")
@@ -57,8 +56,8 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
-    from .measured import measured
     from .recorded import changed, is_run, recorded
+    from .spectra.at_point import measured
 
     for path in given["plugin"]:
         registry.load_file(path)
@@ -89,9 +88,10 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     import torch
 
     from .engine import first
-    from .game_check import checked
-    from .recorded import Point, buffers_from
+    from .recorded import buffers_from
     from .settings import Settings
+    from .spectra.at_point import Point
+    from .spectra.game_check import checked
 
     typed = as_typed({**given, "game": where}, {})
     unasked = {} if "solver" in typed else {"solver": "simgd"}  # an experiment names one
@@ -112,9 +112,11 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
 
 def table(facts: Mapping[str, Any]) -> str:
     """The facts for people: first what decides, ρ(F') and min Re λ(J), then every spectrum, then what they say."""
+    from .stability import verdict, words
+    from .stability.conditioning import ROUNDING
+
     said: dict[str, Any] = facts["meaning"]
-    what = import_module(registry.MEANING)
-    rounding, period = what.ROUNDING.get(facts["dtype"], 1e-5), said.get("period", 1)
+    rounding, period = ROUNDING.get(facts["dtype"], 1e-5), said.get("period", 1)
     map = "F'" + f" of {period} steps" * (period > 1)
     member = "" if facts["member"] is None else f", member {facts['member']} of {facts['members']}"
     at = "" if facts["step"] is None else f"step {facts['step']}, "
@@ -124,9 +126,9 @@ def table(facts: Mapping[str, Any]) -> str:
         "point": f"{at}{facts['point']}",
         "solver's memory": facts["memory"] if facts["solver"] else "",
         "gradient norm ‖v‖": _gradient(facts),
-        f"ρ({map})": what.number(said, "update_radius"),
-        "min Re λ(J)": what.number(said, "min_real"),
-        "J beside v": what.beside_v(facts.get("jacobian_check")),
+        f"ρ({map})": words.number(said, "update_radius"),
+        "min Re λ(J)": words.number(said, "min_real"),
+        "J beside v": verdict.beside_v(facts.get("jacobian_check")),
     }
     named = [(map, "largest modulus", facts["update"]), ("J", "largest modulus", facts["jacobian"])]
     named += [(map, "farthest from 1", facts.get("update_far"))]
@@ -134,8 +136,8 @@ def table(facts: Mapping[str, Any]) -> str:
     named += [(f"own block of {i}", "largest modulus", s) for i, s in facts["blocks"].items()]
     rows: list[tuple[str, ...]] = [("", "value", "modulus", "residual", "status")]
     for name, which, s in named:
-        rows += [] if s is None else _rows(name, which, s, what.eigenvalue, rounding)
-    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(what.lines(said).items())])
+        rows += [] if s is None else _rows(name, which, s, words.eigenvalue, rounding)
+    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(words.lines(said).items())])
 
 
 def _gradient(facts: Mapping[str, Any]) -> str:

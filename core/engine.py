@@ -21,7 +21,6 @@ from .errors import UsageError
 from .game.game import Game
 from .game.regularizer import Regularizer
 from .game.tree import Params, leaves
-from .game_check import checked
 from .journal import Journal
 from .log.history import History
 from .loop import Loop, Progress
@@ -32,6 +31,7 @@ from .seeding import SCHEME
 from .settings import Settings
 from .solver.solver import Memory, Solver, suited
 from .solver.state import State
+from .spectra.game_check import checked
 from .starting import memory_from, parameters_from
 from .tolerances import tolerances
 from .watch import Condition, Watch, joint, until

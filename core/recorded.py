@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +24,10 @@ from .log.sandbox import Sandbox
 from .log.segments import Pieces, column, pieces_of
 from .registry import registry
 from .settings import Settings
-from .solver.solver import Memory, Solver
 from .solver.state import State
+from .spectra.at_point import Point
 from .storage.json_fields import Recorded
 from .storage.run_directory import RunDirectory
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where a game stands. ``memory`` None is the solver's first one, ``source`` says in words where this is from.
-
-    ``buffers`` are those that a step from here sees, ``checks`` what the run found out about its game at the start.
-    """
-
-    game: Prepared
-    solver: Solver | None
-    params: Params
-    memory: Memory | None
-    step: int | None
-    source: str
-    experiment: Mapping[str, Any]
-    buffers: Buffers
-    checks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_run(path: str) -> bool:
@@ -114,7 +95,8 @@ def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any
     if not isinstance(origins, list) or described:
         raise UsageError(
             f"{path} was put together in Python: run.json has no name to make its {(described or ['game'])[0]} by. "
-            f"Give one: counterplay spectrum GAME --solver NAME --start {path}; in Python: counterplay.core.spectrum."
+            f"Give one: counterplay spectrum GAME --solver NAME --start {path}; "
+            "in Python: counterplay.core.spectra.spectrum."
         )
     foreign = [o for o in origins if o["source"] != registry.BUILT_IN]
     try:

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterplay.core.krylov_schur import krylov_schur
 from counterplay.core.solver.inner_solve import dense
 from counterplay.core.solver.krylov import arnoldi, conjugate_gradient, conjugate_gradient_with_image, gmres
+from counterplay.core.spectra.krylov_schur import krylov_schur
 
 from .cases import F64, property_test, random
 

@@ -125,7 +125,7 @@ def blocks(J, sizes):
 
 
 def led(J, sizes):
-    """The leader's curvature, as `core.leader` has it, of two players in a zero-sum game."""
+    """The leader's curvature, as `core.spectra.stackelberg` has it, of two players in a zero-sum game."""
     n = next(iter(sizes.values()))
     A, B, C, D = J[:n, :n], J[:n, n:], J[n:, :n], J[n:, n:]
     if len(sizes) != 2 or np.abs(B + C.T).max() > 0:

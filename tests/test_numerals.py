@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from counterplay.core.eigen import dense_spectrum
+from counterplay.core.spectra.eigenvalues import dense_spectrum
 from counterplay.core.stability.numerals import figure, rate
 from counterplay.core.stability.verdict import point
 from counterplay.core.stability.words import lines, number

@@ -15,16 +15,16 @@ from torch.autograd.functional import jacobian
 from torch.utils._pytree import tree_map
 
 import counterplay as cp
-from counterplay.core import point_spectra, spectrum
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.fixed_batch import GALLERY_SEED, Draws, limit, settled
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.products import Cost
-from counterplay.core.eigen import dense_spectrum
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import Batch, Buffers, Params, ravel
-from counterplay.core.point_spectra import Places, jacobian_spectra, update_spectra
-from counterplay.core.spectrum import parts
+from counterplay.core.spectra import point_spectra, spectrum
+from counterplay.core.spectra.eigenvalues import dense_spectrum
+from counterplay.core.spectra.point_spectra import Places, jacobian_spectra, update_spectra
+from counterplay.core.spectra.spectrum import parts
 
 from .cases import F64, close, generator, matrix_game, random_matrix, same_spectrum
 from .conftest import Run

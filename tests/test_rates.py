@@ -12,7 +12,7 @@ import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import ravel, unravel
 from counterplay.core.solver import inner_solve
-from counterplay.core.update import UpdateMap
+from counterplay.core.spectra.update_map import UpdateMap
 
 from .arenas import arena
 from .cases import (

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import spectrum as spectra
 from counterplay.core.derivatives.evaluator import Prepared
-from counterplay.core.eigen import dense_spectrum
 from counterplay.core.log.schema import SPECTRUM_STATUS
-from counterplay.core.point_spectra import Places
-from counterplay.core.spectrum import update_far_spectrum, update_spectrum
-from counterplay.core.update import UpdateMap
+from counterplay.core.spectra import spectrum as spectra
+from counterplay.core.spectra.eigenvalues import dense_spectrum
+from counterplay.core.spectra.point_spectra import Places
+from counterplay.core.spectra.spectrum import update_far_spectrum, update_spectrum
+from counterplay.core.spectra.update_map import UpdateMap
 
 MIXTURE = ("mixture", {"hidden": 5, "layers": 1, "latent": 2, "batch": 24, "std": 0.2})
 DIGITS = ("digits", {"hidden": 3, "latent": 2, "batch": 12})

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import spectrum as module
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.operator import Operator
-from counterplay.core.eigen import dense_spectrum
 from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.solver.krylov import arnoldi
-from counterplay.core.spectrum import spectrum
+from counterplay.core.spectra import spectrum as module
+from counterplay.core.spectra.eigenvalues import dense_spectrum
+from counterplay.core.spectra.spectrum import spectrum
 
 from .cases import F64, SmoothGan, close, generator, matrix_game, member, random, random_matrix, same_spectrum, started
 

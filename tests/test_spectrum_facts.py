@@ -12,13 +12,13 @@ import torch
 import counterplay as cp
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
-from counterplay.core import spectrum as spectra
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame
-from counterplay.core.leader import leader_curvature
 from counterplay.core.log.schema import SPECTRUM_STATUS
-from counterplay.core.spectrum import update_far_spectrum, update_spectrum
-from counterplay.core.update import UpdateMap, update_jacobian
+from counterplay.core.spectra import spectrum as spectra
+from counterplay.core.spectra.spectrum import update_far_spectrum, update_spectrum
+from counterplay.core.spectra.stackelberg import leader_curvature
+from counterplay.core.spectra.update_map import UpdateMap, update_jacobian
 
 from .cases import F64, generator, matrix_game, random, random_matrix
 

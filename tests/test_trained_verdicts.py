@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import counterplay as cp
-from counterplay.core import point_spectra, spectrum
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import ravel
-from counterplay.core.measured import _facts
-from counterplay.core.point_spectra import Places, jacobian_spectra, update_spectra
+from counterplay.core.spectra import point_spectra, spectrum
+from counterplay.core.spectra.at_point import _facts
+from counterplay.core.spectra.point_spectra import Places, jacobian_spectra, update_spectra
 from counterplay.core.stability.verdict import point
 
 GAMES = {

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 import counterplay as cp
-from counterplay.core import spectrum as spectra
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.operator import Operator
-from counterplay.core.eigen import dense_spectrum
 from counterplay.core.log.schema import SPECTRUM_STATUS
-from counterplay.core.spectrum import parts, spectrum, update_far_spectrum, update_spectrum
-from counterplay.core.update import UpdateMap, update_jacobian
+from counterplay.core.spectra import spectrum as spectra
+from counterplay.core.spectra.eigenvalues import dense_spectrum
+from counterplay.core.spectra.spectrum import parts, spectrum, update_far_spectrum, update_spectrum
+from counterplay.core.spectra.update_map import UpdateMap, update_jacobian
 
 CONVERGED = SPECTRUM_STATUS.index("converged")
 

@@ -25,7 +25,6 @@ from .third_party import Plugin, Problem
 
 BUILT_IN = "built in"
 COMMANDS = f"{ROOT}.analysis.commands"
-MEANING = f"{ROOT}.analysis.meaning"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -108,9 +108,9 @@ def kind_of(
     """The kind of a point from what is known of J, of each player's own block, and of F'; None if that is nothing.
 
     A Stackelberg equilibrium is looked for where ``led`` is given: the leader's least curvature, in a zero-sum game of
-    two, along the other's best answers (`core.leader`). Eigenvalues say nothing of the equilibrium that is smaller
-    than ``rounding``, or than the distance to it, relative to the largest: whether that is 0 is unknown, unless it is
-    EXACT, or no more than ``dust`` in an own block.
+    two, along the other's best answers (`stackelberg`). Eigenvalues say nothing of the equilibrium that is
+    smaller than ``rounding``, or than the distance to it, relative to the largest: whether that is 0 is unknown, unless
+    it is EXACT, or no more than ``dust`` in an own block.
     """
     everything = [J, *own.values(), *([] if update is None else [update])]
     if not any(len(known.values) for known in everything):

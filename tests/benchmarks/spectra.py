@@ -22,8 +22,8 @@ from common import cifar, keep
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame
-from counterplay.core.spectrum import spectrum, update_spectrum
-from counterplay.core.update import UpdateMap
+from counterplay.core.spectra.spectrum import spectrum, update_spectrum
+from counterplay.core.spectra.update_map import UpdateMap
 
 K, PRODUCTS = 20, 300
 SOLVER = {"name": "adam", "betas": [0.5, 0.999]}

@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from .log.schema import SPECTRUM_STATUS
+from ..log.schema import SPECTRUM_STATUS
 
 CONVERGED, NOT_CONVERGED, NOT_FINITE, NOT_DIFFERENTIABLE = range(len(SPECTRUM_STATUS))
 SLACK = 10.0  # products are off by several roundings, not by one, and errors grow faster than to first order

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .derivatives.local import LocalGame
-from .game.tree import ravel
+from ..derivatives.local import LocalGame
+from ..game.tree import ravel
 from .spectrum import DENSE
 
 

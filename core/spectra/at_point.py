@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .eigen import Spectrum
-from .game.tree import leaves, ravel
-from .log.schema import SPECTRUM_STATUS
+from ..derivatives.evaluator import Prepared
+from ..game.tree import Buffers, Params, leaves, ravel
+from ..log.schema import SPECTRUM_STATUS
+from ..solver.solver import Memory, Solver
+from ..stability import verdict
+from ..stability.step_sizes import descends
+from .eigenvalues import Spectrum
 from .point_spectra import Places, jacobian_spectra, update_spectra
-from .recorded import Point
-from .registry import registry
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a game stands. ``memory`` None is the solver's first one, ``source`` says in words where this is from.
+
+    ``buffers`` are those that a step from here sees, ``checks`` what the run found out about its game at the start.
+    """
+
+    game: Prepared
+    solver: Solver | None
+    params: Params
+    memory: Memory | None
+    step: int | None
+    source: str
+    experiment: Mapping[str, Any]
+    buffers: Buffers
+    checks: Mapping[str, Any] = field(default_factory=dict)
+
 
 Own = Callable[[Tensor], Tensor]
 
@@ -45,8 +66,7 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
     far = None if F is None or F.far is None else _facts(F.far, F.size, own)
     norms = {"gradient": float(own(noise.gradient)), "parameters": float(own(parameters))}
     dtype = str(leaves(point.params)[0].dtype).removeprefix("torch.")
-    what = import_module(registry.MEANING)  # named by string: analysis needs no torch, and core none of it
-    said = what.point(
+    said = verdict.point(
         found["jacobian"],
         own_blocks,
         update,
@@ -59,7 +79,7 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
         led=None if J.leader is None else float(own(J.leader)),
         dtype=dtype,
         period=1 if point.solver is None else point.solver.period,
-        descending=what.descends(point.experiment),
+        descending=descends(point.experiment),
         jacobian=point.checks.get("jacobian"),
     )
     return {

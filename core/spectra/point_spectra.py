@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .derivatives.evaluator import Prepared
-from .derivatives.fixed_batch import Draws, settled
-from .derivatives.local import LocalGame
-from .eigen import Spectrum, dense_spectrum
-from .game.tree import Batch, Buffers, Params, Player, ravel
-from .leader import leader_curvature
-from .log.schema import NOISE_BATCHES
-from .solver.solver import Memory, Solver
+from ..derivatives.evaluator import Prepared
+from ..derivatives.fixed_batch import Draws, settled
+from ..derivatives.local import LocalGame
+from ..game.tree import Batch, Buffers, Params, Player, ravel
+from ..log.schema import NOISE_BATCHES
+from ..solver.solver import Memory, Solver
+from .eigenvalues import Spectrum, dense_spectrum
 from .spectrum import DENSE, parts, spectrum, update_far_spectrum, update_spectrum
-from .update import UpdateMap
+from .stackelberg import leader_curvature
+from .update_map import UpdateMap
 
 
 @dataclass(frozen=True)

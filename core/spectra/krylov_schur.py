@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .solver.krylov import MatVec, extend, reserved
+from ..solver.krylov import MatVec, extend, reserved
 
 PIECE = 1 << 16  # columns of the basis that are rotated at a time
 INDEPENDENT = 1e-6  # relative: below, eigenvectors do not tell the space they span to working precision

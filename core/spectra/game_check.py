@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .derivatives.evaluator import Prepared
-from .derivatives.local import LocalGame
-from .derivatives.products import Cost, Linear
-from .errors import UsageError, UserError
-from .game.game import innermost
-from .game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
-from .solver.state import State
+from ..derivatives.evaluator import Prepared
+from ..derivatives.local import LocalGame
+from ..derivatives.products import Cost, Linear
+from ..errors import UsageError, UserError
+from ..game.game import innermost
+from ..game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
+from ..solver.state import State
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
 STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of differences, relative to the parameters

@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .derivatives.operator import Operator
-from .eigen import CONVERGED, NOT_DIFFERENTIABLE, Spectrum, dense_spectrum, ritz_spectrum
-from .game.tree import Params, add, leaves, ravel, scale, sub, tmap
+from ..derivatives.operator import Operator
+from ..game.tree import Params, add, leaves, ravel, scale, sub, tmap
+from ..tolerances import tolerances
+from .eigenvalues import CONVERGED, NOT_DIFFERENTIABLE, Spectrum, dense_spectrum, ritz_spectrum
 from .krylov_schur import krylov_schur
-from .tolerances import tolerances
-from .update import UpdateMap
+from .update_map import UpdateMap
 
 DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products
 LEADING = 6  # eigenvalues of a large F' that have to converge: the first decides, but who is first is told by others

@@ -16,18 +16,18 @@ from torch import Tensor
 from torch.func import jacrev
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from .derivatives.evaluator import Prepared
-from .derivatives.field import pullback
-from .derivatives.fixed_batch import settled
-from .derivatives.operator import CHUNK, Operator
-from .errors import UsageError
-from .game.game import Game
-from .game.regularizer import Regularizer, regularized
-from .game.tree import Batch, Params
+from ..derivatives.evaluator import Prepared
+from ..derivatives.field import pullback
+from ..derivatives.fixed_batch import settled
+from ..derivatives.operator import CHUNK, Operator
+from ..errors import UsageError
+from ..game.game import Game
+from ..game.regularizer import Regularizer, regularized
+from ..game.tree import Batch, Params
+from ..solver.inner_solve import DENSE_DERIVATIVE as DENSE
+from ..solver.safe_sqrt import roots
+from ..solver.solver import Memory, Solver, suited
 from .game_check import DIFFERS, jacobian_check, single
-from .solver.inner_solve import DENSE_DERIVATIVE as DENSE
-from .solver.safe_sqrt import roots
-from .solver.solver import Memory, Solver, suited
 
 
 class UpdateMap:
@@ -141,8 +141,8 @@ def update_jacobian(
     The game is played under ``regularizers``, as by ``counterplay.run``. ``memory`` is by default what the solver
     starts with, ``batch`` one drawn from seed 0, its buffers renewed at ``params`` until they rest, or once where they
     find no rest. Order and what is held fixed: see :class:`UpdateMap`. Where a second moment is exactly 0 its root
-    counts as having derivative 0. Raises UsageError where J is not the derivative of v (`core.game_check`), and for
-    states too large for a matrix; ``core.spectrum.update_spectrum`` has their leading eigenvalues.
+    counts as having derivative 0. Raises UsageError where J is not the derivative of v (`game_check`), and
+    for states too large for a matrix; ``spectrum.update_spectrum`` has their leading eigenvalues.
     """
     if regularizers:
         table = Prepared.of(game)

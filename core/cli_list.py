@@ -101,7 +101,7 @@ def check_command(kind: str, name: str) -> None:
 
     A game's, solver's, loss's or regularizer's author runs this before publishing. Exit code 3 if a check fails.
     """
-    from .conformance import check
+    from .conformance.check import check
 
     kind = kind_name(kind)
     registry.find(kind, name)

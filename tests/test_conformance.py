@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 import counterplay as cp
-from counterplay.core.conformance import cases, check
+from counterplay.core.conformance.check import cases, check
 from counterplay.core.registry.kinds import KINDS
 from counterplay.core.registry.registry import REGISTRY, Registered, entries
 

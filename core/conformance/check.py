@@ -9,12 +9,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from .checked import Broken, Case, require
-from .checked_games import games
-from .checked_parts import losses, regularizers
-from .checked_solvers import solvers
-from .options import options_of
-from .registry.registry import find
+from ..options import options_of
+from ..registry.registry import find
+from .assertions import Broken, Case, require
+from .games import games
+from .losses_and_regularizers import losses, regularizers
+from .solvers import solvers
 
 
 def check(kind: str, name: str) -> list[tuple[str, bool, str]]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import torch
 
-from .checked import Broken, Case, close, require
-from .checked_games import game_cases
-from .errors import UsageError
-from .game.regularizer import regularized
-from .registry.registry import make
+from ..errors import UsageError
+from ..game.regularizer import regularized
+from ..registry.registry import make
+from .assertions import Broken, Case, close, require
+from .games import game_cases
 
 
 def losses(name: str) -> Iterator[Case]:

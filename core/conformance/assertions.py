@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .derivatives.evaluator import Prepared
-from .game.game import Game
-from .game.tree import Batch, Params, leaves, like, norm, scale
-from .tolerances import TOLERANCES
+from ..derivatives.evaluator import Prepared
+from ..game.game import Game
+from ..game.tree import Batch, Params, leaves, like, norm, scale
+from ..tolerances import TOLERANCES
 
 TOL = TOLERANCES[torch.float64]
 Case = tuple[str, Callable[[], None]]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from .checked import TOL, Case, close, direction, is_pure, member, point, require, same, tabled
-from .derivatives.local import LocalGame
-from .game.game import Game
-from .game.tree import add, norm, ravel, scale, sub
-from .registry.registry import make
+from ..derivatives.local import LocalGame
+from ..game.game import Game
+from ..game.tree import add, norm, ravel, scale, sub
+from ..registry.registry import make
+from .assertions import TOL, Case, close, direction, is_pure, member, point, require, same, tabled
 
 
 def games(name: str) -> Iterator[Case]:

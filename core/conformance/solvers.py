@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from .checked import TOL, Case, close, is_pure, member, point, require, tabled
-from .derivatives.evaluator import Prepared
-from .errors import UsageError
-from .game.adapters import game_from_losses
-from .game.game import Game
-from .game.regularizer import Regularizer, regularized
-from .game.tree import Batch, Params, ravel, scale
-from .options import options_of
-from .registry.registry import find, make
-from .solver.solver import suited
+from ..derivatives.evaluator import Prepared
+from ..errors import UsageError
+from ..game.adapters import game_from_losses
+from ..game.game import Game
+from ..game.regularizer import Regularizer, regularized
+from ..game.tree import Batch, Params, ravel, scale
+from ..options import options_of
+from ..registry.registry import find, make
+from ..solver.solver import suited
+from .assertions import TOL, Case, close, is_pure, member, point, require, tabled
 
 
 def _general_sum() -> Game:

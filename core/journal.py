@@ -20,7 +20,6 @@ from torch import Tensor
 
 from .batch_digest import NOT_ALONE, next_digest
 from .checkpoint import prune, save_checkpoint, started
-from .circumstances import circumstances, described, versions
 from .derivatives.evaluator import Prepared
 from .derivatives.products import Cost
 from .errors import Stale, StorageError, UsageError
@@ -29,6 +28,7 @@ from .log.segments import blocks_of, column, merge, pieces_of
 from .log.writer import LogWriter
 from .loop import Ending
 from .observers import Observer
+from .provenance.environment import circumstances, described, versions
 from .recorder import Trajectory
 from .recorders import layout_of, recorders
 from .settings import Settings

@@ -11,18 +11,18 @@ import torch
 
 from .batch_digest import NOT_ALONE, next_digest, require_seeded
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
-from .circumstances import circumstances, versions
 from .derivatives.evaluator import Prepared
 from .engine import Result, chunked, condition, first, play
 from .errors import BadLog, PluginError, UsageError
 from .game.game import Game
 from .game.regularizer import Regularizer
-from .handed import differences
 from .journal import Journal
 from .log.schema import ENDED
 from .log.segments import missing
 from .loop import Progress
 from .observers import Observer
+from .provenance.differences import differences
+from .provenance.environment import circumstances, versions
 from .registry import registry
 from .settings import Settings
 from .solver.solver import Solver

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 import counterplay as cp
-from counterplay.core.description import describe
 from counterplay.core.errors import UsageError
-from counterplay.core.named import alike, table_of
+from counterplay.core.provenance.by_name import alike, table_of
+from counterplay.core.provenance.description import describe
 from counterplay.core.registry.registry import REGISTRY, make
 from counterplay.core.storage.strict_json import dumps, parse
 
@@ -340,7 +340,7 @@ def test_another_python_s_bytecode_cannot_be_compared(tmp_path: Path) -> None:
 
 HOSTILE = """
 import functools, itertools, threading, types, torch, counterplay as cp
-from counterplay.core.description import describe
+from counterplay.core.provenance.description import describe
 from counterplay.core.storage.run_directory import dumps
 class Data(torch.utils.data.Dataset):
     def __init__(self): self.x, self.lock = torch.arange(5.), threading.Lock(); self.me = self

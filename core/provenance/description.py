@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..game.adapters import GameFromLosses
+from ..registry.source_digest import is_library
+from ..storage.strict_json import dumps
+from ..tracing.inspection import SCALARS, slots
 from .bytecode import code_of, names_read
-from .game.adapters import GameFromLosses
-from .registry.source_digest import is_library
-from .storage.strict_json import dumps
-from .tracing.inspection import SCALARS, slots
+from .recorded_names import recorded_module
 
 CODE = "its code"  # keys with a blank: no field of a dataclass has such a name
 FIRST = "first values"  # of parameters: a checkpoint has later ones, so that they matter only before there is one
@@ -202,4 +203,4 @@ def _numbers(x: Any) -> str:
 def _name(x: Any) -> str:
     """Of what its user wrote without the module: what is run as a script may be imported later."""
     module, own = getattr(x, "__module__", None), getattr(x, "__qualname__", type(x).__qualname__)
-    return f"{module}.{own}" if module and is_library(module) else own
+    return f"{recorded_module(module)}.{own}" if module and is_library(module) else own

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .registry import registry
-from .registry.kinds import kind_of
-from .storage.strict_json import dumps, parse
+from ..registry import registry
+from ..registry.kinds import kind_of
+from ..storage.strict_json import dumps, parse
 
 
 def table_of(thing: Any) -> dict[str, Any] | None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from .derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Prepared
+from ..game.game import Game
+from ..game.regularizer import Regularized, Regularizer
+from ..game.tree import Params, Player, leaves
+from ..registry import registry
+from .by_name import table_of, used
 from .description import describe
-from .game.game import Game
-from .game.regularizer import Regularized, Regularizer
-from .game.tree import Params, Player, leaves
-from .named import table_of, used
-from .registry import registry
 
 
 def versions() -> dict[str, str]:
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
     import h5py
     import numpy
 
-    from .version import __version__
+    from ..version import __version__
 
     return {
         "counterplay": __version__, "python": platform.python_version(), "torch": torch.__version__,

@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import UserError, printable
+from ..game.game import Game
+from ..game.regularizer import Regularizer, regularized
+from ..registry import registry
+from ..solver.solver import Solver
+from ..storage.strict_json import dumps, parse
+from .by_name import alike, name_of, table_of
 from .description import CODE, FIRST, describe
-from .errors import UserError, printable
-from .game.game import Game
-from .game.regularizer import Regularizer, regularized
-from .named import alike, name_of, table_of
-from .registry import registry
-from .solver.solver import Solver
-from .storage.strict_json import dumps, parse
 
 _LONG = 80  # characters of a value that are shown
 

@@ -6,7 +6,7 @@ import dis
 import types
 from typing import Any
 
-from .registry.source_digest import is_library
+from ..registry.source_digest import is_library
 
 
 def code_of(code: types.CodeType, doc: str | None = None) -> list[Any]:

@@ -25,7 +25,7 @@ _PUBLIC = {
     "core.derivatives.local": ("LocalGame",),
     "core.game.loss": ("Loss",),
     "core.game.module_games": ("game_from_modules",),
-    "core.observers": ("Every", "Seen"),
+    "core.loop.observers": ("Every", "Seen"),
     "core.options": ("option",),
     "core.registry.registry": ("make",),
     "core.game.regularizer": ("Regularizer",),
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from .core.game.tree import Setting as Setting
     from .core.game.tree import Tree as Tree
     from .core.log.history import History as History
-    from .core.observers import Every as Every
-    from .core.observers import Seen as Seen
+    from .core.loop.observers import Every as Every
+    from .core.loop.observers import Seen as Seen
     from .core.options import option as option
     from .core.registry.hookspecs import Entry as Entry
     from .core.registry.hookspecs import hookimpl as hookimpl

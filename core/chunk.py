@@ -18,14 +18,14 @@ from torch import Tensor
 from .compiled import Array, Compiled, Played, compiled_solver
 from .derivatives.evaluator import Prepared
 from .game.tree import leaves, ravel
-from .observers import period
+from .loop.monitor import Figures, Watch, joint
+from .loop.observers import period
 from .solver.solver import Solver
 from .solver.state import State
 from .tracing.traced import RETRACES
-from .watch import Figures, Watch, joint
 
 if TYPE_CHECKING:
-    from .loop import Loop
+    from .loop.loop import Loop
 
 LONGEST = 4096  # steps
 SELDOM = 1 << 16  # steps after which the solver itself takes one, to be compared with

@@ -1,4 +1,4 @@
-"""Playing a game: what a run is asked, where it starts, and what comes of it. The loop itself is in ``core.loop``."""
+"""Playing a game: what a run is asked, where it starts, and what comes of it. The loop itself is in ``core.loop.loop``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from .attribution import guarded
 from .batch_digest import require_seeded
 from .chunk import Chunks
 from .compiled import compiled_solver
-from .contract import memory_of
 from .derivatives.evaluator import Prepared
 from .errors import UsageError
 from .game.game import Game
@@ -23,8 +22,11 @@ from .game.regularizer import Regularizer
 from .game.tree import Params, leaves
 from .journal import Journal
 from .log.history import History
-from .loop import Loop, Progress
-from .observers import Observer
+from .loop.contract import memory_of
+from .loop.loop import Loop, Progress
+from .loop.monitor import Watch, joint
+from .loop.observers import Observer
+from .loop.stopping import Condition, until
 from .recorder import Trajectory
 from .recorders import layout_of
 from .seeding import SCHEME
@@ -34,7 +36,6 @@ from .solver.state import State
 from .spectra.game_check import checked
 from .starting import memory_from, parameters_from
 from .tolerances import tolerances
-from .watch import Condition, Watch, joint, until
 
 # The path depends on the step, never on how long the run is. Measured on toys: tracing pays for itself within 20 to 160
 # steps, compiling, compiler and all, within 400 to 1,500 traced ones.

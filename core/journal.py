@@ -26,8 +26,8 @@ from .errors import Stale, StorageError, UsageError
 from .log.history import History
 from .log.segments import blocks_of, column, merge, pieces_of
 from .log.writer import LogWriter
-from .loop import Ending
-from .observers import Observer
+from .loop.loop import Ending
+from .loop.observers import Observer
 from .provenance.environment import circumstances, described, versions
 from .recorder import Trajectory
 from .recorders import layout_of, recorders

@@ -16,7 +16,7 @@ from .derivatives.local import LocalGame
 from .game.game import Game, innermost
 from .game.tree import Batch, Buffers, Params, leaves, ravel, unravel
 from .log.plane_grid import mesh, window
-from .observers import Seen
+from .loop.observers import Seen
 from .recorder import Append, numpy
 
 

@@ -20,7 +20,7 @@ from .game.checks import broken, named, told
 from .game.game import innermost
 from .game.tree import Params, leaves, names, ravel
 from .log.hdf5 import pad
-from .observers import Seen
+from .loop.observers import Seen
 from .solver.solver import Solver
 from .spectra.eigenvalues import Spectrum
 from .spectra.point_spectra import Places, jacobian_spectra, update_spectra

@@ -15,7 +15,7 @@ from .game.tree import Params
 from .log.history import both
 from .log.rows import LogRows
 from .log.schema import Layout, Variable
-from .observers import Every, Observer
+from .loop.observers import Every, Observer
 from .plane import PlaneRecorder, flat
 from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .settings import Settings

@@ -19,8 +19,8 @@ from .game.regularizer import Regularizer
 from .journal import Journal
 from .log.schema import ENDED
 from .log.segments import missing
-from .loop import Progress
-from .observers import Observer
+from .loop.loop import Progress
+from .loop.observers import Observer
 from .provenance.differences import differences
 from .provenance.environment import circumstances, versions
 from .registry import registry

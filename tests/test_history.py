@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import counterplay as cp
-from counterplay.core import observers
 from counterplay.core.log import history
+from counterplay.core.loop import observers
 
 from .cases import CONVERGES, QUADRATIC, simgd, watched
 

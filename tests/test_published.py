@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.observers import Every
+from counterplay.core.loop.observers import Every
 
 pytestmark = pytest.mark.slow
 METHODS: dict[str, dict[str, float]] = {"simgd": {}, "conopt": {"gamma": 10.0}, "jare": {"gamma": 10.0}}

@@ -11,7 +11,7 @@ import torch
 import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import ravel
-from counterplay.core.observers import Every
+from counterplay.core.loop.observers import Every
 
 from .cases import CONVERGES, QUADRATIC, SmoothGan, identical, same_spectrum, simgd, watched
 

@@ -20,8 +20,8 @@ import counterplay as cp
 from counterplay.core import native
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.errors import Stale
+from counterplay.core.loop.stopping import Condition
 from counterplay.core.tracing import traced
-from counterplay.core.watch import Condition
 
 from .cases import simgd
 from .changing_games import Net, WithNet, a_counter, asked_twice, in_a_list, of

@@ -13,19 +13,20 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .attribution import blamed, guarded, ours
-from .chunk import Chunks, RowWatch
+from ..attribution import blamed, guarded, ours
+from ..chunk import Chunks, RowWatch
+from ..derivatives.evaluator import Prepared
+from ..derivatives.local import LocalGame
+from ..errors import PluginError, Stale, StorageError, UsageError
+from ..game.game import innermost
+from ..game.tree import Batch, Buffers
+from ..solver.solver import Solver, StepInfo
+from ..solver.state import State, tensors
 from .contract import Contract
-from .derivatives.evaluator import Prepared
-from .derivatives.local import LocalGame
-from .errors import PluginError, Stale, StorageError, UsageError
-from .game.game import innermost
-from .game.tree import Batch, Buffers
-from .intact import Intact
+from .monitor import Watch
 from .observers import Observer, Seen
-from .solver.solver import Solver, StepInfo
-from .solver.state import State, tensors
-from .watch import Condition, Watch
+from .stopping import Condition
+from .untouched import Intact
 
 Progress = Callable[[int, int, Mapping[str, Tensor]], None]
 

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import PluginError
-from .game.buffers import TYPES, storable
-from .game.checks import broken, told
-from .game.game import Game
-from .game.structure import difference, form
-from .game.tree import Buffers, Params
-from .intact import FEW
-from .solver.solver import Memory, Solver, StepInfo
-from .solver.state import State
+from ..errors import PluginError
+from ..game.buffers import TYPES, storable
+from ..game.checks import broken, told
+from ..game.game import Game
+from ..game.structure import difference, form
+from ..game.tree import Buffers, Params
+from ..solver.solver import Memory, Solver, StepInfo
+from ..solver.state import State
+from .untouched import FEW
 
 _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "device", "layout")
 INNER = ("iterations", "residual", "converged")  # what the log has room for

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from .attribution import foreign
-from .errors import PluginError
-from .game.game import Game, innermost
-from .solver.solver import Solver
-from .solver.state import State
+from ..attribution import foreign
+from ..errors import PluginError
+from ..game.game import Game, innermost
+from ..solver.solver import Solver
+from ..solver.state import State
 
 FEW = 24  # tensors of which all is asked at every step
 _version = attrgetter("_version")

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .game.tree import Batch, Buffers, Params
-from .solver.solver import Memory, StepInfo
-from .watch import Figures
+from ..game.tree import Batch, Buffers, Params
+from ..solver.solver import Memory, StepInfo
+from .monitor import Figures
 
 
 @dataclass(frozen=True)

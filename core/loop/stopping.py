@@ -1,0 +1,65 @@
+"""Conditions under which a run has converged, as text: ``gradient_norm<1e-6``."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..game.tree import Player
+from .monitor import Array, Figures, joint
+
+COMPARE: dict[str, Callable[[Array, float], Array]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``field`` of Figures, of one player or of all together, compared with a value."""
+
+    field: str
+    player: int | None
+    sign: str
+    value: float
+
+    def holds(self, figures: Figures) -> Any:
+        """Whether it holds: for each member, and each step, that the figures have."""
+        x = getattr(figures, self.field)  # (..., P)
+        x = joint(np.moveaxis(x, -1, 0)) if self.player is None else x[..., self.player]
+        return COMPARE[self.sign](x, self.value)
+
+    def __call__(self, figures: Figures) -> bool:
+        return bool(np.all(self.holds(figures)))
+
+
+def until(text: str, players: tuple[Player, ...]) -> Condition:
+    """A stopping condition like ``gradient_norm<1e-6``, ``gradient_norm.x<1e-6`` or ``loss.y>=0``.
+
+    Without a player, ``gradient_norm`` is that of all players together. In an ensemble every member has to meet it.
+    Raises UsageError where it cannot be read.
+    """
+    found = re.fullmatch(r"\s*(gradient_norm|parameter_norm|loss)(?:\.(\S+?))?\s*(<=|>=|<|>)\s*(\S+)\s*", text)
+    try:
+        quantity, player, sign, number = found.groups() if found else (None,) * 4
+        value = float(number)  # type: ignore[arg-type]
+        if not math.isfinite(value):  # 1e400, which would hold of anything
+            raise ValueError
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"cannot read the condition {text!r}: expected a quantity (gradient_norm, parameter_norm, loss.PLAYER), "
+            "one of < <= > >= and a number, as in gradient_norm<1e-6."
+        ) from None
+    if (player is not None or quantity == "loss") and player not in players:
+        raise UsageError(
+            f"the condition {text!r} needs one of the players {', '.join(players)}, as in {quantity}.{players[0]}."
+        )
+    field = {"gradient_norm": "gradient_norms", "parameter_norm": "parameter_norms", "loss": "losses"}[str(quantity)]
+
+    return Condition(field, None if player is None else players.index(player), str(sign), value)

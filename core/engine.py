@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .attribution import guarded
 from .batch_digest import require_seeded
-from .chunk import Chunks
-from .compiled import compiled_solver
+from .compiled.chunks import Chunks
+from .compiled.compiled_step import compiled_solver
 from .derivatives.evaluator import Prepared
 from .errors import UsageError
 from .game.game import Game

@@ -17,20 +17,21 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core import engine, native
+from counterplay.core import engine
 from counterplay.core.cli import main
+from counterplay.core.compiled import c_compiler
+from counterplay.core.compiled.c_compiler import Uncompilable, compiled
+from counterplay.core.compiled.c_source import PRELUDE, Unwritable, Writer, write
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.errors import UsageError
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import tmap
 from counterplay.core.log.schema import Layout
 from counterplay.core.log.writer import LogWriter
-from counterplay.core.native import Uncompilable, compiled
-from counterplay.core.scalars import PRELUDE, Unwritable, Writer, write
 from counterplay.core.solver.solver import StepInfo
 from counterplay.core.tracing.capture import capture
 
-pytestmark = pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
+pytestmark = pytest.mark.skipif(c_compiler.compiler() is None, reason="no C compiler")
 
 GOOD = {"x": 0.09, "y": 0.01}
 MOMENTUM = {"name": "momentum", "beta": -0.3, "nesterov": True}
@@ -243,7 +244,7 @@ def test_without_a_compiler_it_plays_on_and_says_so(
 def test_a_compiled_run_is_not_resumed_without_its_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr=GOOD)
     cp.run(game, solver, steps=300, compile=True, out=tmp_path / "r", stop=Stop(1))
-    monkeypatch.setattr(native, "compiler", lambda: None)
+    monkeypatch.setattr(c_compiler, "compiler", lambda: None)
     with pytest.raises(UsageError, match=r"cannot go on exactly: steps were compiled .*no C compiler"):
         cp.resume(tmp_path / "r", game=game, solver=solver)
     assert cp.resume(tmp_path / "r", game=game, solver=solver, allow_inexact=True).steps == 300

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core import engine, native
+from counterplay.core import engine
+from counterplay.core.compiled import c_compiler
 from counterplay.core.game.tree import leaves
 
 from .cases import simgd
@@ -81,7 +82,7 @@ def test_where_graphs_take_over(make: Make, monkeypatch: pytest.MonkeyPatch) -> 
         torch.testing.assert_close(b, a, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
+@pytest.mark.skipif(c_compiler.compiler() is None, reason="no C compiler")
 @pytest.mark.parametrize("make", [in_a_list, *map(slow, (closure, a_class_attribute, memory_of_numpy))])
 def test_compiled_steps_follow(make: Make, tmp_path: Any) -> None:
     """An observer every so many steps changes what was written out as numbers."""

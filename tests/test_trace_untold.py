@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import native
+from counterplay.core.compiled import c_compiler
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.errors import Stale
 from counterplay.core.loop.stopping import Condition
@@ -129,7 +129,7 @@ def test_a_change_after_the_last_look_is_told_where_the_run_ends(
         cp.resume(tmp_path / "r", game=in_a_list()[0])
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
+@pytest.mark.skipif(c_compiler.compiler() is None, reason="no C compiler")
 @pytest.mark.parametrize(
     ("at", "steps", "words"),
     [(18, 40, "step 18,.* to step 40"), pytest.param(6, 40, "step 0,.* to step 18", marks=pytest.mark.slow)],

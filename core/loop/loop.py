@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..attribution import blamed, guarded, ours
-from ..chunk import Chunks, RowWatch
 from ..derivatives.evaluator import Prepared
 from ..derivatives.local import LocalGame
 from ..errors import PluginError, Stale, StorageError, UsageError
@@ -40,6 +39,26 @@ class Ending:
     message: str = ""
 
 
+class Ahead(Protocol):
+    """What takes many steps at once, as far as nothing happens in them: see ``core.compiled``."""
+
+    @property
+    def start(self) -> int:
+        """The first step that may be taken so."""
+
+    def watching(self, watch: Watch, state: State) -> Watch:
+        """The watch of a run from its step ``start`` on."""
+
+    def taking(self, game: Prepared, solver: Solver, state: State) -> Any:
+        """The solver that takes this step and those ahead; None: the run's own does."""
+
+    def ahead(self, loop: Loop, solver: Any, state: State, watch: Watch) -> State:
+        """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""
+
+    def compared(self, game: Prepared, solver: Solver, state: State) -> None:
+        """Hold what was taken against ``solver`` once more. Raises Stale."""
+
+
 @dataclass
 class Loop:
     """One run's moving parts. ``save(state, last)`` may write a checkpoint; ``stop()`` asks for an early end."""
@@ -52,7 +71,7 @@ class Loop:
     save: Callable[[State, bool], None]
     progress: Progress | None = None
     stop: Callable[[], bool] = lambda: False
-    chunks: Chunks | None = None  # of a compiled solver
+    chunks: Ahead | None = None  # of a compiled solver
 
     def __post_init__(self) -> None:
         """Our recorders, which call the game, are told from the caller's observers, whose errors are the caller's."""
@@ -74,8 +93,7 @@ class Loop:
             self._save(state, False)
             game.clock.step, solver = state.step, self.solver
             if self.chunks is not None and state.step >= self.chunks.start:
-                if not isinstance(watch, RowWatch):
-                    watch = RowWatch(state.params, game.members, state.bound.numpy(), state.alive.numpy())
+                watch = self.chunks.watching(watch, state)
                 if (compiled := self.chunks.taking(game, solver, state)) is not None:
                     if (ahead := self.chunks.ahead(self, compiled, state, watch)) is not state:
                         state = ahead

@@ -1,7 +1,7 @@
 """A solver's step on a small game as one C function that takes many steps, member by member.
 
 One member's step is traced, the settings that differ between members among its inputs, and written out by
-``core.scalars``. Before it is used, two steps of it are held against the solver's own.
+``core.compiled.c_source``. Before it is used, two steps of it are held against the solver's own.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .derivatives.evaluator import Prepared
-from .derivatives.products import Cost, Spent
-from .game.buffers import plain_of
-from .game.tree import Params, leaves, like
-from .native import compiled
-from .scalars import CTYPES, PRELUDE, Unwritable, Writer, write
-from .solver.solver import Draw, Memory, Solver, StepInfo
-from .solver.state import State
-from .tracing.capture import capture
-from .tracing.comparison import compare
-from .tracing.guards import Guard, settled
-from .tracing.pytrees import leaves_of, rebuild
+from ..derivatives.evaluator import Prepared
+from ..derivatives.products import Cost, Spent
+from ..game.buffers import plain_of
+from ..game.tree import Params, leaves, like
+from ..solver.solver import Draw, Memory, Solver, StepInfo
+from ..solver.state import State
+from ..tracing.capture import capture
+from ..tracing.comparison import compare
+from ..tracing.guards import Guard, settled
+from ..tracing.pytrees import leaves_of, rebuild
+from .c_compiler import compiled
+from .c_source import CTYPES, PRELUDE, Unwritable, Writer, write
 
 NUMBERS = 256  # parameters of a member: as many as a log holds whole
 

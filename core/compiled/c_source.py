@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tracing.program.graph import HELD, INPUT, Graph, Node, substitute
-from .tracing.program.simplify import A
+from ..tracing.program.graph import HELD, INPUT, Graph, Node, substitute
+from ..tracing.program.simplify import A
 
 LINES = 40_000  # beyond this a C compiler takes too long
 

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import Array, Compiled, Played, compiled_solver
-from .derivatives.evaluator import Prepared
-from .game.tree import leaves, ravel
-from .loop.monitor import Figures, Watch, joint
-from .loop.observers import period
-from .solver.solver import Solver
-from .solver.state import State
-from .tracing.traced import RETRACES
+from ..derivatives.evaluator import Prepared
+from ..game.tree import leaves, ravel
+from ..loop.monitor import Figures, Watch, joint
+from ..loop.observers import period
+from ..solver.solver import Solver
+from ..solver.state import State
+from ..tracing.traced import RETRACES
+from .compiled_step import Array, Compiled, Played, compiled_solver
 
 if TYPE_CHECKING:
-    from .loop.loop import Loop
+    from ..loop.loop import Loop
 
 LONGEST = 4096  # steps
 SELDOM = 1 << 16  # steps after which the solver itself takes one, to be compared with
@@ -61,6 +61,12 @@ class Chunks:
     gap: int = 16  # steps from there to the next time
     changes: int = 0
     length: int = 64  # of the next one: twice the last that came through, so that little is taken in vain
+
+    def watching(self, watch: Watch, state: State) -> Watch:
+        """One that takes norms as chunks do, in the place of ``watch``."""
+        if isinstance(watch, RowWatch):
+            return watch
+        return RowWatch(state.params, watch.members, state.bound.numpy(), state.alive.numpy())
 
     def taking(self, game: Prepared, solver: Solver, state: State) -> Compiled | None:
         """What takes this step and those ahead: made again where something that it was made from has changed.

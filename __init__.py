@@ -13,8 +13,8 @@ from .core.version import __version__ as __version__
 # module of the package -> the public names it holds
 _PUBLIC = {
     "core.game.adapters": ("game_from_losses",),
-    "core.checkpoint": ("load_params",),
-    "core.engine": ("Result", "run"),
+    "core.run.checkpoint": ("load_params",),
+    "core.run.engine": ("Result", "run"),
     "core.errors": (
         "BadLog", "Busy", "Diverged", "Interrupted", "NotConverged", "PluginError", "StorageError", "UsageError",
         "UserError",
@@ -29,7 +29,7 @@ _PUBLIC = {
     "core.options": ("option",),
     "core.registry.registry": ("make",),
     "core.game.regularizer": ("Regularizer",),
-    "core.resume": ("resume",),
+    "core.run.resume": ("resume",),
     "core.seeding": ("member_seed",),
     "core.solver.solver": ("Composed", "Solver", "StepInfo"),
     "core.game.tree": ("Batch", "Params", "Setting", "Tree"),
@@ -40,10 +40,7 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 if TYPE_CHECKING:
     from .analysis.reader import open_log as open_log
-    from .core.checkpoint import load_params as load_params
     from .core.derivatives.local import LocalGame as LocalGame
-    from .core.engine import Result as Result
-    from .core.engine import run as run
     from .core.errors import BadLog as BadLog
     from .core.errors import Busy as Busy
     from .core.errors import Diverged as Diverged
@@ -71,7 +68,10 @@ if TYPE_CHECKING:
     from .core.registry.hookspecs import hookimpl as hookimpl
     from .core.registry.hookspecs import hookspec as hookspec
     from .core.registry.registry import make as make
-    from .core.resume import resume as resume
+    from .core.run.checkpoint import load_params as load_params
+    from .core.run.engine import Result as Result
+    from .core.run.engine import run as run
+    from .core.run.resume import resume as resume
     from .core.seeding import member_seed as member_seed
     from .core.solver.solver import Composed as Composed
     from .core.solver.solver import Solver as Solver

@@ -22,7 +22,7 @@ def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     """Go on with the run in DIR from its newest good checkpoint. A run that has ended is left as it is."""
     from .log.schema import ENDED
     from .process.signals import asked
-    from .resume import resume
+    from .run.resume import resume
     from .storage.run_directory import RunDirectory
 
     status = RunDirectory(directory).status()

@@ -56,7 +56,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
-    from .recorded import changed, is_run, recorded
+    from .run.recall import changed, is_run, recorded
     from .spectra.at_point import measured
 
     for path in given["plugin"]:
@@ -87,9 +87,9 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     """The point of a game that the options say."""
     import torch
 
-    from .engine import first
-    from .recorded import buffers_from
-    from .settings import Settings
+    from .run.engine import first
+    from .run.recall import buffers_from
+    from .run.settings import Settings
     from .spectra.at_point import Point
     from .spectra.game_check import checked
 

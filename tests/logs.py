@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from counterplay.analysis.reader import Log
-from counterplay.core.checkpoint import save_checkpoint
 from counterplay.core.log.schema import Layout, Variable
 from counterplay.core.log.writer import LogWriter
+from counterplay.core.run.checkpoint import save_checkpoint
 from counterplay.core.storage.run_directory import RunDirectory
 
 Row = tuple[str, dict[str, Any]]

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.batch_digest import digest
-from counterplay.core.checkpoint import load_checkpoint, newest
 from counterplay.core.derivatives.stacking import Unlike, stacked
+from counterplay.core.run.batch_digest import digest
+from counterplay.core.run.checkpoint import load_checkpoint, newest
 
 from .cases import F64, SmoothGan, identical, member, simgd
 

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import counterplay as cp
-from counterplay.core.checkpoint import flatten, load_checkpoint, newest, read_start, save_checkpoint, unflatten
 from counterplay.core.game.buffers import TYPES
+from counterplay.core.run.checkpoint import flatten, load_checkpoint, newest, read_start, save_checkpoint, unflatten
 
 from .cases import F64, identical, random
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core import engine
 from counterplay.core.cli import main
 from counterplay.core.compiled import c_compiler
 from counterplay.core.compiled.c_compiler import Uncompilable, compiled
@@ -28,6 +27,7 @@ from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import tmap
 from counterplay.core.log.schema import Layout
 from counterplay.core.log.writer import LogWriter
+from counterplay.core.run import engine
 from counterplay.core.solver.solver import StepInfo
 from counterplay.core.tracing.capture import capture
 

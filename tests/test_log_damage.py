@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from counterplay.analysis.reader import open_log
-from counterplay.core.checkpoint import load_checkpoint, save_checkpoint
 from counterplay.core.errors import BadLog
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.segments import blocks_of
+from counterplay.core.run.checkpoint import load_checkpoint, save_checkpoint
 from counterplay.core.storage.checksum import LENGTH, seal
 
 from .hostile import STEPS

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import counterplay as cp
-from counterplay.core import journal
 from counterplay.core.errors import StorageError
+from counterplay.core.run import journal
 
 from .cases import CONVERGES, QUADRATIC, identical, simgd
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten_with_path, tree_map
 
 import counterplay as cp
-from counterplay.core.checkpoint import load_checkpoint, newest
 from counterplay.core.log.schema import SPECTRUM_STATUS
+from counterplay.core.run.checkpoint import load_checkpoint, newest
 from counterplay.core.solver.state import tensors as tensors_of
 from counterplay.core.spectra.eigenvalues import dense_spectrum
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core.checkpoint import newest
 from counterplay.core.errors import PluginError
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.loop.observers import Seen
+from counterplay.core.run.checkpoint import newest
 
 BAD = 4  # the step that goes wrong
 F64 = torch.float64

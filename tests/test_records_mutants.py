@@ -28,10 +28,10 @@ from counterplay.analysis.reader import open_log
 from counterplay.analysis.report import html
 from counterplay.analysis.summary import summarize, table
 from counterplay.analysis.verify import verify
-from counterplay.core.checkpoint import newest, read_start, save_checkpoint
 from counterplay.core.errors import BadLog, UsageError, UserError
 from counterplay.core.log.sandbox import Sandbox
-from counterplay.core.recorded import recorded
+from counterplay.core.run.checkpoint import newest, read_start, save_checkpoint
+from counterplay.core.run.recall import recorded
 from counterplay.core.storage.run_directory import MANIFEST, STATE
 
 MUTANTS = int(os.environ.get("COUNTERPLAY_RECORD_MUTANTS", "1500"))

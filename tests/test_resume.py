@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 import counterplay as cp
-from counterplay.core import journal as journals
-from counterplay.core.checkpoint import empty, flatten, load_checkpoint, newest
 from counterplay.core.errors import BadLog, Busy, UsageError
 from counterplay.core.registry.registry import REGISTRY
+from counterplay.core.run import journal as journals
+from counterplay.core.run.checkpoint import empty, flatten, load_checkpoint, newest
 from counterplay.core.storage.lock import acquire, held
 
 from .cases import identical

@@ -16,10 +16,10 @@ import torch
 
 import counterplay as cp
 from counterplay.analysis.reader import open_log
-from counterplay.core import journal as journals
-from counterplay.core.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.segments import blocks_of
+from counterplay.core.run import journal as journals
+from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.storage.run_directory import RunDirectory
 from counterplay.core.storage.strict_json import dumps
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core import engine, settings
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.tree import leaves
+from counterplay.core.run import engine, settings
 
 from .cases import CONVERGES, QUADRATIC, SmoothGan, close_trees, simgd, watched
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core import engine
 from counterplay.core.compiled import c_compiler
 from counterplay.core.game.tree import leaves
+from counterplay.core.run import engine
 
 from .cases import simgd
 from .changing_games import (

@@ -12,10 +12,10 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import counterplay as cp
-from counterplay.core import journal
-from counterplay.core.checkpoint import load_checkpoint, newest
 from counterplay.core.cli import main
 from counterplay.core.log.writer import LogWriter
+from counterplay.core.run import journal
+from counterplay.core.run.checkpoint import load_checkpoint, newest
 
 Tell = Callable[[int], None]
 RUN = ("run", "affine-gaussian", "-g", "batch=4", "--solver", "simgd", "-s", "rule=adam", "--quiet")

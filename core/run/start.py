@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .derivatives.evaluator import Prepared
-from .errors import UsageError
-from .game.buffers import storable
-from .game.checks import told
-from .game.tree import Params
-from .solver.solver import Memory, Solver
+from ..derivatives.evaluator import Prepared
+from ..errors import UsageError
+from ..game.buffers import storable
+from ..game.checks import told
+from ..game.tree import Params
+from ..solver.solver import Memory, Solver
 
 
 def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game: Prepared) -> Params:

@@ -21,14 +21,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from .errors import BadLog, StorageError, UsageError
-from .game.buffers import TYPES
-from .game.tree import Params
-from .storage.atomic import sync_directory, write_new
-from .storage.json_fields import Manifest, Point, checked
-from .storage.run_directory import MANIFEST, STATE, TENSORS
-from .storage.safe_open import open_plain
-from .storage.strict_json import dumps, parse
+from ..errors import BadLog, StorageError, UsageError
+from ..game.buffers import TYPES
+from ..game.tree import Params
+from ..storage.atomic import sync_directory, write_new
+from ..storage.json_fields import Manifest, Point, checked
+from ..storage.run_directory import MANIFEST, STATE, TENSORS
+from ..storage.safe_open import open_plain
+from ..storage.strict_json import dumps, parse
 
 Buffer = bytes | memoryview
 _MAX_LEVELS = 32  # of nested dictionaries

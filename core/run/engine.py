@@ -1,4 +1,4 @@
-"""Playing a game: what a run is asked, where it starts, and what comes of it. The loop itself is in ``core.loop.loop``."""
+"""Playing a game: what a run is asked, where it starts, and what comes of it. The loop itself is in ``core.loop``."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .attribution import guarded
+from ..attribution import guarded
+from ..compiled.chunks import Chunks
+from ..compiled.compiled_step import compiled_solver
+from ..derivatives.evaluator import Prepared
+from ..errors import UsageError
+from ..game.game import Game
+from ..game.regularizer import Regularizer
+from ..game.tree import Params, leaves
+from ..log.history import History
+from ..loop.contract import memory_of
+from ..loop.loop import Loop, Progress
+from ..loop.monitor import Watch, joint
+from ..loop.observers import Observer
+from ..loop.stopping import Condition, until
+from ..seeding import SCHEME
+from ..solver.solver import Memory, Solver, suited
+from ..solver.state import State
+from ..spectra.game_check import checked
+from ..tolerances import tolerances
 from .batch_digest import require_seeded
-from .compiled.chunks import Chunks
-from .compiled.compiled_step import compiled_solver
-from .derivatives.evaluator import Prepared
-from .errors import UsageError
-from .game.game import Game
-from .game.regularizer import Regularizer
-from .game.tree import Params, leaves
 from .journal import Journal
-from .log.history import History
-from .loop.contract import memory_of
-from .loop.loop import Loop, Progress
-from .loop.monitor import Watch, joint
-from .loop.observers import Observer
-from .loop.stopping import Condition, until
-from .recorder import Trajectory
-from .recorders import layout_of
-from .seeding import SCHEME
+from .recorders import Trajectory
+from .recording import layout_of
 from .settings import Settings
-from .solver.solver import Memory, Solver, suited
-from .solver.state import State
-from .spectra.game_check import checked
-from .starting import memory_from, parameters_from
-from .tolerances import tolerances
+from .start import memory_from, parameters_from
 
 # The path depends on the step, never on how long the run is. Measured on toys: tracing pays for itself within 20 to 160
 # steps, compiling, compiler and all, within 400 to 1,500 traced ones.

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from .derivatives.evaluator import Prepared
-from .derivatives.products import Cost
-from .game.buffers import copied
-from .game.checks import broken
-from .game.game import Game, innermost
-from .solver.state import State
-from .tracing.dependencies import Reads
+from ..derivatives.evaluator import Prepared
+from ..derivatives.products import Cost
+from ..game.buffers import copied
+from ..game.checks import broken
+from ..game.game import Game, innermost
+from ..solver.state import State
+from ..tracing.dependencies import Reads
 
 NOT_ALONE = "its data do not come from the generator alone (inexact-data)"  # what marks such a run's log
 

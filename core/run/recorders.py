@@ -14,16 +14,16 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.utils._pytree import tree_map
 
-from .derivatives.evaluator import Prepared
-from .derivatives.fixed_batch import Draws
-from .game.checks import broken, named, told
-from .game.game import innermost
-from .game.tree import Params, leaves, names, ravel
-from .log.hdf5 import pad
-from .loop.observers import Seen
-from .solver.solver import Solver
-from .spectra.eigenvalues import Spectrum
-from .spectra.point_spectra import Places, jacobian_spectra, update_spectra
+from ..derivatives.evaluator import Prepared
+from ..derivatives.fixed_batch import Draws
+from ..game.checks import broken, named, told
+from ..game.game import innermost
+from ..game.tree import Params, leaves, names, ravel
+from ..log.hdf5 import pad
+from ..loop.observers import Seen
+from ..solver.solver import Solver
+from ..spectra.eigenvalues import Spectrum
+from ..spectra.point_spectra import Places, jacobian_spectra, update_spectra
 
 WHOLE = 256  # parameters up to which a trajectory is recorded whole
 Append = Callable[[str, dict[str, Any]], None]

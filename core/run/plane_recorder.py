@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from .derivatives.evaluator import Prepared
-from .derivatives.fixed_batch import settled
-from .derivatives.local import LocalGame
-from .game.game import Game, innermost
-from .game.tree import Batch, Buffers, Params, leaves, ravel, unravel
-from .log.plane_grid import mesh, window
-from .loop.observers import Seen
-from .recorder import Append, numpy
+from ..derivatives.evaluator import Prepared
+from ..derivatives.fixed_batch import settled
+from ..derivatives.local import LocalGame
+from ..game.game import Game, innermost
+from ..game.tree import Batch, Buffers, Params, leaves, ravel, unravel
+from ..log.plane_grid import mesh, window
+from ..loop.observers import Seen
+from .recorders import Append, numpy
 
 
 def flat(game: Prepared, params: Params) -> bool:

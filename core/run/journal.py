@@ -18,24 +18,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..derivatives.evaluator import Prepared
+from ..derivatives.products import Cost
+from ..errors import Stale, StorageError, UsageError
+from ..log.history import History
+from ..log.segments import blocks_of, column, merge, pieces_of
+from ..log.writer import LogWriter
+from ..loop.loop import Ending
+from ..loop.observers import Observer
+from ..provenance.environment import circumstances, described, versions
+from ..solver.state import State
+from ..storage.lock import NAME
+from ..storage.run_directory import RunDirectory, claim
+from ..storage.strict_json import dumps
 from .batch_digest import NOT_ALONE, next_digest
 from .checkpoint import prune, save_checkpoint, started
-from .derivatives.evaluator import Prepared
-from .derivatives.products import Cost
-from .errors import Stale, StorageError, UsageError
-from .log.history import History
-from .log.segments import blocks_of, column, merge, pieces_of
-from .log.writer import LogWriter
-from .loop.loop import Ending
-from .loop.observers import Observer
-from .provenance.environment import circumstances, described, versions
-from .recorder import Trajectory
-from .recorders import layout_of, recorders
+from .recorders import Trajectory
+from .recording import layout_of, recorders
 from .settings import Settings
-from .solver.state import State
-from .storage.lock import NAME
-from .storage.run_directory import RunDirectory, claim
-from .storage.strict_json import dumps
 
 AUTOSAVE_SECONDS = 300.0  # a crash costs at most so much work
 SYNC_SECONDS = 5.0  # and a power cut as much as it costs the log: waiting for the disk is most of a small checkpoint

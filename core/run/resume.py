@@ -9,27 +9,27 @@ from typing import Any
 
 import torch
 
+from ..derivatives.evaluator import Prepared
+from ..errors import BadLog, PluginError, UsageError
+from ..game.game import Game
+from ..game.regularizer import Regularizer
+from ..log.schema import ENDED
+from ..log.segments import missing
+from ..loop.loop import Progress
+from ..loop.observers import Observer
+from ..provenance.differences import differences
+from ..provenance.environment import circumstances, versions
+from ..registry import registry
+from ..solver.solver import Solver
+from ..solver.state import State
+from ..storage.json_fields import Resumable, Stands
+from ..storage.lock import acquire
+from ..storage.run_directory import RunDirectory
 from .batch_digest import NOT_ALONE, next_digest, require_seeded
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
-from .derivatives.evaluator import Prepared
 from .engine import Result, chunked, condition, first, play
-from .errors import BadLog, PluginError, UsageError
-from .game.game import Game
-from .game.regularizer import Regularizer
 from .journal import Journal
-from .log.schema import ENDED
-from .log.segments import missing
-from .loop.loop import Progress
-from .loop.observers import Observer
-from .provenance.differences import differences
-from .provenance.environment import circumstances, versions
-from .registry import registry
 from .settings import Settings
-from .solver.solver import Solver
-from .solver.state import State
-from .storage.json_fields import Resumable, Stands
-from .storage.lock import acquire
-from .storage.run_directory import RunDirectory
 
 
 def resume(

@@ -8,18 +8,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .derivatives.evaluator import Prepared
-from .derivatives.fixed_batch import probe
-from .derivatives.products import Cost
-from .game.tree import Params
-from .log.history import both
-from .log.rows import LogRows
-from .log.schema import Layout, Variable
-from .loop.observers import Every, Observer
-from .plane import PlaneRecorder, flat
-from .recorder import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
+from ..derivatives.evaluator import Prepared
+from ..derivatives.fixed_batch import probe
+from ..derivatives.products import Cost
+from ..game.tree import Params
+from ..log.history import both
+from ..log.rows import LogRows
+from ..log.schema import Layout, Variable
+from ..loop.observers import Every, Observer
+from ..solver.solver import Solver
+from .plane_recorder import PlaneRecorder, flat
+from .recorders import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .settings import Settings
-from .solver.solver import Solver
 
 
 def layout_of(game: Prepared, trajectory: Trajectory, attrs: Mapping[str, Any] | None = None) -> Layout:

@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..derivatives.evaluator import Prepared
+from ..derivatives.fixed_batch import limit
+from ..errors import BadLog, UsageError
+from ..game.tree import Buffers, Params, names, unravel
+from ..log.sandbox import Sandbox
+from ..log.segments import Pieces, column, pieces_of
+from ..registry import registry
+from ..solver.state import State
+from ..spectra.at_point import Point
+from ..storage.json_fields import Recorded
+from ..storage.run_directory import RunDirectory
 from .checkpoint import load_checkpoint, members_of, newest
-from .derivatives.evaluator import Prepared
-from .derivatives.fixed_batch import limit
 from .engine import first
-from .errors import BadLog, UsageError
-from .game.tree import Buffers, Params, names, unravel
-from .log.sandbox import Sandbox
-from .log.segments import Pieces, column, pieces_of
-from .registry import registry
 from .settings import Settings
-from .solver.state import State
-from .spectra.at_point import Point
-from .storage.json_fields import Recorded
-from .storage.run_directory import RunDirectory
 
 
 def is_run(path: str) -> bool:

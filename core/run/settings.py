@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from .derivatives.evaluator import Prepared
-from .errors import UsageError
-from .game.game import Game
-from .game.regularizer import Regularizer, regularized
-from .seeding import SCHEME, SEEDS
+from ..derivatives.evaluator import Prepared
+from ..errors import UsageError
+from ..game.game import Game
+from ..game.regularizer import Regularizer, regularized
+from ..seeding import SCHEME, SEEDS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LEAST = {

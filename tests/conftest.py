@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from counterplay.core.cli import main
+from counterplay.core.cli.main import main
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.registry import probe, registry
 from counterplay.core.registry.registry import Registry

@@ -237,7 +237,7 @@ def test_a_plugin_that_fails_in_the_middle_is_blamed(cli: Run) -> None:
 
 
 def test_a_bug_is_1_and_asks_for_a_report(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("counterplay.core.cli_run.build", lambda e: 1 / 0)
+    monkeypatch.setattr("counterplay.core.cli.run.build", lambda e: 1 / 0)
     code, _, err = cli(*QUADRATIC)
     assert code == 1 and "internal error, a bug in counterplay: ZeroDivisionError" in err
     assert "COUNTERPLAY_DEBUG=1" in err
@@ -245,7 +245,7 @@ def test_a_bug_is_1_and_asks_for_a_report(cli: Run, monkeypatch: pytest.MonkeyPa
 
 def test_debug_shows_the_traceback() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "counterplay.core.cli", "list", "gmes"],
+        [sys.executable, "-m", "counterplay.core.cli.main", "list", "gmes"],
         env=os.environ | {"COUNTERPLAY_DEBUG": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" in done.stderr and "did you mean 'game'" in done.stderr
@@ -254,7 +254,9 @@ def test_debug_shows_the_traceback() -> None:
 @pytest.mark.parametrize("words", ["list", "describe solver cgd", "run quadratic --solver simgd", "spectrum quadratic",
                                    "check solver simgd", "resume d"])  # fmt: skip
 def test_without_torch_it_is_said_how_to_get_it(tmp_path: Path, words: str) -> None:
-    hidden = f"import sys; sys.modules['torch'] = None; from counterplay.core.cli import main; main({words.split()})"
+    hidden = (
+        f"import sys; sys.modules['torch'] = None; from counterplay.core.cli.main import main; main({words.split()})"
+    )
     done = subprocess.run([sys.executable, "-c", hidden], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1, done.stderr
     assert re.match(
@@ -267,7 +269,7 @@ def test_too_little_memory_is_no_bug(cli: Run, monkeypatch: pytest.MonkeyPatch, 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("counterplay.core.cli_run.build", fail)
+    monkeypatch.setattr("counterplay.core.cli.run.build", fail)
     code, _, err = cli(*QUADRATIC)
     assert (
         code == 2 and err == "Error: there is not enough memory for this. Ask for less, or for a machine with more.\n"
@@ -290,7 +292,7 @@ def test_every_ending_has_its_code(cli: Run, monkeypatch: pytest.MonkeyPatch, er
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("counterplay.core.cli_run.build", fail)
+    monkeypatch.setattr("counterplay.core.cli.run.build", fail)
     assert cli(*QUADRATIC)[0] == code
 
 
@@ -298,7 +300,7 @@ def test_every_ending_has_its_code(cli: Run, monkeypatch: pytest.MonkeyPatch, er
 def test_a_closed_pipe_is_quiet(args: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "counterplay.core.cli", *args]
+    command = [sys.executable, "-m", "counterplay.core.cli.main", *args]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert done.stderr == "" and done.returncode == 0
@@ -307,7 +309,7 @@ def test_a_closed_pipe_is_quiet(args: tuple[str, ...]) -> None:
 def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "counterplay.core.cli", *QUADRATIC, *GOOD, "--steps", "20", "--out", "d"]
+    command = [sys.executable, "-m", "counterplay.core.cli.main", *QUADRATIC, *GOOD, "--steps", "20", "--out", "d"]
     done = subprocess.run(command, stderr=writer, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     os.close(writer)
     assert done.returncode == 0 and done.stdout.startswith("max_steps after 20 steps")
@@ -315,7 +317,17 @@ def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_keeps_what_it_recorded(tmp_path: Path, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "counterplay.core.cli", *QUADRATIC, *GOOD, "--steps", str(10**9), "--out", "d"]
+    command = [
+        sys.executable,
+        "-m",
+        "counterplay.core.cli.main",
+        *QUADRATIC,
+        *GOOD,
+        "--steps",
+        str(10**9),
+        "--out",
+        "d",
+    ]
     running = subprocess.Popen(
         [*command, "--quiet"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),

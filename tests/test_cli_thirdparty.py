@@ -31,7 +31,7 @@ def command(home: Path) -> Command:
     environment = clean | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
     def run(*args: str, **more: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "counterplay.core.cli", *args]
+        line = [sys.executable, "-m", "counterplay.core.cli.main", *args]
         return subprocess.run(line, cwd=home, env=environment | more, capture_output=True, text=True)
 
     return run

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core.cli import main
+from counterplay.core.cli.main import main
 from counterplay.core.compiled import c_compiler
 from counterplay.core.compiled.c_compiler import Uncompilable, compiled
 from counterplay.core.compiled.c_source import PRELUDE, Unwritable, Writer, write

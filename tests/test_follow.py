@@ -30,7 +30,7 @@ def test_a_real_run_is_followed_to_its_end(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(following, "POLL_SECONDS", 0.02)
     path = tmp_path / "run"
     words = "run quadratic --solver simgd -s lr=1e-6 --steps 100000000 --checkpoint-every 200 --quiet --out"
-    playing = subprocess.Popen([sys.executable, "-m", "counterplay.core.cli", *words.split(), str(path)])
+    playing = subprocess.Popen([sys.executable, "-m", "counterplay.core.cli.main", *words.split(), str(path)])
     rows = []
     try:
         deadline = time.monotonic() + 60
@@ -78,7 +78,7 @@ def test_following_ends_with_the_owner(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_following_ends_with_ctrl_c(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "counterplay.core.cli", "summary", "--follow", "--json", str(tmp_path / "run")]
+    words = [sys.executable, "-m", "counterplay.core.cli.main", "summary", "--follow", "--json", str(tmp_path / "run")]
     with under_way(tmp_path / "run") as seal:
         looking = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:

@@ -83,7 +83,7 @@ def test_what_it_found_beside_it_is_in_its_digest(cli: Run, tmp_path: Path) -> N
     ):
         file = plugin(tmp_path / "p", factor, late)
         (tmp_path / "p" / "unused_of_tests.py").write_text(name)
-        line = [sys.executable, "-m", "counterplay.core.cli", *RUN, str(file), "--out", name]
+        line = [sys.executable, "-m", "counterplay.core.cli.main", *RUN, str(file), "--out", name]
         assert subprocess.run(line, cwd=tmp_path).returncode == 0
         digests.append(digest(name))
     assert digests[0] == digests[1] and len(set(digests)) == 3

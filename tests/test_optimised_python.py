@@ -28,7 +28,17 @@ def register_solvers():
 @pytest.mark.parametrize("flag", ["-O", pytest.param("-OO", marks=pytest.mark.slow)])
 def test_a_broken_plugin_fails_its_checks(tmp_path: Path, flag: str) -> None:
     (tmp_path / "uphill.py").write_text(UPHILL)
-    line = [sys.executable, flag, "-m", "counterplay.core.cli", "check", "solver", "uphill", "--plugin", "uphill.py"]
+    line = [
+        sys.executable,
+        flag,
+        "-m",
+        "counterplay.core.cli.main",
+        "check",
+        "solver",
+        "uphill",
+        "--plugin",
+        "uphill.py",
+    ]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert "FAIL  an equilibrium is a fixed point: it leaves the equilibrium of quadratic: off by " in done.stdout
@@ -37,6 +47,6 @@ def test_a_broken_plugin_fails_its_checks(tmp_path: Path, flag: str) -> None:
 
 @pytest.mark.slow
 def test_a_sound_one_passes_them(tmp_path: Path) -> None:
-    line = [sys.executable, "-O", "-m", "counterplay.core.cli", "check", "solver", "simgd"]
+    line = [sys.executable, "-O", "-m", "counterplay.core.cli.main", "check", "solver", "simgd"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "FAIL" not in done.stdout and "solver simgd passes " in done.stdout

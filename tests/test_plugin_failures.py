@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import counterplay as cp
-from counterplay.core.cli import main
+from counterplay.core.cli.main import main
 from counterplay.core.registry import registry
 from counterplay.core.registry.registry import Registry
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import counterplay as cp
-from counterplay.core.cli import main
+from counterplay.core.cli.main import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

@@ -311,7 +311,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             acquire(tmp_path / "run")
 
 
-CLI = [sys.executable, "-c", "import sys; from counterplay.core.cli import main; main(sys.argv[1:])"]
+CLI = [sys.executable, "-c", "import sys; from counterplay.core.cli.main import main; main(sys.argv[1:])"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from .test_resume import Killed, kill_at
 
 GAME = cp.make("game", "quadratic")
 SOLVER = cp.make("solver", "simgd", lr=0.01)
-CLI = [sys.executable, "-c", "import sys; from counterplay.core.cli import main; main(sys.argv[1:])"]
+CLI = [sys.executable, "-c", "import sys; from counterplay.core.cli.main import main; main(sys.argv[1:])"]
 
 
 def stopped(path: Path, at: int = 8, **asked: Any) -> Path:

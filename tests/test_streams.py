@@ -18,7 +18,7 @@ from counterplay.core.registry.registry import Registry
 from .conftest import Run
 from .thirdparties import HEAD
 
-LINE = [sys.executable, "-m", "counterplay.core.cli"]
+LINE = [sys.executable, "-m", "counterplay.core.cli.main"]
 SWEEP = int(os.environ.get("COUNTERPLAY_TEST_SIGNALS", "12"))
 
 

@@ -128,7 +128,7 @@ def amortised(case: Case, rounds: int) -> float:
 
 def help_seconds(rounds: int) -> tuple[float, bool]:
     """Wall time of ``counterplay --help`` as a process, and whether torch was imported."""
-    code = "import sys; from counterplay.core.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code = "import sys; from counterplay.core.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     probe = code + "print('torch' in sys.modules, file=sys.stderr)"
     seconds = []
     for _ in range(rounds):

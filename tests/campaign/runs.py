@@ -12,7 +12,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import counterplay as cp
-from counterplay.core.cli import main
+from counterplay.core.cli.main import main
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.run import journal
 from counterplay.core.run.checkpoint import load_checkpoint, newest

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import NUMBER, PLACE, WHOLE
-from .errors import Diverged, Interrupted, NotConverged, UsageError
+from ..arguments import NUMBER, PLACE, WHOLE
+from ..errors import Diverged, Interrupted, NotConverged, UsageError
+from ..registry import experiment as config
+from ..registry import registry
+from ..registry.build import build, completed, name_of, origins, references
+from ..registry.experiment import Experiment, assignments, merged
 from .progress import figures, shown
-from .registry import experiment as config
-from .registry import registry
-from .registry.build import build, completed, name_of, origins, references
-from .registry.experiment import Experiment, assignments, merged
 
 if TYPE_CHECKING:
-    from .run.engine import Result
+    from ..run.engine import Result
 
 _PAIR = "KEY=VALUE"
 
@@ -133,7 +133,7 @@ def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
 
 def tried(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
     """Take one step and keep nothing: what a run would refuse is refused here."""
-    from .run.engine import run
+    from ..run.engine import run
 
     game, solver, regularizers = made
     run(game, solver, **settings_of(e, regularizers) | {"steps": min(e.steps, 1), "compile": False})
@@ -141,8 +141,8 @@ def tried(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
 
 def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
     """Run, say how it ended, and end the command with the status's exit code."""
-    from .process.signals import asked
-    from .run.engine import run
+    from ..process.signals import asked
+    from ..run.engine import run
 
     game, solver, regularizers = made
     full = completed(e, game, solver, regularizers)
@@ -199,7 +199,7 @@ def first_free(game: str, solver: str) -> str:
 def start_of(path: str | None) -> Any:
     if path is None:
         return None
-    from .run.checkpoint import read_start
+    from ..run.checkpoint import read_start
 
     return read_start(path)
 

@@ -7,13 +7,13 @@ import json
 
 import click
 
-from .arguments import PLACE
-from .coerce import describe as type_in_words
-from .errors import PluginError, printable
-from .options import MISSING, options_of
-from .registry import registry
-from .registry.kinds import KINDS, kind_name
-from .storage.strict_json import dumps
+from ..arguments import PLACE
+from ..coerce import describe as type_in_words
+from ..errors import PluginError, printable
+from ..options import MISSING, options_of
+from ..registry import registry
+from ..registry.kinds import KINDS, kind_name
+from ..storage.strict_json import dumps
 
 
 def _load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
@@ -101,7 +101,7 @@ def check_command(kind: str, name: str) -> None:
 
     A game's, solver's, loss's or regularizer's author runs this before publishing. Exit code 3 if a check fails.
     """
-    from .conformance.check import check
+    from ..conformance.check import check
 
     kind = kind_name(kind)
     registry.find(kind, name)

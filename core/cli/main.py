@@ -18,20 +18,20 @@ from typing import Any
 
 import click
 
-from .errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
-from .process import signals, streams
-from .registry import registry
-from .registry.third_party import commands_of
-from .version import __version__
+from ..errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
+from ..process import signals, streams
+from ..registry import registry
+from ..registry.third_party import commands_of
+from ..version import __version__
 
 # name -> (module, what it does); built in here, the analysis commands come through the hook
 _OURS = {
-    "run": ("cli_run", "Play a game and record it."),
-    "resume": ("cli_resume", "Go on with a run that was stopped."),
-    "spectrum": ("cli_spectrum", "Find the eigenvalues at a recorded or given point, and what they say."),
-    "list": ("cli_list", "List games, solvers, losses and regularizers."),
-    "describe": ("cli_list", "Show what something does, its options and its reference."),
-    "check": ("cli_list", "Check that a plugin keeps the contract."),
+    "run": ("run", "Play a game and record it."),
+    "resume": ("resume", "Go on with a run that was stopped."),
+    "spectrum": ("spectrum", "Find the eigenvalues at a recorded or given point, and what they say."),
+    "list": ("catalogue", "List games, solvers, losses and regularizers."),
+    "describe": ("catalogue", "Show what something does, its options and its reference."),
+    "check": ("catalogue", "Check that a plugin keeps the contract."),
 }
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import PLACE, WHOLE, Whole
-from .cli_run import as_typed, device_of, objects, start_of
-from .errors import UsageError, printable
-from .registry import experiment as config
-from .registry import registry
-from .registry.build import build
-from .storage.strict_json import dumps
+from ..arguments import PLACE, WHOLE, Whole
+from ..errors import UsageError, printable
+from ..registry import experiment as config
+from ..registry import registry
+from ..registry.build import build
+from ..storage.strict_json import dumps
+from .run import as_typed, device_of, objects, start_of
 
 if TYPE_CHECKING:
-    from .spectra.at_point import Point
+    from ..spectra.at_point import Point
 
 _PAIR = "KEY=VALUE"
 _OF_A_GAME = ("solver", "g", "s", "loss", "l", "regularizer", "r", "start", "seed", "dtype")
@@ -56,8 +56,8 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
-    from .run.recall import changed, is_run, recorded
-    from .spectra.at_point import measured
+    from ..run.recall import changed, is_run, recorded
+    from ..spectra.at_point import measured
 
     for path in given["plugin"]:
         registry.load_file(path)
@@ -87,11 +87,11 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     """The point of a game that the options say."""
     import torch
 
-    from .run.engine import first
-    from .run.recall import buffers_from
-    from .run.settings import Settings
-    from .spectra.at_point import Point
-    from .spectra.game_check import checked
+    from ..run.engine import first
+    from ..run.recall import buffers_from
+    from ..run.settings import Settings
+    from ..spectra.at_point import Point
+    from ..spectra.game_check import checked
 
     typed = as_typed({**given, "game": where}, {})
     unasked = {} if "solver" in typed else {"solver": "simgd"}  # an experiment names one
@@ -112,8 +112,8 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
 
 def table(facts: Mapping[str, Any]) -> str:
     """The facts for people: first what decides, ρ(F') and min Re λ(J), then every spectrum, then what they say."""
-    from .stability import verdict, words
-    from .stability.conditioning import ROUNDING
+    from ..stability import verdict, words
+    from ..stability.conditioning import ROUNDING
 
     said: dict[str, Any] = facts["meaning"]
     rounding, period = ROUNDING.get(facts["dtype"], 1e-5), said.get("period", 1)

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from .arguments import PLACE
-from .cli_list import plugin_option
-from .cli_run import close, keeping
-from .errors import printable
+from ..arguments import PLACE
+from ..errors import printable
+from .catalogue import plugin_option
 from .progress import shown
+from .run import close, keeping
 
 
 @click.command("resume")
@@ -20,10 +20,10 @@ from .progress import shown
 @click.option("--quiet", is_flag=True, help="Say nothing but the closing line.")
 def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     """Go on with the run in DIR from its newest good checkpoint. A run that has ended is left as it is."""
-    from .log.schema import ENDED
-    from .process.signals import asked
-    from .run.resume import resume
-    from .storage.run_directory import RunDirectory
+    from ..log.schema import ENDED
+    from ..process.signals import asked
+    from ..run.resume import resume
+    from ..storage.run_directory import RunDirectory
 
     status = RunDirectory(directory).status()
     last: dict[str, Any] = {}

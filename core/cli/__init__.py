@@ -1,0 +1,4 @@
+"""The command line. Torch is imported inside commands only.
+
+To be taken: `main.main`.
+"""

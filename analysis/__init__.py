@@ -1,1 +1,4 @@
-"""Reading what was recorded: logs, tables, figures, reports. Nothing here needs torch."""
+"""Reading what was recorded: logs, measures, figures, reports. Nothing here needs torch.
+
+`optional` imports what only the ``analysis`` extra installs.
+"""

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..core.errors import StorageError, UsageError, did_you_mean
 from ..core.storage.atomic import write_atomic
-from .extras import need
 from .figure_stability import axes_of
+from .optional import need
 from .reader import Log, open_log
 from .style import AGAINST, styled, told_apart
 

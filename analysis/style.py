@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import printable
 from ..core.stability.step_sizes import named
-from .extras import need
+from .optional import need
 from .reader import Log
 from .scales import drawable
 

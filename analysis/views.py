@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import UsageError, did_you_mean
 from ..core.log.schema import AXES
-from .extras import need
+from .optional import need
 
 if TYPE_CHECKING:
     import pandas

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("pandas")
 pytest.importorskip("xarray")
 
-from counterplay.analysis import extras, reader
+from counterplay.analysis import optional, reader
 from counterplay.analysis.reader import open_log
 from counterplay.analysis.summary import summarize
 from counterplay.core.errors import BadLog, UsageError
@@ -101,7 +101,7 @@ def test_mistakes_are_told(runs: dict[str, Path], tmp_path: Path) -> None:
 
 def test_a_missing_extra_says_what_to_type() -> None:
     with pytest.raises(UsageError, match=r"pip install 'counterplay\[analysis\]'"):
-        extras.need("a_module_nobody_has", "log.frame()")
+        optional.need("a_module_nobody_has", "log.frame()")
 
 
 def test_reading_imports_no_torch_and_summary_no_matplotlib(runs: dict[str, Path]) -> None:

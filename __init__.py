@@ -34,12 +34,12 @@ _PUBLIC = {
     "core.solver.solver": ("Composed", "Solver", "StepInfo"),
     "core.game.tree": ("Batch", "Params", "Setting", "Tree"),
     "core.spectra.update_map": ("update_jacobian",),
-    "analysis.reader": ("open_log",),
+    "analysis.log.log": ("open_log",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 if TYPE_CHECKING:
-    from .analysis.reader import open_log as open_log
+    from .analysis.log.log import open_log as open_log
     from .core.derivatives.local import LocalGame as LocalGame
     from .core.errors import BadLog as BadLog
     from .core.errors import Busy as Busy

@@ -31,7 +31,7 @@ def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
     With --follow and --json every piece of news is an object on a line of its own; Ctrl-C stops looking.
     """
     from ..core.storage.strict_json import dumps
-    from .reader import open_log
+    from .log.log import open_log
     from .summary import summarize, table
 
     if follow:
@@ -47,7 +47,7 @@ def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
 def _follow(paths: tuple[str, ...], as_json: bool) -> None:
     from ..core.errors import UsageError
     from ..core.storage.strict_json import dumps
-    from .follow import follow
+    from .log.follow import follow
     from .summary import summarize, table
 
     if len(paths) > 1:
@@ -73,7 +73,7 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:
     """Draw FIGURE (losses, trajectory, spectrum, rate, stability, field, samples, metrics) of one or several runs."""
     from . import figures
-    from .reader import open_log
+    from .log.log import open_log
 
     logs = [open_log(path, sandbox=True) for path in paths]
     drawn = figures.plot(figure, logs, against=against, ascent=ascent)
@@ -85,7 +85,7 @@ def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, 
 @click.option("-o", "--output", type=PLACE, help="File to write. [default: report.html beside the first log]")
 def report(paths: tuple[str, ...], output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
-    from .reader import open_log
+    from .log.log import open_log
     from .report import write_report
 
     click.echo(f"Wrote {write_report([open_log(path, sandbox=True) for path in paths], output)}")

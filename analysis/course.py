@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..core.stability.certainty import moving
 from ..core.stability.conditioning import ROUNDING, radius, turn
+from .log.log import Log
 from .rate import Fit, fitted_line
-from .reader import Log
 from .recorded import last, spectra
 
 

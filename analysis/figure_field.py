@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.log.plane_grid import CELLS, window
-from .reader import Log
+from .log.log import Log
 from .recorded import last
 from .scales import drawable
 from .style import colour, dash, figure, short, title

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .reader import Log
+from .log.log import Log
+from .log.tables import coordinate
 from .style import AGAINST, below, colour, empty, figure, line, short, title
-from .views import coordinate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..core.stability.numerals import rate
 from .course import fits, gradient_sizes, period_of
+from .log.log import Log
 from .meaning import meaning, number
-from .reader import Log
 from .scales import BEYOND, scale
 from .style import below, colour, dash, figure, line, marker, title
 

@@ -10,7 +10,7 @@ from ..core.stability.certainty import bound, largest, whole
 from ..core.stability.numerals import rate
 from ..core.stability.step_sizes import plain_step
 from .course import period_of
-from .reader import Log
+from .log.log import Log
 from .recorded import spectra
 from .style import colour, figure, marker, short, title
 

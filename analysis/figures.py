@@ -14,8 +14,8 @@ import numpy as np
 from ..core.errors import StorageError, UsageError, did_you_mean
 from ..core.storage.atomic import write_atomic
 from .figure_stability import axes_of
+from .log.log import Log, open_log
 from .optional import need
-from .reader import Log, open_log
 from .style import AGAINST, styled, told_apart
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ..core.stability.step_sizes import descends
 from ..core.stability.verdict import beside_v, point
 from ..core.stability.words import eigenvalue, lines, number
 from .course import dtype_of, fits, norm, period_of
-from .reader import Log
+from .log.log import Log
 from .recorded import jacobian_check, last, sizes_of, spectra
 
 __all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning", "number", "point"]

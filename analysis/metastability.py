@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import UsageError
-from .reader import Log
+from .log.log import Log
 
 COMPONENTS = ("metrics/first_component", "metrics/second_component")
 LEAST = 0.1  # of a run that a period lasts ...

@@ -13,7 +13,7 @@ from ..core.errors import StorageError, printable
 from ..core.log.schema import RUN_STATES
 from ..core.storage.atomic import write_atomic
 from .figures import FIGURES, holds, plot, render
-from .reader import Log, open_log
+from .log.log import Log, open_log
 from .style import title, told_apart
 from .summary import rows, summarize
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..core.errors import printable
 from ..core.stability.step_sizes import named
+from .log.log import Log
 from .optional import need
-from .reader import Log
 from .scales import drawable
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from ..core.stability.words import eigenvalue, lines
 from ..core.storage.strict_json import parse, plain
 from .compared import compared
 from .course import dtype_of
+from .log.log import Log
 from .meaning import meaning
 from .metastability import lingering
-from .reader import Log
 from .recorded import jacobian_check, last, spectra
 
 COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")

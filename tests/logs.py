@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from counterplay.analysis.reader import Log
+from counterplay.analysis.log.log import Log
 from counterplay.core.log.schema import Layout, Variable
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.run.checkpoint import save_checkpoint

@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.text import Text
 
 from counterplay.analysis.figures import FIGURES, plot
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout
 from counterplay.core.storage.run_directory import RunDirectory

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from counterplay.analysis import follow as following
-from counterplay.analysis.follow import follow
+from counterplay.analysis.log import follow as following
+from counterplay.analysis.log.follow import follow
 from counterplay.core.log.schema import Layout
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage.lock import acquire

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.analysis.summary import summarize
 from counterplay.core.errors import Busy, StorageError, UsageError
 from counterplay.core.log import segments

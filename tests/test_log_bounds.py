@@ -15,12 +15,12 @@ import h5py
 import numpy as np
 import pytest
 
-from counterplay.analysis import export as exporting
 from counterplay.analysis import figure_metrics
-from counterplay.analysis.export import export
 from counterplay.analysis.figures import plot
-from counterplay.analysis.merge import merge
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log import export as exporting
+from counterplay.analysis.log.export import export
+from counterplay.analysis.log.log import open_log
+from counterplay.analysis.log.merge import merge
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import rows, summarize, table
 from counterplay.core.errors import BadLog, UsageError

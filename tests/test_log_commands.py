@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from counterplay.analysis.export import harmless
-from counterplay.analysis.reader import open_log
-from counterplay.analysis.verify import verify
+from counterplay.analysis.log.export import harmless
+from counterplay.analysis.log.log import open_log
+from counterplay.analysis.log.verify import verify
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.segments import blocks_of
 from counterplay.core.storage.lock import acquire

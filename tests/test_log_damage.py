@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.segments import blocks_of

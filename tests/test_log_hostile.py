@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from counterplay.analysis.export import export
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.export import export
+from counterplay.analysis.log.log import open_log
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.errors import BadLog, UserError
 from counterplay.core.log import safety

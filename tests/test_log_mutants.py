@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from counterplay.analysis.export import export
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.export import export
+from counterplay.analysis.log.log import open_log
+from counterplay.analysis.log.verify import verify
 from counterplay.analysis.summary import summarize, table
-from counterplay.analysis.verify import verify
 from counterplay.core.errors import UserError
 from counterplay.core.log import sandbox
 from counterplay.core.log.sandbox import Sandbox

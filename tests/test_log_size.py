@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from counterplay.analysis import merge as by_hand
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log import merge as by_hand
+from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log import consistency, sandbox, segments
 from counterplay.core.log.sandbox import Sandbox

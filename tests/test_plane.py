@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib")
 
 import counterplay as cp
 from counterplay.analysis.figures import plot
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.core.game.tree import Buffers
 from counterplay.core.log.plane_grid import CELLS, mesh, window
 

@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("pandas")
 pytest.importorskip("xarray")
 
-from counterplay.analysis import optional, reader
-from counterplay.analysis.reader import open_log
+from counterplay.analysis import optional
+from counterplay.analysis.log import log as reader
+from counterplay.analysis.log.log import open_log
 from counterplay.analysis.summary import summarize
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.schema import Layout

@@ -12,8 +12,8 @@ import torch
 
 import counterplay as cp
 from counterplay.analysis.figures import holds, plot
+from counterplay.analysis.log.log import Log, open_log
 from counterplay.analysis.meaning import meaning
-from counterplay.analysis.reader import Log, open_log
 from counterplay.analysis.recorded import sizes_of, spectra
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import summarize, table

@@ -23,11 +23,11 @@ from safetensors.torch import save_file
 
 import counterplay as cp
 from counterplay.analysis import figures
-from counterplay.analysis.export import export
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.export import export
+from counterplay.analysis.log.log import open_log
+from counterplay.analysis.log.verify import verify
 from counterplay.analysis.report import html
 from counterplay.analysis.summary import summarize, table
-from counterplay.analysis.verify import verify
 from counterplay.core.errors import BadLog, UsageError, UserError
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.run.checkpoint import newest, read_start, save_checkpoint

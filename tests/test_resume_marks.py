@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.segments import blocks_of
 from counterplay.core.run import journal as journals

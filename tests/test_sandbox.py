@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UserError
 from counterplay.core.log import sandbox
 from counterplay.core.log.sandbox import Sandbox
@@ -61,7 +61,7 @@ def test_a_process_that_cannot_start_is_no_bad_log(run: Path, monkeypatch: pytes
 
 
 def test_more_than_the_command_line_reads_at_once(run: Path, monkeypatch: pytest.MonkeyPatch, files: Sandbox) -> None:
-    monkeypatch.setattr("counterplay.analysis.reader.MOST", 1000)
+    monkeypatch.setattr("counterplay.analysis.log.log.MOST", 1000)
     log = open_log(run, sandbox=files)
     with pytest.raises(BadLog, match=r"4,800 bytes of step/losses.*open_log"):
         log["step/losses"]

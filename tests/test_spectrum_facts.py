@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.analysis.summary import summarize
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame

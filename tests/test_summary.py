@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from counterplay.analysis.compared import compared
-from counterplay.analysis.reader import open_log
+from counterplay.analysis.log.log import open_log
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout
 

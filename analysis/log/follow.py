@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.log.sandbox import Sandbox
-from ..core.log.schema import GROUPS
-from .reader import Log, open_log
+from ...core.log.sandbox import Sandbox
+from ...core.log.schema import GROUPS
+from .log import Log, open_log
 
 POLL_SECONDS = 0.5
 

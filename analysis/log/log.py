@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import BadLog, StorageError, UsageError, did_you_mean
-from ..core.log import hdf5
-from ..core.log.sandbox import MOST, Sandbox
-from ..core.log.schema import GROUPS, Variable
-from ..core.log.segments import Files, Pieces, column, pieces_of, whole
-from ..core.storage.json_fields import Run, checked
-from ..core.storage.lock import held
-from ..core.storage.run_directory import RunDirectory
-from ..core.storage.strict_json import parse
+from ...core.errors import BadLog, StorageError, UsageError, did_you_mean
+from ...core.log import hdf5
+from ...core.log.sandbox import MOST, Sandbox
+from ...core.log.schema import GROUPS, Variable
+from ...core.log.segments import Files, Pieces, column, pieces_of, whole
+from ...core.storage.json_fields import Run, checked
+from ...core.storage.lock import held
+from ...core.storage.run_directory import RunDirectory
+from ...core.storage.strict_json import parse
 
 if TYPE_CHECKING:
     import pandas
@@ -207,13 +207,13 @@ class Log(Mapping[str, np.ndarray]):
 
     def dataset(self, group: str = "step") -> xarray.Dataset:
         """Return a group as an xarray Dataset whose variables are read when they are used."""
-        from .views import dataset
+        from .tables import dataset
 
         return dataset(self, group)
 
     def frame(self, group: str = "step") -> pandas.DataFrame:
         """Return a group as a pandas DataFrame, one row a step (and member), one column a number."""
-        from .views import frame
+        from .tables import frame
 
         return frame(self, group)
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import UsageError, printable
-from ..core.log.consistency import parts, row_bytes
-from ..core.log.sandbox import MOST
-from ..core.storage.atomic import write_atomic
-from ..core.storage.strict_json import dumps
+from ...core.errors import UsageError, printable
+from ...core.log.consistency import parts, row_bytes
+from ...core.log.sandbox import MOST
+from ...core.storage.atomic import write_atomic
+from ...core.storage.strict_json import dumps
+from .log import Log
 from .merge import absent
-from .reader import Log
-from .views import columns, variables, width
+from .tables import columns, variables, width
 
 _PART = 16 << 20  # bytes of numbers in memory at once; as text and Python's own they take ten times as much
 _LINES = 1000

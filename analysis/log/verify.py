@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import BadLog, UsageError, UserError
-from ..core.log.consistency import Contents, parts
-from ..core.log.sandbox import Sandbox
-from ..core.log.schema import ENDED, GROUPS, RUN_STATES
-from ..core.log.segments import Pieces, blocks_of, missing, pieces_of
-from ..core.storage.json_fields import Manifest, Point, Stands, checked
-from ..core.storage.run_directory import MANIFEST, STATE, TENSORS, RunDirectory
-from ..core.storage.safe_open import open_plain, read_plain
-from ..core.storage.strict_json import parse
+from ...core.errors import BadLog, UsageError, UserError
+from ...core.log.consistency import Contents, parts
+from ...core.log.sandbox import Sandbox
+from ...core.log.schema import ENDED, GROUPS, RUN_STATES
+from ...core.log.segments import Pieces, blocks_of, missing, pieces_of
+from ...core.storage.json_fields import Manifest, Point, Stands, checked
+from ...core.storage.run_directory import MANIFEST, STATE, TENSORS, RunDirectory
+from ...core.storage.safe_open import open_plain, read_plain
+from ...core.storage.strict_json import parse
 
 Found = tuple[bool, str, str]  # good or bad, what was looked at, what is to be said of it
 _PART = 16 << 20  # bytes read at once

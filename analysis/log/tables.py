@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..core.errors import UsageError, did_you_mean
-from ..core.log.schema import AXES
-from .optional import need
+from ...core.errors import UsageError, did_you_mean
+from ...core.log.schema import AXES
+from ..optional import need
 
 if TYPE_CHECKING:
     import pandas
     import xarray
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-    from .reader import Log
+from ...core.log.schema import Variable
 
 
-def variables(log: Log, group: str) -> dict[str, str]:
+class Rows(Protocol):
+    """What a table is made of: a log, as far as it is needed here."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def attrs(self) -> Mapping[str, Any]: ...
+
+    @property
+    def variables(self) -> Mapping[str, Variable]: ...
+
+    @property
+    def groups(self) -> Sequence[str]: ...
+
+    @property
+    def members(self) -> int | None: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __getitem__(self, key: str) -> np.ndarray: ...
+
+    def labels(self, dim: str) -> Sequence[str]: ...
+
+    def shape(self, key: str) -> tuple[int, ...]: ...
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray: ...
+
+
+def variables(log: Rows, group: str) -> dict[str, str]:
     """Return name -> key of a group's variables."""
     if group not in log.groups:
         have = ", ".join(log.groups) or "no rows yet"
@@ -26,13 +57,13 @@ def variables(log: Log, group: str) -> dict[str, str]:
     return {key.partition("/")[2]: key for key in log if key.startswith(f"{group}/")}
 
 
-def coordinate(log: Log, dim: str, size: int) -> np.ndarray:
+def coordinate(log: Rows, dim: str, size: int) -> np.ndarray:
     """Return the coordinate (size,) along an axis: its names, else 0, 1, 2, …"""
     names = log.labels(dim)
     return np.array(names) if names else np.arange(size)
 
 
-def dataset(log: Log, group: str) -> xarray.Dataset:
+def dataset(log: Rows, group: str) -> xarray.Dataset:
     """Return a group as a Dataset; a variable's numbers are read when they are first used."""
     xarray = need("xarray", "log.dataset()")
     data: dict[str, Any] = {}
@@ -51,7 +82,7 @@ def dataset(log: Log, group: str) -> xarray.Dataset:
     return xarray.Dataset(data, coords, {k: v for k, v in log.attrs.items() if not k.startswith("format")})
 
 
-def _lazy(log: Log, key: str) -> Any:
+def _lazy(log: Rows, key: str) -> Any:
     """Wrap a variable for xarray so that indexing rows reads only those rows."""
     backends, indexing = need("xarray.backends", "log.dataset()"), need("xarray.core.indexing", "log.dataset()")
 
@@ -73,7 +104,7 @@ def _lazy(log: Log, key: str) -> Any:
     return indexing.LazilyIndexedArray(Lazy())
 
 
-def frame(log: Log, group: str) -> pandas.DataFrame:
+def frame(log: Rows, group: str) -> pandas.DataFrame:
     """Return a group as a DataFrame indexed by step, and by member in ensembles, with the columns of `columns`."""
     pandas = need("pandas", "log.frame()")
     index, values = columns(log, group)
@@ -82,7 +113,7 @@ def frame(log: Log, group: str) -> pandas.DataFrame:
 
 
 def columns(
-    log: Log, group: str, start: int = 0, stop: int | None = None
+    log: Rows, group: str, start: int = 0, stop: int | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return rows of a group as columns of one length: the step, and the member in ensembles; then the numbers.
 
@@ -107,12 +138,12 @@ def columns(
     return index, found
 
 
-def width(log: Log, group: str) -> int:
+def width(log: Rows, group: str) -> int:
     """Return how many columns of numbers `columns` has."""
     return sum(math.prod(n for _, n in inner) for _, inner in _flat(log, group).values())
 
 
-def _flat(log: Log, group: str) -> dict[str, tuple[str, list[tuple[str, int]]]]:
+def _flat(log: Rows, group: str) -> dict[str, tuple[str, list[tuple[str, int]]]]:
     """The variables that a table has room for: name -> key, and the sizes of the axes within a row of the table."""
     found: dict[str, tuple[str, list[tuple[str, int]]]] = {}
     for name, key in variables(log, group).items():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.errors import UsageError
-from ..core.log import segments
-from ..core.log.sandbox import Sandbox
-from ..core.storage.atomic import write_atomic
-from ..core.storage.lock import acquire
-from ..core.storage.run_directory import RunDirectory
-from .reader import open_log
+from ...core.errors import UsageError
+from ...core.log import segments
+from ...core.log.sandbox import Sandbox
+from ...core.storage.atomic import write_atomic
+from ...core.storage.lock import acquire
+from ...core.storage.run_directory import RunDirectory
+from .log import open_log
 
 _OPEN = ("running", "interrupted", "failed")  # states of runs that can go on
 

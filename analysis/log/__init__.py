@@ -1,0 +1,4 @@
+"""Logs opened, followed, exported, merged and verified.
+
+To be taken: `log.open_log` and `log.Log`, `tables`.
+"""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.log.plane_grid import CELLS, window
 from .log.log import Log
-from .recorded import last
+from .measures.recorded_spectra import last
 from .scales import drawable
 from .style import colour, dash, figure, short, title
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.stability.numerals import rate
-from .course import fits, gradient_sizes, period_of
 from .log.log import Log
-from .meaning import meaning, number
+from .measures.convergence import fits, gradient_sizes, period_of
+from .measures.log_verdict import meaning, number
 from .scales import BEYOND, scale
 from .style import below, colour, dash, figure, line, marker, title
 

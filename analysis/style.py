@@ -18,6 +18,7 @@ from .scales import drawable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+from .measures.rate import noisy
 
 # Okabe and Ito's palette; its yellow is left out because it vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -149,19 +150,6 @@ def line(axes: Axes, x: np.ndarray, y: np.ndarray, index: int, label: str, remar
     axes.fill_between(
         x, low, high, color=colour(index), alpha=0.2, linewidth=0, label=f"{label}, 10–90 %" if remark else None
     )
-
-
-def noisy(y: np.ndarray) -> bool:
-    """Return whether a curve (n,) is mostly noise, so that its median should be drawn over it.
-
-    Second differences have three times the variance of first ones for white noise, twice for a random walk, and little
-    for a smooth curve, an oscillation included.
-    """
-    y = y[np.isfinite(y)]
-    if len(y) < 200:
-        return False
-    first, second = (float(np.median(np.abs(np.diff(y, n)))) for n in (1, 2))
-    return second > 1.2 * first > 0
 
 
 def _medians(x: np.ndarray, y: np.ndarray, bins: int = 60) -> tuple[np.ndarray, np.ndarray]:

@@ -17,11 +17,11 @@ from ..core.stability.verdict import beside_v
 from ..core.stability.words import eigenvalue, lines
 from ..core.storage.strict_json import parse, plain
 from .compared import compared
-from .course import dtype_of
 from .log.log import Log
-from .meaning import meaning
-from .metastability import lingering
-from .recorded import jacobian_check, last, spectra
+from .measures.convergence import dtype_of
+from .measures.log_verdict import meaning
+from .measures.metastability import lingering
+from .measures.recorded_spectra import jacobian_check, last, spectra
 
 COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")
 LEADING = 8  # eigenvalues shown

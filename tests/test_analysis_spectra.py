@@ -20,7 +20,7 @@ from counterplay.analysis.figure_field import mean_steps
 from counterplay.analysis.figure_stability import axes_of
 from counterplay.analysis.figures import holds, plot, render
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.meaning import meaning
+from counterplay.analysis.measures.log_verdict import meaning
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.storage.strict_json import dumps

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterplay.analysis.meaning import lines, point
-from counterplay.analysis.rate import measured_rate
+from counterplay.analysis.measures.log_verdict import lines, point
+from counterplay.analysis.measures.rate import measured_rate
 from counterplay.core.stability.certainty import Known
 from counterplay.core.stability.conditioning import conditioning, largest_step, phase, radius, slowest, steps_to
 from counterplay.core.stability.equilibrium import distance, joint_part, kind_of, rest_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from counterplay.analysis.metastability import projection_periods, projection_time
+from counterplay.analysis.measures.metastability import projection_periods, projection_time
 from counterplay.core.errors import UsageError
 
 TARGET = (2.0, 2.0)

@@ -13,8 +13,8 @@ import torch
 import counterplay as cp
 from counterplay.analysis.figures import holds, plot
 from counterplay.analysis.log.log import Log, open_log
-from counterplay.analysis.meaning import meaning
-from counterplay.analysis.recorded import sizes_of, spectra
+from counterplay.analysis.measures.log_verdict import meaning
+from counterplay.analysis.measures.recorded_spectra import sizes_of, spectra
 from counterplay.analysis.report import write_report
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout

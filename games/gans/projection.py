@@ -9,7 +9,8 @@
 eta = diag(1, 1e-2) one sees long periods with the first component right: the projection of P on S in the metric
 that D has without ever naming it. Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), eq. 4, Fig. 7 and
 appendix A.2: 13 of 20 runs of simgd, 17 of 20 of cgd. The initial law is not published: every number is drawn from
-N(0, std^2) here; neither are the step size, nor the rule by which a run was counted (ours: analysis.metastability).
+N(0, std^2) here; neither are the step size, nor the rule by which a run was counted (ours:
+analysis.measures.metastability).
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.stability.conditioning import ROUNDING
-from ..core.stability.step_sizes import descends
-from ..core.stability.verdict import beside_v, point
-from ..core.stability.words import eigenvalue, lines, number
-from .course import dtype_of, fits, norm, period_of
-from .log.log import Log
-from .recorded import jacobian_check, last, sizes_of, spectra
+from ...core.stability.conditioning import ROUNDING
+from ...core.stability.step_sizes import descends
+from ...core.stability.verdict import beside_v, point
+from ...core.stability.words import eigenvalue, lines, number
+from ..log.log import Log
+from .convergence import dtype_of, fits, norm, period_of
+from .recorded_spectra import jacobian_check, last, sizes_of, spectra
 
 __all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning", "number", "point"]
 

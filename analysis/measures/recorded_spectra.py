@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.stability.certainty import Known, known
-from .log.log import Log
+from ...core.stability.certainty import Known, known
+from ..log.log import Log
 
 _ONCE = 20  # eigenvalues that logs without a state_size have of a large F': those farthest from 1. A small one has all
 

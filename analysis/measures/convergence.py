@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.stability.certainty import moving
-from ..core.stability.conditioning import ROUNDING, radius, turn
-from .log.log import Log
+from ...core.stability.certainty import moving
+from ...core.stability.conditioning import ROUNDING, radius, turn
+from ..log.log import Log
 from .rate import Fit, fitted_line
-from .recorded import last, spectra
+from .recorded_spectra import last, spectra
 
 
 def rates(log: Log) -> list[float | None]:

@@ -14,7 +14,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .style import noisy
+
+def noisy(y: np.ndarray) -> bool:
+    """Return whether a curve (n,) is mostly noise, so that its median should be drawn over it.
+
+    Second differences have three times the variance of first ones for white noise, twice for a random walk, and little
+    for a smooth curve, an oscillation included.
+    """
+    y = y[np.isfinite(y)]
+    if len(y) < 200:
+        return False
+    first, second = (float(np.median(np.abs(np.diff(y, n)))) for n in (1, 2))
+    return second > 1.2 * first > 0
+
 
 LEAST = 16  # points a line is laid through
 AGREE = 0.25  # relative difference allowed between the slopes of the two halves ...

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..core.errors import UsageError
-from .log.log import Log
+from ...core.errors import UsageError
+from ..log.log import Log
 
 COMPONENTS = ("metrics/first_component", "metrics/second_component")
 LEAST = 0.1  # of a run that a period lasts ...

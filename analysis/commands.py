@@ -72,7 +72,7 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
 def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:
     """Draw FIGURE (losses, trajectory, spectrum, rate, stability, field, samples, metrics) of one or several runs."""
-    from . import figures
+    from .figures import plot as figures
     from .log.log import open_log
 
     logs = [open_log(path, sandbox=True) for path in paths]

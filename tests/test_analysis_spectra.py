@@ -15,10 +15,10 @@ pytest.importorskip("matplotlib")
 from matplotlib.text import Text
 
 import counterplay as cp
-from counterplay.analysis import figures
-from counterplay.analysis.figure_field import mean_steps
-from counterplay.analysis.figure_stability import axes_of
-from counterplay.analysis.figures import holds, plot, render
+from counterplay.analysis.figures import plot as figures
+from counterplay.analysis.figures.field import mean_steps
+from counterplay.analysis.figures.plot import holds, plot, render
+from counterplay.analysis.figures.stability import axes_of
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.log_verdict import meaning
 from counterplay.analysis.report import write_report

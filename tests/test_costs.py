@@ -11,7 +11,7 @@ import torch
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import counterplay as cp
-from counterplay.analysis.figures import plot
+from counterplay.analysis.figures.plot import plot
 from counterplay.analysis.summary import summarize
 from counterplay.core.derivatives.inner_derivatives import work_of
 from counterplay.core.derivatives.local import LocalGame

@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.text import Text
 
-from counterplay.analysis.figures import FIGURES, plot
+from counterplay.analysis.figures.plot import FIGURES, plot
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout

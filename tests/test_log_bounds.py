@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 import pytest
 
-from counterplay.analysis import figure_metrics
-from counterplay.analysis.figures import plot
+from counterplay.analysis.figures import metrics
+from counterplay.analysis.figures.plot import plot
 from counterplay.analysis.log import export as exporting
 from counterplay.analysis.log.export import export
 from counterplay.analysis.log.log import open_log
@@ -98,7 +98,7 @@ def test_a_file_is_walked_once_until_it_is_written_again(run: Path, monkeypatch:
 def test_a_figure_has_so_many_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("metrics", {"step": t, **{f"m{i}": float(t) for i in range(7)}}) for t in range(3)]
     path = written(tmp_path / "run", Layout(("x", "y")), rows)
-    monkeypatch.setattr(figure_metrics, "MAX_PANELS", 4)
+    monkeypatch.setattr(metrics, "MAX_PANELS", 4)
     drawn = plot("metrics", path)
     assert len(drawn.axes) == 4 and drawn.get_suptitle().endswith("(and 3 more metrics)")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 pytest.importorskip("matplotlib")
 
 import counterplay as cp
-from counterplay.analysis.figures import plot
+from counterplay.analysis.figures.plot import plot
 from counterplay.analysis.log.log import open_log
 from counterplay.core.game.tree import Buffers
 from counterplay.core.log.plane_grid import CELLS, mesh, window

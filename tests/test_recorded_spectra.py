@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.analysis.figures import holds, plot
+from counterplay.analysis.figures.plot import holds, plot
 from counterplay.analysis.log.log import Log, open_log
 from counterplay.analysis.measures.log_verdict import meaning
 from counterplay.analysis.measures.recorded_spectra import sizes_of, spectra

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 import counterplay as cp
-from counterplay.analysis import figures
+from counterplay.analysis.figures import plot
 from counterplay.analysis.log.export import export
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.verify import verify
@@ -104,9 +104,9 @@ def looks(run: Path, files: Sandbox, **handed: Any) -> dict[str, Callable[[], ob
 
     def drawn() -> None:
         log = open_log(run)
-        for name in figures.FIGURES:
-            if figures.holds(log, name):
-                figures.plot(name, log)
+        for name in plot.FIGURES:
+            if plot.holds(log, name):
+                plot.plot(name, log)
 
     return {
         "summary": lambda: table([summarize(open_log(run))]),

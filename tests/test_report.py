@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from counterplay.analysis.figures import FIGURES, holds
+from counterplay.analysis.figures.plot import FIGURES, holds
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.report import _CAPTIONS, write_report
 from counterplay.core.errors import StorageError

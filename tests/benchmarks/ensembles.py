@@ -68,7 +68,7 @@ def ratio(solver: cp.Solver, steps: int, rounds: int) -> tuple[float, float]:
 
 def stability_map(steps: int) -> dict[str, float]:
     """Seconds of the run and of the figure, and the share of members that the spectrum of F' misjudges."""
-    from counterplay.analysis.figures import plot
+    from counterplay.analysis.figures.plot import plot
 
     x, y = (s.flatten().tolist() for s in np.meshgrid(*[np.geomspace(1e-3, 0.3, SIDE)] * 2))
     game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr={"x": x, "y": y})

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.stability.numerals import rate
-from .log.log import Log
-from .measures.convergence import fits, gradient_sizes, period_of
-from .measures.log_verdict import meaning, number
+from ...core.stability.numerals import rate
+from ..log.log import Log
+from ..measures.convergence import fits, gradient_sizes, period_of
+from ..measures.log_verdict import meaning, number
 from .scales import BEYOND, scale
 from .style import below, colour, dash, figure, line, marker, title
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .log.log import Log
+from ..log.log import Log
 from .scales import drawable, scale, symlog
 from .style import colour, dash, figure, line, short, thin, title
 

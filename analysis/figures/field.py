@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.log.plane_grid import CELLS, window
-from .log.log import Log
-from .measures.recorded_spectra import last
+from ...core.log.plane_grid import CELLS, window
+from ..log.log import Log
+from ..measures.recorded_spectra import last
 from .scales import drawable
 from .style import colour, dash, figure, short, title
 

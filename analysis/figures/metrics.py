@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .log.log import Log
-from .log.tables import coordinate
+from ..log.log import Log
+from ..log.tables import coordinate
 from .style import AGAINST, below, colour, empty, figure, line, short, title
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.stability.certainty import bound, largest, whole
-from ..core.stability.numerals import rate
-from ..core.stability.step_sizes import plain_step
-from .log.log import Log
-from .measures.convergence import period_of
-from .measures.recorded_spectra import spectra
+from ...core.stability.certainty import bound, largest, whole
+from ...core.stability.numerals import rate
+from ...core.stability.step_sizes import plain_step
+from ..log.log import Log
+from ..measures.convergence import period_of
+from ..measures.recorded_spectra import spectra
 from .style import colour, figure, marker, short, title
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .log.log import Log
+from ..log.log import Log
 from .scales import scale
 from .style import AGAINST, below, figure, line, short, title
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import StorageError, UsageError, did_you_mean
-from ..core.storage.atomic import write_atomic
-from .figure_stability import axes_of
-from .log.log import Log, open_log
-from .optional import need
+from ...core.errors import StorageError, UsageError, did_you_mean
+from ...core.storage.atomic import write_atomic
+from ..log.log import Log, open_log
+from ..optional import need
+from .stability import axes_of
 from .style import AGAINST, styled, told_apart
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def plot(
     if figure == "spectrum":
         options["ascent"] = ascent
     with styled():
-        draw: Callable[..., Figure] = import_module(f".figure_{figure}", __package__).draw
+        draw: Callable[..., Figure] = import_module(f".{figure}", __package__).draw
         return draw([_Drawn(log) for log in told_apart(logs)], **options)
 
 

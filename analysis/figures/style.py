@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import printable
-from ..core.stability.step_sizes import named
-from .log.log import Log
-from .optional import need
+from ...core.errors import printable
+from ...core.stability.step_sizes import named
+from ..log.log import Log
+from ..optional import need
 from .scales import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-from .measures.rate import noisy
+from ..measures.rate import noisy
 
 # Okabe and Ito's palette; its yellow is left out because it vanishes on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

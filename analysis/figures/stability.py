@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.stability.conditioning import radius
-from ..core.stability.step_sizes import step_sizes
-from .log.log import Log
-from .measures.convergence import diverged, moved, period_of, rates
+from ...core.stability.conditioning import radius
+from ...core.stability.step_sizes import step_sizes
+from ..log.log import Log
+from ..measures.convergence import diverged, moved, period_of, rates
 from .style import COLOURS, figure, short, title
 
 if TYPE_CHECKING:

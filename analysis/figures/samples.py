@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .log.log import Log
+from ..log.log import Log
 from .style import colour, figure, title
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ pytest.importorskip("matplotlib")
 from matplotlib.text import Text
 
 import counterplay as cp
+from counterplay.analysis.commands.report import write_report
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.figures import plot as figures
 from counterplay.analysis.figures.field import mean_steps
 from counterplay.analysis.figures.plot import holds, plot, render
 from counterplay.analysis.figures.stability import axes_of
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.log_verdict import meaning
-from counterplay.analysis.report import write_report
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.storage.strict_json import dumps
 
 SIDE = 7

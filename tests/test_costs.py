@@ -11,8 +11,8 @@ import torch
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import counterplay as cp
+from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.figures.plot import plot
-from counterplay.analysis.summary import summarize
 from counterplay.core.derivatives.inner_derivatives import work_of
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized

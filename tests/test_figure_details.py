@@ -14,9 +14,9 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.text import Text
 
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.figures.plot import FIGURES, plot
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout
 from counterplay.core.storage.run_directory import RunDirectory
 

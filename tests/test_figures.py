@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from counterplay.analysis.commands.report import html
 from counterplay.analysis.figures.plot import FIGURES, holds, plot, render, save
 from counterplay.analysis.figures.samples import sheet
 from counterplay.analysis.figures.style import COLOURS, short, thin
 from counterplay.analysis.figures.trajectory import plane
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.rate import noisy
-from counterplay.analysis.report import html
 from counterplay.core.errors import StorageError, UsageError
 from counterplay.core.log.schema import Layout, Variable
 

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
+from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.summary import summarize
 from counterplay.core.errors import Busy, StorageError, UsageError
 from counterplay.core.log import segments
 from counterplay.core.log.schema import COUNTS, GROUPS, Layout, Variable

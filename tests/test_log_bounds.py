@@ -15,14 +15,14 @@ import h5py
 import numpy as np
 import pytest
 
+from counterplay.analysis.commands.report import write_report
+from counterplay.analysis.commands.summary import rows, summarize, table
 from counterplay.analysis.figures import metrics
 from counterplay.analysis.figures.plot import plot
 from counterplay.analysis.log import export as exporting
 from counterplay.analysis.log.export import export
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.merge import merge
-from counterplay.analysis.report import write_report
-from counterplay.analysis.summary import rows, summarize, table
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log import hdf5
 from counterplay.core.log.sandbox import Sandbox

@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.export import export
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.verify import verify
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.errors import UserError
 from counterplay.core.log import sandbox
 from counterplay.core.log.sandbox import Sandbox
@@ -78,7 +78,7 @@ def survived(run: Path, files: Sandbox, count: int) -> dict[str, int]:
             export(opened, "step", run / "a.csv", force=True)
             seen["read"] += 1
             if number % 30 == 29:
-                from counterplay.analysis.report import html
+                from counterplay.analysis.commands.report import html
 
                 html([opened])
         except UserError as error:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import counterplay as cp
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.log_verdict import eigenvalue, lines, meaning, point
 from counterplay.analysis.measures.rate import fitted_line, measured_rate
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.stability.conditioning import conditioning, neutral, turn, without
 
 from .logs import quadratic

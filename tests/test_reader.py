@@ -13,9 +13,9 @@ pytest.importorskip("pandas")
 pytest.importorskip("xarray")
 
 from counterplay.analysis import optional
+from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log import log as reader
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.summary import summarize
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.schema import Layout
 from counterplay.core.log.writer import LogWriter
@@ -109,8 +109,9 @@ def test_reading_imports_no_torch_and_summary_no_matplotlib(runs: dict[str, Path
     code = (
         "import sys, counterplay as cp; log = cp.open_log(sys.argv[1]); log['step/losses']\n"
         "log.dataset(); log.frame()\n"
-        "from counterplay.analysis.summary import summarize; summarize(log); assert 'matplotlib' not in sys.modules\n"
-        "from counterplay.analysis.report import html; html([log]); assert 'matplotlib' in sys.modules\n"
+        "from counterplay.analysis.commands.summary import summarize; summarize(log)\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "from counterplay.analysis.commands.report import html; html([log]); assert 'matplotlib' in sys.modules\n"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(runs["quadratic"])], check=True)

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.analysis.commands.report import write_report
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.figures.plot import holds, plot
 from counterplay.analysis.log.log import Log, open_log
 from counterplay.analysis.measures.log_verdict import meaning
 from counterplay.analysis.measures.recorded_spectra import sizes_of, spectra
-from counterplay.analysis.report import write_report
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout
 from counterplay.core.stability.verdict import beside_v, differs
 from counterplay.core.storage.strict_json import dumps

@@ -22,12 +22,12 @@ import torch
 from safetensors.torch import save_file
 
 import counterplay as cp
+from counterplay.analysis.commands.report import html
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.figures import plot
 from counterplay.analysis.log.export import export
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.verify import verify
-from counterplay.analysis.report import html
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.errors import BadLog, UsageError, UserError
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.run.checkpoint import newest, read_start, save_checkpoint

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from counterplay.analysis.commands.report import _CAPTIONS, write_report
 from counterplay.analysis.figures.plot import FIGURES, holds
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.report import _CAPTIONS, write_report
 from counterplay.core.errors import StorageError
 from counterplay.core.log.schema import RUN_STATES
 
@@ -41,7 +41,7 @@ def test_report_needs_nothing_else(run: str, runs: dict[str, Path], tmp_path: Pa
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have two figures at most: all of them take seconds."""
     figures = {name: FIGURES[name] for name in ("losses", "samples")}
-    monkeypatch.setattr("counterplay.analysis.report.FIGURES", figures)
+    monkeypatch.setattr("counterplay.analysis.commands.report.FIGURES", figures)
 
 
 @pytest.mark.usefixtures("few")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import counterplay as cp
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import Log, open_log
 from counterplay.analysis.measures.metastability import lingering
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.errors import UsageError
 from counterplay.core.log.schema import Layout
 

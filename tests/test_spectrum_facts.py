@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import counterplay as cp
+from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.summary import summarize
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.log.schema import SPECTRUM_STATUS

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterplay.analysis.compared import compared
+from counterplay.analysis.commands.comparison import compared
+from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.summary import summarize, table
 from counterplay.core.log.schema import Layout
 
 from .conftest import Run

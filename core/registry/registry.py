@@ -24,7 +24,7 @@ from .kinds import KINDS, ROOT, base_of, kind_name, kind_of
 from .third_party import Plugin, Problem
 
 BUILT_IN = "built in"
-COMMANDS = f"{ROOT}.analysis.commands"
+COMMANDS = f"{ROOT}.analysis.commands.commands"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from ..core.errors import printable
+from ...core.errors import printable
 
 Facts = dict[str, str]  # label -> text, of one run
 

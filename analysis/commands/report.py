@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import StorageError, printable
-from ..core.log.schema import RUN_STATES
-from ..core.storage.atomic import write_atomic
-from .figures.plot import FIGURES, holds, plot, render
-from .figures.style import title, told_apart
-from .log.log import Log, open_log
+from ...core.errors import StorageError, printable
+from ...core.log.schema import RUN_STATES
+from ...core.storage.atomic import write_atomic
+from ..figures.plot import FIGURES, holds, plot, render
+from ..figures.style import title, told_apart
+from ..log.log import Log, open_log
 from .summary import rows, summarize
 
 _STYLE = """

@@ -7,8 +7,8 @@ import shutil
 
 import click
 
-from ..core.arguments import PLACE
-from ..core.registry.hookspecs import hookimpl
+from ...core.arguments import PLACE
+from ...core.registry.hookspecs import hookimpl
 from .log_commands import log
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
@@ -30,8 +30,8 @@ def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
 
     With --follow and --json every piece of news is an object on a line of its own; Ctrl-C stops looking.
     """
-    from ..core.storage.strict_json import dumps
-    from .log.log import open_log
+    from ...core.storage.strict_json import dumps
+    from ..log.log import open_log
     from .summary import summarize, table
 
     if follow:
@@ -45,9 +45,9 @@ def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
 
 
 def _follow(paths: tuple[str, ...], as_json: bool) -> None:
-    from ..core.errors import UsageError
-    from ..core.storage.strict_json import dumps
-    from .log.follow import follow
+    from ...core.errors import UsageError
+    from ...core.storage.strict_json import dumps
+    from ..log.follow import follow
     from .summary import summarize, table
 
     if len(paths) > 1:
@@ -72,8 +72,8 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
 def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:
     """Draw FIGURE (losses, trajectory, spectrum, rate, stability, field, samples, metrics) of one or several runs."""
-    from .figures import plot as figures
-    from .log.log import open_log
+    from ..figures import plot as figures
+    from ..log.log import open_log
 
     logs = [open_log(path, sandbox=True) for path in paths]
     drawn = figures.plot(figure, logs, against=against, ascent=ascent)
@@ -85,7 +85,7 @@ def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, 
 @click.option("-o", "--output", type=PLACE, help="File to write. [default: report.html beside the first log]")
 def report(paths: tuple[str, ...], output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
-    from .log.log import open_log
+    from ..log.log import open_log
     from .report import write_report
 
     click.echo(f"Wrote {write_report([open_log(path, sandbox=True) for path in paths], output)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..core.arguments import PLACE
+from ...core.arguments import PLACE
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
 _FORCE = click.option("--force", is_flag=True, help="Replace FILE where it exists.")
@@ -24,8 +24,8 @@ def verify(paths: tuple[str, ...]) -> None:
 
     Prints a line for each thing looked at. Exit code 65 if one is bad.
     """
-    from ..core.errors import BadLog, printable
-    from .log.verify import verify
+    from ...core.errors import BadLog, printable
+    from ..log.verify import verify
 
     count, bad = 0, []
     for path in paths:
@@ -47,7 +47,7 @@ def merge(directory: str, target: str | None, force: bool) -> None:
 
     A run that can go on needs its blocks: of that one, --to writes a copy.
     """
-    from .log.merge import merge, merge_to
+    from ..log.merge import merge, merge_to
 
     path = merge(Path(directory)) if target is None else merge_to(Path(directory), Path(target), force)
     click.echo(f"Wrote {path}")
@@ -63,7 +63,7 @@ def export(path: str, target: str, group: str, force: bool) -> None:
 
     CSV has a column for each number of a row, complex ones two, and no images; NaN is nan, in JSON null.
     """
-    from .log.export import export
-    from .log.log import open_log
+    from ..log.export import export
+    from ..log.log import open_log
 
     click.echo(f"Wrote {export(open_log(path, sandbox=True), group, Path(target), force)}")

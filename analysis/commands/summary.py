@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import printable
-from ..core.log.schema import SPECTRUM_STATUS
-from ..core.stability.certainty import bound, largest, whole
-from ..core.stability.conditioning import ROUNDING
-from ..core.stability.numerals import figure, rate
-from ..core.stability.step_sizes import named
-from ..core.stability.verdict import beside_v
-from ..core.stability.words import eigenvalue, lines
-from ..core.storage.strict_json import parse, plain
-from .compared import compared
-from .log.log import Log
-from .measures.convergence import dtype_of
-from .measures.log_verdict import meaning
-from .measures.metastability import lingering
-from .measures.recorded_spectra import jacobian_check, last, spectra
+from ...core.errors import printable
+from ...core.log.schema import SPECTRUM_STATUS
+from ...core.stability.certainty import bound, largest, whole
+from ...core.stability.conditioning import ROUNDING
+from ...core.stability.numerals import figure, rate
+from ...core.stability.step_sizes import named
+from ...core.stability.verdict import beside_v
+from ...core.stability.words import eigenvalue, lines
+from ...core.storage.strict_json import parse, plain
+from ..log.log import Log
+from ..measures.convergence import dtype_of
+from ..measures.log_verdict import meaning
+from ..measures.metastability import lingering
+from ..measures.recorded_spectra import jacobian_check, last, spectra
+from .comparison import compared
 
 COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")
 LEADING = 8  # eigenvalues shown

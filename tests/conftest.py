@@ -22,8 +22,8 @@ from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.registry import probe, registry
 from counterplay.core.registry.registry import Registry
 
-from . import hostile, logs
-from .thirdparties import HEAD
+from .support import hostile, logs
+from .support.third_parties import HEAD
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

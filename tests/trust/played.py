@@ -16,7 +16,7 @@ import counterplay as cp
 from counterplay.core.derivatives.evaluator import Prepared
 from counterplay.core.game.regularizer import regularized
 
-from ..cases import identical
+from ..support.cases import identical
 from . import losses
 from .built import Built
 from .grammar import FIRST_ORDER

@@ -1,0 +1,93 @@
+"""Everything registered passes the checks of its kind; and every check catches something broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+import counterplay as cp
+from counterplay.core.conformance.check import cases, check
+from counterplay.core.registry.kinds import KINDS
+from counterplay.core.registry.registry import REGISTRY, Registered, entries
+
+from ..support.broken_games import BROKEN_GAMES, Sound
+from ..support.broken_losses import BROKEN_LOSSES, BROKEN_REGULARIZERS, SoundLoss, SoundRegularizer
+from ..support.broken_solvers import BROKEN_SOLVERS, SoundSolver
+
+TABLES = {"game": BROKEN_GAMES, "solver": BROKEN_SOLVERS, "loss": BROKEN_LOSSES, "regularizer": BROKEN_REGULARIZERS}
+BROKEN = [(kind, factory, label) for kind, table in TABLES.items() for factory, label in table]
+SOUND = {"game": Sound, "solver": SoundSolver, "loss": SoundLoss, "regularizer": SoundRegularizer}
+EVERY = [
+    (f"{kind}-{e.name}: {label}", run) for kind in KINDS for e in entries(kind) for label, run in cases(kind, e.name)
+]
+
+
+@pytest.mark.parametrize("run", [run for _, run in EVERY], ids=[name for name, _ in EVERY])
+def test_registered(run: Callable[[], None]) -> None:
+    run()
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    def register(kind, factory, summary="something", reference="Somebody 2024"):
+        entry = cp.Entry("under-test", factory, summary, reference)
+        monkeypatch.setitem(REGISTRY.built_in(kind), "under-test", Registered(entry, "a test"))
+
+    return register
+
+
+def failed(kind):
+    return {label: what for label, holds, what in check(kind, "under-test") if not holds}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_sound_passes(kind, registered):
+    registered(kind, SOUND[kind])
+    assert failed(kind) == {}
+
+
+@pytest.mark.parametrize(("kind", "factory", "label"), BROKEN, ids=[f"{f.__name__}: {label}" for _, f, label in BROKEN])
+def test_each_check_catches_what_it_is_for(kind, factory, label, registered):
+    registered(kind, factory)
+    found = failed(kind)
+    assert label in found and len(found[label]) > 10, found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_check_has_been_seen_to_fail(kind):
+    """A new check needs something broken here."""
+    caught = {label for _, label in TABLES[kind]} | {"summary and reference", "options documented"}
+    name = entries(kind)[0].name
+    of_games = {label for label, _ in cases("game", "quadratic")} if kind == "regularizer" else set()
+    assert {label for label, _ in cases(kind, name)} - of_games <= caught
+
+
+def test_words_about_it_are_asked_for(registered):
+    for summary, reference in (("", "Somebody 2024"), ("something", " ")):
+        registered("game", Sound, summary, reference)
+        assert set(failed("game")) == {"summary and reference"}
+
+
+def test_options_want_a_line_of_help(registered):
+    @dataclass(frozen=True)
+    class Silent(Sound):
+        silent: int = 1
+
+    registered("game", Silent)
+    assert failed("game") == {"options documented": "options without a line of help: silent"}
+
+
+def test_objects_are_frozen(registered):
+    @dataclass
+    class Thawed(cp.Loss):
+        """Least squares."""
+
+        def f_fake(self, d):
+            return d**2
+
+        g_real = g_fake = f_fake
+
+    registered("loss", Thawed)
+    assert "not frozen" in failed("loss")["options documented"]

@@ -1,0 +1,122 @@
+"""Weights of modules: where they start, who moves them, how they come back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import counterplay as cp
+
+from ..support.cases import close, generator, identical, member, random, started
+from ..support.own_modules import gan, networks, played
+
+
+def test_the_start_is_the_modules_weights_and_they_stay():
+    G, D = networks()
+    before = {k: x.clone() for k, x in G.state_dict().items()}
+    game = gan(G, D)
+    params = game.init(generator())
+    assert identical(params["generator"], {k: p.detach() for k, p in G.named_parameters()})
+    cp.run(game, cp.make("solver", "simgd", lr=0.1), steps=2)
+    assert identical(before, dict(G.state_dict())), "running statistics included"
+    with torch.no_grad():
+        G[0].weight.zero_()
+    assert identical(game.init(generator()), params)
+
+
+def test_weights_that_are_shared_stay_shared():
+    shared = nn.Linear(2, 2).double()
+    module = nn.Sequential(shared, nn.Tanh(), shared)
+    game = cp.game_from_modules(
+        {"a": module}, lambda nets, b: {"a": nets["a"](b["x"]).sum()}, lambda rng: {"x": random(3, 2)}
+    )
+    _, params, batch = started(game)
+    assert set(params["a"]) == {"0.weight", "0.bias"}
+    moved = {"a": {k: x + 1 for k, x in params["a"].items()}}
+    with torch.no_grad():
+        for p in shared.parameters():
+            p += 1
+    close(game.losses(moved, batch)["a"], module(batch["x"]).sum().detach())
+
+
+def test_losses_may_close_over_the_modules():
+    """What they compute with are the players' present parameters, wherever they come from."""
+    G, D = nn.Linear(2, 2).double(), nn.Linear(2, 1).double()
+    z = random(3, 2)
+    closed = lambda n, b: {"g": -D(G(b["z"])).mean(), "d": D(G(b["z"])).mean() + D.weight.square().sum()}  # noqa: E731
+    named = lambda n, b: {  # noqa: E731
+        "g": -n["d"](n["g"](b["z"])).mean(),
+        "d": n["d"](n["g"](b["z"])).mean() + n["d"].weight.square().sum(),
+    }
+    solver = cp.make("solver", "simgd", lr=0.1)
+    a, b = (
+        cp.run(cp.game_from_modules({"g": G, "d": D}, f, lambda rng: {"z": z}), solver, steps=5)
+        for f in (closed, named)
+    )
+    assert identical(a.params, b.params)
+    assert float((a.params["d"]["weight"] - D.weight.detach()).abs().max()) > 0.1
+
+
+def test_weights_of_two_players_are_refused():
+    trunk = nn.Linear(2, 2)
+    A, B = nn.Sequential(trunk, nn.Linear(2, 1)), nn.Sequential(trunk, nn.Linear(2, 1))
+    with pytest.raises(cp.UsageError, match=r"a's 0.weight and b's 0.weight are one parameter"):
+        cp.game_from_modules({"a": A, "b": B}, lambda n, b: {}, lambda rng: {})
+    trunk.requires_grad_(False)
+    game = cp.game_from_modules(
+        {"a": A, "b": B},
+        lambda n, b: {i: n[i](b["x"]).square().mean() for i in "ab"},
+        lambda rng: {"x": torch.ones(3, 2)},
+    )
+    assert set(cp.run(game, cp.make("solver", "simgd"), steps=1).params["a"]) == {"1.weight", "1.bias"}
+
+
+def test_frozen_weights_stay_and_are_nobody_s_strategy():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)).double()
+    net[0].requires_grad_(False)
+    before = net[0].weight.clone()
+    game = played(net)
+    result = cp.run(game, cp.make("solver", "simgd", lr=0.1, rule="adamw"), steps=3)
+    assert set(result.params["critic"]) == {"1.weight", "1.bias"}
+    game.trained(result.params)
+    assert identical(net[0].weight, before) and identical(net[1].weight.detach(), result.params["critic"]["1.weight"])
+
+
+def test_trained_modules_carry_weights_and_statistics():
+    """Running statistics are those of the data at the last point, not of the way there."""
+    torch.manual_seed(0)
+    x = random(64, 2) + 3
+    net = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).double()
+    game = cp.game_from_modules(
+        {"a": net}, lambda n, b: {"a": (n["a"](b["x"]) - 3).square().mean()}, lambda rng: {"x": x}
+    )
+    result = cp.run(game, cp.make("solver", "simgd", lr=0.05), steps=50)
+    (found,) = game.trained(result.params).values()
+    assert found is net and identical({k: p.detach() for k, p in net.named_parameters()}, result.params["a"])
+    hidden = net[0](x).detach()
+    close(net[1].running_mean, hidden.mean(0), 1e-12)
+    close(net[1].running_var, hidden.var(0), 1e-12)
+    assert net[1].momentum == 0.1 and net.training
+
+
+def test_trained_takes_the_parameters_of_one_run():
+    game = played(nn.Linear(3, 3).double())
+    many = cp.run(game, cp.make("solver", "simgd"), steps=1, members=2).params
+    before = {k: x.clone() for k, x in game.modules["critic"].state_dict().items()}
+    for params, told in ((many, r"a tensor of shape \(2, 3, 3\)"), ({"critic": {}}, "missing"), ({}, "missing")):
+        with pytest.raises(cp.UsageError, match=rf"trained: critic/weight is {told}.*the parameters of one member"):
+            game.trained(params)
+    assert identical(before, dict(game.modules["critic"].state_dict()))
+    game.trained(member(many, 1))
+    assert identical(game.modules["critic"].weight.detach(), many["critic"]["weight"][1])
+
+
+def test_the_mode_of_a_module_is_that_of_the_game():
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).double()
+    game = played(net)
+    _, params, batch = started(game)
+    before = game.losses(params, batch)["critic"]
+    net.eval()
+    close(game.losses(params, batch)["critic"], before)
+    assert not net.training and not net[1].training

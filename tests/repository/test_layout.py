@@ -1,0 +1,334 @@
+"""The layout: who imports whom, what is packaged, and what is imported when."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import counterplay
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDERS = ("core", "plugins", "games", "analysis")
+
+# The house, floor by floor: the files of a package import their own package and those of lower floors only, wherever in
+# a file, for types too, and by no string. "core" are the files that lie in it: the ground.
+FLOORS = (
+    ("core", "core.tracing.program"),
+    ("core.process", "core.storage", "core.tracing", "core.tracing.rewrites", "core.game", "analysis", "plugins"),
+    ("core.log", "core.registry", "core.derivatives", "games.networks", "games.data"),
+    ("core.stability", "core.solver", "analysis.log", "games.gans", "plugins.losses", "plugins.regularizers"),
+    ("core.spectra", "core.conformance", "core.provenance", "core.loop", "analysis.measures", "games",
+     "plugins.solvers.descent", "plugins.solvers.shaping"),
+    ("core.compiled", "analysis.figures", "plugins.solvers.extrapolation", "plugins.solvers.competitive"),
+    ("core.run", "analysis.commands", "plugins.solvers"),
+    ("core.cli",),
+)  # fmt: skip
+# What analysis may use, since logs are read on machines without torch.
+TORCH_FREE = ("core", "core.process", "core.storage", "core.log", "core.registry", "core.stability")
+TORCH_OF_THE_GROUND = {"core.tolerances", "core.seeding"}
+FILES, LINES = 15, 280  # of a package, of a file
+# Who may name modules of other packages in strings: the tables of what is built in, by which it is found when wanted.
+TABLES = {"core.registry.kinds", "core.registry.registry"}
+
+
+def _modules() -> Iterator[tuple[str, Path]]:
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+@cache
+def _imports() -> dict[str, set[str]]:
+    """module -> every module it imports at run time, ours without the leading "counterplay."."""
+    ours = dict(_modules())
+    return {name: set(_imported(name, path, set(ours))) for name, path in ours.items()}
+
+
+def _imported(name: str, path: Path, ours: set[str], typing: bool = False) -> Iterator[str]:
+    """What a file imports, wherever it does; with ``typing`` for type checkers, too."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8")), typing):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif node.level == 0:
+            yield node.module or ""
+        else:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                whole = ".".join([*base, alias.name])
+                yield whole if whole in ours else ".".join(base)
+
+
+def _statements(tree: ast.AST, typing: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING") and not typing:
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        yield from _statements(node, typing)
+
+
+@pytest.mark.parametrize(
+    ("folder", "allowed"),
+    [
+        ("core", {"core", ""}),  # "" is the package itself: its version
+        ("plugins", {"core", "plugins"}),
+        ("games", {"core", "games"}),
+        ("analysis", {"core", "analysis", ""}),
+    ],
+)
+def test_who_imports_whom(folder: str, allowed: set[str]) -> None:
+    for name, imports in _imports().items():
+        if name.split(".")[0] == folder:
+            for other in imports:
+                top = other.split(".")[0]
+                assert top != "counterplay", f"{name} imports {other}: import relatively"
+                assert top in allowed or top not in (*FOLDERS, ""), f"{name} imports {other}"
+
+
+def _package(name: str) -> str:
+    return name if _is_package(name) else name.rpartition(".")[0]
+
+
+def _is_package(name: str) -> bool:
+    return (ROOT / Path(*name.split("."))).is_dir()
+
+
+def _ours(names: Iterable[str]) -> Iterator[str]:
+    known = dict(_modules())
+    return (name for name in names if name in known)
+
+
+def test_analysis_needs_no_torch() -> None:
+    for name, imports in _imports().items():
+        if name.startswith("analysis"):
+            for other in imports:
+                assert other.split(".")[0] not in ("torch", "safetensors"), f"{name} imports {other}"
+                if other.startswith("core."):
+                    assert _package(other) in TORCH_FREE, f"{name} imports {other}"
+                    assert other not in TORCH_OF_THE_GROUND, f"{name} imports {other}"
+
+
+def test_torch_free_packages_are() -> None:
+    """No module of the list reaches torch through what it imports."""
+    imports = _imports()
+
+    def reach(name: str, seen: set[str]) -> set[str]:
+        for other in imports.get(name, ()):
+            if other not in seen:
+                seen.add(other)
+                reach(other, seen)
+        return seen
+
+    for name in imports:
+        if _package(name) in TORCH_FREE and name not in TORCH_OF_THE_GROUND:
+            assert not {m for m in reach(name, set()) if m.split(".")[0] == "torch"}, name
+
+
+def test_floors() -> None:
+    floor = {package: n for n, packages in enumerate(FLOORS) for package in packages}
+    assert len(floor) == sum(map(len, FLOORS)) and len(FLOORS) <= 8
+    assert set(floor) == {_package(name) for name, _ in _modules()}, "every package stands on one floor of FLOORS"
+    for name, path in _modules():
+        for other in _ours(_imported(name, path, set(dict(_modules())), typing=True)):
+            mine, its = _package(name), _package(other)
+            assert mine == its or floor[its] < floor[mine], (
+                f"{name} (floor {floor[mine]}) imports {other} ({floor[its]})"
+            )
+
+
+def test_no_string_leads_up() -> None:
+    """A module is named in a string only from above, or in the tables of what is built in."""
+    floor = {package: n for n, packages in enumerate(FLOORS) for package in packages}
+    for name, path in _modules():
+        for said in _strings(path):
+            for found in re.finditer(rf"(?<![\w/])(?:counterplay)?\.?((?:{'|'.join(FOLDERS)})(?:\.\w+)+)", said):
+                known = next(_ours(_shorter(found[1])), None)
+                if known is None or known.count(".") == 0 or name in TABLES:
+                    continue
+                mine, its = _package(name), _package(known)
+                assert mine == its or floor[its] < floor[mine], f"{name} names {known}, which is above it, in a string"
+
+
+def _strings(path: Path) -> Iterator[str]:
+    """Every string but what documents."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    prose = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.value
+
+
+def _shorter(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[:n]) for n in range(len(parts), 1, -1))
+
+
+def test_packages_and_files_are_small() -> None:
+    count = Counter(_package(name) for name, _ in _modules())
+    assert {package: n for package, n in count.items() if n > FILES} == {}
+    lines = {name: path.read_text(encoding="utf-8").count("\n") for name, path in _modules()}
+    assert {name: n for name, n in lines.items() if n > LINES} == {}
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    for name, path in _modules():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), name
+
+
+def test_no_cycles() -> None:
+    imports, done, path = _imports(), set(), []  # type: ignore[var-annotated]
+
+    def visit(name: str) -> None:
+        if name in done or name not in imports:
+            return
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        path.append(name)
+        for other in sorted(imports[name]):
+            visit(other)
+        path.pop()
+        done.add(name)
+
+    for name in imports:
+        visit(name)
+
+
+def _project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _packages_on_disk() -> set[str]:
+    found = {p.parent.relative_to(ROOT) for folder in FOLDERS for p in (ROOT / folder).rglob("*.py")}
+    return {"counterplay", *(".".join(("counterplay", *p.parts)) for p in found)}
+
+
+def test_package_list_is_what_is_on_disk() -> None:
+    listed = _project()["tool"]["setuptools"]["packages"]  # type: ignore[index]
+    assert set(listed) == _packages_on_disk()
+    assert len(listed) == len(set(listed))
+    for package in listed:
+        assert (ROOT / Path(*package.split(".")[1:]) / "__init__.py").is_file()
+
+
+def _tracked() -> list[str]:
+    """What git holds; nothing where there is no work tree of ours, or no git."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return []
+    return [] if listed.returncode else listed.stdout.split("\0")[:-1]
+
+
+def test_top_level_is_as_designed() -> None:
+    allowed = {*FOLDERS, "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "__init__.py"}
+    held = {name.split("/")[0] for name in _tracked()}
+    if not held:  # no git here: what is ours must be there, what else is there is not ours to judge
+        held = {p.name for p in ROOT.iterdir()} & allowed
+        assert {*FOLDERS, "pyproject.toml", "README.md", "__init__.py"} <= held
+    assert {name for name in held if name[0] != "."} <= allowed
+
+
+def test_typing_links_lead_to_the_folders() -> None:
+    links = ROOT / ".typing" / "counterplay"
+    assert {p.name for p in links.iterdir()} == {"__init__.py", *FOLDERS}
+    assert all(p.resolve() == ROOT / p.name for p in links.iterdir())
+
+
+def test_wheel_holds_every_module(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"  # a build leaves files behind: not in the work tree
+    for _, path in [("", ROOT / "__init__.py"), *_modules()]:
+        target = tree / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        (tree / name).write_bytes((ROOT / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
+    built = subprocess.run([*pip, "-w", str(tmp_path), str(tree)], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("counterplay-*.whl")
+    held = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    ours = {"counterplay/" + p.relative_to(ROOT).as_posix() for _, p in _modules()} | {"counterplay/__init__.py"}
+    assert held == ours
+
+
+def test_version_is_said_once_in_effect() -> None:
+    assert counterplay.__version__ == _project()["project"]["version"]  # type: ignore[index]
+
+
+def test_every_public_name_resolves_and_is_known_to_type_checkers() -> None:
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (n for n in tree.body if isinstance(n, ast.If))
+    typed = {a.asname: n.module for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert typed == counterplay._HOME
+    for name in counterplay._HOME:
+        assert getattr(counterplay, name) is not None
+        assert name in dir(counterplay)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        counterplay.nothing  # noqa: B018
+
+
+_HEAVY = "[m for m in ('torch', 'numpy', 'h5py', 'matplotlib', 'xarray', 'pandas', 'sklearn') if m in sys.modules]"
+
+
+@pytest.mark.parametrize("code", ["import counterplay, sys", "import counterplay.core.cli.main, sys"])
+def test_importing_is_light(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"{code}; print({_HEAVY})"], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done
+
+
+def test_help_lists_every_command_without_torch() -> None:
+    code = (
+        "import sys, counterplay.core.cli.main as c\n"
+        "try: c.main(['--help'])\n"
+        f"except SystemExit as e: print('code', e.code, {_HEAVY})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "code 0 []" in done.stdout
+    for command in ("run", "spectrum", "list", "describe", "check", "summary", "plot", "report"):
+        assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.benchmark
+def test_help_is_fast() -> None:
+    """At most 0.4 s from the shell and back; the fastest of five, since others may be using the machine."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "counterplay.core.cli.main", "--help"], check=True, stdout=subprocess.DEVNULL
+        )
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.4
+
+
+def test_nothing_shipped_asserts() -> None:
+    """``python -O`` leaves out assertions: what must hold is checked by a statement that raises."""
+    for name, path in [("", ROOT / "__init__.py"), *_modules()]:
+        lines = [n.lineno for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Assert)]
+        assert not lines, f"{name} asserts in line {lines}"
+
+
+def test_nothing_needs_pickle() -> None:
+    for name, imports in _imports().items():
+        assert not imports & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}, name
+
+
+def test_ci_finds_its_commands_in_the_readme() -> None:
+    assert all(os.access(ROOT / ".ci" / name, os.X_OK) for name in ("run", "minimum"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for marker in ("<!-- ci:install -->\n```sh\n", "<!-- ci:test -->\n```sh\n"):
+        assert readme.count(marker) == 1, marker

@@ -12,7 +12,7 @@ from ...core.log.schema import SPECTRUM_STATUS
 from ...core.stability.certainty import bound, largest, whole
 from ...core.stability.conditioning import ROUNDING
 from ...core.stability.numerals import figure, rate
-from ...core.stability.step_sizes import named
+from ...core.stability.step_sizes import name_of
 from ...core.stability.verdict import beside_v
 from ...core.stability.words import eigenvalue, lines
 from ...core.storage.strict_json import parse, plain
@@ -39,10 +39,10 @@ def summarize(log: Log) -> dict[str, Any]:
     regularizers = asked.get("regularizers") or []
     facts = {
         "path": str(log.path),
-        "game": named(asked.get("game")),
-        "solver": named(asked.get("solver")),
-        "loss": named(asked.get("loss")) or named(_own(asked.get("game"), "loss")),
-        "regularizers": [named(r) for r in regularizers] if isinstance(regularizers, list) else [],
+        "game": name_of(asked.get("game")),
+        "solver": name_of(asked.get("solver")),
+        "loss": name_of(asked.get("loss")) or name_of(_own(asked.get("game"), "loss")),
+        "regularizers": [name_of(r) for r in regularizers] if isinstance(regularizers, list) else [],
         "seed": log.run.get("seed", asked.get("seed")),
         "members": log.members,
         "dtype": dtype_of(log),

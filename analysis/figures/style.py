@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.errors import printable
-from ...core.stability.step_sizes import named
+from ...core.stability.step_sizes import name_of
 from ..log.log import Log
 from ..optional import need
 from .scales import drawable
@@ -83,7 +83,7 @@ def told_apart(logs: Sequence[Log]) -> list[Log]:
 def title(log: Log) -> str:
     """Return a run's name in a legend or title: game and solver, and its directory."""
     asked = log.experiment
-    what = ", ".join(filter(None, (named(asked.get("game")), named(asked.get("solver")))))
+    what = ", ".join(filter(None, (name_of(asked.get("game")), name_of(asked.get("solver")))))
     return short(f"{what} ({log.name})" if what else log.name, 60)
 
 

@@ -10,7 +10,7 @@ from ..arguments import PLACE
 from ..errors import printable
 from .catalogue import plugin_option
 from .progress import shown
-from .run import close, keeping
+from .run import remembering_losses, report_ending
 
 
 @click.command("resume")
@@ -28,9 +28,9 @@ def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     status = RunDirectory(directory).status()
     last: dict[str, Any] = {}
     with shown(quiet) as progress, asked() as stop:
-        result = resume(directory, progress=keeping(last, progress), stop=stop, allow_inexact=allow_inexact)
+        result = resume(directory, progress=remembering_losses(last, progress), stop=stop, allow_inexact=allow_inexact)
     if status.get("state") in ENDED:
         ended = f"{directory} has ended: {result.status} after {result.steps} steps. {result.message}"
         click.echo(printable(ended.rstrip()))
     else:
-        close(result, last, directory)
+        report_ending(result, last, directory)

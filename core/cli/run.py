@@ -103,7 +103,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     for problem in registry.problems()[seen:]:
         click.echo(f"Warning: {problem}", err=True)
     if given["dry_run"]:
-        tried(experiment, (game, solver, regularizers))
+        try_one_step(experiment, (game, solver, regularizers))
         click.echo(config.to_toml(completed(experiment, game, solver, regularizers)), nl=False)
         return
     play(ctx, experiment, (game, solver, regularizers), quiet=given["quiet"], report=given["report"])
@@ -131,7 +131,7 @@ def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
     }
 
 
-def tried(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
+def try_one_step(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
     """Take one step and keep nothing: what a run would refuse is refused here."""
     from ..run.engine import run
 
@@ -155,17 +155,17 @@ def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *,
             out=out,
             **settings_of(e, regularizers),
             experiment=config.to_table(full) | {"out": out, "origins": origins(full), "references": references(full)},
-            progress=keeping(last, progress),
+            progress=remembering_losses(last, progress),
             stop=stop,
         )
     if e.compile and result.eager:
         click.echo(f"Warning: {result.eager}", err=True)
     if report:
         _report(ctx, out)
-    close(result, last, out)
+    report_ending(result, last, out)
 
 
-def keeping(last: dict[str, Any], progress: Any) -> Callable[[int, int, Mapping[str, Any]], None]:
+def remembering_losses(last: dict[str, Any], progress: Any) -> Callable[[int, int, Mapping[str, Any]], None]:
     """Remember the last losses for the closing line; only a reference, nothing is computed."""
 
     def keep(step: int, steps: int, losses: Mapping[str, Any]) -> None:
@@ -176,7 +176,7 @@ def keeping(last: dict[str, Any], progress: Any) -> Callable[[int, int, Mapping[
     return keep
 
 
-def close(result: Result, last: Mapping[str, Any], out: str) -> None:
+def report_ending(result: Result, last: Mapping[str, Any], out: str) -> None:
     """The closing line, or the error whose exit code says that the run did not end well."""
     losses = figures(last.get("losses", {}))
     again = shlex.quote(f"./{out}" if out.startswith("-") else out)

@@ -56,7 +56,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
-    from ..run.recall import changed, is_run, recorded
+    from ..run.recall import changed, is_run, recall
     from ..spectra.at_point import measured
 
     for path in given["plugin"]:
@@ -68,7 +68,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
                 f"{where} is a run, which says what was played: {flag} is for a game. To look at its newest point in "
                 f"another way: counterplay spectrum GAME --start {shlex.quote(where)}."
             )
-        point = recorded(where, step, device_of(given["device"]))
+        point = recall(where, step, device_of(given["device"]))
         for what in changed(point.experiment):
             click.echo(f"Warning: {what}.", err=True)
     else:
@@ -87,11 +87,11 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     """The point of a game that the options say."""
     import torch
 
-    from ..run.engine import first
+    from ..run.engine import initial_state
     from ..run.recall import buffers_from
     from ..run.settings import Settings
     from ..spectra.at_point import Point
-    from ..spectra.game_check import checked
+    from ..spectra.game_check import check_game
 
     typed = as_typed({**given, "game": where}, {})
     unasked = {} if "solver" in typed else {"solver": "simgd"}  # an experiment names one
@@ -100,11 +100,11 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     settings = Settings(
         0, experiment.seed, None, None, device_of(experiment.device), experiment.dtype, 1, 0, 0, None, None
     ).checked()
-    prepared = settings.table(game, regularizers)
+    prepared = settings.evaluator(game, regularizers)
     with torch.no_grad():
-        state = first(prepared, solver, settings, start_of(experiment.start))
+        state = initial_state(prepared, solver, settings, start_of(experiment.start))
         state = replace(state, buffers=buffers_from(experiment.start, state.buffers))
-        buffers, checks = prepared.refresh(state.params, state.buffers), {"jacobian": checked(prepared, state)}
+        buffers, checks = prepared.refresh(state.params, state.buffers), {"jacobian": check_game(prepared, state)}
     source = f"the start in {experiment.start}" if experiment.start else f"the game's start from seed {experiment.seed}"
     played = None if unasked else solver
     return Point(prepared, played, state.params, None, None, source, config.to_table(experiment), buffers, checks)

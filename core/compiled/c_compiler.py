@@ -26,7 +26,7 @@ def compiler() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
-def compiled(source: str, function: str) -> Any:
+def compile_c(source: str, function: str) -> Any:
     """The C ``function`` in ``source``. Raises Uncompilable."""
     cc = compiler()
     if cc is None:

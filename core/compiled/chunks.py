@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..game.tree import leaves, ravel
-from ..loop.monitor import Figures, Watch, joint
+from ..loop.monitor import Monitor, StepMetrics, joint
 from ..loop.observers import period
 from ..solver.solver import Solver
 from ..solver.state import State
@@ -32,7 +32,7 @@ SELDOM = 1 << 16  # steps after which the solver itself takes one, to be compare
 NUMBERS = 1 << 18  # that a chunk writes down: a few milliseconds, so that signals are heard
 
 
-class RowWatch(Watch):
+class RowMonitor(Monitor):
     """A watch that takes norms as a chunk does, row by row: which of the two took them must not be seen."""
 
     def _norms(self, x: list[Tensor]) -> list[Tensor]:
@@ -62,13 +62,13 @@ class Chunks:
     changes: int = 0
     length: int = 64  # of the next one: twice the last that came through, so that little is taken in vain
 
-    def watching(self, watch: Watch, state: State) -> Watch:
+    def watching(self, watch: Monitor, state: State) -> Monitor:
         """One that takes norms as chunks do, in the place of ``watch``."""
-        if isinstance(watch, RowWatch):
+        if isinstance(watch, RowMonitor):
             return watch
-        return RowWatch(state.params, watch.members, state.bound.numpy(), state.alive.numpy())
+        return RowMonitor(state.params, watch.members, state.bound.numpy(), state.alive.numpy())
 
-    def taking(self, game: Prepared, solver: Solver, state: State) -> Compiled | None:
+    def taking(self, game: Evaluator, solver: Solver, state: State) -> Compiled | None:
         """What takes this step and those ahead: made again where something that it was made from has changed.
 
         None where that happens again and again, or it cannot be made any more: then ``solver`` does. Raises PluginError
@@ -87,14 +87,14 @@ class Chunks:
             self.gap = min(4 * self.gap, SELDOM)
         return self.solver
 
-    def compared(self, game: Prepared, solver: Solver, state: State) -> None:
+    def compared(self, game: Evaluator, solver: Solver, state: State) -> None:
         """Hold a step against the solver's own. Raises Stale where something has changed that nobody saw."""
         if self.solver is not None and state.step > self.since and self.solver.guard.same():
             if not self.solver.agrees(game, solver, state):
                 raise game.origin.stale(self.since)
             self.since = state.step
 
-    def ahead(self, loop: Loop, solver: Compiled, state: State, watch: Watch) -> State:
+    def ahead(self, loop: Loop, solver: Compiled, state: State, watch: Monitor) -> State:
         """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""
         steps = self._room(loop, solver, state)
         if steps == 0:
@@ -147,7 +147,7 @@ class Chunks:
         return min(ends)
 
 
-def _figures(watch: Watch, played: Played) -> tuple[Array, Figures]:
+def _figures(watch: Monitor, played: Played) -> tuple[Array, StepMetrics]:
     """Norms of each parameter tensor before each step and after the last (T, K + 1, [M]), and the steps' figures."""
     sizes = np.cumsum([x[0].numel() if watch.members else x.numel() for x in leaves(played.params)])[:-1]
     last = ravel(played.params, watch.members is not None).double().numpy()
@@ -158,10 +158,10 @@ def _figures(watch: Watch, played: Played) -> tuple[Array, Figures]:
     )
     with np.errstate(invalid="ignore"):
         by_player = [np.stack([joint(n[own]) for own in watch.owned], -1) for n in (gradients, norms[:, :-1])]
-    return norms, Figures(_members(watch, played.losses), *by_player)
+    return norms, StepMetrics(_members(watch, played.losses), *by_player)
 
 
-def _quiet(loop: Loop, state: State, watch: Watch, played: Played, norms: Array, figures: Figures) -> Any:
+def _quiet(loop: Loop, state: State, watch: Monitor, played: Played, norms: Array, figures: StepMetrics) -> Any:
     """(K,): whether a step neither ends the run nor loses a member."""
     alive = state.alive.numpy()
     after = norms[:, 1:]
@@ -174,6 +174,6 @@ def _quiet(loop: Loop, state: State, watch: Watch, played: Played, norms: Array,
     return quiet
 
 
-def _members(watch: Watch, x: Any) -> Any:
+def _members(watch: Monitor, x: Any) -> Any:
     """(K, M, ...), without the axis M where there is no ensemble."""
     return x[:, 0] if watch.members is None else x

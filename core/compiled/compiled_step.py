@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.products import Cost, Spent
 from ..game.buffers import plain_of
 from ..game.tree import Params, leaves, like
@@ -26,7 +26,7 @@ from ..tracing.capture import capture
 from ..tracing.comparison import compare
 from ..tracing.guards import Guard, settled
 from ..tracing.pytrees import leaves_of, rebuild
-from .c_compiler import compiled
+from .c_compiler import compile_c
 from .c_source import CTYPES, PRELUDE, Unwritable, Writer, write
 
 NUMBERS = 256  # parameters of a member: as many as a log holds whole
@@ -99,7 +99,7 @@ class Compiled(Solver):
         seen = dict(zip(self.program.players, losses.reshape(*lead, -1).unbind(-1), strict=True))
         return played.params, played.memory, StepInfo(seen, like(params, gradient))
 
-    def agrees(self, game: Prepared, solver: Solver, state: State) -> bool:
+    def agrees(self, game: Evaluator, solver: Solver, state: State) -> bool:
         """Whether a step from ``state`` still is the solver's own, or at least what the solver's would compile to."""
         own = replace(game, trace=False, cost=Cost())
         before = state.params, state.memory
@@ -112,7 +112,7 @@ class Compiled(Solver):
         return True
 
 
-def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
+def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
     """``solver``, its step on ``game`` compiled.
 
     Raises Unwritable, Uncompilable or whatever comes up in anyone's code where a step cannot be: one that draws,
@@ -128,7 +128,7 @@ def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
 
     def make() -> tuple[Program, str]:
         source, shared, constants = _source(game, solver, state)
-        return Program(compiled(source, "play"), game.members, tuple(params), numbers, shared, constants), source
+        return Program(compile_c(source, "play"), game.members, tuple(params), numbers, shared, constants), source
 
     def evaluate() -> tuple[list[tuple[tuple[Params, Memory], Any]], Spent]:
         """Two steps, each with where it began, and what one costs."""
@@ -150,16 +150,16 @@ def compiled_solver(game: Prepared, solver: Solver, state: State) -> Compiled:
     return found
 
 
-def _source(game: Prepared, solver: Solver, state: State) -> tuple[str, tuple[bool, ...], tuple[Tensor, ...]]:
+def _source(game: Evaluator, solver: Solver, state: State) -> tuple[str, tuple[bool, ...], tuple[Tensor, ...]]:
     """The C source, which tensors of the state are one for all members, and the inputs that stay as they are."""
-    alone = Prepared(game.game, None, game.dtype, game.device)
+    alone = Evaluator(game.game, None, game.dtype, game.device)
     lists: list[Tensor] = []  # settings of which each member has its own
 
     def first(values: list[float]) -> Tensor:
         lists.append(torch.tensor(values, dtype=leaves(state.params)[0].dtype))
         return lists[-1][0]
 
-    params, buffers = game.own(state.params, 0), game.own(state.buffers, 0)
+    params, buffers = game.member(state.params, 0), game.member(state.buffers, 0)
     memory = _resettled(solver, game.members, first).init(alone, params)
 
     def step(params: Params, memory: Memory, buffers: Any, settings: list[Tensor]) -> tuple[Any, ...]:

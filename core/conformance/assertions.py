@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..game.game import Game
 from ..game.tree import Batch, Params, leaves, like, norm, scale
 from ..tolerances import TOLERANCES
@@ -31,15 +31,15 @@ def require(holds: object, otherwise: str) -> None:
         raise Broken(otherwise)
 
 
-def tabled(game: Game, members: int | None = None) -> Prepared:
-    return Prepared(game, members, torch.float64)
+def evaluator_of(game: Game, members: int | None = None) -> Evaluator:
+    return Evaluator(game, members, torch.float64)
 
 
-def point(table: Prepared, seed: int = 0) -> tuple[Params, Batch]:
-    rngs = table.generators(seed)
-    params, buffers = table.start(rngs)
-    buffers = table.refresh(params, buffers)
-    return params, table.draw(rngs, buffers)
+def point(evaluator: Evaluator, seed: int = 0) -> tuple[Params, Batch]:
+    rngs = evaluator.generators(seed)
+    params, buffers = evaluator.start(rngs)
+    buffers = evaluator.refresh(params, buffers)
+    return params, evaluator.draw(rngs, buffers)
 
 
 def direction(params: Params, seed: int) -> Params:

@@ -10,7 +10,7 @@ from ..derivatives.local import LocalGame
 from ..game.game import Game
 from ..game.tree import add, norm, ravel, scale, sub
 from ..registry.registry import make
-from .assertions import TOL, Case, close, direction, is_pure, member, point, require, same, tabled
+from .assertions import TOL, Case, close, direction, evaluator_of, is_pure, member, point, require, same
 
 
 def games(name: str) -> Iterator[Case]:
@@ -22,7 +22,7 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def losses() -> None:
         game = build()
-        params, batch = point(tabled(game))
+        params, batch = point(evaluator_of(game))
         out = game.losses(params, batch)
         whole = set(out) == set(game.players) == set(params)
         require(whole, f"losses for {set(out)}, parameters of {set(params)}")
@@ -31,19 +31,19 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def pure() -> None:
         game = build()
-        params, batch = point(tabled(game))
+        params, batch = point(evaluator_of(game))
         is_pure(game.losses, params, batch)
 
     def seeded() -> None:
-        table, state = tabled(build()), torch.get_rng_state()
-        require(same(point(table, 3), point(table, 3)), "the same seed gave another start or batch")
+        evaluator, state = evaluator_of(build()), torch.get_rng_state()
+        require(same(point(evaluator, 3), point(evaluator, 3)), "the same seed gave another start or batch")
         unmoved = torch.equal(state, torch.get_rng_state())
         require(unmoved, "global random numbers were drawn: use the generator given")
 
     def gradient() -> None:
         game = build()
-        params, batch = point(tabled(game))
-        v = LocalGame.of(tabled(game), params, batch).gradient()
+        params, batch = point(evaluator_of(game))
+        v = LocalGame.of(evaluator_of(game), params, batch).gradient()
         for i in game.players:
             u = {**scale(params, 0.0), i: direction({i: params[i]}, 1)[i]}
             h = 1e-6
@@ -52,24 +52,24 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
             close(slope, (up - down) / (2 * h), TOL.finite_difference, f"gradient of {i} against differences")
 
     def product() -> None:
-        table = tabled(build())
-        params, batch = point(table)
-        local, u, h = LocalGame.of(table, params, batch), direction(params, 2), 1e-6
+        evaluator = evaluator_of(build())
+        params, batch = point(evaluator)
+        local, u, h = LocalGame.of(evaluator, params, batch), direction(params, 2), 1e-6
         up, down = (local.at(add(params, scale(u, s * h))).gradient() for s in (1, -1))
         Ju = ravel(local.jacobian().mv(u))
         close(Ju, ravel(sub(up, down)) / (2 * h), 10 * TOL.finite_difference, "J u against differences of v")
 
     def adjoint() -> None:
-        table = tabled(build())
-        params, batch = point(table)
-        J, u, w = LocalGame.of(table, params, batch).jacobian(), direction(params, 3), direction(params, 4)
+        evaluator = evaluator_of(build())
+        params, batch = point(evaluator)
+        J, u, w = LocalGame.of(evaluator, params, batch).jacobian(), direction(params, 3), direction(params, 4)
         left, right = (ravel(J.mv(u)) * ravel(w)).sum(), (ravel(u) * ravel(J.rmv(w))).sum()
         close(left, right, TOL.adjoint, "<J u, w> against <u, J^T w>", float(norm(J.mv(u))))
 
     def dense() -> None:
-        table = tabled(build())
-        params, batch = point(table)
-        J = LocalGame.of(table, params, batch).jacobian()
+        evaluator = evaluator_of(build())
+        params, batch = point(evaluator)
+        J = LocalGame.of(evaluator, params, batch).jacobian()
         if ravel(params).numel() > 300:
             return  # the product itself has been checked
         u = direction(params, 5)
@@ -77,10 +77,10 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def ensemble() -> None:
         game = build()
-        table, alone = tabled(game, 3), tabled(game)
-        params, batch = point(table)
+        evaluator, alone = evaluator_of(game, 3), evaluator_of(game)
+        params, batch = point(evaluator)
         u = direction(params, 6)
-        local = LocalGame.of(table, params, batch)
+        local = LocalGame.of(evaluator, params, batch)
         v, Ju, JTu = local.gradient(), local.jacobian().mv(u), local.jacobian().rmv(u)
         for m in range(3):
             one = LocalGame.of(alone, member(params, m), member(batch, m))
@@ -90,20 +90,22 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
             close(ravel(member(JTu, m)), ravel(one.jacobian().rmv(own)), TOL.member, f"J^T u of member {m} alone")
 
     def projected() -> None:
-        table = tabled(build())
-        params, _ = point(table)
+        evaluator = evaluator_of(build())
+        params, _ = point(evaluator)
         for far in (params, scale(params, 100.0), scale(params, -100.0)):
-            is_pure(table.project, far)
-            there = table.project(far)
-            close(ravel(table.project(there)), ravel(there), TOL.inner, "what is projected moves when projected again")
+            is_pure(evaluator.project, far)
+            there = evaluator.project(far)
+            close(
+                ravel(evaluator.project(there)), ravel(there), TOL.inner, "what is projected moves when projected again"
+            )
 
     def zero_sum() -> None:
-        table = tabled(build())
-        if not table.zero_sum or len(table.players) != 2:
+        evaluator = evaluator_of(build())
+        if not evaluator.zero_sum or len(evaluator.players) != 2:
             return
-        params, batch = point(table)
-        J = LocalGame.of(table, params, batch).jacobian()
-        x, y = table.players
+        params, batch = point(evaluator)
+        J = LocalGame.of(evaluator, params, batch).jacobian()
+        x, y = evaluator.players
         u = direction({y: params[y]}, 7)
         up, down = ravel(J.block(x, y).mv(u)), ravel(J.block(y, x).rmv(u))
         close(up, -down, TOL.adjoint, "zero_sum is claimed, but J_xy u + J_yx^T u is not 0")

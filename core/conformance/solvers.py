@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..errors import UsageError
 from ..game.adapters import game_from_losses
 from ..game.game import Game
@@ -19,7 +19,7 @@ from ..game.tree import Batch, Params, ravel, scale
 from ..options import options_of
 from ..registry.registry import find, make
 from ..solver.solver import suited
-from .assertions import TOL, Case, close, is_pure, member, point, require, tabled
+from .assertions import TOL, Case, close, evaluator_of, is_pure, member, point, require
 
 
 def _general_sum() -> Game:
@@ -76,17 +76,17 @@ ARENAS: dict[str, Callable[[], Game]] = {
 def solvers(name: str) -> Iterator[Case]:
     def suits(arena: str) -> bool:
         """A method may be defined for some games only; it then says so in words."""
-        table, solver, params, batch = started(arena)
+        evaluator, solver, params, batch = started(arena)
         try:
-            solver.step(table, params, solver.init(table, params), lambda: batch)
+            solver.step(evaluator, params, solver.init(evaluator, params), lambda: batch)
         except UsageError:
             return False
         return True
 
-    def started(arena: str, members: int | None = None) -> tuple[Prepared, Any, Params, Batch]:
-        table = tabled(ARENAS[arena](), members)
-        params, batch = point(table)
-        return table, make("solver", name), params, batch
+    def started(arena: str, members: int | None = None) -> tuple[Evaluator, Any, Params, Batch]:
+        evaluator = evaluator_of(ARENAS[arena](), members)
+        params, batch = point(evaluator)
+        return evaluator, make("solver", name), params, batch
 
     @cache  # asked when a check runs, so that a solver that breaks is a finding of that check
     def arenas() -> list[str]:
@@ -97,41 +97,41 @@ def solvers(name: str) -> Iterator[Case]:
 
     def pure() -> None:
         for arena in arenas():
-            table, solver, params, batch = started(arena)
-            memory = solver.init(table, params)
-            step = lambda p, m, t=table, s=solver, b=batch: s.step(t, p, m, lambda: b)[:2]  # noqa: E731
+            evaluator, solver, params, batch = started(arena)
+            memory = solver.init(evaluator, params)
+            step = lambda p, m, t=evaluator, s=solver, b=batch: s.step(t, p, m, lambda: b)[:2]  # noqa: E731
             is_pure(step, params, memory)
 
     def memory() -> None:
         for arena in arenas():
-            table, solver, params, batch = started(arena)
-            first = solver.init(table, params)
+            evaluator, solver, params, batch = started(arena)
+            first = solver.init(evaluator, params)
             tensors = all(isinstance(x, Tensor) for x in tree_leaves(first))
             require(tensors, "the memory holds something that is no tensor")
             require(all(not x.any() for x in tree_leaves(first)), "the first memory is not zero")
-            after = solver.step(table, params, first, lambda b=batch: b)[1]
+            after = solver.step(evaluator, params, first, lambda b=batch: b)[1]
             shapes = [(tree_flatten(t)[1], [x.shape for x in tree_leaves(t)]) for t in (first, after)]
             require(shapes[0] == shapes[1], "the memory's structure changed in a step")
 
     def rest() -> None:
         """At a point where v = 0 and nothing is remembered, a solver stays."""
         for arena in arenas():
-            table, solver, params, batch = started(arena)
+            evaluator, solver, params, batch = started(arena)
             zero = scale(params, 0.0)
-            after = solver.step(table, zero, solver.init(table, zero), lambda b=batch: b)[0]
+            after = solver.step(evaluator, zero, solver.init(evaluator, zero), lambda b=batch: b)[0]
             close(ravel(after), ravel(zero), 1e-12, f"it leaves the equilibrium of {arena}")
 
     def boundary() -> None:
         """Where everyone's best move is none, or is cut off, a solver stays, unless it says that it knows no sets."""
         solver = make("solver", name)
         game, solution = _bounded()
-        table = tabled(game)
+        evaluator = evaluator_of(game)
         try:
-            suited(solver, table)
-            params, memory = solution, solver.init(table, solution)
+            suited(solver, evaluator)
+            params, memory = solution, solver.init(evaluator, solution)
             for _ in range(3):
-                params, memory, _ = solver.step(table, params, memory, dict)
-                params = table.project(params)
+                params, memory, _ = solver.step(evaluator, params, memory, dict)
+                params = evaluator.project(params)
         except UsageError:
             return
         wrong = "it leaves a solution on the boundary of the strategy sets; say in ``unconstrained`` why it knows none"
@@ -139,13 +139,13 @@ def solvers(name: str) -> Iterator[Case]:
 
     def ensemble() -> None:
         for arena in arenas():
-            table, solver, params, batch = started(arena, 3)
-            alone = Prepared(table.game, None, torch.float64)
-            many, kept = params, solver.init(table, params)
+            evaluator, solver, params, batch = started(arena, 3)
+            alone = Evaluator(evaluator.game, None, torch.float64)
+            many, kept = params, solver.init(evaluator, params)
             ones = [member(params, m) for m in range(3)]
             own = [solver.init(alone, p) for p in ones]
             for _ in range(3):
-                many, kept, _ = solver.step(table, many, kept, lambda b=batch: b)
+                many, kept, _ = solver.step(evaluator, many, kept, lambda b=batch: b)
                 for m in range(3):
                     ones[m], own[m], _ = solver.step(alone, ones[m], own[m], lambda b=batch, m=m: member(b, m))
             for m in range(3):
@@ -155,8 +155,8 @@ def solvers(name: str) -> Iterator[Case]:
 
     def shape() -> None:
         for arena in arenas():
-            table, solver, params, batch = started(arena)
-            after, _, info = solver.step(table, params, solver.init(table, params), lambda b=batch: b)
+            evaluator, solver, params, batch = started(arena)
+            after, _, info = solver.step(evaluator, params, solver.init(evaluator, params), lambda b=batch: b)
             kinds = [[(i, k, x.shape, x.dtype) for i, t in p.items() for k, x in t.items()] for p in (after, params)]
             require(kinds[0] == kinds[1], "the parameters came back with other players, shapes or types")
             told = set(info.losses) == set(params) == set(info.gradient)

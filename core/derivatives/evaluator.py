@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from ..attribution import foreign, guarded
 from ..errors import PluginError
 from ..game.buffers import copied
-from ..game.checks import alike, broken, keepable, losses_of, named, parameters
+from ..game.checks import alike, contract_error, keepable, losses_of, parameters, require_mapping
 from ..game.game import Game, innermost
 from ..game.structure import changed
 from ..game.tree import Batch, Buffers, Params, Player
@@ -33,7 +33,7 @@ from .stacking import Unlike, stacked, tensor
 
 
 @dataclass(frozen=True)
-class Prepared(Game):
+class Evaluator(Game):
     """``game`` for ``members`` members (None: no ensemble axis), in one dtype on one device.
 
     With ``trace``, the field and its products are traced once for the shapes at hand and replayed, which removes
@@ -64,8 +64,8 @@ class Prepared(Game):
         return self.game.draws
 
     @staticmethod
-    def of(game: Game) -> Prepared:
-        return game if isinstance(game, Prepared) else Prepared(game)
+    def of(game: Game) -> Evaluator:
+        return game if isinstance(game, Evaluator) else Evaluator(game)
 
     # ------------------------------------------------------------------ the members' own random numbers and states
 
@@ -84,7 +84,7 @@ class Prepared(Game):
 
         return tree_map(one, tree)
 
-    def each(self, f: Callable[[int], Any], count: int, what: str = "sample") -> Any:
+    def stack_members(self, f: Callable[[int], Any], count: int, what: str = "sample") -> Any:
         """``f(m)`` of the members put together, or just ``f(0)``. Raises PluginError where they do not fit."""
         if self.members is None:
             return self.cast(f(0))
@@ -92,28 +92,30 @@ class Prepared(Game):
             return self.cast(stacked([f(m) for m in range(count)]))
         except Unlike as error:
             wrong = f"what its {what} gives for the members cannot be put together: {error}"
-            raise broken(innermost(self.game), wrong) from None
+            raise contract_error(innermost(self.game), wrong) from None
 
     def start(self, rngs: Sequence[torch.Generator]) -> tuple[Params, Buffers]:
         """Initial parameters and buffers; member m draws from ``rngs[m]``."""
         game, own = self.game, innermost(self.game)
         with guarded("starting", game, refusing=True):
             params = [parameters(game, game.init(rng)) for rng in rngs]
-            buffers = [dict(named(own, "buffers", game.buffers(rng))) for rng in rngs]
-            theta = self.each(params.__getitem__, len(rngs), "init")
+            buffers = [dict(require_mapping(own, "buffers", game.buffers(rng))) for rng in rngs]
+            theta = self.stack_members(params.__getitem__, len(rngs), "init")
             alike(own, theta)
-            return theta, keepable(own, self.each(buffers.__getitem__, len(rngs), "buffers"))
+            return theta, keepable(own, self.stack_members(buffers.__getitem__, len(rngs), "buffers"))
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """One batch, each member's from its own generator."""
         if not self.game.draws:
             return buffers
         game = self.game
-        batch = self.each(lambda m: named(game, "sample", game.sample(rngs[m], self.own(buffers, m))), len(rngs))
-        self.cost.samples += game.samples(self.own({k: x for k, x in batch.items() if k not in buffers}, 0))
+        batch = self.stack_members(
+            lambda m: require_mapping(game, "sample", game.sample(rngs[m], self.member(buffers, m))), len(rngs)
+        )
+        self.cost.samples += game.samples(self.member({k: x for k, x in batch.items() if k not in buffers}, 0))
         return batch
 
-    def own(self, tree: Any, m: int) -> Any:
+    def member(self, tree: Any, m: int) -> Any:
         """Member m's part of parameters, buffers or a batch."""
         if self.members is None:
             return copied(tree)
@@ -140,7 +142,7 @@ class Prepared(Game):
         plain: list[Any] = []
 
         def renewed(p: Params, b: Buffers) -> list[Tensor]:
-            leaves, form = tree_flatten(named(self.game, "refresh", self.game.refresh(p, b)))
+            leaves, form = tree_flatten(require_mapping(self.game, "refresh", self.game.refresh(p, b)))
             plain[:] = leaves, form
             return [x for x in leaves if isinstance(x, Tensor)]
 
@@ -197,10 +199,10 @@ class Prepared(Game):
         self.cost.spend((work.gradients * len(rows) / players, work.products_of(rows), 0), players)
 
     def _work(self, params: Params, batch: Batch) -> Work:
-        return work_of(self.game, lambda: (self.own(params, 0), self.own(batch, 0)))
+        return work_of(self.game, lambda: (self.member(params, 0), self.member(batch, 0)))
 
-    def variant(self, wrap: Callable[[Game], Game]) -> Prepared:
-        """The same table for ``wrap(game)``, made once for each ``wrap``: what it traces is kept."""
+    def variant(self, wrap: Callable[[Game], Game]) -> Evaluator:
+        """The same evaluator for ``wrap(game)``, made once for each ``wrap``: what it traces is kept."""
         if wrap not in self._variants:
             self._variants[wrap] = dataclasses.replace(self, game=wrap(self.game))
         return self._variants[wrap]
@@ -259,5 +261,5 @@ class Prepared(Game):
         return staged(self.eager.point_forward, self.eager.point, self.origin)
 
     @cached_property
-    def _variants(self) -> dict[Callable[[Game], Game], Prepared]:
+    def _variants(self) -> dict[Callable[[Game], Game], Evaluator]:
         return {}

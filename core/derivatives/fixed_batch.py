@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ..game.tree import Batch, Buffers, Params
-from .evaluator import Prepared
+from .evaluator import Evaluator
 
 GALLERY_SEED = 2**31 - 1  # the same for every seed, so that runs compare
 REFRESHES = 1000  # how often buffers are renewed at a point until they rest
@@ -26,7 +26,7 @@ class Draws:
     buffers draws what it would draw under those it is given.
     """
 
-    def __init__(self, game: Prepared, what: str = "sample") -> None:
+    def __init__(self, game: Evaluator, what: str = "sample") -> None:
         self.game, self.what = game, what
         rngs = game.generators(GALLERY_SEED)
         self.params, self.buffers = game.start(rngs)  # which takes its share of the random numbers first
@@ -38,21 +38,21 @@ class Draws:
         for rng, state in zip(rngs, self.states, strict=True):
             rng.set_state(state)
         game, draw = self.game, getattr(self.game.game, self.what)
-        return [game.each(lambda m: draw(rngs[m], game.own(buffers, m)), len(rngs)) for _ in range(count)]
+        return [game.stack_members(lambda m: draw(rngs[m], game.member(buffers, m)), len(rngs)) for _ in range(count)]
 
 
-def probe(game: Prepared, what: str, buffers: Buffers | None = None) -> Any:
+def probe(game: Evaluator, what: str, buffers: Buffers | None = None) -> Any:
     """One such batch, by default under the buffers of the game's own start."""
     draws = Draws(game, what)
     return draws(game.refresh(draws.params, draws.buffers) if buffers is None else buffers)[0]
 
 
-def settled(game: Prepared, params: Params, buffers: Buffers) -> Buffers:
+def settled(game: Evaluator, params: Params, buffers: Buffers) -> Buffers:
     """What ``buffers`` come to when they are renewed at ``params`` again and again, or themselves (:func:`limit`)."""
     return limit(game, params, buffers)[0]
 
 
-def limit(game: Prepared, params: Params, buffers: Buffers) -> tuple[Buffers, Tensor]:
+def limit(game: Evaluator, params: Params, buffers: Buffers) -> tuple[Buffers, Tensor]:
     """What ``buffers`` come to when they are renewed at ``params`` again and again; for which members (...) they do.
 
     A point's spectra are those of the game whose buffers have followed it: power iterations that have found their

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..game.game import Game
 from ..game.tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
-from .evaluator import Prepared
+from .evaluator import Evaluator
 from .operator import Operator
 from .products import Linear
 
@@ -20,7 +20,7 @@ from .products import Linear
 class LocalGame:
     """``game`` at ``params`` with ``batch``, for the moving ``players``; the others stand still."""
 
-    game: Prepared
+    game: Evaluator
     params: Params
     batch: Batch
     players: tuple[Player, ...]
@@ -28,7 +28,7 @@ class LocalGame:
 
     @staticmethod
     def of(game: Game, params: Params, batch: Batch) -> LocalGame:
-        prepared = Prepared.of(game)
+        prepared = Evaluator.of(game)
         return LocalGame(prepared, params, batch, prepared.players)
 
     @property

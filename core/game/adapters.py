@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .checks import named
+from .checks import require_mapping
 from .game import Game
 from .tree import Batch, Buffers, Params, Player
 
@@ -35,7 +35,7 @@ class GameFromLosses(Game):
         return {i: {k: x.detach().clone() for k, x in tree.items()} for i, tree in start.items()}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        return buffers if self.draw is None else {**buffers, **named(self, "sample", self.draw(rng))}
+        return buffers if self.draw is None else {**buffers, **require_mapping(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         return scalars(self.of(params, batch), self.players)

@@ -16,7 +16,7 @@ from .structure import form, words
 from .tree import Batch, Buffers, Params, Player
 
 
-def broken(game: Any, wrong: str) -> PluginError:
+def contract_error(game: Any, wrong: str) -> PluginError:
     """``game``, or the regularizer that it is wrapped in, has done ``wrong``."""
     regularizer = getattr(game, "regularizer", None)
     kind, who = ("game", innermost(game)) if regularizer is None else ("regularizer", regularizer)
@@ -24,24 +24,24 @@ def broken(game: Any, wrong: str) -> PluginError:
     return PluginError(f"the {kind} {cls.__name__} breaks its contract: {wrong}.", cls.__module__)
 
 
-def told(x: Any) -> str:
+def describe_value(x: Any) -> str:
     """What ``x`` is, in words."""
     if isinstance(x, Tensor):
         return words(form(x))
     return "None" if x is None else f"a {type(x).__name__}"
 
 
-def numbers(x: Any) -> bool:
+def is_real_tensor(x: Any) -> bool:
     """Whether ``x`` is a tensor of real floating numbers that are there."""
     return (
         isinstance(x, Tensor) and x.is_floating_point() and x.layout is torch.strided and x.device.type != "meta"
     )  # fmt: skip
 
 
-def named(game: Any, function: str, x: Any) -> Any:
+def require_mapping(game: Any, function: str, x: Any) -> Any:
     """``x`` itself, what ``function`` returned. Raises PluginError unless it is a dictionary."""
     if not isinstance(x, Mapping):
-        raise broken(game, f"its {function} returned {told(x)}; expected: a dictionary")
+        raise contract_error(game, f"its {function} returned {describe_value(x)}; expected: a dictionary")
     return x
 
 
@@ -50,22 +50,24 @@ def parameters(game: Game, x: Any) -> Params:
     game, players = innermost(game), tuple(game.players)
     expected = f"expected: {{player: {{name: floating tensor}}}} of the players {', '.join(map(str, players))}"
     if odd := [i for i in players if not isinstance(i, str)]:
-        raise broken(game, f"its player {odd[0]!r:.40} is {told(odd[0])}; expected: names, such as {str(odd[0])!r:.40}")
+        raise contract_error(
+            game, f"its player {odd[0]!r:.40} is {describe_value(odd[0])}; expected: names, such as {str(odd[0])!r:.40}"
+        )
     if not isinstance(x, Mapping):
-        raise broken(game, f"its init returned {told(x)}; {expected}")
+        raise contract_error(game, f"its init returned {describe_value(x)}; {expected}")
     if {*x} != {*players}:
-        raise broken(game, f"its init returned parameters of {', '.join(map(str, x)) or 'nobody'}; {expected}")
+        raise contract_error(game, f"its init returned parameters of {', '.join(map(str, x)) or 'nobody'}; {expected}")
     for i, tree in x.items():
         if not isinstance(tree, Mapping):
-            raise broken(game, f"its init returned {told(tree)} for {i}; {expected}")
+            raise contract_error(game, f"its init returned {describe_value(tree)} for {i}; {expected}")
         for k, t in tree.items():
-            if not (isinstance(k, str) and numbers(t)):
-                raise broken(game, f"its init returned {told(t)} as {i}/{k!s:.40}; {expected}")
+            if not (isinstance(k, str) and is_real_tensor(t)):
+                raise contract_error(game, f"its init returned {describe_value(t)} as {i}/{k!s:.40}; {expected}")
     if not any(x.values()):
-        raise broken(game, f"its init returned no tensor at all; {expected}")
+        raise contract_error(game, f"its init returned no tensor at all; {expected}")
     for i, tree in x.items():
         if not any(t.numel() for t in tree.values()):
-            raise broken(game, f"its player {i!s:.40} has no parameters; leave out who has nothing to move")
+            raise contract_error(game, f"its player {i!s:.40} has no parameters; leave out who has nothing to move")
     return cast(Params, x)
 
 
@@ -74,17 +76,19 @@ def alike(game: Game, params: Params) -> None:
     types = {str(x.dtype).removeprefix("torch."): f"{i}/{k}" for i, tree in params.items() for k, x in tree.items()}
     if len(types) > 1:
         are = " and ".join(f"{name} of type {kind}" for kind, name in types.items())
-        raise broken(game, f"its init returned {are}; expected: one type for all, as dtype (--dtype) makes them")
+        raise contract_error(
+            game, f"its init returned {are}; expected: one type for all, as dtype (--dtype) makes them"
+        )
 
 
 def keepable(game: Game, buffers: Buffers) -> Buffers:
     """The first buffers themselves. Raises PluginError where a checkpoint cannot keep them."""
     if (found := unkept(buffers)) is not None:
         path, x = found
-        raise broken(
+        raise contract_error(
             game,
-            f"its buffers hold {told(x)} in {path!r:.60}, which no checkpoint keeps; expected: tensors, numbers, text "
-            "and None, in dictionaries with names, lists and tuples",
+            f"its buffers hold {describe_value(x)} in {path!r:.60}, which no checkpoint keeps; expected: tensors, "
+            "numbers, text and None, in dictionaries with names, lists and tuples",
         )
     return buffers
 
@@ -93,11 +97,15 @@ def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
     """``game.losses`` there. Raises PluginError unless they are one real number for every player."""
     losses = evaluated(type(innermost(game)).__name__, game.losses, params, batch)
     if not isinstance(losses, Mapping):
-        raise broken(game, f"its losses are {told(losses)}; expected: a dictionary of one scalar for each player")
+        raise contract_error(
+            game, f"its losses are {describe_value(losses)}; expected: a dictionary of one scalar for each player"
+        )
     for i in game.players:
         if i not in losses or not isinstance(x := losses[i], Tensor) or x.dim() > 0 or not x.is_floating_point():
             shape = i in losses and isinstance(losses[i], Tensor) and losses[i].dim() > 0
-            got = "missing" if i not in losses else told(losses[i])
+            got = "missing" if i not in losses else describe_value(losses[i])
             got = f"of shape {tuple(losses[i].shape)}" if shape else got
-            raise broken(game, f"the loss of {i} is {got}, not a scalar" + ("" if shape else " tensor of a real type"))
+            raise contract_error(
+                game, f"the loss of {i} is {got}, not a scalar" + ("" if shape else " tensor of a real type")
+            )
     return cast("dict[Player, Tensor]", losses)

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import UsageError
 from .adapters import Sample, scalars, takes
-from .checks import named, told
+from .checks import describe_value, require_mapping
 from .game import Game
 from .module_state import ModuleState
 from .tree import Batch, Buffers, Params, Player
@@ -40,7 +40,7 @@ class GameFromModules(Game):
         return {name: x.clone() for name, x in self.constants.items()}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        return {**buffers, **named(self, "sample", self.draw(rng))}
+        return {**buffers, **require_mapping(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         now = {(i, k): x for i, tree in params.items() for k, x in tree.items()}
@@ -58,9 +58,10 @@ class GameFromModules(Game):
         for (i, name), x in self.state.trainable.items():
             given = params.get(i, {}).get(name)
             if not isinstance(given, Tensor) or given.shape != x.shape:
+                found = "missing" if given is None else describe_value(given)
                 raise UsageError(
-                    f"trained: {i}/{name} is {'missing' if given is None else told(given)}; expected: {told(x)}. Of an "
-                    "ensemble, hand over the parameters of one member."
+                    f"trained: {i}/{name} is {found}; expected: {describe_value(x)}. Of an ensemble, hand over the "
+                    "parameters of one member."
                 )
         with torch.no_grad():
             for (i, name), x in self.state.trainable.items():

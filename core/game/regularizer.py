@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .checks import losses_of, named
+from .checks import losses_of, require_mapping
 from .game import Game, GanGame
 from .tree import Batch, Buffers, Params, Player, Tree
 
@@ -91,13 +91,13 @@ class Regularized(Game):
         return self.game.draws or type(self.regularizer).sample is not Regularizer.sample
 
     def buffers(self, rng: torch.Generator) -> Buffers:
-        own = named(self.game, "buffers", self.game.buffers(rng))
+        own = require_mapping(self.game, "buffers", self.game.buffers(rng))
         # Shapes only: parameters drawn here are thrown away, from a generator of their own.
         shapes = self.game.init(torch.Generator().manual_seed(0))
         return {**own, **self.regularizer.buffers(self.game, rng, shapes)}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        batch = named(self.game, "sample", self.game.sample(rng, buffers))
+        batch = require_mapping(self.game, "sample", self.game.sample(rng, buffers))
         return self.regularizer.sample(self.game, rng, {**buffers, **batch})
 
     def samples(self, drawn: Batch) -> int:

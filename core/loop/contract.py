@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import PluginError
 from ..game.buffers import TYPES, storable
-from ..game.checks import broken, told
+from ..game.checks import contract_error, describe_value
 from ..game.game import Game
 from ..game.structure import difference, form
 from ..game.tree import Buffers, Params
@@ -72,7 +72,7 @@ class Contract:
     def refreshed(self, buffers: Buffers, after: Any) -> Buffers:
         """``after`` itself. Raises PluginError where a refresh changed more than numbers."""
         if after is not buffers and (found := form(after)) != self.buffers:
-            raise broken(
+            raise contract_error(
                 self.game,
                 f"its refresh returned buffers of another structure: {difference(self.buffers, found)}",
             )
@@ -108,22 +108,22 @@ class Contract:
         """What is wrong with what an inner solve reported; None: nothing."""
         expected = f"expected: a dictionary of tensors of shape {tuple(self.axes)} under {', '.join(INNER)}"
         if not isinstance(inner, Mapping):
-            return f"its step returned {told(inner)} as info.inner; {expected}"
+            return f"its step returned {describe_value(inner)} as info.inner; {expected}"
         for name, x in inner.items():
             sound = isinstance(x, Tensor) and x.shape in (self.axes, ()) and not x.is_complex()
             if not sound or name not in INNER:
-                return f"its step returned {told(x)} as info.inner[{name!r:.40}]; {expected}"
+                return f"its step returned {describe_value(x)} as info.inner[{name!r:.40}]; {expected}"
         return None
 
 
-def memory_of(solver: Solver, memory: Any) -> Memory:
+def validated_memory(solver: Solver, memory: Any) -> Memory:
     """The first memory itself. Raises PluginError unless it is nested dictionaries of tensors."""
     odd = [x for x in _flat(memory)[1] if not storable(x)] if isinstance(memory, dict) else [memory]
     if not odd:
         return memory
     cls = type(solver)
     raise PluginError(
-        f"the solver {cls.__name__} breaks its contract: its init returned {told(odd[0])}"
+        f"the solver {cls.__name__} breaks its contract: its init returned {describe_value(odd[0])}"
         f"{'' if odd[0] is memory else ' in its memory'}; expected: nested dictionaries of tensors of a type "
         f"that a checkpoint keeps: {', '.join(str(t).removeprefix('torch.') for t in TYPES)}.",
         cls.__module__,

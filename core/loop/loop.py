@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..attribution import blamed, guarded, ours
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
 from ..errors import PluginError, Stale, StorageError, UsageError
 from ..game.game import innermost
@@ -22,7 +22,7 @@ from ..game.tree import Batch, Buffers
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
 from .contract import Contract
-from .monitor import Watch
+from .monitor import Monitor
 from .observers import Observer, Seen
 from .stopping import Condition
 from .untouched import Intact
@@ -46,16 +46,16 @@ class Ahead(Protocol):
     def start(self) -> int:
         """The first step that may be taken so."""
 
-    def watching(self, watch: Watch, state: State) -> Watch:
+    def watching(self, watch: Monitor, state: State) -> Monitor:
         """The watch of a run from its step ``start`` on."""
 
-    def taking(self, game: Prepared, solver: Solver, state: State) -> Any:
+    def taking(self, game: Evaluator, solver: Solver, state: State) -> Any:
         """The solver that takes this step and those ahead; None: the run's own does."""
 
-    def ahead(self, loop: Loop, solver: Any, state: State, watch: Watch) -> State:
+    def ahead(self, loop: Loop, solver: Any, state: State, watch: Monitor) -> State:
         """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""
 
-    def compared(self, game: Prepared, solver: Solver, state: State) -> None:
+    def compared(self, game: Evaluator, solver: Solver, state: State) -> None:
         """Hold what was taken against ``solver`` once more. Raises Stale."""
 
 
@@ -63,7 +63,7 @@ class Ahead(Protocol):
 class Loop:
     """One run's moving parts. ``save(state, last)`` may write a checkpoint; ``stop()`` asks for an early end."""
 
-    game: Prepared
+    game: Evaluator
     solver: Solver
     steps: int
     met: Condition | None
@@ -82,7 +82,7 @@ class Loop:
     def play(self, state: State) -> Ending:
         game, rngs = self.game, state.generators()
         self._spend(state)
-        watch = Watch(state.params, game.members, state.bound.numpy(), state.alive.numpy())
+        watch = Monitor(state.params, game.members, state.bound.numpy(), state.alive.numpy())
         contract = Contract(self.solver, game, state, game.members)
         batches: list[Batch] = []
         while state.step < self.steps:
@@ -132,7 +132,7 @@ class Loop:
             if not whole:  # members that did not stay finite stand where they last were, for good
                 new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
                 params, memory, buffers = _keep(sound, new, old)
-                watch.stand(params, sound)
+                watch.rebase(params, sound)
                 state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
             state = replace(
                 state, step=state.step + 1, params=params, memory=memory, buffers=buffers,
@@ -176,7 +176,7 @@ class Loop:
         if self.progress is not None:
             self.progress(state.step, self.steps, info.losses)
 
-    def _last(self, state: State, watch: Watch, contract: Contract) -> Ending:
+    def _last(self, state: State, watch: Monitor, contract: Contract) -> Ending:
         """The steps are spent: look at the last point too, on the batch the next step would draw."""
         self._save(state, True)
         self._intact.hold(state)

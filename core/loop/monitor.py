@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Figures:
+class StepMetrics:
     """Losses, gradient and parameter norms by player: each (P,), or (M, P) for an ensemble."""
 
     losses: Array
@@ -45,7 +45,7 @@ def joint(norms: Array) -> Array:
         return np.hypot.reduce(norms, axis=0)
 
 
-class Watch:
+class Monitor:
     """Takes the figures of each step and finds the first value that is not finite or passes the bound."""
 
     def __init__(self, params: Params, members: int | None, bound: Any, alive: Any = True) -> None:
@@ -55,10 +55,10 @@ class Watch:
         self.names = ["/".join(key) for key in self.keys]
         ends = np.cumsum([0, *(len(tree) for tree in params.values())])
         self.owned = [slice(a, b) for a, b in itertools.pairwise(ends)]  # which tensors are whose
-        self.stand(params, alive)
+        self.rebase(params, alive)
         self.bound = np.asarray(bound)  # (), or (M,)
 
-    def stand(self, params: Params, alive: Any) -> None:
+    def rebase(self, params: Params, alive: Any) -> None:
         """Take the norms of the point that the next step starts from; only members that are ``alive`` are judged."""
         self.alive = np.asarray(alive)  # (), or (M,)
         x = self._tensors(params)
@@ -88,7 +88,7 @@ class Watch:
 
     def __call__(
         self, info: StepInfo, after: Params, kept: list[Tensor], named: dict[str, Any]
-    ) -> tuple[Figures, Finding | None]:
+    ) -> tuple[StepMetrics, Finding | None]:
         """The figures at the point the step started from, and what is wrong there or in the state after it.
 
         ``kept`` are the tensors of the state besides the parameters, ``named`` the dictionaries they are from.
@@ -98,11 +98,11 @@ class Watch:
         values = self._host(self._norms(v + x + rest) + losses)
         T, P = len(x), len(self.players)
         gradient, norms, others, loss = values[:T], values[T : 2 * T], values[2 * T : -P], values[-P:]
-        figures = Figures(loss.T, self._by_player(gradient), self._by_player(self.norms))
+        figures = StepMetrics(loss.T, self._by_player(gradient), self._by_player(self.norms))
         finding = None
         if not np.isfinite(values).all() or (joint(norms) > self.bound).any():
             gradient, norms = self._recheck(gradient, v), self._recheck(norms, x)
-            figures = Figures(figures.losses, self._by_player(gradient), figures.parameter_norms)
+            figures = StepMetrics(figures.losses, self._by_player(gradient), figures.parameter_norms)
             finding = self._find(loss, gradient, norms, self._recheck(others, rest), _paths(named))
         self.norms = norms
         return figures, finding

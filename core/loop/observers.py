@@ -22,7 +22,7 @@ from typing import Any
 
 from ..game.tree import Batch, Buffers, Params
 from ..solver.solver import Memory, StepInfo
-from .monitor import Figures
+from .monitor import StepMetrics
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Seen:
     memory: Memory
     batch: Batch
     info: StepInfo
-    figures: Figures
+    figures: StepMetrics
     last: bool
     buffers: Buffers = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..game.tree import Player
-from .monitor import Array, Figures, joint
+from .monitor import Array, StepMetrics, joint
 
 COMPARE: dict[str, Callable[[Array, float], Array]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -22,20 +22,20 @@ COMPARE: dict[str, Callable[[Array, float], Array]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """``field`` of Figures, of one player or of all together, compared with a value."""
+    """``field`` of StepMetrics, of one player or of all together, compared with a value."""
 
     field: str
     player: int | None
     sign: str
     value: float
 
-    def holds(self, figures: Figures) -> Any:
+    def holds(self, figures: StepMetrics) -> Any:
         """Whether it holds: for each member, and each step, that the figures have."""
         x = getattr(figures, self.field)  # (..., P)
         x = joint(np.moveaxis(x, -1, 0)) if self.player is None else x[..., self.player]
         return COMPARE[self.sign](x, self.value)
 
-    def __call__(self, figures: Figures) -> bool:
+    def __call__(self, figures: StepMetrics) -> bool:
         return bool(np.all(self.holds(figures)))
 
 

@@ -24,7 +24,7 @@ def table_of(thing: Any) -> dict[str, Any] | None:
             again = registry.make(str(kind_of(type(thing))), table)
     except Exception:  # it was not made from plain data, or its factory, which is anyone's, does not take it back
         return None
-    return table if alike(thing, again) else None
+    return table if equal_values(thing, again) else None
 
 
 def name_of(thing: Any) -> str | None:
@@ -46,14 +46,14 @@ def used(thing: Any) -> Iterator[tuple[str, str]]:
             yield from used(getattr(thing, field.name))
 
 
-def alike(a: Any, b: Any) -> bool:
+def equal_values(a: Any, b: Any) -> bool:
     """Whether two values are the same to whoever computes with them: 1 and 1.0 are, 1 and True are not."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return set(a) == set(b) and all(alike(x, b[k]) for k, x in a.items())
+        return set(a) == set(b) and all(equal_values(x, b[k]) for k, x in a.items())
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(alike, a, b))
+        return len(a) == len(b) and all(map(equal_values, a, b))
     if dataclasses.is_dataclass(a) and type(a) is type(b):
-        return all(alike(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+        return all(equal_values(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
     if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b)) and type(a) is not type(b):
         return False
     try:

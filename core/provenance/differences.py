@@ -14,7 +14,7 @@ from ..game.regularizer import Regularizer, regularized
 from ..registry import registry
 from ..solver.solver import Solver
 from ..storage.strict_json import dumps, parse
-from .by_name import alike, name_of, table_of
+from .by_name import equal_values, name_of, table_of
 from .description import CODE, FIRST, describe
 
 _LONG = 80  # characters of a value that are shown
@@ -55,7 +55,7 @@ def _one(kind: str, was: Any, thing: Any, begun: bool) -> list[str]:
         made = registry.make(kind, was)
     except UserError:  # by a plugin that is not here: its options can still be compared
         return list(_walk(where, was, table_of(thing) or words, begun))
-    if alike(made, thing):
+    if equal_values(made, thing):
         return []
     tables = table_of(made), table_of(thing)
     old, now = tables if None not in tables else (_plain(describe(made)), words)
@@ -68,7 +68,7 @@ def _walk(where: str, was: Any, now: Any, begun: bool, noted: bool = False) -> I
     if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         was, now = ({f"[{n}]": x for n, x in enumerate(xs)} for xs in (was, now))
     if not isinstance(was, Mapping) or not isinstance(now, Mapping):
-        if not alike(was, now):
+        if not equal_values(was, now):
             yield f"{where} was {_short(was)} and is {_short(now)}"
         return
     for kind in ("name", "class", "function"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..game.game import Game
 from ..game.regularizer import Regularized, Regularizer
 from ..game.tree import Params, Player, leaves
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
     }  # fmt: skip
 
 
-def circumstances(game: Prepared, params: Params) -> dict[str, Any]:
+def circumstances(game: Evaluator, params: Params) -> dict[str, Any]:
     first = leaves(params)[0]
     counts: dict[Player, int] = {
         i: sum(x.numel() for x in t.values()) // (game.members or 1) for i, t in params.items()
@@ -44,30 +44,30 @@ def circumstances(game: Prepared, params: Params) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def described(game: Prepared, solver: Any, experiment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def described(game: Evaluator, solver: Any, experiment: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The experiment as run.json holds it: what can be made by name as the table that makes it, the rest in words.
 
     ``experiment`` is what else the caller says of it; where it has ``origins``, all was made by the names in it.
     """
     if experiment is not None and "origins" in experiment:
         return dict(experiment)
-    own, regularizers = peeled(game.game)
+    own, regularizers = without_regularizers(game.game)
     names = dict.fromkeys(pair for thing in (own, solver, regularizers) for pair in used(thing))
     return {
         **(experiment or {}),
-        "game": said(own), "solver": said(solver), "regularizers": [said(r) for r in regularizers],
+        "game": as_recorded(own), "solver": as_recorded(solver), "regularizers": [as_recorded(r) for r in regularizers],
         "origins": [registry.REGISTRY.origin(*pair) for pair in names],
         "references": {f"{kind} {name}": registry.find(kind, name).reference for kind, name in names},
     }  # fmt: skip
 
 
-def said(thing: Any) -> Any:
+def as_recorded(thing: Any) -> Any:
     """What makes it again by name, or what it is."""
     table = table_of(thing)
     return describe(thing) if table is None else table
 
 
-def peeled(game: Game) -> tuple[Game, list[Regularizer]]:
+def without_regularizers(game: Game) -> tuple[Game, list[Regularizer]]:
     """A game without its regularisers, and these in the order given."""
     regularizers: list[Regularizer] = []
     while isinstance(game, Regularized):

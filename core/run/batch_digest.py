@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.products import Cost
 from ..game.buffers import copied
-from ..game.checks import broken
+from ..game.checks import contract_error
 from ..game.game import Game, innermost
 from ..solver.state import State
 from ..tracing.dependencies import Reads
@@ -43,7 +43,7 @@ def digest(batch: Any) -> str:
     return found.hexdigest()
 
 
-def next_digest(game: Prepared, state: State) -> str | None:
+def next_digest(game: Evaluator, state: State) -> str | None:
     """The digest of what the next step will draw; None where it draws nothing, or cannot."""
     if not game.game.draws:
         return None
@@ -55,18 +55,18 @@ def next_digest(game: Prepared, state: State) -> str | None:
     return None
 
 
-def require_seeded(game: Prepared, state: State) -> None:
+def require_seeded(game: Evaluator, state: State) -> None:
     """Raise PluginError unless two draws from one state of the generator are the same and leave all else alone."""
     if not game.game.draws:
         return
     wrong = alone = None
     inner = innermost(game.game)
     with _tried():  # what cannot be drawn is told by the first step
-        buffers = game.own(game.refresh(state.params, state.buffers), 0)
+        buffers = game.member(game.refresh(state.params, state.buffers), 0)
         wrong = _unseeded(game.game, state, buffers)
         alone = _unseeded(inner, state, buffers) if wrong and inner.draws else None
     if wrong:
-        raise broken(inner if alone else game.game, f"{alone or wrong}: {_ADVICE}")
+        raise contract_error(inner if alone else game.game, f"{alone or wrong}: {_ADVICE}")
 
 
 @contextlib.contextmanager

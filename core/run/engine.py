@@ -14,21 +14,21 @@ from torch import Tensor
 from ..attribution import guarded
 from ..compiled.chunks import Chunks
 from ..compiled.compiled_step import compiled_solver
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..errors import UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer
 from ..game.tree import Params, leaves
 from ..log.history import History
-from ..loop.contract import memory_of
+from ..loop.contract import validated_memory
 from ..loop.loop import Loop, Progress
-from ..loop.monitor import Watch, joint
+from ..loop.monitor import Monitor, joint
 from ..loop.observers import Observer
 from ..loop.stopping import Condition, until
 from ..seeding import SCHEME
 from ..solver.solver import Memory, Solver, suited
 from ..solver.state import State
-from ..spectra.game_check import checked
+from ..spectra.game_check import check_game
 from ..tolerances import tolerances
 from .batch_digest import require_seeded
 from .journal import Journal
@@ -115,38 +115,38 @@ def run(
     _objects(game, solver, regularizers, start)
     settings = Settings(
         steps, seed, until, members, _name(device), _name(dtype), every, spectrum_every, checkpoint_every, blowup,
-        since(trace, TRACE_FROM), since(compile, COMPILE_FROM), sample_every, inexact_data, SCHEME,
+        first_step_of(trace, TRACE_FROM), first_step_of(compile, COMPILE_FROM), sample_every, inexact_data, SCHEME,
     ).checked()  # fmt: skip
     with torch.no_grad():
-        table = settings.table(game, regularizers)
-        met = condition(until, table)
-        state = first(table, solver, settings, start, memory)
+        evaluator = settings.evaluator(game, regularizers)
+        met = condition(until, evaluator)
+        state = initial_state(evaluator, solver, settings, start, memory)
         if out is not None and leaves(state.params)[0].dtype is torch.bfloat16:
             raise UsageError("a log holds no bfloat16: play this game in float32 or float64 (dtype), or without out.")
         if not settings.inexact_data:
-            require_seeded(table, state)
-        checks = {"jacobian": checked(table, state)}
+            require_seeded(evaluator, state)
+        checks = {"jacobian": check_game(evaluator, state)}
         chunks, why = None, ""
         if settings.compile_from is not None and settings.steps > settings.compile_from:
-            chunks, why = chunked(table, solver, state, settings)
+            chunks, why = chunked(evaluator, solver, state, settings)
         if chunks is None:
             settings = replace(settings, compile_from=None)
         given = not (start is memory is None)
         kept = None
         if history:
-            kept = History(layout_of(table, Trajectory(state.params, table.members)))
+            kept = History(layout_of(evaluator, Trajectory(state.params, evaluator.members)))
             kept.expect(steps // every + 2 if every else 0)
-        journal = Journal.create(out, table, solver, state, settings, experiment, given, checks, kept)
-        result = play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
+        journal = Journal.create(out, evaluator, solver, state, settings, experiment, given, checks, kept)
+        result = play(evaluator, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
         return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=kept)
 
 
-def since(asked: bool | None, usual: int) -> int | None:
+def first_step_of(asked: bool | None, usual: int) -> int | None:
     """The first step that something is done at: 0 where it is asked for, None where it is not wanted."""
     return usual if asked is None else 0 if asked else None
 
 
-def chunked(game: Prepared, solver: Solver, state: State, settings: Settings) -> tuple[Chunks | None, str]:
+def chunked(game: Evaluator, solver: Solver, state: State, settings: Settings) -> tuple[Chunks | None, str]:
     """The solver's steps compiled to be taken many at once, or None and the reason in words."""
     try:
         solver = compiled_solver(game, solver, state)
@@ -157,7 +157,7 @@ def chunked(game: Prepared, solver: Solver, state: State, settings: Settings) ->
 
 
 def play(
-    game: Prepared,
+    game: Evaluator,
     solver: Solver,
     state: State,
     steps: int,
@@ -194,8 +194,8 @@ def _objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:
         raise UsageError(f"start is {type(start).__name__}; parameters {{player: {{name: tensor}}}} are expected.")
 
 
-def first(
-    game: Prepared, solver: Solver, settings: Settings, start: Params | None = None, memory: Memory | None = None
+def initial_state(
+    game: Evaluator, solver: Solver, settings: Settings, start: Params | None = None, memory: Memory | None = None
 ) -> State:
     """The state before the first step."""
     suited(solver, game)
@@ -204,9 +204,9 @@ def first(
     if start is not None:
         params = parameters_from(start, params, game)
     with guarded("starting", solver, game, refusing=True):
-        own = memory_of(solver, solver.init(game, params))
+        own = validated_memory(solver, solver.init(game, params))
     memory = own if memory is None else memory_from(memory, own, solver, game)
-    norm = joint(Watch(params, game.members, np.inf).norms)  # (), or (M,)
+    norm = joint(Monitor(params, game.members, np.inf).norms)  # (), or (M,)
     far = tolerances(leaves(params)[0].dtype).blowup * (1 + norm)
     bound = torch.from_numpy(np.asarray(far if settings.blowup is None else np.full_like(norm, settings.blowup)))
     return State(
@@ -214,7 +214,7 @@ def first(
     )
 
 
-def condition(text: str | None, game: Prepared) -> Condition | None:
+def condition(text: str | None, game: Evaluator) -> Condition | None:
     return None if text is None else until(text, game.players)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.products import Cost
 from ..errors import Stale, StorageError, UsageError
 from ..log.history import History
@@ -65,7 +65,7 @@ class Journal:
     @staticmethod
     def create(
         out: str | Path | None,
-        game: Prepared,
+        game: Evaluator,
         solver: Any,
         state: State,
         settings: Settings,
@@ -103,7 +103,7 @@ class Journal:
 
     @staticmethod
     def reopen(
-        files: RunDirectory, lock: IO[str], game: Prepared, solver: Any, state: State, settings: Settings,
+        files: RunDirectory, lock: IO[str], game: Evaluator, solver: Any, state: State, settings: Settings,
         saved: Mapping[str, Any], pending: Mapping[str, Mapping[str, Tensor]], inexact: list[Any],
     ) -> Journal:  # fmt: skip
         """Go on in a run directory from ``state``, whose checkpoint has ``saved`` where the log stood, and when.
@@ -131,7 +131,7 @@ class Journal:
 
     @staticmethod
     def _open(
-        files: RunDirectory, game: Prepared, solver: Any, state: State, settings: Settings, lock: IO[str],
+        files: RunDirectory, game: Evaluator, solver: Any, state: State, settings: Settings, lock: IO[str],
         inexact: Sequence[Any] = (), spent: float = 0.0, history: History | None = None,
     ) -> Journal:  # fmt: skip
         trajectory = Trajectory(state.params, game.members)
@@ -240,7 +240,7 @@ def _withdraw(path: Path, made: bool) -> None:
             path.rmdir()  # unless someone else has put something there
 
 
-def _in_memory(game: Prepared, solver: Any, state: State, settings: Settings, history: History) -> list[Observer]:
+def _in_memory(game: Evaluator, solver: Any, state: State, settings: Settings, history: History) -> list[Observer]:
     trajectory = Trajectory(state.params, game.members)
     path = lambda: history["step/parameters"]  # noqa: E731
     return recorders(game, solver, settings, state.params, trajectory, [history], path)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import settled
 from ..derivatives.local import LocalGame
 from ..game.game import Game, innermost
@@ -20,7 +20,7 @@ from ..loop.observers import Seen
 from .recorders import Append, numpy
 
 
-def flat(game: Prepared, params: Params) -> bool:
+def is_planar(game: Evaluator, params: Params) -> bool:
     """Whether ``params`` are one point of a plane, in a game that shows nothing else."""
     shows = type(innermost(game)).show is not Game.show
     return game.members is None and not shows and ravel(params).numel() == 2
@@ -31,7 +31,7 @@ class PlaneRecorder:
     """At the end of a run, v on a grid of points around all that was recorded of its path (steps, 2)."""
 
     append: Append
-    game: Prepared
+    game: Evaluator
     probe: Callable[[Buffers], Batch]
     path: Callable[[], Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import limit
 from ..errors import BadLog, UsageError
 from ..game.tree import Buffers, Params, names, unravel
@@ -26,7 +26,7 @@ from ..spectra.at_point import Point
 from ..storage.json_fields import Recorded
 from ..storage.run_directory import RunDirectory
 from .checkpoint import load_checkpoint, members_of, newest
-from .engine import first
+from .engine import initial_state
 from .settings import Settings
 
 
@@ -35,7 +35,7 @@ def is_run(path: str) -> bool:
     return (Path(path) / "run.json").is_file()
 
 
-def recorded(directory: str | Path, step: int | None = None, device: str = "cpu") -> Point:
+def recall(directory: str | Path, step: int | None = None, device: str = "cpu") -> Point:
     """The point of a run before step ``step``, by default of the newest checkpoint.
 
     A checkpoint has parameters and memory, a row of the log parameters alone, and those of small games only. Raises
@@ -55,24 +55,24 @@ def recorded(directory: str | Path, step: int | None = None, device: str = "cpu"
         if saved is not None:
             members_of(path, saved[0], settings.members)
         with files.reading():
-            table = settings.checked().table(game, regularizers)
-            start = first(table, solver, settings)
+            evaluator = settings.checked().evaluator(game, regularizers)
+            start = initial_state(evaluator, solver, settings)
         if saved is not None:
             tensors, numbers = saved
             tensors.pop("log", None)  # rows of the log that were not sealed yet
             with files.reading():
                 state = start.restored(tensors, numbers)
-            buffers = table.refresh(state.params, state.buffers)
+            buffers = evaluator.refresh(state.params, state.buffers)
             found = (state.params, state.memory, state.step, "checkpoint")
-            return Point(table, solver, *found, experiment, buffers, checks)
-        params = _row(files.path, int(step or 0), start, table)
-        buffers = table.refresh(params, start.buffers)
-        if not bool(limit(table, params, buffers)[1].all()):
+            return Point(evaluator, solver, *found, experiment, buffers, checks)
+        params = _row(files.path, int(step or 0), start, evaluator)
+        buffers = evaluator.refresh(params, start.buffers)
+        if not bool(limit(evaluator, params, buffers)[1].all()):
             raise UsageError(
                 f"{path} has no checkpoint of step {step}, and its log does not hold the buffers that this game had "
                 "there: record some checkpoints, --checkpoint-every N."
             )
-        return Point(table, solver, params, None, step, "parameters in the log", experiment, buffers, checks)
+        return Point(evaluator, solver, params, None, step, "parameters in the log", experiment, buffers, checks)
 
 
 def buffers_from(start: str | None, first: Buffers) -> Buffers:
@@ -122,7 +122,7 @@ def changed(experiment: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def _row(path: Path, step: int, start: State, game: Prepared) -> Params:
+def _row(path: Path, step: int, start: State, game: Evaluator) -> Params:
     """The parameters that the log has for ``step``."""
     files = Sandbox()  # the log may be a stranger's
     pieces = pieces_of(path, files)

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.utils._pytree import tree_map
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import Draws
-from ..game.checks import broken, named, told
+from ..game.checks import contract_error, describe_value, require_mapping
 from ..game.game import innermost
 from ..game.tree import Params, leaves, names, ravel
 from ..log.hdf5 import pad
@@ -66,7 +66,7 @@ class StepRecorder:
     """One row for each step seen."""
 
     append: Append
-    game: Prepared
+    game: Evaluator
     trajectory: Trajectory
     began: float
     extend: Append
@@ -102,7 +102,7 @@ class SpectrumRecorder:
     """Spectra on the probe batch: of J, its two parts, each player's own block, the update map F'; who leads whom."""
 
     append: Append
-    game: Prepared
+    game: Evaluator
     solver: Solver
 
     @cached_property
@@ -147,7 +147,7 @@ class SampleRecorder:
     """What the game shows, and its figures of merit, on fixed draws; of an ensemble, member 0 is shown."""
 
     append: Append
-    game: Prepared
+    game: Evaluator
     shown: int = 64  # images kept; points are kept all
 
     @cached_property
@@ -158,33 +158,37 @@ class SampleRecorder:
         game, batch = self.game, self.gallery(seen.buffers)[0]
 
         def own(tree: Any, m: int) -> Any:  # copies: what a game does to them does not matter
-            return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, game.own(tree, m))
+            return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, game.member(tree, m))
 
         shown = game.game.show(own(seen.params, 0), own(batch, 0))
         if shown is not None:
             if not (isinstance(shown, Tensor) and shown.dim() in (2, 4) and not shown.is_complex()):
                 expected = "None, images (B, C, H, W) or points (B, 2)"
-                raise broken(innermost(game), f"its show returned {told(shown)}; expected: {expected}")
+                raise contract_error(
+                    innermost(game), f"its show returned {describe_value(shown)}; expected: {expected}"
+                )
             name = "images" if shown.dim() == 4 else "points"
             kept = shown[: self.shown] if name == "images" else shown
             self.append("samples", {"step": seen.step, name: numpy(kept)})
         members = range(game.members or 1)
         metrics = [_figures(game, game.game.metrics(own(seen.params, m), own(batch, m))) for m in members]
         if any(m.keys() != metrics[0].keys() for m in metrics):
-            raise broken(innermost(game), "its metrics returned other names for one member than for another")
+            raise contract_error(innermost(game), "its metrics returned other names for one member than for another")
         if metrics[0]:
             self.append("metrics", {"step": seen.step, **{k: _stacked(metrics, k, game.members) for k in metrics[0]}})
 
 
-def _figures(game: Prepared, metrics: Any) -> dict[str, Any]:
+def _figures(game: Evaluator, metrics: Any) -> dict[str, Any]:
     """A game's metrics as arrays. Raises PluginError where they are no numbers."""
     found = {}
-    for name, x in named(innermost(game), "metrics", metrics).items():
+    for name, x in require_mapping(innermost(game), "metrics", metrics).items():
         try:
             found[name] = numpy(torch.as_tensor(x))
         except (TypeError, ValueError, RuntimeError, NotImplementedError):
-            wrong = f"its metrics returned {told(x)} as {name!s:.40}; expected: a number or a tensor of numbers"
-            raise broken(innermost(game), wrong) from None
+            wrong = (
+                f"its metrics returned {describe_value(x)} as {name!s:.40}; expected: a number or a tensor of numbers"
+            )
+            raise contract_error(innermost(game), wrong) from None
     return found
 
 

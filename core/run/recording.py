@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import probe
 from ..derivatives.products import Cost
 from ..game.tree import Params
@@ -17,12 +17,12 @@ from ..log.rows import LogRows
 from ..log.schema import Layout, Variable
 from ..loop.observers import Every, Observer
 from ..solver.solver import Solver
-from .plane_recorder import PlaneRecorder, flat
+from .plane_recorder import PlaneRecorder, is_planar
 from .recorders import SampleRecorder, SpectrumRecorder, StepRecorder, Trajectory
 from .settings import Settings
 
 
-def layout_of(game: Prepared, trajectory: Trajectory, attrs: Mapping[str, Any] | None = None) -> Layout:
+def layout_of(game: Evaluator, trajectory: Trajectory, attrs: Mapping[str, Any] | None = None) -> Layout:
     return Layout(
         players=tuple(game.players),
         parameters=tuple(trajectory.names) if trajectory.whole else None,
@@ -34,7 +34,7 @@ def layout_of(game: Prepared, trajectory: Trajectory, attrs: Mapping[str, Any] |
 
 
 def recorders(
-    game: Prepared, solver: Solver, settings: Settings, params: Params, trajectory: Trajectory,
+    game: Evaluator, solver: Solver, settings: Settings, params: Params, trajectory: Trajectory,
     records: Sequence[LogRows], path: Callable[[], Any], spent: float = 0.0,
 ) -> list[Observer]:  # fmt: skip
     """Those that append to ``records``. ``path()`` gives the points of a plane recorded so far (steps, 2).
@@ -49,11 +49,13 @@ def recorders(
         Every(settings.sampling, SampleRecorder(append, quiet)),
     ]
     return (
-        [*found, PlaneRecorder(append, quiet, partial(probe, quiet, "sample"), path)] if flat(game, params) else found
+        [*found, PlaneRecorder(append, quiet, partial(probe, quiet, "sample"), path)]
+        if is_planar(game, params)
+        else found
     )
 
 
-def _metrics(game: Prepared) -> tuple[Variable, ...]:
+def _metrics(game: Evaluator) -> tuple[Variable, ...]:
     member = () if game.members is None else ("member",)
     return tuple(
         Variable(name, ("metrics", *member, *axes), "<f8", name.replace("_", " "))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..errors import BadLog, PluginError, UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer
@@ -27,7 +27,7 @@ from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .batch_digest import NOT_ALONE, next_digest, require_seeded
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
-from .engine import Result, chunked, condition, first, play
+from .engine import Result, chunked, condition, initial_state, play
 from .journal import Journal
 from .settings import Settings
 
@@ -77,12 +77,14 @@ def resume(
         game, solver, regularizers = _made(named, game, solver, regularizers)
         with torch.no_grad():
             with files.reading() if by_name else nullcontext():
-                table = settings.checked().table(game, regularizers)
-                start = first(table, solver, settings)
+                evaluator = settings.checked().evaluator(game, regularizers)
+                start = initial_state(evaluator, solver, settings)
             with files.reading():
-                changed = differs + _changed(facts, table, start.params)
-                met = condition(settings.until, table)
-            chunks, why = chunked(table, solver, start, settings) if settings.compile_from is not None else (None, "")
+                changed = differs + _changed(facts, evaluator, start.params)
+                met = condition(settings.until, evaluator)
+            chunks, why = (
+                chunked(evaluator, solver, start, settings) if settings.compile_from is not None else (None, "")
+            )
             changed += [f"steps were compiled ({why})"] if why else []
             tensors, numbers = (start.tensors(), start.numbers()) if saved is None else saved
             pending = tensors.pop("log", {})
@@ -93,7 +95,7 @@ def resume(
                 inexact = list(numbers.get("inexact", []))
                 lost = missing(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
-                changed += _other_data(table, state, settings, numbers.get("batch_sha256"))
+                changed += _other_data(evaluator, state, settings, numbers.get("batch_sha256"))
                 if (stale := status.get("stale_since")) is not None and state.step > stale:
                     changed += [f"what it computed from step {stale} on cannot be trusted"]
             if changed and not allow_inexact:
@@ -103,8 +105,8 @@ def resume(
                 )
             inexact += [{"step": state.step, "changed": changed}] if changed else []
             with files.reading():
-                journal = Journal.reopen(files, lock, table, solver, state, settings, numbers, pending, inexact)
-            return play(table, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
+                journal = Journal.reopen(files, lock, evaluator, solver, state, settings, numbers, pending, inexact)
+            return play(evaluator, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
     finally:
         lock.close()
 
@@ -114,13 +116,13 @@ def _killed_at_once(files: RunDirectory, facts: Mapping[str, Any]) -> bool:
     return not started(files.path) and not facts.get("start_given", True)
 
 
-def _other_data(table: Prepared, state: State, settings: Settings, drawn: str | None) -> list[str]:
+def _other_data(evaluator: Evaluator, state: State, settings: Settings, drawn: str | None) -> list[str]:
     """How the data are not those it was played with, in words. A run may not have noted its next batch as ``drawn``."""
-    if drawn is not None and drawn != next_digest(table, state):
+    if drawn is not None and drawn != next_digest(evaluator, state):
         return ["its next batch is another than it was to be: the data, or their order, have changed"]
     if drawn is None and not settings.inexact_data:
         try:
-            require_seeded(table, state)
+            require_seeded(evaluator, state)
         except PluginError:
             return [NOT_ALONE]
     return []
@@ -183,9 +185,9 @@ def _made(
     )
 
 
-def _changed(facts: Mapping[str, Any], table: Prepared, params: Any) -> list[str]:
+def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> list[str]:
     """What is not as it was, in words."""
-    now = circumstances(table, params)
+    now = circumstances(evaluator, params)
     out = [
         f"torch was {facts['versions'][name]} and is {found}"
         for name, found in versions().items()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..errors import UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer, regularized
@@ -93,11 +93,11 @@ class Settings:
         """Steps between samples, and between evaluations of the game's metrics."""
         return max(1, self.steps // 10) if self.sample_every is None else self.sample_every
 
-    def table(self, game: Game, regularizers: Sequence[Regularizer]) -> Prepared:
+    def evaluator(self, game: Game, regularizers: Sequence[Regularizer]) -> Evaluator:
         """The game under its regularisers, made ready for play."""
         dtype = None if self.dtype is None else DTYPES[self.dtype]
         game, since = regularized(game, *regularizers), self.trace_from
-        return Prepared(game, self.members, dtype, self.device, since is not None, since or 0, seeding=self.seeding)
+        return Evaluator(game, self.members, dtype, self.device, since is not None, since or 0, seeding=self.seeding)
 
     def facts(self) -> dict[str, object]:
         """As run.json holds them."""

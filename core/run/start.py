@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..errors import UsageError
 from ..game.buffers import storable
-from ..game.checks import told
+from ..game.checks import describe_value
 from ..game.tree import Params
 from ..solver.solver import Memory, Solver
 
 
-def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game: Prepared) -> Params:
+def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game: Evaluator) -> Params:
     """``start`` in the dtype and on the device of ``params``, one copy for each member if it has no such axis.
 
     Tensors may be given as arrays, nested lists or, those of one number, as numbers. Raises UsageError.
     """
-    like = {f"{i}/{k}": game.own(x, 0) for i, t in params.items() for k, x in t.items()}
+    like = {f"{i}/{k}": game.member(x, 0) for i, t in params.items() for k, x in t.items()}
     start = {i: {k: _tensor(x, f"{i}/{k}", like.get(f"{i}/{k}")) for k, x in t.items()} for i, t in start.items()}
 
     def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
@@ -54,11 +54,11 @@ def _tensor(x: Any, name: str, like: Tensor | None) -> Tensor:
                 found = torch.from_numpy(array.astype(np.float64))
                 one = found.dim() == 0 and like is not None and like.numel() == 1
                 return found.reshape(like.shape) if one and like is not None else found
-    what = told(x) if isinstance(x, Tensor) else f"{x!r:.80}, a {type(x).__name__}"
+    what = describe_value(x) if isinstance(x, Tensor) else f"{x!r:.80}, a {type(x).__name__}"
     raise UsageError(f"the starting point's {name} is {what}; a tensor of real numbers is expected.")
 
 
-def memory_from(memory: Any, first: Memory, solver: Solver, game: Prepared) -> Memory:
+def memory_from(memory: Any, first: Memory, solver: Solver, game: Evaluator) -> Memory:
     """``memory`` in the structure, dtypes and place of ``solver``'s ``first`` one; one copy for each member likewise.
 
     Raises UsageError where it is another's.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..game.tree import Buffers, Params, leaves, ravel
 from ..log.schema import SPECTRUM_STATUS
 from ..solver.solver import Memory, Solver
@@ -26,7 +26,7 @@ class Point:
     ``buffers`` are those that a step from here sees, ``checks`` what the run found out about its game at the start.
     """
 
-    game: Prepared
+    game: Evaluator
     solver: Solver | None
     params: Params
     memory: Memory | None

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
 from ..derivatives.products import Cost, Linear
 from ..errors import UsageError, UserError
@@ -33,7 +33,7 @@ CLOSE = 1e-2  # of that, where all blocks of a row are asked at once: small ones
 Answer = dict[str, Any]  # status, words, error: as run.json holds it under checks.jacobian
 
 
-def checked(game: Prepared, state: State) -> Answer:
+def check_game(game: Evaluator, state: State) -> Answer:
     """Ask all of it of the game where a run begins, of an ensemble member 0; whether J is the derivative of v.
 
     Raises UsageError for a game that cannot be played as it stands. Any other error is left to the first step.
@@ -41,7 +41,7 @@ def checked(game: Prepared, state: State) -> Answer:
     try:
         quiet = dataclasses.replace(game, trace=False, cost=Cost())
         batch = quiet.draw(state.generators(), quiet.refresh(state.params, state.buffers))
-        alone, params, batch = single(quiet, state.params, batch)
+        alone, params, batch = single_member(quiet, state.params, batch)
         _is_a_function(alone, params, batch)
     except UsageError:
         raise
@@ -50,13 +50,13 @@ def checked(game: Prepared, state: State) -> Answer:
     return jacobian_check(alone, params, batch)
 
 
-def single(game: Prepared, params: Params, batch: Batch) -> tuple[Prepared, Params, Batch]:
+def single_member(game: Evaluator, params: Params, batch: Batch) -> tuple[Evaluator, Params, Batch]:
     """Member 0 as a game by itself, eager, its cost counted nowhere."""
     alone = dataclasses.replace(game, members=None, trace=False, cost=Cost())
-    return alone, game.own(params, 0), game.own(dict(batch), 0)
+    return alone, game.member(params, 0), game.member(dict(batch), 0)
 
 
-def _is_a_function(game: Prepared, params: Params, batch: Batch) -> None:
+def _is_a_function(game: Evaluator, params: Params, batch: Batch) -> None:
     """Raise UsageError unless two evaluations agree, each player's loss is one of the player's own parameters, and none
     is of what an evaluation before left behind.
     """
@@ -104,7 +104,7 @@ def _gradients(losses: dict[Player, Tensor], params: Params) -> dict[Player, dic
     return v
 
 
-def jacobian_check(game: Prepared, params: Params, batch: Batch) -> Answer:
+def jacobian_check(game: Evaluator, params: Params, batch: Batch) -> Answer:
     """Whether products with J are differences of v, block by block, in double precision where the game can be.
 
     Raises UsageError where the game claims ``zero_sum`` and J_ij = -J_ji^T does not hold.
@@ -121,7 +121,7 @@ def jacobian_check(game: Prepared, params: Params, batch: Batch) -> Answer:
     return _answer(UNKNOWN, f"products with J could not be taken ({type(first).__name__}: {first})".partition("\n")[0])
 
 
-def _compare(game: Prepared, params: Params, batch: Batch) -> Answer:
+def _compare(game: Evaluator, params: Params, batch: Batch) -> Answer:
     def v(at: Params) -> Params:
         here = _variables({**params, **at})
         with torch.enable_grad():
@@ -230,7 +230,7 @@ def _largest(x: Tensor) -> float:
     return float(x.detach().abs().max()) if x.numel() else 0.0
 
 
-def _zero_sum(game: Prepared, u: Params, J_u: dict[Player, Params], share: float) -> None:
+def _zero_sum(game: Evaluator, u: Params, J_u: dict[Player, Params], share: float) -> None:
     """Raise UsageError unless <w, J_ij u> = -<u, J_ji w>, as the game of two players says."""
     i, j = u
 
@@ -254,5 +254,5 @@ def _answer(status: str, words: str, error: float | None = None) -> Answer:
 _AGREES = _answer(AGREES, "")
 
 
-def _name(game: Prepared) -> str:
+def _name(game: Evaluator) -> str:
     return type(innermost(game)).__name__

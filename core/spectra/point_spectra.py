@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import Draws, settled
 from ..derivatives.local import LocalGame
 from ..game.tree import Batch, Buffers, Params, Player, ravel
@@ -77,7 +77,7 @@ def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> Update
 class Place:
     """A game at one point, with batches to look at it on: the probe batch, then independent ones if it draws any."""
 
-    game: Prepared
+    game: Evaluator
     params: Params
     memory: Memory | None
     batches: list[Batch]
@@ -106,7 +106,7 @@ class Places:
     from its parameters by many orders. What cannot be played in double precision is looked at in its own.
     """
 
-    def __init__(self, game: Prepared, solver: Solver | None = None) -> None:
+    def __init__(self, game: Evaluator, solver: Solver | None = None) -> None:
         self.game, self.solver = game, solver
 
     @cached_property

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import jacrev
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from ..derivatives.evaluator import Prepared
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.field import pullback
 from ..derivatives.fixed_batch import settled
 from ..derivatives.operator import CHUNK, Operator
@@ -27,7 +27,7 @@ from ..game.tree import Batch, Params
 from ..solver.inner_solve import DENSE_DERIVATIVE as DENSE
 from ..solver.safe_sqrt import roots
 from ..solver.solver import Memory, Solver, suited
-from .game_check import DIFFERS, jacobian_check, single
+from .game_check import DIFFERS, jacobian_check, single_member
 
 
 class UpdateMap:
@@ -40,14 +40,14 @@ class UpdateMap:
 
     def __init__(self, game: Game, solver: Solver, params: Params, memory: Memory | None, batch: Batch) -> None:
         # Eager: what is traced is a graph without derivatives of its own.
-        table = Prepared.of(game)
-        self.game = Prepared(table.game, table.members, table.dtype, table.device)
+        evaluator = Evaluator.of(game)
+        self.game = Evaluator(evaluator.game, evaluator.members, evaluator.dtype, evaluator.device)
         suited(solver, self.game)
         self.solver, self.batch = solver, batch
         state = (params, solver.init(self.game, params) if memory is None else memory)
         self.leaves, self.structure = tree_flatten(state)
         self.moving = [n for n, x in enumerate(self.leaves) if x.is_floating_point()]
-        self.lead = 0 if table.members is None else 1
+        self.lead = 0 if evaluator.members is None else 1
         self.sizes = [self.leaves[n].shape[self.lead :].numel() for n in self.moving]
         self.size = sum(self.sizes)
         self.parameters = sum(x.shape[self.lead :].numel() for x in tree_flatten(params)[0])
@@ -145,10 +145,10 @@ def update_jacobian(
     for states too large for a matrix; ``spectrum.update_spectrum`` has their leading eigenvalues.
     """
     if regularizers:
-        table = Prepared.of(game)
-        game = replace(table, game=regularized(table.game, *regularizers))
+        evaluator = Evaluator.of(game)
+        game = replace(evaluator, game=regularized(evaluator.game, *regularizers))
     batch = _probe(game, params) if batch is None else batch
-    answer = jacobian_check(*single(Prepared.of(game), params, batch))
+    answer = jacobian_check(*single_member(Evaluator.of(game), params, batch))
     if answer["status"] == DIFFERS:
         raise UsageError(f"{answer['words']}.")
     F = UpdateMap(game, solver, params, memory, batch)
@@ -165,6 +165,6 @@ def _probe(game: Game, params: Params) -> Batch:
     """A batch as a step's: drawn from seed 0, buffers renewed at ``params``, in the parameters' precision."""
     rng = torch.Generator().manual_seed(0)
     one = tree_flatten(params)[0][0]
-    table = Prepared(game.game if isinstance(game, Prepared) else game, None, one.dtype, one.device)
-    buffers = table.refresh(params, table.each(lambda m: table.game.buffers(rng), 1))
-    return table.draw([rng], settled(table, params, buffers))
+    evaluator = Evaluator(game.game if isinstance(game, Evaluator) else game, None, one.dtype, one.device)
+    buffers = evaluator.refresh(params, evaluator.stack_members(lambda m: evaluator.game.buffers(rng), 1))
+    return evaluator.draw([rng], settled(evaluator, params, buffers))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 _DESCENDING = ("simgd", "conopt", "jare", "reggeneratoronly", "regdiscriminatoronly", "sga", "hamiltonian")
 
 
-def named(value: Any) -> str | None:
+def name_of(value: Any) -> str | None:
     """Return the name in ``"simgd"`` or ``{"name": "simgd", …}``."""
     if isinstance(value, Mapping):
         value = value.get("name")
@@ -36,7 +36,7 @@ def step_sizes(experiment: Mapping[str, Any], players: Sequence[str]) -> dict[st
 def descends(experiment: Mapping[str, Any]) -> bool:
     """Whether a step is θ − lr w(θ), with nothing remembered and no lr within w."""
     solver = experiment.get("solver")
-    rule = named(solver.get("rule")) if isinstance(solver, Mapping) else None
+    rule = name_of(solver.get("rule")) if isinstance(solver, Mapping) else None
     return _plain(solver) in _DESCENDING and rule in (None, "sgd")
 
 
@@ -44,7 +44,7 @@ def _plain(solver: Any) -> str:
     """The name without hyphens and capitals: a run put together in Python notes the class, which must be ours."""
     if isinstance(solver, Mapping) and not str(solver.get("class", "counterplay.")).startswith("counterplay."):
         return ""
-    return (named(solver) or "").lower().replace("-", "")
+    return (name_of(solver) or "").lower().replace("-", "")
 
 
 def plain_step(experiment: Mapping[str, Any], players: Sequence[str]) -> float | None:

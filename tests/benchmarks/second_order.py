@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import ravel
 from counterplay.core.solver.solver import Solver, StepInfo
 
@@ -63,7 +63,7 @@ class Ours:
 
     def __init__(self, case: Case, solver: Solver, seed: int = 0) -> None:
         self.solver, self.seed = solver, seed
-        self.table = Prepared(case.game, None, torch.float32, trace=True)
+        self.table = Evaluator(case.game, None, torch.float32, trace=True)
         self.again()
 
     def again(self, seed: int | None = None) -> None:

@@ -20,7 +20,7 @@ import torch
 from common import cifar, keep
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.spectra.spectrum import spectrum, update_spectrum
 from counterplay.core.spectra.update_map import UpdateMap
@@ -33,7 +33,7 @@ def measure(which: str, steps: int) -> dict[str, float]:
     case = cifar()
     solver = cp.make("solver", "simgd", lr=2e-4, rule=SOLVER)
     played = cp.run(case.game, solver, steps=steps, trace=True)
-    game = Prepared(case.game, None, torch.float32, trace=True)
+    game = Evaluator(case.game, None, torch.float32, trace=True)
     rng = torch.Generator().manual_seed(steps)
     with torch.no_grad():
         batch = game.draw([rng], {})

@@ -19,9 +19,9 @@ from torch import Tensor
 import counterplay as cp
 from counterplay.core.cli.main import main
 from counterplay.core.compiled import c_compiler
-from counterplay.core.compiled.c_compiler import Uncompilable, compiled
+from counterplay.core.compiled.c_compiler import Uncompilable, compile_c
 from counterplay.core.compiled.c_source import PRELUDE, Unwritable, Writer, write
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.errors import UsageError
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import tmap
@@ -252,7 +252,7 @@ def test_a_compiled_run_is_not_resumed_without_its_compiler(tmp_path: Path, monk
 
 def test_a_compiler_that_does_not_work() -> None:
     with pytest.raises(Uncompilable, match="did not compile it"):
-        compiled("no C at all", "play")
+        compile_c("no C at all", "play")
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def native_of(fn: Callable[..., Any], *args: Tensor) -> list[Tensor]:
     flat = [place for x in made for place in x.flatten().tolist()]
     store = [f"out[{n}] = {w.name(place, torch.float64)};" for n, place in enumerate(flat)]
     body = "\n".join([*load, *w.lines, *store])
-    play = compiled(f"{PRELUDE}\nvoid play({kind} **in, double *out) {{\n{body}\n}}", "play")
+    play = compile_c(f"{PRELUDE}\nvoid play({kind} **in, double *out) {{\n{body}\n}}", "play")
     out = torch.empty(len(flat), dtype=torch.float64)
     play((ctypes.c_void_p * len(args))(*(x.data_ptr() for x in args)), ctypes.c_void_p(out.data_ptr()))
     return [part.reshape(x.shape) for part, x in zip(out.split([x.numel() for x in made]), made, strict=True)]
@@ -357,11 +357,11 @@ def test_an_unknown_operation_is_named() -> None:
 
 def test_members_are_asked_one_by_one_only_where_something_is_drawn() -> None:
     game, l2 = cp.make("game", "dirac-gan"), cp.make("regularizer", "l2")
-    quiet = Prepared(regularized(game, l2), members=3)
+    quiet = Evaluator(regularized(game, l2), members=3)
     buffers = quiet.start([torch.Generator()] * 3)[1]
     assert not quiet.draws and quiet.draw([], buffers) is buffers
-    assert Prepared(cp.make("game", "affine-gaussian")).draws
-    assert Prepared(regularized(game, cp.make("regularizer", "gradient-penalty"))).draws
+    assert Evaluator(cp.make("game", "affine-gaussian")).draws
+    assert Evaluator(regularized(game, cp.make("regularizer", "gradient-penalty"))).draws
 
 
 def test_single_rows_and_many_at_once_make_one_log(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.operator import Operator
 from counterplay.core.game.tree import leaves, like, ravel
@@ -95,7 +95,7 @@ def test_off_diagonal_is_what_players_do_to_each_other():
     A = random_matrix(SIZES, 7)
     off = A - torch.block_diag(A[:2, :2], A[2:5, 2:5], A[5:, 5:])
     game = matrix_game(A, SIZES)
-    table = Prepared(game)
+    table = Evaluator(game)
     O = LocalGame.of(table, game.init(torch.Generator()), {}).jacobian().off_diagonal()
     close(O.dense(), off)
     close(O.T.dense(), off.T)
@@ -162,7 +162,7 @@ def test_members_are_games_of_their_own(trace):
         local = LocalGame.of(table, params, batch)
         found = products(local, u, trace)
         for m in range(3):
-            alone = LocalGame.of(Prepared(game, None, F64), member(params, m), member(batch, m))
+            alone = LocalGame.of(Evaluator(game, None, F64), member(params, m), member(batch, m))
             for many, one in zip(found, products(alone, member(u, m), trace), strict=True):
                 close_trees(member(many, m), one)
             close(local.losses()["generator"][m], alone.losses()["generator"])

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import add, ravel, scale
@@ -252,7 +252,7 @@ def test_no_grad_of_the_losses_ends_with_them():
 
     game = cp.game_from_losses(lambda p, b: cut_losses(forgets, p["x"]["w"], p["y"]["w"]), TWO)
     assert torch.is_grad_enabled()
-    Prepared(game).losses(TWO, {})
+    Evaluator(game).losses(TWO, {})
     assert torch.is_grad_enabled()
 
 

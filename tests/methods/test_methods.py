@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import ravel, unravel
 
@@ -114,7 +114,7 @@ def test_ogda_and_past_extragradient_over_several_steps(sizes, opposed):
 def test_past_extragradient_takes_one_gradient_a_step_and_a_rule_s_moments_two_moves():
     """Gidel et al., Alg. 4: both moves advance m."""
     a, beta, eta = arena((2, 2), 8), 0.5, 0.1
-    table = Prepared(a.game)
+    table = Evaluator(a.game)
     solver = cp.make("solver", "past-extragradient", lr=eta, rule={"name": "momentum", "beta": beta})
     params, memory, x = a.params, solver.init(table, a.params), a.theta
     m = seen = torch.zeros_like(x)
@@ -197,7 +197,7 @@ def test_implicit_euler_on_an_affine_game_is_a_linear_solve(sizes, opposed):
     exact = torch.linalg.solve(
         torch.eye(N, dtype=F64) + eta[:, None] * a.J, a.theta - eta * a.v(torch.zeros(N, dtype=F64))
     )
-    table = Prepared(a.game)
+    table = Evaluator(a.game)
     found, _, info = cp.make("solver", "implicit-euler", lr=a.named(lr)).step(table, a.params, {}, lambda: {})
     close(ravel(found), exact, 1e-9)
     assert table.cost.gradients <= 4 and info.inner["converged"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
 from counterplay.plugins.solvers import register_solvers
@@ -86,7 +86,7 @@ def test_every_method_ends_at_the_constrained_solution(name):
 @pytest.mark.parametrize("rule", ["momentum", "adam"])
 @pytest.mark.parametrize("name", PLAYING)
 def test_it_rests_there_under_any_rule(name, rule):
-    game, params = Prepared.of(Lagrangian()), solved()
+    game, params = Evaluator.of(Lagrangian()), solved()
     made = solver(name, rule)
     memory = made.init(game, params)
     for _ in range(6):
@@ -171,7 +171,7 @@ def test_the_points_looked_ahead_to_and_the_moves_of_each_player_are_projected()
         fast = moved(fast, plain(game, fast), lr)
     mean = {i: {k: slow[i][k] + 0.5 * (x - slow[i][k]) for k, x in t.items()} for i, t in fast.items()}
     made = cp.make("solver", "lookahead-minmax", k=2, solver={"name": "simgd", "lr": lr})
-    table, memory = Prepared.of(game), made.init(game, params)
+    table, memory = Evaluator.of(game), made.init(game, params)
     for _ in range(2):
         params, memory, _ = made.step(table, params, memory, dict)
     close_trees(params, game.project(mean))
@@ -225,10 +225,10 @@ def test_compiled_traced_resumed_and_ensemble_runs_agree(name, tmp_path):
 
 
 def test_a_game_without_strategy_sets_is_asked_nothing():
-    table = Prepared.of(regularized(Free(), cp.make("regularizer", "l2", player="primal")))
+    table = Evaluator.of(regularized(Free(), cp.make("regularizer", "l2", player="primal")))
     params = solved()
     assert not table.projects and table.project(params) is params
-    assert Prepared.of(regularized(Free(), AtLeast(), cp.make("regularizer", "l2", player="primal"))).projects
+    assert Evaluator.of(regularized(Free(), AtLeast(), cp.make("regularizer", "l2", player="primal"))).projects
 
 
 def test_a_projection_may_name_the_players_in_any_order():

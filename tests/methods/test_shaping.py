@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import leaves, ravel, unravel
 
@@ -72,7 +72,7 @@ def test_sos_by_hand():
 
 def test_sos_shares_are_each_member_s_own():
     game = matrix_game(torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=F64))
-    table = Prepared(game, 2)
+    table = Evaluator(game, 2)
     params = {i: {"value": torch.tensor([[1.0], [0.05]], dtype=F64)} for i in game.players}
     found = cp.make("solver", "sos", opponent_lr=0.5).direction(LocalGame.of(table, params, {}))
     expected = torch.tensor([0.25, 0.025 * (1 - 0.005)], dtype=F64)

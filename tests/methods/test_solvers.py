@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import leaves, like, ravel
@@ -137,7 +137,7 @@ def test_cgd_is_its_formula(sizes, opposed, method):
     values = [0.1 * (n + 1) for n in range(len(sizes))]
     eta = own_rows(sizes, values)
     lr = {f"p{n}": x for n, x in enumerate(values)}
-    table = Prepared(game)
+    table = Evaluator(game)
     solver = cp.make("solver", "cgd", lr=lr, method=method, tol=1e-13)
     found, _, info = solver.step(table, params, {}, lambda: {})
     step = torch.linalg.solve(torch.eye(len(A), dtype=F64) + eta[:, None] * off(A, sizes), -eta * v)
@@ -185,7 +185,7 @@ def test_conjugate_gradient_takes_two_products_an_iteration_and_one_more(name):
         lambda p, b: {"x": p["x"]["value"] @ (A @ p["y"]["value"]), "y": -(p["x"]["value"] @ (A @ p["y"]["value"]))},
         game.init(generator()), zero_sum=True,
     )  # fmt: skip
-    table = Prepared(coupled)
+    table = Evaluator(coupled)
     solver = cp.make("solver", name, lr=0.1)
     params = coupled.init(generator())
     _, _, info = solver.step(table, params, solver.init(table, params), lambda: {})
@@ -212,7 +212,7 @@ def coupled(x, y):
 def test_either_player_can_be_solved_for(name):
     """The system of one player or of the other: the same step. By default it is the smaller."""
     game, params = coupled(130, 120)
-    table, steps = Prepared(game), {}
+    table, steps = Evaluator(game), {}
     for who in ("x", "y", None):
         solver = cp.make("solver", name, lr=0.3, solve_for=who)
         steps[who], _, info = solver.step(table, params, solver.init(table, params), lambda: {})
@@ -228,7 +228,7 @@ def test_either_player_can_be_solved_for(name):
 def test_a_warm_start_saves_iterations_and_changes_no_step(name, method):
     """acgd's step sizes move all the time: the last step is scaled to today's, or it would be no good start."""
     game, start = coupled(30, 20)
-    table, found = Prepared(game), {}
+    table, found = Evaluator(game), {}
     for warm in (False, True):
         solver = cp.make("solver", name, lr=0.02, method=method, warm_start=warm, tol=1e-8)
         memory, params, iterations = solver.init(table, start), start, []

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import counterplay as cp
 from counterplay.core.errors import UsageError
-from counterplay.core.provenance.by_name import alike, table_of
+from counterplay.core.provenance.by_name import equal_values, table_of
 from counterplay.core.provenance.description import describe
 from counterplay.core.registry.registry import REGISTRY, make
 from counterplay.core.storage.strict_json import dumps, parse
@@ -55,7 +55,7 @@ def test_whatever_is_made_by_name_has_the_table_that_makes_it(kind: str) -> None
         for thing in (make(kind, name), found.entry.factory()):  # by name, and straight from its class
             table = table_of(thing)
             assert table is not None and table["name"] == name
-            assert alike(make(kind, parse(dumps(table))), thing)
+            assert equal_values(make(kind, parse(dumps(table))), thing)
 
 
 def test_what_no_table_makes_again_is_described() -> None:
@@ -395,7 +395,7 @@ def test_a_description_tells_what_computes_differently() -> None:
         (Decimal(1), Decimal(2)),
     ]
     for a, b in pairs:
-        assert not alike(describe(a), describe(b)), (describe(a), describe(b))
+        assert not equal_values(describe(a), describe(b)), (describe(a), describe(b))
     assert describe(made(1)) == describe(made(1)) and describe(nn.Linear(2, 2)).keys() == describe(nn.ReLU()).keys()
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import ravel, tmap
 from counterplay.core.solver.state import State
 
@@ -30,7 +30,7 @@ def test_the_seed_decides():
 
 def test_a_step_is_a_function_of_the_state():
     """draw() replayed from the generators' states gives the same batches."""
-    table = Prepared(SmoothGan(batch=3))
+    table = Evaluator(SmoothGan(batch=3))
     one = torch.ones(())
     state = State(0, {}, {}, {}, (generator(3).get_state(),), one.bool(), one)
     assert identical(table.draw(state.generators(), {}), table.draw(state.generators(), {}))

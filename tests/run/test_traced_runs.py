@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import leaves
 from counterplay.core.run import engine, settings
 
@@ -74,10 +74,10 @@ def test_what_is_replayed_depends_on_the_step(monkeypatch):
     made = []
 
     def prepared(*args, **options):
-        made.append(Prepared(*args, **options))
+        made.append(Evaluator(*args, **options))
         return made[-1]
 
-    monkeypatch.setattr(settings, "Prepared", prepared)
+    monkeypatch.setattr(settings, "Evaluator", prepared)
     for trace in (None, True, False):
         cp.run(QUADRATIC, simgd(CONVERGES), steps=1, trace=trace)
     replays, one = [], torch.ones(())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.operator import Operator
 from counterplay.core.log.schema import SPECTRUM_STATUS
@@ -205,7 +205,7 @@ def test_the_same_point_gives_the_same_figures(always_krylov):
 
 def test_the_number_of_products_is_bounded(always_krylov):
     game = matrix_game(random_matrix((20, 20), 14), (20, 20))
-    table = Prepared(game)
+    table = Evaluator(game)
     spectrum(LocalGame.of(table, game.init(generator()), {}).jacobian(), k=5, max_products=17)
     assert table.cost.products == 17
 

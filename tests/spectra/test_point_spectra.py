@@ -15,7 +15,7 @@ from torch.autograd.functional import jacobian
 from torch.utils._pytree import tree_map
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.fixed_batch import GALLERY_SEED, Draws, limit, settled
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.products import Cost
@@ -65,7 +65,7 @@ def test_a_spectrum_is_taken_under_the_buffers_of_its_point(tmp_path: Path) -> N
     result = cp.run(
         game, cp.make("solver", "simgd", lr=0.05), steps=30, spectrum_every=30, out=tmp_path / "run", dtype="float64"
     )
-    table = Prepared(game, dtype=F64)
+    table = Evaluator(game, dtype=F64)
     batch = {**Draws(table)({})[0], **singular(result.params, "discriminator")}
     v, theta = field(game, result.params, batch)
     J = jacobian(v, theta)
@@ -166,13 +166,13 @@ def test_the_command_looks_under_the_run_s_buffers_or_says_that_it_cannot(cli: R
 
 
 def test_members_rest_each_by_itself() -> None:
-    table = Prepared(regularized(cp.make("game", "mixture", **SMALL), cp.make("regularizer", "spectral-norm")), 3, F64)
+    table = Evaluator(regularized(cp.make("game", "mixture", **SMALL), cp.make("regularizer", "spectral-norm")), 3, F64)
     params, buffers = table.start([generator(m) for m in range(3)])
     found, rest = limit(table, params, buffers)
     assert rest.tolist() == [True] * 3
-    alone = Prepared(table.game, None, F64)
+    alone = Evaluator(table.game, None, F64)
     for m in range(3):
-        own = settled(alone, table.own(params, m), table.own(buffers, m))
+        own = settled(alone, table.member(params, m), table.member(buffers, m))
         for name, x in own.items():
             close(found[name][m], x, 1e-9)
     sizes = {k: torch.linalg.matrix_norm(x, 2) for k, x in params["discriminator"].items() if x.dim() == 3}
@@ -184,7 +184,7 @@ def test_members_rest_each_by_itself() -> None:
 def test_one_row_costs_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     """N products; and what is sliced from the matrix is what each operator gives by itself."""
     sizes = (4, 3, 2)
-    game = Prepared(matrix_game(random_matrix(sizes, 3), sizes), cost=Cost())
+    game = Evaluator(matrix_game(random_matrix(sizes, 3), sizes), cost=Cost())
     params = game.start([generator()])[0]
     local = LocalGame.of(game, params, {})
     found = jacobian_spectra(local)
@@ -205,7 +205,7 @@ def test_members_have_both_ends_of_their_update_maps(monkeypatch: pytest.MonkeyP
     """Found in Krylov spaces that they share the products of: each as it is alone, and as its whole spectrum says."""
     game, solver = cp.make("game", "mixture", **SMALL), cp.make("solver", "simgd", lr=2e-3, rule="adam")
     many = cp.run(game, solver, steps=60, members=2, dtype="float64")
-    table = Prepared(game, 2, F64)
+    table = Evaluator(game, 2, F64)
     with torch.no_grad():
         F = Places(table, solver)(many.params, many.memory, {}).map(solver)
         exact = spectrum.update_spectrum(F).eigenvalues
@@ -252,8 +252,8 @@ def test_what_draws_nothing_has_no_noise(tmp_path: Path) -> None:
 def test_single_precision_is_looked_at_in_double() -> None:
     """And what knows no double precision in its own."""
     game = cp.make("game", "mixture", **SMALL)
-    params = Prepared(game).start([generator()])[0]
-    place = Places(Prepared(game), cp.make("solver", "simgd", rule="adam"))(params, None, {})
+    params = Evaluator(game).start([generator()])[0]
+    place = Places(Evaluator(game), cp.make("solver", "simgd", rule="adam"))(params, None, {})
     assert place.game.dtype is F64 and place.local().gradient()["generator"]["0.weight"].dtype is F64
 
     def losses(p: Params, b: Batch) -> dict[str, Tensor]:
@@ -262,4 +262,4 @@ def test_single_precision_is_looked_at_in_double() -> None:
 
     start = {i: {"value": torch.ones(2)} for i in "xy"}
     only = cp.game_from_losses(losses, start)
-    assert Places(Prepared(only), None)(start, None, {}).local().gradient()["x"]["value"].dtype is torch.float32
+    assert Places(Evaluator(only), None)(start, None, {}).local().gradient()["x"]["value"].dtype is torch.float32

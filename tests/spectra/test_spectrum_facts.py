@@ -12,7 +12,7 @@ import torch
 import counterplay as cp
 from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log.log import open_log
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.spectra import spectrum as spectra
@@ -60,7 +60,7 @@ def test_a_root_of_zero_is_said_of_every_eigenvalue() -> None:
     assert said(rest, solver) == {"not_differentiable"} and said(moved, solver) == {"converged"}
     assert said(rest, cp.make("solver", "simgd", lr=0.1)) == {"converged"}
     two = {i: {"value": torch.tensor([[0.0], [1.0]], dtype=F64)} for i in game.players}
-    status = update_spectrum(UpdateMap(Prepared(game, 2), solver, two, None, {})).status
+    status = update_spectrum(UpdateMap(Evaluator(game, 2), solver, two, None, {})).status
     assert [{SPECTRUM_STATUS[k] for k in row} for row in status.tolist()] == [{"not_differentiable"}, {"converged"}]
 
 
@@ -99,7 +99,7 @@ def test_the_leader_s_curvature_is_the_schur_complement_s() -> None:
     params = game.init(generator())
     expected = torch.linalg.eigvalsh(A + B @ torch.linalg.inv(D) @ B.T)[0]
     assert float(leader_curvature(LocalGame.of(game, params, {}))) == pytest.approx(float(expected))
-    both = LocalGame.of(Prepared(game, 2), {i: {"value": x["value"].expand(2, -1)} for i, x in params.items()}, {})
+    both = LocalGame.of(Evaluator(game, 2), {i: {"value": x["value"].expand(2, -1)} for i, x in params.items()}, {})
     assert leader_curvature(both).tolist() == pytest.approx([float(expected)] * 2)
     assert torch.isnan(leader_curvature(LocalGame.of(quadratic(A, B, 0 * D), params, {})))
     assert leader_curvature(LocalGame.of(quadratic(A, B, D, zero_sum=False), params, {})) is None
@@ -139,7 +139,7 @@ def test_the_derivative_of_a_step_that_fails_is_no_error() -> None:
 )
 def test_what_a_step_costs(solver: str, options: dict[str, Any], cost: tuple[int, int]) -> None:
     game = cp.make("game", "bilinear", dimension=20)
-    table, made = Prepared(game), cp.make("solver", solver, lr=0.01, **options)
+    table, made = Evaluator(game), cp.make("solver", solver, lr=0.01, **options)
     params = table.start([generator()])[0]
     made.step(table, params, made.init(table, params), dict)
     assert (table.cost.gradients, table.cost.products) == cost

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import ravel
 from counterplay.core.spectra import point_spectra, spectrum
 from counterplay.core.spectra.at_point import _facts
@@ -37,7 +37,7 @@ def trained(game: str, solver: str, rule: str | None) -> tuple[cp.Game, cp.Solve
 
 def measured(game: cp.Game, solver: cp.Solver, result: Any, k: int, products: int) -> dict[str, Any]:
     """What `counterplay spectrum` would say, ``k`` eigenvalues in so many products where the spectra are not whole."""
-    table = Prepared(game)
+    table = Evaluator(game)
     place = Places(table, solver)(result.params, result.memory, {})
     J, noise = jacobian_spectra(place.local(), k, products), place.noise()
     F = update_spectra(place.map(solver), k, products)

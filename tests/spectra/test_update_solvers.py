@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.options import options_of
 from counterplay.core.registry.registry import entries
 
@@ -51,7 +51,7 @@ SOLVERS = [e.name for e in entries("solver") if e.name not in NO_DERIVATIVE]
 RULED = [e.name for e in entries("solver") if "rule" in {o.name for o in options_of(e.factory)}]
 
 
-def played(name: str, rule: str, game: cp.Game) -> tuple[Prepared, cp.Solver, tuple[Any, Any], Any]:
+def played(name: str, rule: str, game: cp.Game) -> tuple[Evaluator, cp.Solver, tuple[Any, Any], Any]:
     """A solver after three steps, when no memory of it is zero, and the batch of the next one."""
     options = {"lr": 0.1, **OPTIONS.get(name, {})}
     if name == "altgd":
@@ -68,7 +68,7 @@ def played(name: str, rule: str, game: cp.Game) -> tuple[Prepared, cp.Solver, tu
     return table, solver, (params, memory), batch
 
 
-def differences(table: Prepared, solver: cp.Solver, state: tuple[Any, Any], batch: Any, u: Tensor, h: float) -> Tensor:
+def differences(table: Evaluator, solver: cp.Solver, state: tuple[Any, Any], batch: Any, u: Tensor, h: float) -> Tensor:
     """The derivative along u, (S,), of the numbers of (theta, memory) after one period, by five points."""
     leaves, structure = tree_flatten(state)
     moving = [x for x in leaves if x.is_floating_point()]

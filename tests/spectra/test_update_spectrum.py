@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.operator import Operator
 from counterplay.core.log.schema import SPECTRUM_STATUS
@@ -81,7 +81,7 @@ def test_a_space_that_breaks_down_does_not_count_as_converged() -> None:
 
 def test_members_have_update_maps_of_their_own() -> None:
     game, solver = cp.make("game", "dirac-gan"), cp.make("solver", "simgd", lr=[0.1, 0.3], rule="momentum")
-    table = Prepared(game, 2)
+    table = Evaluator(game, 2)
     params, buffers = table.start([torch.Generator().manual_seed(m) for m in range(2)])
     memory = solver.init(table, params)
     found = update_spectrum(UpdateMap(table, solver, params, memory, table.draw([torch.Generator()] * 2, buffers)))

@@ -12,7 +12,7 @@ from hypothesis import settings
 from torch import Tensor
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import Batch, Params, Setting, Tree, add, leaves, like, names, ravel, scale
 from counterplay.games.networks.layers import Apply, BatchNorm, Conv, Linear, Network, flatten, reshape, tanh
@@ -85,9 +85,9 @@ def diagonal_blocks(A: Tensor, sizes: Sequence[int]) -> Tensor:
 
 def started(
     game: cp.Game, seed: int = 0, members: int | None = None, trace: bool = False
-) -> tuple[Prepared, Params, Batch]:
+) -> tuple[Evaluator, Params, Batch]:
     """A game in float64 with a starting point and a batch."""
-    table = Prepared(game, members, F64, None, trace)
+    table = Evaluator(game, members, F64, None, trace)
     rngs = table.generators(seed)
     params, buffers = table.start(rngs)
     buffers = table.refresh(params, buffers)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import leaves
 
 Act = Callable[[int], Any]
@@ -136,7 +136,7 @@ def assert_followed(make: Make, solver: cp.Solver, **options: Any) -> None:
 def assert_seen(make: Make, steps: int = 3) -> None:
     """The field, replayed, is the field as written, whatever happens after each look at it."""
     game, act = make()
-    tables = Prepared(game), Prepared(game, trace=True)
+    tables = Evaluator(game), Evaluator(game, trace=True)
     params, rng = game.init(torch.Generator()), torch.Generator().manual_seed(0)
     for step in range(steps):
         batch = tables[0].draw([rng], {})
@@ -149,7 +149,7 @@ def assert_seen(make: Make, steps: int = 3) -> None:
 
 def asked_twice(game: cp.Game) -> Any:
     """A game whose field was asked for twice."""
-    table, params = Prepared(game, trace=True), game.init(torch.Generator().manual_seed(0))
+    table, params = Evaluator(game, trace=True), game.init(torch.Generator().manual_seed(0))
     for _ in range(2):
         table.field(table.players, params, {})
     return table

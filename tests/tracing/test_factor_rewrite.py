@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.products import Block
 from counterplay.core.game.tree import Params, Tree, ravel
 from counterplay.core.tracing import capture
@@ -149,8 +149,8 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
     return found
 
 
-def point(game: cp.Game, trace: bool) -> tuple[Prepared, Params, cp.Batch]:
-    table = Prepared(game, None, torch.float64, trace=trace)
+def point(game: cp.Game, trace: bool) -> tuple[Evaluator, Params, cp.Batch]:
+    table = Evaluator(game, None, torch.float64, trace=trace)
     rng = torch.Generator().manual_seed(1)
     params, _ = table.start([rng])
     return table, params, table.draw([rng], {})

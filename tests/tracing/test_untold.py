@@ -18,7 +18,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.compiled import c_compiler
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.errors import Stale
 from counterplay.core.loop.stopping import Condition
 from counterplay.core.tracing import traced
@@ -87,7 +87,7 @@ def test_why_nothing_is_replayed_is_told() -> None:
 def test_what_changes_again_and_again_runs_as_written() -> None:
     alpha = [1.0]
     game = of(lambda: alpha[0])
-    table, params = Prepared(game, trace=True), game.init(torch.Generator())
+    table, params = Evaluator(game, trace=True), game.init(torch.Generator())
     for n in range(8):
         alpha[0] = 1.0 + n
         assert table.field(("x",), params, {})[0]["x"]["w"][0] == alpha[0] * 0.25 + 1.0

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 import counterplay as cp
-from counterplay.core.derivatives.evaluator import Prepared
+from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.regularizer import regularized
 
 from ..support.cases import identical
@@ -167,7 +167,7 @@ class Played:
     def products(self) -> Compared:
         """v, J u and J^T w, by LocalGame, a little off the start."""
         losses.SCHEDULE[0] = 1.0
-        table = Prepared(regularized(self.game, *self.built.regularizers), self.case.members)
+        table = Evaluator(regularized(self.game, *self.built.regularizers), self.case.members)
         rng = torch.Generator().manual_seed(1)
 
         def random(like: cp.Params) -> cp.Params:
@@ -199,7 +199,7 @@ class Played:
     def update(self) -> Compared:
         """F' against differences of the solver's own step."""
         losses.SCHEDULE[0] = 1.0
-        table = Prepared(regularized(self.game, *self.built.regularizers))
+        table = Evaluator(regularized(self.game, *self.built.regularizers))
         state = tree_map(lambda x: x.clone(), (self.seen[-1].params, self.seen[-1].memory))
         batch = self.seen[0].batch
         leaves, structure = tree_flatten(state)

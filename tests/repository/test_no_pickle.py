@@ -24,6 +24,7 @@ def found(source: str) -> Iterator[str]:
     """What of it stands in ``source``."""
     tree = ast.parse(source)
     safe = {n.func for n in ast.walk(tree) if isinstance(n, ast.Call) and any(map(_refuses, n.keywords))}
+    safe |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr == "ScriptModule"}  # a class
     for node in ast.walk(tree):
         if node in safe or _refuses(node):
             continue

@@ -30,8 +30,8 @@ from ..solver.solver import Memory, Solver, suited
 from ..solver.state import State
 from ..spectra.game_check import check_game
 from ..tolerances import tolerances
-from .batch_digest import require_seeded
 from .journal import Journal
+from .next_step import require_seeded
 from .recorders import Trajectory
 from .recording import layout_of
 from .settings import Settings

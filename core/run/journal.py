@@ -31,8 +31,8 @@ from ..solver.state import State
 from ..storage.lock import NAME
 from ..storage.run_directory import RunDirectory, claim
 from ..storage.strict_json import dumps
-from .batch_digest import NOT_ALONE, next_digest
 from .checkpoint import prune, save_checkpoint, started
+from .next_step import NOT_ALONE, next_step
 from .recorders import Trajectory
 from .recording import layout_of, recorders
 from .settings import Settings
@@ -60,7 +60,7 @@ class Journal:
     before: int | None = None  # that of the one before it; None: not known
     saved_at: float = 0.0
     synced_at: float = 0.0
-    next_digest: Callable[[State], str | None] | None = None  # of the batch that the next step draws
+    next_step: Callable[[State], dict[str, Any]] | None = None  # what the next one will begin with
 
     @staticmethod
     def create(
@@ -144,11 +144,11 @@ class Journal:
         records = [log] if history is None else [log, history]
         began, path = time.monotonic() - spent, lambda: _path(files.path, log)
         observers = recorders(game, solver, settings, state.params, trajectory, records, path, spent)
-        digest = None if settings.inexact_data else partial(next_digest, game)
+        ahead = None if settings.inexact_data else partial(next_step, game)
         files.write_status("running", state.step)
         return Journal(
             files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
-            saved_at=time.monotonic(), cost=game.cost, next_digest=digest,
+            saved_at=time.monotonic(), cost=game.cost, next_step=ahead,
         )  # fmt: skip
 
     def __enter__(self) -> Journal:
@@ -202,8 +202,7 @@ class Journal:
         numbers |= {"seconds": now - self.began, "inexact": list(self.inexact)}
         if self.cost is not None:
             numbers |= {"solver_seconds": self.cost.solving, "measuring_seconds": self.cost.measuring}
-        if self.next_digest is not None and (digest := self.next_digest(state)) is not None:
-            numbers["batch_sha256"] = digest
+        numbers |= self.next_step(state) if self.next_step is not None else {}
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
         save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
         if self.before is None or not self._kept(self.before):  # else there is nothing to look for

@@ -25,10 +25,10 @@ from ..solver.state import State
 from ..storage.json_fields import Resumable, Stands
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
-from .batch_digest import NOT_ALONE, next_digest, require_seeded
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
 from .engine import Result, chunked, condition, initial_state, play
 from .journal import Journal
+from .next_step import NOT_ALONE, changed_since, require_seeded
 from .settings import Settings
 
 
@@ -95,7 +95,7 @@ def resume(
                 inexact = list(numbers.get("inexact", []))
                 lost = missing(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
-                changed += _other_data(evaluator, state, settings, numbers.get("batch_sha256"))
+                changed += _otherwise(evaluator, state, settings, numbers)
                 if (stale := status.get("stale_since")) is not None and state.step > stale:
                     changed += [f"what it computed from step {stale} on cannot be trusted"]
             if changed and not allow_inexact:
@@ -116,16 +116,16 @@ def _killed_at_once(files: RunDirectory, facts: Mapping[str, Any]) -> bool:
     return not started(files.path) and not facts.get("start_given", True)
 
 
-def _other_data(evaluator: Evaluator, state: State, settings: Settings, drawn: str | None) -> list[str]:
-    """How the data are not those it was played with, in words. A run may not have noted its next batch as ``drawn``."""
-    if drawn is not None and drawn != next_digest(evaluator, state):
-        return ["its next batch is another than it was to be: the data, or their order, have changed"]
-    if drawn is None and not settings.inexact_data:
+def _otherwise(evaluator: Evaluator, state: State, settings: Settings, noted: Mapping[str, Any]) -> list[str]:
+    """How it would go on otherwise than it was to, in words. A run may not have noted its next batch."""
+    if settings.inexact_data:
+        return []
+    if "batch_sha256" not in noted:
         try:
             require_seeded(evaluator, state)
         except PluginError:
             return [NOT_ALONE]
-    return []
+    return changed_since(evaluator, state, noted)
 
 
 def _present(directory: str | Path, device: str | None) -> None:

@@ -185,6 +185,7 @@ class Point(msgspec.Struct, kw_only=True):
     measuring_seconds: Seconds = 0
     inexact: list[Mark] = []
     batch_sha256: Sum | None = None
+    losses: dict[Text, list[float]] = {}  # of the next step: see core.run.next_step
     buffers: dict[Text, Any] = {}  # see core.game.buffers
     empty: list[Text] = []  # the paths of the empty dictionaries among those of the tensors
 

@@ -14,8 +14,8 @@ import torch
 
 import counterplay as cp
 from counterplay.core.derivatives.stacking import Unlike, stacked
-from counterplay.core.run.batch_digest import digest
 from counterplay.core.run.checkpoint import load_checkpoint, newest
+from counterplay.core.run.next_step import digest
 
 from ..support.cases import F64, SmoothGan, identical, member, simgd
 
@@ -97,17 +97,18 @@ def test_where_the_user_says_so_it_is_played_and_marked(tmp_path, cli):
     marks = json.loads(cp.open_log(tmp_path / "run").attrs["inexact"])
     assert marks == [{"step": 0, "changed": ["its data do not come from the generator alone (inexact-data)"]}]
     assert "do not come from the generator alone" in cli("summary", tmp_path / "run")[1]
-    assert "batch_sha256" not in load_checkpoint(newest(tmp_path / "run"))[1]
+    assert not {"batch_sha256", "losses"} & set(load_checkpoint(newest(tmp_path / "run"))[1])
 
 
 def test_the_digest_of_the_next_batch_is_in_every_checkpoint(tmp_path):
     seen = []
     gan = SmoothGan(batch=3)
-    cp.run(gan, simgd(), steps=4, out=tmp_path / "run", checkpoint_every=1, observers=[lambda s: seen.append(s.batch)])
+    cp.run(gan, simgd(), steps=4, out=tmp_path / "run", checkpoint_every=1, observers=[seen.append])
     for step in (0, 1, 2, 3, 4):
         numbers = load_checkpoint(tmp_path / "run" / "checkpoints" / f"step-{step}")[1]
-        assert numbers["batch_sha256"] == digest(seen[step])
-    assert len({digest(b) for b in seen}) == 5
+        assert numbers["batch_sha256"] == digest(seen[step].batch)
+        assert numbers["losses"] == {i: [x.item()] for i, x in seen[step].info.losses.items()}
+    assert len({digest(s.batch) for s in seen}) == 5
     cp.run(cp.make("game", "quadratic"), simgd(), steps=1, out=tmp_path / "q")
     assert "batch_sha256" not in load_checkpoint(newest(tmp_path / "q"))[1], "where nothing is drawn there is none"
 
@@ -133,6 +134,28 @@ def test_a_resumed_run_is_refused_where_its_data_have_changed(tmp_path, cli):
         cp.resume(tmp_path / "b", **again)
     assert cp.resume(tmp_path / "b", **again, allow_inexact=True).status == "max_steps"
     assert "its next batch is another" in cli("summary", tmp_path / "b")[1]
+
+
+def test_a_resumed_run_is_refused_where_what_the_losses_read_is_not_as_it_was(tmp_path, cli):
+    """What an observer changes outside the run is in no checkpoint: another process has it as it was at first."""
+    factor = [1.0]
+
+    def annealed(seen):
+        factor[0] = 1 + 0.1 * (seen.step + 1)
+
+    def begun():
+        factor[0] = 1.0
+        loss = lambda w, b: factor[0] * ((w - b["a"]) ** 2).sum()  # noqa: E731
+        return game(lambda rng: {"a": torch.randn(2, generator=rng, dtype=F64)}, loss)
+
+    left = iter([False] * 3 + [True])
+    cp.run(begun(), simgd(0.1), steps=6, out=tmp_path / "a", stop=lambda: next(left), observers=[annealed])
+    now = begun()
+    with pytest.raises(cp.UsageError, match="the loss of x at its last checkpoint was .* what the losses read besides"):
+        cp.resume(tmp_path / "a", game=now, solver=simgd(0.1), observers=[annealed])
+    again = {"game": now, "solver": simgd(0.1), "observers": [annealed], "allow_inexact": True}
+    assert cp.resume(tmp_path / "a", **again).status == "max_steps"
+    assert "what the losses read besides" in cli("summary", tmp_path / "a")[1]
 
 
 def test_a_digest_tells_what_differs():

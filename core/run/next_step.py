@@ -1,13 +1,15 @@
-"""Whether batches come from the generator alone: found by drawing twice, recorded as a digest of the next batch.
+"""What the next step will begin with: whether it comes from the run's state alone, and how a checkpoint notes it.
 
 What a game draws must be a function of the generator and the buffers, or a run is neither repeated nor gone on with
-exactly: an iterator over data starts anew, a shuffle of numpy's is another one.
+exactly: an iterator over data starts anew, a shuffle of numpy's is another one. Two draws are compared before a run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -23,6 +25,7 @@ from ..derivatives.products import Cost
 from ..game.buffers import copied
 from ..game.checks import contract_error
 from ..game.game import Game, innermost
+from ..game.tree import leaves
 from ..solver.state import State
 from ..tracing.dependencies import Reads
 
@@ -43,16 +46,39 @@ def digest(batch: Any) -> str:
     return found.hexdigest()
 
 
-def next_digest(game: Evaluator, state: State) -> str | None:
-    """The digest of what the next step will draw; None where it draws nothing, or cannot."""
-    if not game.game.draws:
-        return None
+def next_step(game: Evaluator, state: State) -> dict[str, Any]:
+    """What the next step will begin with, as a checkpoint notes it.
+
+    ``batch_sha256`` is the digest of what it draws, ``losses`` are every player's losses there, a list of one for each
+    member. The losses may read what is neither parameter nor batch, and no checkpoint holds that: but whoever goes on
+    can see that it is as it was. What cannot be told is left out.
+    """
+    found: dict[str, Any] = {}
     game = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
-    with _tried():  # the step itself will say what is wrong
+    with _tried(), torch.no_grad():  # the step itself will say what is wrong
         buffers = game.refresh(state.params, state.buffers)
         batch = game.draw(state.generators(), buffers)
-        return digest({k: x for k, x in batch.items() if k not in buffers})
-    return None
+        if game.game.draws:
+            found["batch_sha256"] = digest({k: x for k, x in batch.items() if k not in buffers})
+        losses = {i: x.double().reshape(-1).tolist() for i, x in game.losses(state.params, batch).items()}
+        if all(math.isfinite(x) for own in losses.values() for x in own):
+            found["losses"] = losses
+    return found
+
+
+def changed_since(game: Evaluator, state: State, noted: Mapping[str, Any]) -> list[str]:
+    """How the next step will begin otherwise than was ``noted`` of it, in words."""
+    found = next_step(game, state)
+    if noted.get("batch_sha256", found.get("batch_sha256")) != found.get("batch_sha256"):
+        return ["its next batch is another than it was to be: the data, or their order, have changed"]
+    close = torch.finfo(leaves(state.params)[0].dtype).eps ** 0.75  # sums have no order that all machines share
+    for i, was in noted.get("losses", {}).items():
+        now = found.get("losses", {}).get(i, [])
+        for x, y in itertools.zip_longest(was, now, fillvalue=math.nan):
+            if not math.isclose(x, y, rel_tol=close, abs_tol=close):
+                what = "what the losses read besides parameters and batch has changed"
+                return [f"the loss of {i} at its last checkpoint was {x:.9g} and is {y:.9g}: {what}"]
+    return []
 
 
 def require_seeded(game: Evaluator, state: State) -> None:

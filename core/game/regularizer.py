@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -92,22 +93,36 @@ class Regularized(Game):
 
     def buffers(self, rng: torch.Generator) -> Buffers:
         own = require_mapping(self.game, "buffers", self.game.buffers(rng))
-        # Shapes only: parameters drawn here are thrown away, from a generator of their own.
-        shapes = self.game.init(torch.Generator().manual_seed(0))
-        return {**own, **self.regularizer.buffers(self.game, rng, shapes)}
+        added = self.regularizer.buffers(self.game, rng, self._shapes())
+        self.__dict__["_added"] = frozenset(added)  # here: a generator cannot be asked inside a vmap
+        return {**own, **added}
+
+    def _shapes(self) -> Params:
+        """Parameters for their shapes alone, thrown away, from a generator of their own."""
+        return self.game.init(torch.Generator().manual_seed(0))
+
+    @cached_property
+    def _added(self) -> frozenset[str]:
+        """The names of the buffers that are the regularizer's."""
+        return frozenset(self.regularizer.buffers(self.game, torch.Generator().manual_seed(0), self._shapes()))
+
+    def _own(self, buffers: Buffers) -> Buffers:
+        """Those of the game, which may do with its own what it likes."""
+        return {name: x for name, x in buffers.items() if name not in self._added}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        batch = require_mapping(self.game, "sample", self.game.sample(rng, buffers))
+        batch = require_mapping(self.game, "sample", self.game.sample(rng, self._own(buffers)))
         return self.regularizer.sample(self.game, rng, {**buffers, **batch})
 
     def samples(self, drawn: Batch) -> int:
         return self.game.samples(drawn) if self.game.draws else 0
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        return {**buffers, **self.game.gallery(rng, buffers)}
+        return {**buffers, **self.game.gallery(rng, self._own(buffers))}
 
     def refresh(self, params: Params, buffers: Buffers) -> Buffers:
-        return self.regularizer.refresh(self.game, params, self.game.refresh(params, buffers))
+        renewed = self.game.refresh(params, self._own(buffers))
+        return self.regularizer.refresh(self.game, params, {**buffers, **renewed})
 
     @property
     def projects(self) -> bool:

@@ -13,7 +13,18 @@ from counterplay.core.game.regularizer import RegularizedGan, regularized
 from counterplay.core.game.tree import leaves, ravel, tmap
 from counterplay.plugins.regularizers.gradient_penalty import MIX
 
-from ..support.cases import F64, SmoothGan, close, close_trees, generator, identical, one_step, random, started
+from ..support.cases import (
+    F64,
+    SmoothGan,
+    close,
+    close_trees,
+    generator,
+    identical,
+    one_step,
+    random,
+    simgd,
+    started,
+)
 
 QUADRATIC = cp.make("game", "quadratic")
 
@@ -135,6 +146,33 @@ def test_spectral_norm_is_one_power_iteration_a_step():
     for _ in range(4):
         after = both.refresh(params, after)
     assert identical(after, five)
+
+
+def test_a_game_sees_and_renews_its_own_buffers_alone():
+    """What a game does with all its buffers is not done to a regularizer's; what it leaves out stays."""
+
+    @dataclass(frozen=True)
+    class Counting(SmoothGan):
+        def buffers(self, rng):
+            return {"age": torch.zeros((), dtype=F64)}
+
+        def sample(self, rng, buffers):
+            assert set(buffers) == {"age"}
+            return {**super().sample(rng, buffers), **buffers}
+
+        def refresh(self, params, buffers):
+            return {name: x + 1 for name, x in buffers.items()}
+
+    plain, both = (regularized(game, make("spectral-norm")) for game in (SmoothGan(), Counting()))
+    params, rng = plain.init(generator()), generator(1)
+    before = plain.buffers(generator(2))
+    after = both.refresh(params, {"age": torch.zeros((), dtype=F64), **before})
+    assert after.pop("age") == 1
+    assert identical(after, plain.refresh(params, before))
+    assert "spectral_norm/discriminator/0.weight/u" in both.sample(rng, both.buffers(generator(2)))
+    result = cp.run(Counting(), simgd(0.1), steps=2, regularizers=[make("spectral-norm")], members=2)
+    alone = cp.run(SmoothGan(), simgd(0.1), steps=2, regularizers=[make("spectral-norm")], members=2)
+    assert identical(result.params, alone.params)
 
 
 def test_spectral_norm_divides_by_the_largest_singular_value():

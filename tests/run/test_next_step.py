@@ -151,7 +151,7 @@ def test_a_resumed_run_is_refused_where_what_the_losses_read_is_not_as_it_was(tm
     left = iter([False] * 3 + [True])
     cp.run(begun(), simgd(0.1), steps=6, out=tmp_path / "a", stop=lambda: next(left), observers=[annealed])
     now = begun()
-    with pytest.raises(cp.UsageError, match="the loss of x at its last checkpoint was .* what the losses read besides"):
+    with pytest.raises(cp.UsageError, match=r"the loss of x at its last .* what the losses read besides"):
         cp.resume(tmp_path / "a", game=now, solver=simgd(0.1), observers=[annealed])
     again = {"game": now, "solver": simgd(0.1), "observers": [annealed], "allow_inexact": True}
     assert cp.resume(tmp_path / "a", **again).status == "max_steps"

@@ -224,7 +224,9 @@ def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monke
     with pytest.raises(Killed):
         cp.run(game, solver, out=tmp_path / "again", observers=[kill_at(7)], **run)
     clocks = {"seconds", "solver_seconds", "measuring_seconds"}
-    assert saved == {*PARTS, *clocks, "inexact", "batch_sha256", "losses"}, "a part is saved that is not spoilt here, or below"
+    assert saved == {*PARTS, *clocks, "inexact", "batch_sha256", "losses"}, (
+        "a part is saved that is not spoilt here, or below"
+    )
     if part == "step":  # the name of the directory tells another: an older one is gone on with
         assert newest(tmp_path / "again").name == "step-0"
         return

@@ -107,7 +107,7 @@ def case(n: int, light: bool = False) -> Case:
     ]
     where = r.randrange(count)
     if strange < 0.12:
-        stacks[where].append(r.choice(odd))
+        stacks[where].append(r.choice([name for name in odd if form == "modules" or name not in games.LISTED]))
     elif strange < 0.18:
         stacks[where].append(r.choice(sorted(layers.RANDOM)))
     twist = "none"

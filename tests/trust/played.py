@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -110,6 +111,19 @@ class Played:
             for k in a.keys() & b.keys():
                 yield f"the shared {k}", a[k], b[k], 0.0
 
+    def jump(self, x: Tensor, batch: Mapping[str, Any]) -> float:
+        """By how much v jumps at ``x``: at a kink (0 before a relu, say) rounding decides which side it is of."""
+        if self.case.activation != "relu":
+            return 0.0
+        if self.reference.by_differences:  # which jump over kinks far away, too
+            return math.inf
+        double = self.case.dtype == "float64"
+        tiny = 1e-9 if double else 1e-4
+        e = tiny * (1 + x.abs()) * torch.randn(len(x), generator=torch.Generator().manual_seed(4), dtype=x.dtype)
+        up, here, down = (self.reference.v(x + s * e, batch) for s in (1, 0, -1))
+        apart = max(float((here - other).abs().max()) for other in (up, down))
+        return 3 * apart if not double or apart > 1e3 * tiny * float(here.abs().max()) else 0.0
+
     def field(self) -> Compared:
         """The losses and v of the first step."""
         seen = self.seen[0]
@@ -117,7 +131,9 @@ class Played:
         moves = self.case.players[:1] if alternating else self.case.players
         losses.SCHEDULE[0] = 1.0
         for m in self.each:
-            v, expected = self.reference.evaluate(self.whole(self.member(seen.params, m)), self.batch(seen.batch, m))
+            x, batch = self.whole(self.member(seen.params, m)), self.batch(seen.batch, m)
+            v, expected = self.reference.evaluate(x, batch)
+            jump = self.jump(x, batch)
             for i in moves:
                 if i not in seen.info.gradient:
                     continue
@@ -125,7 +141,7 @@ class Played:
                 yield f"loss of {i}, member {m}", loss, expected[i], self.allowed(expected[i])
                 for k, x in self.reference.unravel(v)[i].items():
                     found = self.member(seen.info.gradient[i][k], m)
-                    yield f"v of {i}/{k}, member {m}", found, x, self.allowed(v, 1e-8)
+                    yield f"v of {i}/{k}, member {m}", found, x, self.allowed(v, 1e-8) + jump
 
     def steps(self) -> Compared:
         """The points of the run against the published steps."""
@@ -151,12 +167,20 @@ class Played:
                         y = play.step(x, lambda b=seen.batch, m=m: self.batch(b, m), found)
                 except Untold:
                     return
-                if y is None:
+                if y is None or not self._told(seen, x, m):
                     return
                 unsure = self.reference.doubt * float(play.lr.max())
                 if unsure <= 1e-3 * float((y - x).abs().max()):  # else there is a kink on the way
                     yield f"step {n} of member {m}", found - x, y - x, self.allowed(y - x, close) + 30 * unsure
                 x = found
+
+    def _told(self, seen: Any, x: Tensor, m: int) -> bool:
+        """Whether the step is what its formula says: not of a solve that says it did not converge, and not of a rule
+        that divides by a gradient which is all rounding."""
+        if not bool(self.member({"it": seen.info.inner.get("converged", torch.tensor(True))}, m)["it"]):
+            return False
+        v = self.reference.v(x, self.batch(seen.batch, m)).abs() if self.case.rule in ADAPTIVE else torch.ones(1)
+        return float(v[v > 0].min()) > 1e-5 * float(v.max()) if bool((v > 0).any()) else True
 
     def _moved(self, drawn: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch of another move in the step that began with ``batch``: its buffers, and what was drawn."""
@@ -180,7 +204,10 @@ class Played:
         for m in self.each:
             batch, x = self.batch(self.seen[0].batch, m), self.whole(self.member(here, m))
             v = self.reference.v(x, batch)
-            yield f"v off the start, member {m}", self.whole(self.member(found, m)), v, self.allowed(v, 1e-8)
+            if math.isinf(jump := self.jump(x, batch)):
+                return
+            close = self.allowed(v, 1e-8) + jump
+            yield f"v off the start, member {m}", self.whole(self.member(found, m)), v, close
             du, dw = self.whole(self.member(u, m)), self.whole(self.member(w, m))
             expected, unsure = slope(lambda x, b=batch: self.reference.v(x, b), x, du / du.norm())
             expected, unsure = expected * du.norm(), unsure * float(du.norm())
@@ -253,6 +280,9 @@ class Played:
             self._run(out=where, stop=lambda: next(stops))
             self._fresh()
             losses.SCHEDULE[0] = 1.0  # as in another process
+            if self.case.twist == "scheduled":
+                yield from self._refused(where)
+                return
             other = cp.resume(
                 where, game=self.game, solver=self.solver, regularizers=self.built.regularizers,
                 observers=[self._scheduled],
@@ -260,6 +290,16 @@ class Played:
         ends = (tree_flatten((r.params, r.memory))[0] for r in (other, self.result))
         same = identical(*ends)
         yield "the resumed run's bits", torch.tensor(float(same)), torch.tensor(1.0), 0.0
+
+    def _refused(self, where: Path) -> Compared:
+        """What another process cannot know is asked for, in a sentence."""
+        told = ""
+        try:
+            cp.resume(where, game=self.game, solver=self.solver, regularizers=self.built.regularizers)
+        except cp.UsageError as error:
+            told = str(error)
+        said = "what the losses read besides parameters and batch has changed" in told
+        yield "the refusal to go on", torch.tensor(float(said)), torch.tensor(1.0), 0.0
 
     def _fresh(self) -> None:
         """The game made anew, as another process would have it."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _NormBase
 
 from .built import Built
 
@@ -40,6 +41,11 @@ class Reference:
         ends = torch.tensor(sizes).cumsum(0).tolist()
         self.parts = {i: slice(e - n, e) for i, e, n in zip(self.shapes, ends, sizes, strict=True)}
         self.size = sum(sizes)
+
+    @property
+    def by_differences(self) -> bool:
+        """Whether v itself is made of differences: consensus on what autograd's second derivatives are wrong for."""
+        return self.built.case.regularizer == "consensus" and self._trusted is False
 
     def ravel(self, tree: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
         return torch.cat([tree[i][k].detach().to(F64).flatten() for i, own in self.shapes.items() for k in own])
@@ -69,6 +75,9 @@ class Reference:
             for i, tree in own.items():
                 for k, p in tree.items():
                     p.copy_(theta[i][k])
+        if self.built.case.twist == "penalty by torch.func":
+            for m in (m for net in nets.values() for m in net.modules() if isinstance(m, _NormBase) and m.training):
+                m.running_mean = m.running_var = m.num_batches_tracked = None  # torch.func cannot write to them
         played = {i: self._normed(i, m, own[i], batch) for i, m in nets.items()}
         losses = self.built.of(played, batch)
         return self._penalised(losses, played, own, batch), {i: list(tree.values()) for i, tree in own.items()}
@@ -133,6 +142,9 @@ class Reference:
     def rmv(self, x: Tensor, batch: Mapping[str, Any], w: Tensor) -> Tensor:
         """J^T w."""
         if self.built.case.regularizer == "consensus":
+            self.v(x, batch)
+            if not self._trusted:
+                raise Untold  # a matrix for each column of a matrix
             return matrix(lambda x: self.v(x, batch), x).T @ w
         return self._pulled(x, batch, w)
 

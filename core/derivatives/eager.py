@@ -42,21 +42,19 @@ class Eager:
         loss = lambda p, b: losses_of(self.game, p, b)[i]  # noqa: E731
         return over_members(self.ensemble, grad(loss), params, batch)
 
-    def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Callable[[], Linear], Linear]:
-        """What makes the product u -> J u, and w -> J^T w, with the block of ``rows`` and ``cols`` at one point."""
+    def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Linear, Linear]:
+        """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
         v, pull = pullback(self._rows(rows, params, batch), {j: params[j] for j in cols})
         # Reverse over reverse: the pullback is linear, so its own pullback is the product with J itself. Unlike a
         # forward-mode product it exists for every operation, and can be differentiated again without surprises.
-        return lambda: pullback(pull, tree_map(torch.zeros_like, v))[1], pull
+        _, push = pullback(pull, tree_map(torch.zeros_like, v))  # now: made inside a transform it would not outlive it
+        return push, pull
 
     def point(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
         """The field of ``rows`` (none: None) and the products with ``blocks``."""
-
-        def product(block: Block) -> Linear:
-            push, pull = self.products(block.rows, block.cols, params, batch)
-            return pull if block.adjoint else push()
-
-        return self.field(rows, params, batch) if rows else None, [product(block) for block in blocks]
+        pairs = [self.products(block.rows, block.cols, params, batch) for block in blocks]
+        products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
+        return self.field(rows, params, batch) if rows else None, products
 
     def point_forward(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
         """The same with products J u in forward mode: cheaper to trace, and not there for every operation."""

@@ -216,8 +216,7 @@ class Evaluator(Game):
             return Product(block, self.cost, make, weight=weight)
 
         if not self.replays(params, batch):
-            later, pull = self.eager.products(rows, cols, params, batch)
-            push = later()  # here: made within another derivative, or a vmap, it would not outlive that
+            push, pull = self.eager.products(rows, cols, params, batch)
             return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
 
         def alone(block: Block) -> Callable[[], Linear]:

@@ -121,7 +121,7 @@ class Regularized(Game):
         return {**buffers, **self.game.gallery(rng, self._own(buffers))}
 
     def refresh(self, params: Params, buffers: Buffers) -> Buffers:
-        renewed = self.game.refresh(params, self._own(buffers))
+        renewed = require_mapping(self.game, "refresh", self.game.refresh(params, self._own(buffers)))
         return self.regularizer.refresh(self.game, params, {**buffers, **renewed})
 
     @property

@@ -22,7 +22,7 @@ from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.registry import probe, registry
 from counterplay.core.registry.registry import Registry
 
-from .support import hostile, logs
+from .support import hostile, logs, medium
 from .support.third_parties import HEAD
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would the commands that tests interrupt.
@@ -30,6 +30,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the middle tier, and see that its list names tests that exist."""
+    listed = medium.listed()
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.medium)
+    if config.args == config.getini("testpaths") and (gone := listed - {item.nodeid for item in items}):
+        raise pytest.UsageError(f"tests/support/medium.txt names tests that do not exist: {sorted(gone)[:5]}.")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ _PUBLIC = {
         "BadLog", "Busy", "Diverged", "Interrupted", "NotConverged", "PluginError", "StorageError", "UsageError",
         "UserError",
     ),
+    "core.game": ("tree",),  # a module: add, sub, scale, dot, norm, ravel and their like on joint strategies
     "core.game.game": ("Game", "GanGame"),
     "core.log.history": ("History",),
     "core.registry.hookspecs": ("Entry", "hookimpl", "hookspec"),
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .core.errors import StorageError as StorageError
     from .core.errors import UsageError as UsageError
     from .core.errors import UserError as UserError
+    from .core.game import tree as tree
     from .core.game.adapters import game_from_losses as game_from_losses
     from .core.game.game import Game as Game
     from .core.game.game import GanGame as GanGame
@@ -82,7 +84,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'counterplay' has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    home = import_module(f".{_HOME[name]}", __name__)
+    value = getattr(home, name) if hasattr(home, name) else import_module(f"{home.__name__}.{name}")
     globals()[name] = value  # the next look-up does not come here
     return value
 

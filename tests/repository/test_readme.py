@@ -31,6 +31,16 @@ def run(*args: str) -> None:
     assert stop.value.code in (0, None)
 
 
+def test_what_users_copy_imports_public_names_alone() -> None:
+    """All of ``counterplay`` is public, and nothing below ``counterplay.core`` is."""
+    plugins = Path(__file__).parent.parent / "thirdparty"
+    sources = {"README.md": README} | {str(p): p.read_text(encoding="utf-8") for p in plugins.rglob("*.py")}
+    assert len(sources) > 1
+    assert [
+        name for name, text in sources.items() if re.search(r"counterplay\.(core|plugins|games|analysis)\b", text)
+    ] == []
+
+
 def test_the_plugin_runs_and_passes_the_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = (b for b in blocks("python") if "class Twist" in b)

@@ -206,12 +206,13 @@ def test_the_time_of_the_solver_and_that_of_looking_on_are_apart(tmp_path, compi
     result = cp.run(Slow(), simgd({"x": 0.09, "y": 0.01}), steps=4, observers=[look], out=tmp_path / "r",
                     compile=compiled, checkpoint_every=2, stop=lambda: len(steps) == 3)  # fmt: skip
     log = cp.open_log(result.directory)
-    assert np.diff(log["step/measuring_seconds"]).tolist() == [100.0, 100.0]
+    noted = 0.0 if compiled else 1.0  # the checkpoint of step 2 notes the losses: not the solver's time
+    assert np.diff(log["step/measuring_seconds"]).tolist() == [100.0, 100.0 + noted]
     if not compiled:
         assert (np.diff(log["step/solver_seconds"]) == 1.0).all()
     cp.resume(result.directory, game=Slow(), observers=[look], allow_inexact=True)
     log = cp.open_log(result.directory)
-    assert np.diff(log["step/measuring_seconds"][:4]).tolist() == [100.0, 100.0, 100.0]
+    assert np.diff(log["step/measuring_seconds"][:4]).tolist() == [100.0, 100.0 + noted, 100.0]
     total = log["step/solver_seconds"] + log["step/measuring_seconds"]
     assert (total <= log["step/wall_seconds"]).all()
     cost = summarize(log)["cost"]

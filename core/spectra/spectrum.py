@@ -16,6 +16,7 @@ from .update_map import UpdateMap
 
 DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products
 LEADING = 6  # eigenvalues of a large F' that have to converge: the first decides, but who is first is told by others
+BELIEVED = 100.0  # times what a space grows for: what an eigenvalue of F' may be off by, which is recorded with it
 SPACE = 512 << 20  # bytes that a Krylov space takes, or two vectors more than twice the eigenvalues asked for
 
 
@@ -42,7 +43,7 @@ def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 200) -> Spect
     if F.size <= DENSE:
         return _flagged(F, dense_spectrum(F.derivative().dense()))
     tol = tolerances(F.here.dtype).radius
-    return _flagged(F, _leading(_adjoint(F), min(k, F.size), max_products, LEADING, tol))
+    return _flagged(F, _leading(_adjoint(F), min(k, F.size), max_products, LEADING, tol, BELIEVED))
 
 
 def update_far_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum | None:
@@ -56,7 +57,7 @@ def update_far_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> S
         return None
     A = _adjoint(F)
     away = Operator(lambda w: sub(w, A.mv(w)), lambda u: sub(u, A.rmv(u)), A.range, A.domain, A.ensemble)
-    found = _leading(away, min(k, F.size), max_products, tol=tolerances(F.here.dtype).radius)
+    found = _leading(away, min(k, F.size), max_products, tol=tolerances(F.here.dtype).radius, believed=BELIEVED)
     return _flagged(F, replace(found, eigenvalues=1 - found.eigenvalues))
 
 
@@ -97,8 +98,13 @@ def parts(J: Operator) -> tuple[Operator, Operator]:
     )
 
 
-def _leading(A: Operator, k: int, max_products: int, wanted: int | None = None, tol: float | None = None) -> Spectrum:
-    """The ``k`` leading Ritz pairs after ``max_products`` products, or as soon as ``wanted`` (all) have converged."""
+def _leading(
+    A: Operator, k: int, max_products: int, wanted: int | None = None, tol: float | None = None, believed: float = 1.0
+) -> Spectrum:
+    """The ``k`` leading Ritz pairs after ``max_products`` products, or as soon as ``wanted`` (all) have converged.
+
+    What is off by less than ``believed`` times that has converged in the end.
+    """
     x = ravel(A.domain, A.ensemble)
     rng = torch.Generator().manual_seed(0)  # a fixed start: the same point gives the same figures
     start = torch.randn(x.shape[-1], generator=rng, dtype=torch.float64).to(x)
@@ -111,4 +117,4 @@ def _leading(A: Operator, k: int, max_products: int, wanted: int | None = None, 
         return (ritz_spectrum(H, k, tol).status[..., :wanted] == CONVERGED).all()
 
     space = max(2 * k + 2, SPACE // (x.numel() * x.element_size()))
-    return ritz_spectrum(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, tol)
+    return ritz_spectrum(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, believed * tol)

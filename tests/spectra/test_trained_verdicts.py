@@ -78,8 +78,10 @@ def test_a_part_of_a_trained_network_s_spectra(
             assert part["kind"][what] in (whole["kind"][what], "unknown"), (what, part["kind"], whole["kind"])
         for key, sign in part["bounds"].items():
             value, exact = part[key], whole[key]
-            if key == "predicted_rate" and np.isnan(exact):  # unknown for what may be neutral: at most ρ(F')
-                exact = whole["update_radius"]
+            if np.isnan(exact):  # rounding may have moved a neutral eigenvalue of the whole, which says "unknown"
+                if key == "steps_to_epsilon":
+                    continue
+                exact = whole["update_radius"] if key == "predicted_rate" else exact
             if isinstance(value, float) and not np.isnan(value):
                 slack = 1e-6 * max(1.0, abs(exact)) if np.isfinite(exact) else 0.0
                 assert (value - exact if sign == "≥" else exact - value) <= slack, (key, value, exact)

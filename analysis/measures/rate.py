@@ -14,6 +14,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+LEAST = 16  # points a line is laid through
+AGREE = 0.25  # relative difference allowed between the slopes of the two halves ...
+TREMBLE = 1.0  # ... or this much, in e-folds over the window: a flat line has no relative difference
+Fit = tuple[float, float, NDArray[np.float64]]  # slope, height, and the steps (w,) of the window
+
 
 def noisy(y: np.ndarray) -> bool:
     """Return whether a curve (n,) is mostly noise, so that its median should be drawn over it.
@@ -26,12 +31,6 @@ def noisy(y: np.ndarray) -> bool:
         return False
     first, second = (float(np.median(np.abs(np.diff(y, n)))) for n in (1, 2))
     return second > 1.2 * first > 0
-
-
-LEAST = 16  # points a line is laid through
-AGREE = 0.25  # relative difference allowed between the slopes of the two halves ...
-TREMBLE = 1.0  # ... or this much, in e-folds over the window: a flat line has no relative difference
-Fit = tuple[float, float, NDArray[np.float64]]  # slope, height, and the steps (w,) of the window
 
 
 def measured_rate(steps: ArrayLike, size: ArrayLike, floor: ArrayLike = 0.0, turn: float = 0.0) -> float | None:

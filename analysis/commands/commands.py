@@ -9,6 +9,7 @@ import click
 
 from ...core.arguments import PLACE
 from ...core.registry.hookspecs import hookimpl
+from ..figures import NAMES as FIGURES
 from .log_commands import log
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
@@ -58,7 +59,7 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
             click.echo(dumps(facts, indent=None).rstrip() if as_json else table([facts]) + "\n")
 
 
-@click.command()
+@click.command(help=f"Draw FIGURE ({', '.join(FIGURES)}) of one or several runs.")
 @click.argument("figure")
 @_PATHS
 @click.option("-o", "--output", type=PLACE, help="File to write (.png, .pdf, .svg). [default: FIGURE.png]")
@@ -71,7 +72,6 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
 def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:
-    """Draw FIGURE (losses, trajectory, spectrum, rate, stability, field, samples, metrics) of one or several runs."""
     from ..figures import plot as figures
     from ..log.log import open_log
 

@@ -38,25 +38,6 @@ pre { padding: .6rem .9rem; overflow: auto; }
 # Even a name that slipped past escaping could load and run nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
-_CAPTIONS = {
-    "losses": "Losses and gradient norms. Every player minimises its own loss. Noisy curves are pale, their running "
-    "median is drawn over them; in an ensemble the line is the median, the band from the 10th to the 90th percentile.",
-    "trajectory": "Path of the parameters, from the open circle to the filled mark; where no plane was recorded, "
-    "the norms of the players' parameters.",
-    "spectrum": "Eigenvalues of J = ∂v/∂θ on a fixed batch, v being what a step subtracts. The flow θ′ = −v is locally "
-    "stable where every eigenvalue lies in the shaded half-plane, a step of plain descent where they all lie in the "
-    "darker disc, drawn where that step is known; hollow diamonds had not converged. Of a large F' there are two sets, "
-    "the eigenvalues of largest modulus, which decide, and those farthest from 1: they bound ρ(F') from below.",
-    "rate": "The norm of v over the steps, the rate measured over the last half of what rounding left of it, and the "
-    "rate ρ(F') that the last spectrum of the update map F predicts, of which F' of several steps has a power; for an "
-    "ensemble, a point for each member.",
-    "stability": "Where the members of the ensemble converged, by the step sizes of two players, and how fast; the "
-    "black line is where the spectra of F' put the border.",
-    "field": "The paths and, as arrows of one length coloured by its own, −v, the way of gradient descent; for an "
-    "ensemble the mean of the steps taken in each cell of the plane, and where no path went there is none.",
-    "samples": "What the generator makes from one fixed draw of noise.",
-    "metrics": "Metrics: curves over the run, bars for the last evaluation of those with several values.",
-}
 _ENDED_BADLY = ("diverged", "failed", "not_converged", "interrupted")
 
 
@@ -145,8 +126,8 @@ def _status(facts: Mapping[str, Any]) -> str:
 
 def _figure(name: str, logs: list[Log]) -> str:
     picture = base64.b64encode(render(plot(name, logs), "png", dpi=150)).decode()
-    caption = escape(_CAPTIONS[name])
-    alt = escape(f"{FIGURES[name]} {', '.join(title(log) for log in logs)}", quote=True)
+    caption = escape(FIGURES[name].caption)
+    alt = escape(f"{FIGURES[name].summary} {', '.join(title(log) for log in logs)}", quote=True)
     return f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
 
 

@@ -1,4 +1,7 @@
-"""Figures of one or several logs; one file for each.
+"""Figures of one or several logs. Each figure is one file, with a `CARD` and a function `draw`.
 
-To be taken: `plot.plot`, `plot.save`, `plot.FIGURES`.
+To be taken: `NAMES`, `plot.plot`, `plot.save`, `plot.FIGURES`.
 """
+
+# The figures in the order of a report. The figure "losses" is drawn by `losses.draw` and described by `losses.CARD`.
+NAMES = ("losses", "trajectory", "spectrum", "rate", "stability", "field", "samples", "metrics")

@@ -13,12 +13,24 @@ import numpy as np
 from ...core.log.plane_grid import CELLS, window
 from ..log.log import Log
 from ..measures.recorded_spectra import last
+from .card import Card
 from .scales import drawable
 from .style import colour, dash, figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="The field of a two-parameter game, and the paths through it.",
+    caption=(
+        "The paths, and −v, the direction of gradient descent, as arrows of one length whose colour tells the "
+        "length of v. For an ensemble the arrows are the mean of the steps taken in each cell of the plane; where "
+        "no path went there is none."
+    ),
+    needs=("step/parameters",),
+    suits=lambda log: log.shape("step/parameters")[-1] == 2 and log.length("step") > 1,
+)
 
 _PATHS = 48  # members whose path is drawn
 _POINTS = 4000  # of a path

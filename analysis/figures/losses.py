@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..log.log import Log
+from .card import Card
 from .scales import scale
 from .style import AGAINST, below, figure, line, short, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="Losses and gradient norms of the players.",
+    caption=(
+        "Losses and gradient norms. Every player minimises its own loss. Noisy curves are pale, and their running "
+        "median is drawn over them. In an ensemble the line is the median, and the band goes from the 10th to the "
+        "90th percentile."
+    ),
+    needs=("step/losses",),
+    options=("against",),
+)
 
 _ROWS = (("step/losses", "loss"), ("step/gradient_norms", "gradient norm, ‖∂ℓ/∂θ‖"))
 

@@ -9,11 +9,19 @@ import numpy as np
 
 from ..log.log import Log
 from ..log.tables import coordinate
+from .card import Card
 from .style import AGAINST, below, colour, empty, figure, line, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="Metrics.",
+    caption="Metrics: curves over the run; bars for the last evaluation of those with several values.",
+    needs=("metrics/step",),
+    options=("against",),
+)
 
 MAX_PANELS = 40  # each takes a fifth of a second, and of more nobody sees one
 

@@ -15,33 +15,14 @@ from ...core.errors import StorageError, UsageError, did_you_mean
 from ...core.storage.atomic import write_atomic
 from ..log.log import Log, open_log
 from ..optional import need
-from .stability import axes_of
+from . import NAMES
+from .card import Card
 from .style import AGAINST, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# name -> what it shows; it is drawn by `draw` in figure_NAME.py, and needs one of these variables
-FIGURES = {
-    "losses": "Losses and gradient norms of the players.",
-    "trajectory": "Path of the parameters.",
-    "spectrum": "Eigenvalues of the game's Jacobian in the complex plane.",
-    "rate": "Measured convergence against the rate that the spectrum of F' predicts.",
-    "stability": "Convergence over two players' step sizes, from one ensemble.",
-    "field": "The field of a two-parameter game, and the paths through it.",
-    "samples": "What the generator makes.",
-    "metrics": "Metrics.",
-}
-NEEDS = {
-    "losses": ("step/losses",),
-    "trajectory": ("step/parameters", "step/projection", "step/parameter_norms"),
-    "spectrum": ("spectrum/eigenvalues",),
-    "rate": ("spectrum/update_eigenvalues",),
-    "stability": ("step/gradient_norms",),
-    "field": ("step/parameters",),
-    "samples": ("samples/images", "samples/points"),
-    "metrics": ("metrics/step",),
-}
+FIGURES: dict[str, Card] = {name: import_module(f".{name}", __package__).CARD for name in NAMES}
 
 
 class _Drawn(Log):
@@ -61,16 +42,7 @@ class _Drawn(Log):
 
 def holds(log: Log, figure: str) -> bool:
     """Return whether a log has what ``figure`` shows."""
-    some = any(key in log and log.length(key.partition("/")[0]) for key in NEEDS[figure])
-    return some and (figure not in _MORE or _MORE[figure](log))
-
-
-# What more than a variable a figure needs of a log.
-_MORE: dict[str, Callable[[Log], bool]] = {
-    "rate": lambda log: "step/gradient_norms" in log and log.length("step") > 1,
-    "stability": lambda log: axes_of(log) is not None,
-    "field": lambda log: log.shape("step/parameters")[-1] == 2 and log.length("step") > 1,
-}
+    return FIGURES[figure].holds(log)
 
 
 def plot(
@@ -100,9 +72,8 @@ def plot(
         if against != "step" and f"step/{against}" not in log:
             raise UsageError(f"{log.path} did not record {against}; draw against step.")
     need("matplotlib", "a figure")
-    options: dict[str, Any] = {"against": against} if figure in ("losses", "metrics") else {}
-    if figure == "spectrum":
-        options["ascent"] = ascent
+    given_options = {"against": against, "ascent": ascent}
+    options = {name: given_options[name] for name in FIGURES[figure].options}
     with styled():
         draw: Callable[..., Figure] = import_module(f".{figure}", __package__).draw
         return draw([_Drawn(log) for log in told_apart(logs)], **options)

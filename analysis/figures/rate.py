@@ -10,12 +10,24 @@ from ...core.stability.numerals import rate
 from ..log.log import Log
 from ..measures.convergence import fits, gradient_sizes, period_of
 from ..measures.log_verdict import meaning, number
+from .card import Card
 from .scales import BEYOND, scale
 from .style import below, colour, dash, figure, line, marker, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="Measured convergence against the rate that the spectrum of F' predicts.",
+    caption=(
+        "The norm of v over the steps; the rate measured over the last half of the steps, without those that "
+        "rounding spoils; and the rate that the last spectrum of the update map F predicts: ρ(F'), or its k-th root "
+        "where F' is the derivative of k steps. For an ensemble: a point for each member."
+    ),
+    needs=("spectrum/update_eigenvalues",),
+    suits=lambda log: "step/gradient_norms" in log and log.length("step") > 1,
+)
 
 
 _POINTS = 100  # of a line, which is none where the axis is not logarithmic

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..log.log import Log
+from .card import Card
 from .style import colour, figure, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="What the generator makes.",
+    caption="What the generator makes from one fixed draw of noise.",
+    needs=("samples/images", "samples/points"),
+)
 
 _SHEETS = 4  # of one run: the first, the last and those evenly between
 _IMAGES = 64  # of one sheet

@@ -12,11 +12,25 @@ from ...core.stability.step_sizes import plain_step
 from ..log.log import Log
 from ..measures.convergence import period_of
 from ..measures.recorded_spectra import spectra
+from .card import Card
 from .style import colour, figure, marker, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="Eigenvalues of the game's Jacobian in the complex plane.",
+    caption=(
+        "Eigenvalues of J = ∂v/∂θ on a fixed batch, where v is what a step subtracts. The flow θ′ = −v is locally "
+        "stable where every eigenvalue lies in the shaded half-plane. A step of plain descent converges where they "
+        "all lie in the darker disc, which is drawn where the step size is known. Hollow diamonds had not "
+        "converged. Of a large F' there are two sets: the eigenvalues of largest modulus, which decide, and those "
+        "farthest from 1. Together they bound ρ(F') from below."
+    ),
+    needs=("spectrum/eigenvalues",),
+    options=("ascent",),
+)
 
 _STABLE = "#DCEBF5"
 _STEP = "#A9CDE6"

@@ -10,11 +10,22 @@ from ...core.stability.conditioning import radius
 from ...core.stability.step_sizes import step_sizes
 from ..log.log import Log
 from ..measures.convergence import diverged, moved, period_of, rates
+from .card import Card
 from .style import COLOURS, figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="Convergence over two players' step sizes, from one ensemble.",
+    caption=(
+        "Where the members of the ensemble converged, by the step sizes of two players, and how fast. The black "
+        "line is the border that the spectra of F' predict."
+    ),
+    needs=("step/gradient_norms",),
+    suits=lambda log: axes_of(log) is not None,
+)
 
 _AWAY, _UNKNOWN = COLOURS[1], "#d0d0d0"
 

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..log.log import Log
+from .card import Card
 from .scales import drawable, scale, symlog
 from .style import colour, dash, figure, line, short, thin, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CARD = Card(
+    summary="Path of the parameters.",
+    caption=(
+        "Path of the parameters, from the open circle to the filled mark. Where no plane was recorded: the norms of"
+        " the players' parameters."
+    ),
+    needs=("step/parameters", "step/projection", "step/parameter_norms"),
+)
 
 _PATHS = 32  # members drawn
 

@@ -156,7 +156,7 @@ def test_mean_steps_are_the_solver_s(runs: dict[str, Path]) -> None:
 def test_the_report_has_them(runs: dict[str, Path], tmp_path: Path) -> None:
     text = write_report([runs["map"]], tmp_path / "r.html").read_text(encoding="utf-8")
     for figure in ("rate", "stability", "field"):
-        assert html.escape(figures.FIGURES[figure]) in text
+        assert html.escape(figures.FIGURES[figure].summary) in text
     assert "kind of point" in text
 
 

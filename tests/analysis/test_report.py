@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from counterplay.analysis.commands.report import _CAPTIONS, write_report
+from counterplay.analysis.commands.report import write_report
+from counterplay.analysis.figures import NAMES, plot
 from counterplay.analysis.figures.plot import FIGURES, holds
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import StorageError
@@ -18,8 +19,10 @@ from counterplay.core.log.schema import RUN_STATES
 from ..support.logs import quadratic
 
 
-def test_every_figure_has_a_caption() -> None:
-    assert _CAPTIONS.keys() == FIGURES.keys()
+def test_every_file_with_a_card_is_a_figure() -> None:
+    cards = {path.stem for path in Path(plot.__file__).parent.glob("*.py") if "\nCARD = " in path.read_text("utf-8")}
+    assert cards == set(NAMES) == FIGURES.keys()
+    assert all(card.summary.endswith(".") and card.caption.endswith(".") for card in FIGURES.values())
 
 
 @pytest.mark.parametrize(

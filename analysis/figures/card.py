@@ -1,0 +1,25 @@
+"""What the command line, `plot` and the report must know of a figure, apart from how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..log.log import Log
+
+
+@dataclass(frozen=True)
+class Card:
+    """The card of a figure. The name of the figure is the name of its file."""
+
+    summary: str  # one sentence: what the figure shows
+    caption: str  # stands below the figure in a report
+    needs: tuple[str, ...]  # variables; the log must have rows of at least one of them
+    options: tuple[str, ...] = ()  # of "against" and "ascent", those that the figure's `draw` takes
+    suits: Callable[[Log], bool] = lambda log: True  # asked only of logs that have what the figure needs
+
+    def holds(self, log: Log) -> bool:
+        """Return whether ``log`` has what the figure shows."""
+        return any(key in log and log.length(key.partition("/")[0]) for key in self.needs) and self.suits(log)

@@ -19,7 +19,7 @@ import torch
 
 from counterplay.core.cli.main import main
 from counterplay.core.log.sandbox import Sandbox
-from counterplay.core.registry import probe, registry
+from counterplay.core.registry import registry
 from counterplay.core.registry.registry import Registry
 
 from .support import hostile, logs, medium
@@ -72,10 +72,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """A registry that has met nobody, in the place of the process's own. It imports without trying it elsewhere."""
+    """A registry that has met nobody, in the place of the process's own."""
     own = Registry()
     monkeypatch.setattr(registry, "REGISTRY", own)
-    monkeypatch.setattr(probe, "deadly", lambda points: {})
     return own
 
 

@@ -1,7 +1,8 @@
 """Plugins of other people: found by entry point or named as a file, each loaded by itself under a guard.
 
-Whatever one of them does while it is imported, registered or asked for its entries is reported with its name, and
-costs nothing else: the others and the built-ins work. What it changed on the way is put back.
+Whatever one of them raises while it is imported, registered or asked for its entries is reported with its name, and
+costs nothing else: the others and the built-ins work. Settings of torch that it changed are put back. One that takes
+long is named while it lasts; one that never ends, or that ends the process, is not contained.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import inspect
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -26,10 +28,12 @@ from ..errors import PluginError, UsageError, printable
 from ..process.global_state import undisturbed
 from ..process.signals import ctrl_c
 from ..process.streams import diverted
-from . import hookspecs, probe
+from . import hookspecs
 from .hookspecs import PROJECT, Entry
 from .sibling_modules import introduce, neighbours
 from .source_digest import source_sha256
+
+SLOW_SECONDS = 2.0  # after so long at work a plugin is named
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 
@@ -72,7 +76,7 @@ def guard(plugin: str, problems: list[Problem]) -> Iterator[None]:
     def report(message: str) -> None:
         problems.append(Problem(plugin, message))
 
-    with ctrl_c() as pressed, undisturbed(report):
+    with ctrl_c() as pressed, undisturbed(report), _named_if_slow(plugin):
         try:
             with diverted():  # a plugin that prints must not end up in --json
                 yield
@@ -82,18 +86,33 @@ def guard(plugin: str, problems: list[Problem]) -> Iterator[None]:
             report(" ".join(f"{type(e).__name__}: {e}".split()).strip(": "))  # pluggy's have several lines
 
 
+@contextlib.contextmanager
+def _named_if_slow(plugin: str) -> Iterator[None]:
+    """Name the plugin on the standard error if what is inside takes more than ``SLOW_SECONDS``, while it lasts."""
+    errors = sys.stderr  # what the plugin prints goes elsewhere meanwhile, and it may close that
+
+    def tell() -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the stream is closed, or there is none
+            words = f"The plugin {plugin} has not been loaded after {SLOW_SECONDS:g} seconds; still waiting for it."
+            errors.write(printable(words) + "\n")
+            errors.flush()
+
+    timer = threading.Timer(SLOW_SECONDS, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def installed(problems: list[Problem]) -> list[Plugin]:
     """Load every installed plugin, in a fixed order. None with COUNTERPLAY_NO_PLUGINS=1."""
     if os.environ.get("COUNTERPLAY_NO_PLUGINS", "0") not in ("", "0"):
         return []
     plugins: list[Plugin] = []
-    points = sorted(entry_points(group=PROJECT), key=_order)
-    deadly = probe.deadly(points)
-    for point in points:
+    for point in sorted(entry_points(group=PROJECT), key=_order):
         source = _source(point)
-        if point in deadly:
-            problems.append(Problem(source, deadly[point]))
-            continue
         with guard(source, problems):
             loaded = point.load()
             if all(loaded is not p.object for p in plugins):  # two entry points may name one module

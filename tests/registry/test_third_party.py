@@ -60,15 +60,6 @@ def test_a_plugin_with_unreadable_metadata_is_still_named(
     assert "nameless" in registry.problems()[0].plugin
 
 
-def test_without_another_process_plugins_are_imported_here(
-    monkeypatch: pytest.MonkeyPatch, install: Callable[..., None]
-) -> None:
-    monkeypatch.setattr(registry, "REGISTRY", Registry())
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    install("z_good", solver("mine"))
-    assert cp.make("solver", "mine").gamma == 0.5 and registry.problems() == []
-
-
 def test_a_file_is_a_plugin(fresh: Registry, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILE)
     registry.load_file(str(tmp_path / "mine.py"))

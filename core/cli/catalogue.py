@@ -12,7 +12,7 @@ from ..coerce import describe as type_in_words
 from ..errors import PluginError, printable
 from ..options import MISSING, options_of
 from ..registry import registry
-from ..registry.kinds import KINDS, kind_name
+from ..registry.kinds import KINDS, in_words, kind_name
 from ..storage.strict_json import dumps
 
 
@@ -33,13 +33,12 @@ plugin_option = click.option(
 )
 
 
-@click.command("list")
+@click.command("list", help=f"List {in_words()}, or one KIND of them, plugins included.")
 @click.argument("kind", required=False)
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {name, summary, reference}.")
 @click.pass_context
 def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
-    """List games, solvers, losses and regularizers, or one KIND of them, plugins included."""
     kinds = [kind_name(kind)] if kind else list(KINDS)
     found = [(k, r) for k in kinds for r in registry.REGISTRY.all(k).values()]
     root = ctx.find_root().command
@@ -68,7 +67,7 @@ def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
 @click.argument("name")
 @plugin_option
 def describe_command(kind: str, name: str) -> None:
-    """Show what NAME, a game, solver, loss or regularizer, does: its formula, options and reference."""
+    """Show what NAME, a thing of that KIND, does: its formula, options and reference."""
     kind = kind_name(kind)
     found = registry.REGISTRY.find(kind, name)
     entry = found.entry
@@ -99,7 +98,7 @@ def _shown(value: object) -> str:
 def check_command(kind: str, name: str) -> None:
     """Check that NAME keeps the contract: purity, derivatives, ensembles, determinism, options documented.
 
-    A game's, solver's, loss's or regularizer's author runs this before publishing. Exit code 3 if a check fails.
+    Its author runs this before publishing. Exit code 3 if a check fails.
     """
     from ..conformance.check import check
 

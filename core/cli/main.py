@@ -21,6 +21,7 @@ import click
 from ..errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
 from ..process import signals, streams
 from ..registry import registry
+from ..registry.kinds import in_words
 from ..registry.third_party import commands_of
 from ..version import __version__
 
@@ -29,7 +30,7 @@ _OURS = {
     "run": ("run", "Play a game and record it."),
     "resume": ("resume", "Go on with a run that was stopped."),
     "spectrum": ("spectrum", "Find the eigenvalues at a recorded or given point, and what they say."),
-    "list": ("catalogue", "List games, solvers, losses and regularizers."),
+    "list": ("catalogue", f"List {in_words()}."),
     "describe": ("catalogue", "Show what something does, its options and its reference."),
     "check": ("catalogue", "Check that a plugin keeps the contract."),
 }

@@ -6,7 +6,7 @@ Each check is a function that raises `Broken` with a sentence. They run in float
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..options import options_of
@@ -15,6 +15,10 @@ from .assertions import Broken, Case, require
 from .games import games
 from .losses_and_regularizers import losses, regularizers
 from .solvers import solvers
+
+_OF_KIND: dict[str, Callable[[str], Iterator[Case]]] = {  # what a kind must pass besides
+    "game": games, "solver": solvers, "loss": losses, "regularizer": regularizers,
+}  # fmt: skip
 
 
 def check(kind: str, name: str) -> list[tuple[str, bool, str]]:
@@ -37,8 +41,8 @@ def cases(kind: str, name: str) -> Iterator[Case]:
     entry = find(kind, name)
     yield "summary and reference", lambda: _documented(entry)
     yield "options documented", lambda: _options(entry.factory)
-    of_kind = {"game": games, "solver": solvers, "loss": losses, "regularizer": regularizers}[kind]
-    yield from of_kind(name)
+    if kind in _OF_KIND:
+        yield from _OF_KIND[kind](name)
 
 
 def _documented(entry: Any) -> None:

@@ -7,6 +7,8 @@ A plugin is a module (named by the entry-point group ``counterplay``, or a file 
     @counterplay.hookimpl
     def register_solvers():
         return [counterplay.Entry("mine", Mine, "what it does in one line", "Author 2024, arXiv:2401.00001")]
+
+Each kind of `kinds.KINDS` has such a hook: ``register_losses``, ``register_games`` and so on.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+from .kinds import KINDS, Kind
 
 if TYPE_CHECKING:
     import click
@@ -36,26 +40,17 @@ class Entry:
     reference: str = ""  # authors, year, arXiv id
 
 
-@hookspec
-def register_solvers() -> Iterable[Entry]:  # type: ignore[empty-body]
-    """Return entries whose factories make `counterplay.Solver` objects."""
+def _registering(kind: Kind) -> Callable[[], Iterable[Entry]]:
+    def register() -> Iterable[Entry]:  # type: ignore[empty-body]
+        pass
 
-
-@hookspec
-def register_losses() -> Iterable[Entry]:  # type: ignore[empty-body]
-    """Return entries whose factories make `counterplay.Loss` objects."""
-
-
-@hookspec
-def register_regularizers() -> Iterable[Entry]:  # type: ignore[empty-body]
-    """Return entries whose factories make `counterplay.Regularizer` objects."""
-
-
-@hookspec
-def register_games() -> Iterable[Entry]:  # type: ignore[empty-body]
-    """Return entries whose factories make `counterplay.Game` objects."""
+    register.__doc__ = f"Return entries whose factories make `counterplay.{kind.base.partition(':')[2]}` objects."
+    return hookspec(register)
 
 
 @hookspec
 def register_commands(group: click.Group) -> None:
     """Add commands to the ``counterplay`` command line; import what is heavy inside them."""
+
+
+HOOKS = {kind.hook: _registering(kind) for kind in KINDS.values()} | {"register_commands": register_commands}

@@ -1,4 +1,4 @@
-"""The kinds of things that can be made by name. More may follow: a kind is a row of this table."""
+"""The kinds of things that can be made by name. A kind is a row of this table, and nothing else in core names it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ ROOT = __name__.partition(".")[0]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of thing: its hook, the class all of its objects have, and the module of the built-in ones."""
+    """One kind of thing."""
 
     name: str
     plural: str
-    hook: str
-    base: str
-    home: str
+    base: str  # the module of core and the class that all objects of the kind have
+    home: str  # the package of the built-in ones, whose hook lists them
+
+    @property
+    def hook(self) -> str:
+        """The function by which plugins register things of this kind."""
+        return f"register_{self.plural}"
 
 
 KINDS: dict[str, Kind] = {
-    "solver": Kind("solver", "solvers", "register_solvers", "core.solver.solver:Solver", "plugins.solvers"),
-    "loss": Kind("loss", "losses", "register_losses", "core.game.loss:Loss", "plugins.losses"),
-    "regularizer": Kind(
-        "regularizer",
-        "regularizers",
-        "register_regularizers",
-        "core.game.regularizer:Regularizer",
-        "plugins.regularizers",
-    ),
-    "game": Kind("game", "games", "register_games", "core.game.game:Game", "games"),
+    kind.name: kind
+    for kind in (
+        Kind("solver", "solvers", "core.solver.solver:Solver", "plugins.solvers"),
+        Kind("loss", "losses", "core.game.loss:Loss", "plugins.losses"),
+        Kind("regularizer", "regularizers", "core.game.regularizer:Regularizer", "plugins.regularizers"),
+        Kind("game", "games", "core.game.game:Game", "games"),
+    )
 }
+
+
+def in_words() -> str:
+    """All kinds, as a help text names them."""
+    *some, last = sorted(kind.plural for kind in KINDS.values())
+    return f"{', '.join(some)} and {last}"
 
 
 def kind_name(kind: str) -> str:

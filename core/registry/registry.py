@@ -1,4 +1,4 @@
-"""Everything that can be made by name: four kinds of things, built in or brought by plugins.
+"""Everything that can be made by name, of each kind in `kinds`, built in or brought by plugins.
 
 Built-ins are named here by string and imported when one of their kind is asked for. Third parties are imported only
 to list them, or when a name is not built in; a name that is already taken is reported and dropped.
@@ -18,8 +18,8 @@ import pluggy
 from ..coerce import Mismatch, coerce, describe, shown
 from ..errors import PluginError, UsageError, UserError, did_you_mean
 from ..options import MISSING, Option, options_of
-from . import hookspecs, third_party
-from .hookspecs import PROJECT, Entry
+from . import third_party
+from .hookspecs import HOOKS, PROJECT, Entry
 from .kinds import KINDS, ROOT, base_of, kind_name, kind_of
 from .third_party import Plugin, Problem
 
@@ -41,7 +41,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager(PROJECT)
-        self.manager.add_hookspecs(hookspecs)
+        self.manager.add_hookspecs(type("Hooks", (), HOOKS))
         self.plugins: list[Plugin] = []
         self.problems: list[Problem] = []
         self._known: dict[str, dict[str, Registered]] = {}

@@ -28,8 +28,7 @@ from ..errors import PluginError, UsageError, printable
 from ..process.global_state import undisturbed
 from ..process.signals import ctrl_c
 from ..process.streams import diverted
-from . import hookspecs
-from .hookspecs import PROJECT, Entry
+from .hookspecs import HOOKS, PROJECT, Entry
 from .sibling_modules import introduce, neighbours
 from .source_digest import source_sha256
 
@@ -176,8 +175,8 @@ def register(manager: pluggy.PluginManager, plugin: Plugin, problems: list[Probl
         callers = manager.get_hookcallers(plugin.object) or []
         for caller in callers:
             if not caller.has_spec():
-                hooks = ", ".join(n for n in vars(hookspecs) if n.startswith("register_"))
-                problems.append(Problem(plugin.source, f"unknown hook {caller.name}: the hooks are {hooks}"))
+                unknown = f"unknown hook {caller.name}: the hooks are {', '.join(HOOKS)}"
+                problems.append(Problem(plugin.source, unknown))
         if not callers:
             problems.append(
                 Problem(plugin.source, "implements no hook: mark a register_ function with @counterplay.hookimpl")

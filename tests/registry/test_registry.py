@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import counterplay as cp
@@ -65,3 +68,49 @@ def test_wrong_names_say_the_right_ones(fresh: Registry) -> None:
 def test_did_you_mean_forgives_case_and_hyphens(word: str) -> None:
     assert did_you_mean(word, ["adam", "simgd"]) == "; did you mean 'simgd'?"
     assert did_you_mean("qqqq", ["simgd"]) == "."
+
+
+NEW_KIND = """
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+from counterplay.core.registry import kinds
+
+class Metric:
+    "what all metrics are"
+
+at = sys.modules["counterplay.core.metric"] = sys.modules["counterplay.plugins.metrics"] = ModuleType("metrics")
+at.Metric = Metric
+kinds.KINDS["metric"] = kinds.Kind("metric", "metrics", "core.metric:Metric", "plugins.metrics")
+
+import counterplay as cp
+from counterplay.core.cli.main import main
+from counterplay.core.provenance.by_name import used
+
+@dataclass(frozen=True)
+class Mean(Metric):
+    of: int = cp.option(1, "how many")
+
+@dataclass(frozen=True)
+class Measured(cp.Composed):
+    metric: Metric = cp.option(Mean(), "what is measured")
+
+at.register_metrics = cp.hookimpl(lambda: [cp.Entry("mean", Mean, "the mean", "nobody")])
+plugin = sys.modules["plugin"] = ModuleType("plugin")
+plugin.register_metrics = cp.hookimpl(lambda: [cp.Entry("other", Mean, "another", "nobody")])
+
+from counterplay.core.registry import registry, third_party
+
+registry.REGISTRY.add(third_party.Plugin(plugin, "plugin 1", None))
+assert [e.name for e in registry.entries("metrics")] == ["mean", "other"] and registry.problems() == []
+assert registry.REGISTRY._nested(Metric, {"name": "mean", "of": 3}) == cp.make("metric", "mean", of=3) == Mean(3)
+assert list(used(Measured())) == [("metric", "mean")]
+main(["describe", "metrics", "mean"])
+"""
+
+
+def test_a_kind_is_one_row() -> None:
+    """The hook, the entries, options that name one and the record of what was used come from the row."""
+    done = subprocess.run([sys.executable, "-c", NEW_KIND], capture_output=True, text=True)
+    assert done.returncode == 0 and "metric mean: the mean" in done.stdout, done.stderr

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("core", "plugins", "games", "analysis")
+from ..support import wheel
 
 MODULES = set("pickle _pickle cPickle cloudpickle dill joblib shelve marshal jsonpickle copyreg".split())
 CALLS = {  # of these modules, by the names they go by
@@ -51,10 +49,10 @@ def _refuses(node: ast.AST) -> bool:
 
 
 def test_the_source_has_none() -> None:
-    files = [ROOT / "__init__.py", *(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))]
+    files = wheel.files()
     assert len(files) > 100
     for path in files:
-        assert not list(found(path.read_text(encoding="utf-8"))), path
+        assert not list(found((wheel.ROOT / path).read_text(encoding="utf-8"))), path
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from ..support import wheel
 
 UPHILL = """
 from dataclasses import dataclass
@@ -50,3 +53,11 @@ def test_a_sound_one_passes_them(tmp_path: Path) -> None:
     line = [sys.executable, "-O", "-m", "counterplay.core.cli.main", "check", "solver", "simgd"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "FAIL" not in done.stdout and "solver simgd passes " in done.stdout
+
+
+def test_nothing_shipped_asserts() -> None:
+    """``python -O`` leaves out assertions: what must hold is checked by a statement that raises."""
+    for path in wheel.files():
+        tree = ast.parse((wheel.ROOT / path).read_text(encoding="utf-8"))
+        lines = [n.lineno for n in ast.walk(tree) if isinstance(n, ast.Assert)]
+        assert not lines, f"{path} asserts in line {lines}"

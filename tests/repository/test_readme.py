@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import counterplay as cp
 from counterplay.core.cli.main import main
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -71,3 +73,9 @@ def test_every_run_is_an_experiment(
     for command in runs:
         run(*command, "--dry-run")
         assert "[game]" in capsys.readouterr().out
+
+
+def test_ci_finds_its_commands_in_the_readme() -> None:
+    assert all(os.access(ROOT / ".ci" / name, os.X_OK) for name in ("run", "minimum"))
+    for marker in ("<!-- ci:install -->\n```sh\n", "<!-- ci:test -->\n```sh\n"):
+        assert README.count(marker) == 1, marker

@@ -44,7 +44,7 @@ class Anchor(cp.Regularizer):
     weight: float = option(0.1, "strength of the pull")
 
     def penalties(self, game: cp.Game, params: Params, batch: Batch) -> dict[str, Tensor]:
-        return {i: self.weight / 2 * sum((t * t).sum() for t in tree.values()) for i, tree in params.items()}
+        return {i: self.weight / 2 * cp.tree.dot({i: tree}, {i: tree}) for i, tree in params.items()}
 
 
 @dataclass(frozen=True)

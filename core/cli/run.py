@@ -14,7 +14,7 @@ from ..arguments import NUMBER, PLACE, WHOLE
 from ..errors import Diverged, Interrupted, NotConverged, UsageError
 from ..registry import experiment as config
 from ..registry import registry
-from ..registry.build import build, completed, name_of, origins, references
+from ..registry.build import build, completed, name_of
 from ..registry.experiment import Experiment, assignments, merged
 from .progress import figures, shown
 
@@ -142,6 +142,7 @@ def try_one_step(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
 def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
     """Run, say how it ended, and end the command with the status's exit code."""
     from ..process.signals import asked
+    from ..provenance.environment import sources
     from ..run.engine import run
 
     game, solver, regularizers = made
@@ -154,7 +155,7 @@ def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *,
             solver,
             out=out,
             **settings_of(e, regularizers),
-            experiment=config.to_table(full) | {"out": out, "origins": origins(full), "references": references(full)},
+            experiment=config.to_table(full) | {"out": out} | sources([game, solver, regularizers]),
             progress=remembering_losses(last, progress),
             stop=stop,
         )

@@ -14,7 +14,7 @@ from ..arguments import PLACE, WHOLE, Whole
 from ..errors import UsageError, printable
 from ..registry import experiment as config
 from ..registry import registry
-from ..registry.build import build
+from ..registry.build import build, other_code
 from ..storage.strict_json import dumps
 from .run import as_typed, device_of, objects, start_of
 
@@ -56,7 +56,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
-    from ..run.recall import changed, is_run, recall
+    from ..run.recall import is_run, recall
     from ..spectra.at_point import measured
 
     for path in given["plugin"]:
@@ -69,8 +69,9 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
                 f"another way: counterplay spectrum GAME --start {shlex.quote(where)}."
             )
         point = recall(where, step, device_of(given["device"]))
-        for what in changed(point.experiment):
-            click.echo(f"Warning: {what}.", err=True)
+        with registry.REGISTRY.without_third_parties():
+            for what in other_code(point.experiment):
+                click.echo(f"Warning: {what}.", err=True)
     else:
         if step is not None:
             raise UsageError(f"--step {step} is a step of a run, and {where} is not a run directory with a run.json.")

@@ -52,13 +52,20 @@ def described(game: Evaluator, solver: Any, experiment: Mapping[str, Any] | None
     if experiment is not None and "origins" in experiment:
         return dict(experiment)
     own, regularizers = without_regularizers(game.game)
-    names = dict.fromkeys(pair for thing in (own, solver, regularizers) for pair in used(thing))
     return {
         **(experiment or {}),
         "game": as_recorded(own), "solver": as_recorded(solver), "regularizers": [as_recorded(r) for r in regularizers],
+        **sources([own, solver, regularizers]),
+    }  # fmt: skip
+
+
+def sources(things: Any) -> dict[str, Any]:
+    """Who brought what is made by name in ``things``, with the digest of a third party's file, and what to cite."""
+    names = dict.fromkeys(used(things))
+    return {
         "origins": [registry.REGISTRY.origin(*pair) for pair in names],
         "references": {f"{kind} {name}": registry.find(kind, name).reference for kind, name in names},
-    }  # fmt: skip
+    }
 
 
 def as_recorded(thing: Any) -> Any:

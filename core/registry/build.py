@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UsageError
@@ -12,15 +14,60 @@ from . import registry
 from .experiment import Experiment, merged
 
 
+class Unmade(UsageError):
+    """Something of a recorded run cannot be made again. Whoever asked for it adds what the user can do."""
+
+    def __init__(self, message: str, kind: str, named: bool) -> None:
+        super().__init__(message)
+        self.kind, self.named = kind, named
+
+
 def build(experiment: Experiment) -> tuple[Any, Any, list[Any]]:
     """The experiment's objects: game, solver, regularizers. Raises UsageError."""
     named = _game(experiment)
     config.whole_or_in_parts("game", named)
-    game = registry.make("game", named)
-    solver, *regularizers = (
-        config.for_everyone(n, game.players) for n in (experiment.solver, *experiment.regularizers)
+    return _objects(registry.make, named, experiment.solver, experiment.regularizers)
+
+
+def rebuild(
+    recorded: Mapping[str, Any], game: Any = None, solver: Any = None, regularizers: Any = None
+) -> tuple[Any, Any, list[Any]]:
+    """The objects of the experiment in a run.json; those that are handed in stay as they are. Raises Unmade."""
+
+    def made(kind: str, what: Any) -> Any:
+        if isinstance(what, Mapping) and "class" in what:
+            raise Unmade(f"the {kind} of this run, {what['class']}, was put together in Python", kind, False)
+        try:
+            return registry.make(kind, what)
+        except UsageError as error:
+            raise Unmade(f"the {kind} of this run cannot be made again from run.json: {error}", kind, True) from error
+
+    return _objects(
+        made,
+        recorded["game"] if game is None else game,
+        recorded["solver"] if solver is None else solver,
+        recorded.get("regularizers", []) if regularizers is None else regularizers,
     )
-    return game, registry.make("solver", solver), [registry.make("regularizer", r) for r in regularizers]
+
+
+def _objects(made: Any, game: Any, solver: Any, regularizers: Any) -> tuple[Any, Any, list[Any]]:
+    """From names and tables, or from objects, which are handed back."""
+    game = made("game", game)
+    filled = [config.for_everyone(what, game.players) for what in (solver, *regularizers)]
+    return game, made("solver", filled[0]), [made("regularizer", what) for what in filled[1:]]
+
+
+def other_code(recorded: Mapping[str, Any]) -> list[str]:
+    """What is made by other code now than it was for the experiment in a run.json, in words."""
+    changed = []
+    for origin in recorded.get("origins", []):
+        found: dict[str, str] = {}
+        with contextlib.suppress(UsageError):  # it is not there any more
+            found = registry.REGISTRY.origin(origin["kind"], origin["name"])
+        what = "sha256" if "sha256" in origin else "source"  # a digest says more than where a file was
+        if found.get(what) != origin[what]:
+            changed.append(f"the {origin['kind']} {origin['name']} comes from other code than before")
+    return changed
 
 
 def _game(experiment: Experiment) -> config.Named:
@@ -64,21 +111,3 @@ def _set(thing: Any) -> config.Table:
 
 def name_of(named: config.Named) -> str:
     return named if isinstance(named, str) else str(named["name"])
-
-
-def origins(e: Experiment) -> list[dict[str, Any]]:
-    """Who brought each thing that is used, with the digest of a third party's file."""
-    return [registry.REGISTRY.origin(kind, name) for kind, name in _used(e)]
-
-
-def references(e: Experiment) -> dict[str, str]:
-    """What to cite."""
-    return {f"{kind} {name}": registry.find(kind, name).reference for kind, name in _used(e)}
-
-
-def _used(e: Experiment) -> list[tuple[str, str]]:
-    """Everything that is made by name, by kind."""
-    used = [("game", e.game), ("solver", e.solver), *(("regularizer", r) for r in e.regularizers)]
-    if isinstance(e.game, dict) and isinstance(e.game.get("loss"), dict):
-        used.append(("loss", e.game["loss"]))
-    return [(kind, name_of(named)) for kind, named in used]

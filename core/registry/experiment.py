@@ -124,7 +124,7 @@ def for_everyone(named: Named, players: Sequence[str]) -> Named:
         rest = {k: filled(v) for k, v in x.items() if k != EVERYONE}
         return {**dict.fromkeys(players, x[EVERYONE]), **rest} if EVERYONE in x else rest
 
-    return named if isinstance(named, str) else {k: filled(v) for k, v in named.items()}
+    return {k: filled(v) for k, v in named.items()} if isinstance(named, Mapping) else named
 
 
 def whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:

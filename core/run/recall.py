@@ -5,7 +5,6 @@ A log causes no import. What its names mean is what is built in, or in files tha
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..game.tree import Buffers, Params, names, unravel
 from ..log.sandbox import Sandbox
 from ..log.segments import Pieces, column, pieces_of
 from ..registry import registry
+from ..registry.build import Unmade, rebuild
 from ..solver.state import State
 from ..spectra.at_point import Point
 from ..storage.json_fields import Recorded
@@ -89,37 +89,17 @@ def buffers_from(start: str | None, first: Buffers) -> Buffers:
 def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
     """The game, the solver and the regularizers, by the names in run.json."""
     origins = experiment.get("origins")
-    things = [("game", experiment["game"]), ("solver", experiment["solver"])]
-    things += [("regularizer", r) for r in experiment.get("regularizers", [])]
-    described = [kind for kind, named in things if isinstance(named, Mapping) and "class" in named]
-    if not isinstance(origins, list) or described:
-        raise UsageError(
-            f"{path} was put together in Python: run.json has no name to make its {(described or ['game'])[0]} by. "
-            f"Give one: counterplay spectrum GAME --solver NAME --start {path}; "
-            "in Python: counterplay.core.spectra.spectrum."
-        )
-    foreign = [o for o in origins if o["source"] != registry.BUILT_IN]
     try:
+        if origins is None:  # written by a version that noted no names
+            raise Unmade("the game of this run was put together in Python", "game", False)
         with registry.REGISTRY.without_third_parties():
-            game, solver, *regularizers = [registry.make(kind, named) for kind, named in things]
-    except UsageError as error:
+            return rebuild(experiment)
+    except Unmade as error:
+        foreign = [o for o in origins or () if o["source"] != registry.BUILT_IN]
         came = "; ".join(f"its {o['kind']} {o['name']} came from {o['source']}" for o in foreign)
         hint = f" {came[0].upper()}{came[1:]}: name the file, --plugin FILE.py." if came else ""
-        raise UsageError(f"{path} cannot be made again: {error}{hint}") from error
-    return game, solver, regularizers
-
-
-def changed(experiment: Mapping[str, Any]) -> list[str]:
-    """What was made by other code than the run's, in words."""
-    out = []
-    for origin in experiment.get("origins", []):
-        if origin.get("sha256"):
-            found: dict[str, str] = {}
-            with contextlib.suppress(UsageError), registry.REGISTRY.without_third_parties():
-                found = registry.REGISTRY.origin(origin["kind"], origin["name"])
-            if found.get("sha256") != origin["sha256"]:
-                out.append(f"the {origin['kind']} {origin['name']} comes from other code than the run's")
-    return out
+        by_hand = f". Name one: counterplay spectrum GAME --solver NAME --start {path}."
+        raise UsageError(f"{path}: {error}{hint if error.named else by_hand}") from error
 
 
 def _row(path: Path, step: int, start: State, game: Evaluator) -> Params:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..loop.loop import Progress
 from ..loop.observers import Observer
 from ..provenance.differences import differences
 from ..provenance.environment import circumstances, versions
-from ..registry import registry
+from ..registry.build import Unmade, other_code, rebuild
 from ..solver.solver import Solver
 from ..solver.state import State
 from ..storage.json_fields import Resumable, Stands
@@ -161,28 +161,20 @@ def _made(
 ) -> tuple[Game, Solver, Sequence[Regularizer]]:
     """The game, the solver and the regularisers: those handed in, else made by the names in run.json."""
 
-    def made(kind: str, named: Any) -> Any:
-        if isinstance(named, Mapping) and "class" in named:
-            back = "regularizers=[...]" if kind == "regularizer" else f"{kind}=..."
+    try:
+        return rebuild(experiment, game, solver, regularizers)
+    except Unmade as error:
+        if not error.named:
+            back = "regularizers=[...]" if error.kind == "regularizer" else f"{error.kind}=..."
             raise UsageError(
-                f"the {kind} of this run, {named['class']}, was put together in Python: hand it back, "
-                f"counterplay.resume(directory, {back}). What was made by name need not be."
-            )
-        try:
-            return registry.make(kind, named)
-        except UsageError as error:
-            files = " ".join(f"--plugin {path}" for path in experiment.get("plugins", []))
-            raise UsageError(
-                f"the {kind} of this run cannot be made from run.json: {error} "
-                + (f"It was played with {files}: give that again, if you trust it. " if files else "")
-                + f"If it was put together in Python, hand it back: resume(directory, {kind}=...)."
+                f"{error}: hand it back, counterplay.resume(directory, {back}). What was made by name need not be."
             ) from error
-
-    return (
-        made("game", experiment["game"]) if game is None else game,
-        made("solver", experiment["solver"]) if solver is None else solver,
-        [made("regularizer", r) for r in experiment.get("regularizers", [])] if regularizers is None else regularizers,
-    )
+        files = " ".join(f"--plugin {path}" for path in experiment.get("plugins", []))
+        raise UsageError(
+            f"{error} "
+            + (f"It was played with {files}: give that again, if you trust it. " if files else "")
+            + f"If it was put together in Python, hand it back: resume(directory, {error.kind}=...)."
+        ) from error
 
 
 def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> list[str]:
@@ -196,10 +188,4 @@ def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> lis
     out += [
         f"{name} was {facts[name]} and is {now[name]}" for name in ("device", "threads") if facts[name] != now[name]
     ]
-    for origin in facts["experiment"].get("origins", []):
-        found = None
-        with suppress(UsageError):  # it is not there any more
-            found = registry.REGISTRY.origin(origin["kind"], origin["name"])
-        if found != origin:
-            out.append(f"the {origin['kind']} {origin['name']} comes from other code than before")
-    return out
+    return out + other_code(facts["experiment"])

@@ -7,11 +7,13 @@ each with its type and, whatever its value, exactly.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..nested import items
 
 PLAIN: dict[type, tuple[Any, Any]] = {  # to text, and back
     bool: (str, {"True": True, "False": False}.__getitem__),
@@ -25,13 +27,6 @@ TYPES = {  # of tensors, as safetensors calls them
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 _NAMES = {kind.__name__: kind for kind in PLAIN}
-
-
-def items(x: Any) -> Iterator[tuple[str, Any]] | None:
-    """The entries of a dictionary, a list or a tuple by name; None: it is none of them."""
-    if type(x) is dict:
-        return iter(x.items())
-    return ((str(n), v) for n, v in enumerate(x)) if type(x) in (list, tuple) else None
 
 
 def storable(x: Any) -> bool:
@@ -50,8 +45,8 @@ def unkept(x: Any, path: str = "") -> tuple[str, Any] | None:
     """The first part that no checkpoint can keep, by its path."""
     if type(x) is dict and (odd := next((k for k in x if not isinstance(k, str)), "")) != "":
         return path.rstrip("/") or "all of it", odd
-    if (inside := items(x)) is not None:
-        return next((found for k, v in inside if (found := unkept(v, f"{path}{k}/")) is not None), None)
+    if type(x) in (dict, list, tuple):
+        return next((found for k, v in items(x) or () if (found := unkept(v, f"{path}{k}/")) is not None), None)
     return None if storable(x) or type(x) in PLAIN else (path.rstrip("/"), x)
 
 
@@ -73,6 +68,8 @@ def refilled(own: Any, tensors: Any, plain: Any, path: str) -> Any:
     """``own`` with what was kept of it, which must be all and no more. Raises ValueError."""
     if (inside := items(own)) is not None:
         tensors, plain = ({} if x is None else x for x in (tensors, plain))
+        if not (isinstance(tensors, Mapping) and isinstance(plain, Mapping)):
+            raise ValueError(f"{path.rstrip('/')} is of another type")
         known = dict(inside)
         for k in (*tensors, *plain):
             if k not in known:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.products import Cost
@@ -26,6 +25,8 @@ from ..game.buffers import copied
 from ..game.checks import contract_error
 from ..game.game import Game, innermost
 from ..game.tree import leaves
+from ..nested import leaves as leaves_of
+from ..nested import paths
 from ..solver.state import State
 from ..tracing.dependencies import Reads
 
@@ -40,7 +41,7 @@ _ADVICE = (
 def digest(batch: Any) -> str:
     """The sha256 sum of a batch: its names, types, shapes and numbers. What is no data counts by its type."""
     found = hashlib.sha256()
-    for path, kind, data in sorted(_parts(batch), key=lambda part: part[0]):
+    for path, kind, data in sorted(_leaves(batch), key=lambda leaf: leaf[0]):
         found.update(f"{path}\0{kind}\0".encode(errors="surrogatepass"))
         found.update(data)
     return found.hexdigest()
@@ -131,7 +132,7 @@ def _unseeded(game: Game, state: State, buffers: Any) -> str | None:
 
 
 def _pairs(a: Any, b: Any) -> list[tuple[Any, Any]]:
-    x, y = tree_leaves(a), tree_leaves(b)
+    x, y = list(leaves_of(a)), list(leaves_of(b))
     return list(zip(x, y, strict=True)) if len(x) == len(y) else [(x, y)]
 
 
@@ -141,26 +142,21 @@ def _drawn(game: Game, rng: torch.Generator, buffers: Any) -> dict[str, Any]:
     if not isinstance(batch, Mapping):
         raise TypeError("a batch is a dictionary")  # as the first step will say
     batch = {k: x for k, x in batch.items() if k not in buffers or x is not buffers[k]}  # which may be all the data
-    return {path: rest for path, *rest in _parts(batch)} | {"": rng.get_state().tolist()}
+    return {path: rest for path, *rest in _leaves(batch)} | {"": rng.get_state().tolist()}
 
 
-def _parts(x: Any, path: str = "") -> Iterator[tuple[str, str, bytes]]:
-    """Every leaf: its path, its type and shape, and what is in it."""
-    if isinstance(x, Mapping):
-        for k, v in x.items():
-            yield from _parts(v, f"{path}/{k}" if path else str(k))
-    elif isinstance(x, list | tuple):
-        for n, v in enumerate(x):
-            yield from _parts(v, f"{path}/{n}")
-    elif isinstance(x, Tensor) and x.layout is torch.strided:
-        flat = x.detach().cpu().contiguous().reshape(-1)
-        flat = torch.view_as_real(flat).reshape(-1) if x.is_complex() else flat
-        yield path, f"{x.dtype} {tuple(x.shape)}", flat.view(torch.uint8).numpy().tobytes()
-    elif isinstance(x, np.ndarray | np.generic) and x.dtype.kind != "O":
-        yield path, f"{x.dtype} {x.shape}", np.ascontiguousarray(x).tobytes()
-    else:
-        plain = isinstance(x, bool | int | float | complex | str | bytes | None)
-        yield path, type(x).__name__, repr(x).encode(errors="surrogatepass") if plain else b""
+def _leaves(batch: Any) -> Iterator[tuple[str, str, bytes]]:
+    """Every leaf of a batch: its path, its type and shape, and what is in it."""
+    for path, x in paths(batch):
+        if isinstance(x, Tensor) and x.layout is torch.strided:
+            flat = x.detach().cpu().contiguous().reshape(-1)
+            flat = torch.view_as_real(flat).reshape(-1) if x.is_complex() else flat
+            yield path, f"{x.dtype} {tuple(x.shape)}", flat.view(torch.uint8).numpy().tobytes()
+        elif isinstance(x, np.ndarray | np.generic) and x.dtype.kind != "O":
+            yield path, f"{x.dtype} {x.shape}", np.ascontiguousarray(x).tobytes()
+        else:
+            scalar = isinstance(x, bool | int | float | complex | str | bytes | None)
+            yield path, type(x).__name__, repr(x).encode(errors="surrogatepass") if scalar else b""
 
 
 def _global_states() -> dict[str, tuple[Any, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import nested
 from ..derivatives.products import Spent
 from ..errors import BadLog
 from ..game.buffers import plain_of, refilled, tensors_of
@@ -18,9 +19,7 @@ from .solver import Memory
 
 def tensors(x: Any) -> list[Tensor]:
     """All tensors of nested dictionaries, lists and tuples, in the order in which they stand."""
-    if isinstance(x, dict | list | tuple):
-        return [t for v in (x.values() if isinstance(x, dict) else x) for t in tensors(v)]
-    return [x] if isinstance(x, Tensor) else []
+    return [leaf for leaf in nested.leaves(x) if isinstance(leaf, Tensor)]
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,15 @@ class State:
         Raises BadLog where the two do not fit: it belongs to another game or solver.
         """
         try:
-            own = {**self.tensors(), "rngs": tensors["rngs"], "buffers": {}}
-            found = _fill(own, {**tensors, "buffers": {}}, "")
+            own = {**self.tensors(), "rngs": tensors["rngs"], "buffers": self.buffers}
+            found = refilled(own, tensors, {"buffers": numbers.get("buffers")}, "")
             for m in range(len(self.rngs)):
                 torch.Generator().set_state(found["rngs"][str(m)])
             return State(
                 step=int(numbers["step"]),
                 params=found["params"],
                 memory=found["memory"],
-                buffers=refilled(self.buffers, tensors.get("buffers"), numbers.get("buffers"), "buffers/"),
+                buffers=found["buffers"],
                 rngs=tuple(found["rngs"][str(m)] for m in range(len(self.rngs))),
                 alive=found["alive"],
                 bound=found["bound"],
@@ -78,15 +77,3 @@ class State:
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise BadLog(f"the checkpoint does not fit this game and solver: {error}.") from error
-
-
-def _fill(own: Any, saved: Any, path: str) -> Any:
-    """``saved`` in the structure of ``own`` (empty dictionaries are not on disk)."""
-    if isinstance(own, Mapping):
-        unknown = set(saved) - set(own)
-        if unknown:
-            raise ValueError(f"it holds {path}{sorted(unknown)[0]}, which is not expected")
-        return {k: _fill(x, saved.get(k, {}), f"{path}{k}/") for k, x in own.items()}
-    if not isinstance(saved, Tensor) or saved.shape != own.shape or saved.dtype != own.dtype:
-        raise ValueError(f"{path.rstrip('/')} is missing, or of another shape or type")
-    return saved.to(own.device)

@@ -50,13 +50,13 @@ class Option:
 
 
 def options_of(factory: Any) -> list[Option]:
-    """Return the options of a dataclass, in the order of its fields.
+    """Return the options of a dataclass, in the order of its arguments: those given by keyword only come last.
 
     The help is the field's, or the text after ``name:`` in the class's docstring.
     """
     hints = _hints(factory)
     found = []
-    for field in dataclasses.fields(factory):
+    for field in sorted(dataclasses.fields(factory), key=lambda field: bool(field.kw_only)):
         if not field.init or field.name.startswith("_"):
             continue
         default = field.default

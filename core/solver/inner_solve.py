@@ -1,38 +1,49 @@
-"""Inner solves: the one linear system that some solvers have in every step, dense when small, else matrix-free."""
+"""Inner solves: the linear system that some solvers have in every step, solved densely if small, else matrix-free."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from ..options import Count, NonNegative, option
 from ..tolerances import tolerances
 from .krylov import Solution, conjugate_gradient, gmres
 
-DENSE = 200  # numbers up to which "auto" builds the matrix
-DENSE_DERIVATIVE = 5000  # and up to which a step that is being differentiated does, whatever the method
+DENSE_UNKNOWNS = 200  # up to so many, method "auto" builds the matrix
+DENSE_DERIVATIVE = 5000  # up to so many, a step that is being differentiated builds it, whatever the method
 
 Vector = Callable[[Tensor], Tensor]
 Report = dict[str, Tensor]
+"""How a solve went: "iterations", "residual" (relative) and "converged", each (...)."""
 Freeze = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
 class System:
-    """A linear map of vectors (..., N): its product, its adjoint's, and its matrix (..., N, N) if asked for."""
+    """A linear map of vectors (..., N): the products u -> A u and w -> A^T w, and the matrix A (..., N, N)."""
 
     A: Vector
     At: Vector
     matrix: Callable[[], Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class InnerSolve:
+    """The options of a solver with an inner solve; they stand after the solver's own."""
+
+    method: Literal["auto", "dense", "cg", "gmres"] = option("auto", "inner solve; auto is dense when small")
+    tol: NonNegative | None = option(None, "relative residual of the inner solve; by default 1e-10, in float32 3e-5")
+    max_iter: Count = option(200, "iterations of the inner solve at most")
+
+
 def is_dense(method: str, size: int, *known: Tensor) -> bool:
     """Whether a system of ``size`` unknowns is solved densely, ``known`` being what it is made of."""
-    small = method == "auto" and size <= DENSE
+    small = method == "auto" and size <= DENSE_UNKNOWNS
     return method == "dense" or small or (size <= DENSE_DERIVATIVE and differentiated(*known))
 
 

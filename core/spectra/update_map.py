@@ -24,7 +24,7 @@ from ..errors import UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer, regularized
 from ..game.tree import Batch, Params
-from ..solver.inner_solve import DENSE_DERIVATIVE as DENSE
+from ..solver.inner_solve import DENSE_DERIVATIVE
 from ..solver.safe_sqrt import roots
 from ..solver.solver import Memory, Solver, suited
 from .game_check import DIFFERS, jacobian_check, single_member
@@ -152,9 +152,9 @@ def update_jacobian(
     if answer["status"] == DIFFERS:
         raise UsageError(f"{answer['words']}.")
     F = UpdateMap(game, solver, params, memory, batch)
-    if F.size > DENSE:
+    if F.size > DENSE_DERIVATIVE:
         raise UsageError(
-            f"update_jacobian builds a matrix for at most {DENSE} numbers of state; "
+            f"update_jacobian builds a matrix for at most {DENSE_DERIVATIVE} numbers of state; "
             f"this solver and game have {F.size}: use update_spectrum for the leading eigenvalues."
         )
     with torch.no_grad():  # the inner solves' own backward passes must not ask for more: a singular one is inf or nan

@@ -13,15 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.game.game import GanGame
 from ...core.game.loss import Loss
 from ...core.game.tree import Batch, Buffers, Params, Player, Tree
 from ...core.options import Count, NonNegative, option
-from ...core.registry.registry import make
+from .loss_by_name import GanWithLoss
 
 
 @dataclass(frozen=True)
-class AffineGaussian(GanGame):
+class AffineGaussian(GanWithLoss):
     """Two numbers each. ``exact`` takes expectations by Gauss-Hermite quadrature, else by samples."""
 
     mean: float = option(4.0, "mu: the data's mean is (0, mu)")
@@ -31,9 +30,6 @@ class AffineGaussian(GanGame):
     nodes: Count = option(20, "quadrature nodes in each of the two dimensions")
     radius: NonNegative = option(0.05, "distance from the equilibrium at the start, at most")
     loss: Loss = option("saturating", "GAN loss")
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "loss", make("loss", self.loss))
 
     @property
     def target(self) -> Tensor:

@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 
 from ...core.errors import UsageError
-from ...core.game.game import GanGame
 from ...core.game.loss import Loss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, NonNegative, Seed, option
 from ...core.registry.registry import make
 from ...core.seeding import generator
+from .loss_by_name import GanWithLoss
 
 
 @dataclass(frozen=True)
-class Covariance(GanGame):
+class Covariance(GanWithLoss):
     """d^2 numbers each: "V" of the generator, "W" of the discriminator. ``exact`` takes expectations exactly."""
 
     dimension: Count = option(4, "d")
@@ -38,7 +38,7 @@ class Covariance(GanGame):
     loss: Loss = option("wgan", "GAN loss")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loss", make("loss", self.loss))
+        super().__post_init__()
         if self.exact and self.loss != make("loss", "wgan"):
             raise UsageError("game covariance knows exact expectations for the loss wgan only: set exact=false.")
 

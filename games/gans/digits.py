@@ -15,18 +15,17 @@ import torch
 from torch import Tensor
 
 from ...core.errors import UsageError
-from ...core.game.game import GanGame
 from ...core.game.loss import Loss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, option
-from ...core.registry.registry import make
 from ..data.digit_classifier import classify, fitted
 from ..data.digit_images import load_digits
 from ..networks.layers import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh
+from .loss_by_name import GanWithLoss
 
 
 @dataclass(frozen=True)
-class Digits(GanGame):
+class Digits(GanWithLoss):
     """Images (B, 1, 8, 8) in [-1, 1]; fully connected or small convolutional networks."""
 
     metric_axes = MappingProxyType({"digit_share": ("digit",)})
@@ -37,7 +36,7 @@ class Digits(GanGame):
     loss: Loss = option("non-saturating", "GAN loss")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loss", make("loss", self.loss))
+        super().__post_init__()
         if self.network == "conv" and self.hidden < 2:
             raise UsageError(f"game digits: the convolutional networks need hidden of 2 or more, got {self.hidden}.")
 

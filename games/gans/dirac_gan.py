@@ -11,21 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.game.game import GanGame
 from ...core.game.loss import Loss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import option
-from ...core.registry.registry import make
+from .loss_by_name import GanWithLoss
 
 
 @dataclass(frozen=True)
-class DiracGan(GanGame):
+class DiracGan(GanWithLoss):
     """One number each; both start at standard normal values."""
 
     loss: Loss = option("saturating", "GAN loss")
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "loss", make("loss", self.loss))
 
     def init(self, rng: torch.Generator) -> Params:
         return {i: {"value": torch.randn(1, generator=rng, dtype=torch.float64)} for i in self.players}

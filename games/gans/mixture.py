@@ -15,16 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.game.game import GanGame
 from ...core.game.loss import Loss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, NonNegative, option
-from ...core.registry.registry import make
 from ..networks.layers import Network, mlp
+from .loss_by_name import GanWithLoss
 
 
 @dataclass(frozen=True)
-class Mixture(GanGame):
+class Mixture(GanWithLoss):
     """Points (B, 2) on a ring of Gaussians, two fully connected networks."""
 
     modes: Count = option(8, "Gaussians on the ring")
@@ -36,9 +35,6 @@ class Mixture(GanGame):
     layers: Count = option(4, "hidden layers of each network")
     batch: Count = option(256, "samples a step")
     loss: Loss = option("saturating", "GAN loss")
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "loss", make("loss", self.loss))
 
     @cached_property
     def generator(self) -> Network:

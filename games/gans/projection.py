@@ -22,11 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.game.game import GanGame
 from ...core.game.loss import Loss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import NonNegative, option
-from ...core.registry.registry import make
+from .loss_by_name import GanWithLoss
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "generator": {"input": (4,), "hidden": (4, 4), "output": (2, 4)},
@@ -35,16 +34,13 @@ SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Projection(GanGame):
+class Projection(GanWithLoss):
     """28 numbers each; the data is one point, and so is what the generator makes."""
 
     eta: tuple[float, float] = option((1.0, 1e-2), "how well the discriminator sees each axis")
     target: tuple[float, float] = option((2.0, 2.0), "P: the data")
     std: NonNegative = option(1.0, "of every initial parameter")
     loss: Loss = option("wgan", "GAN loss")
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "loss", make("loss", self.loss))
 
     def init(self, rng: torch.Generator) -> Params:
         return {

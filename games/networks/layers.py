@@ -21,6 +21,8 @@ from ...core.game.tree import Tree
 
 @dataclass(frozen=True)
 class Linear:
+    """x W^T + b: (B, inputs) to (B, outputs)."""
+
     inputs: int
     outputs: int
     bias: bool = True
@@ -29,11 +31,13 @@ class Linear:
         return _uniform(rng, (self.outputs, self.inputs), self.inputs, self.bias, self.outputs)
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
-        return F.linear(x, tree["weight"], tree.get("bias"))  # (B, outputs)
+        return F.linear(x, tree["weight"], tree.get("bias"))
 
 
 @dataclass(frozen=True)
 class Conv:
+    """A convolution: (B, inputs, H, W) to (B, outputs, H', W')."""
+
     inputs: int
     outputs: int
     kernel: int
@@ -46,17 +50,12 @@ class Conv:
         return _uniform(rng, shape, self.inputs * self.kernel**2, self.bias, self.outputs)
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
-        return F.conv2d(x, tree["weight"], tree.get("bias"), self.stride, self.padding)  # (B, outputs, H', W')
+        return F.conv2d(x, tree["weight"], tree.get("bias"), self.stride, self.padding)
 
 
 @dataclass(frozen=True)
-class ConvT:
-    inputs: int
-    outputs: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    bias: bool = True
+class ConvT(Conv):
+    """A transposed convolution."""
 
     def init(self, rng: torch.Generator) -> Tree:
         shape = (self.inputs, self.outputs, self.kernel, self.kernel)

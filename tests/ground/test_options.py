@@ -108,3 +108,15 @@ def test_options_are_read_from_fields_and_docstrings() -> None:
     assert (width.name, width.default, width.help) == ("width", MISSING, "how wide it is")
     assert (depth.default, depth.help) == (2.0, "how deep")
     assert names.default == ["a"] and Thing(1).names is not Thing(1).names
+
+
+def test_options_stand_as_the_arguments_do() -> None:
+    @dataclass(kw_only=True)
+    class Solve:
+        tol: float = option(1e-6, "how exactly")
+
+    @dataclass
+    class Method(Solve):
+        lr: float = option(0.1, "how far")
+
+    assert [o.name for o in options_of(Method)] == ["lr", "tol"]

@@ -16,7 +16,7 @@ In general-sum games alike. Several followers respond jointly. ``damping`` is ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import torch
@@ -26,22 +26,21 @@ from ....core.derivatives.local import LocalGame
 from ....core.errors import UsageError
 from ....core.game.game import Game
 from ....core.game.tree import Params, ravel, sub, unravel
-from ....core.options import Count, NonNegative, option
-from ....core.solver.inner_solve import Freeze, Report, System, solve
+from ....core.options import NonNegative, option
+from ....core.solver.inner_solve import Freeze, InnerSolve, Report, System, solve
 from ....core.solver.solver import Composed, Draw, Memory, StepInfo
 
 
 @dataclass(frozen=True)
-class Stackelberg(Composed):
+class Stackelberg(InnerSolve, Composed):
     """theta - lr * rule(the leader's total derivative, and v for the followers)."""
 
     leader: str | None = option(None, "the leading player; by default the first")
     damping: NonNegative = option(0.0, "added to the followers' block of J")
+    _: KW_ONLY
     method: Literal["auto", "dense", "cg", "gmres"] = option(
         "auto", "inner solve; auto is dense when small, else gmres; cg is for a single follower"
     )
-    tol: NonNegative | None = option(None, "relative residual of the inner solve; by default 1e-10, in float32 3e-5")
-    max_iter: Count = option(200, "iterations of the inner solve at most")
 
     unconstrained = "the followers' answer r' = -J_FF^{-1} J_F1 is one that nothing stops"
 

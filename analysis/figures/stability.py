@@ -9,7 +9,7 @@ import numpy as np
 from ...core.stability.conditioning import radius
 from ...core.stability.step_sizes import step_sizes
 from ..log.log import Log
-from ..measures.convergence import diverged, moved, period_of, rates
+from ..measures.convergence import diverged, period_of, rates, update_eigenvalues
 from .card import Card
 from .style import COLOURS, figure, short, title
 
@@ -105,7 +105,7 @@ def _cells(axes: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, grid: A
 
 def _border(axes: Axes, log: Log, x: np.ndarray, y: np.ndarray, grid: Any) -> None:
     """Where the spectra of F' say that the border is: those that are known whole, as a bound has no border."""
-    update = moved(log)
+    update = update_eigenvalues(log)
     if update is None:
         return
     rho = np.array([float(radius(z)) for z in update]) ** (1 / period_of(log))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.stability.certainty import moving
+from ...core.stability.certainty import without_neutral
 from ...core.stability.conditioning import ROUNDING, radius, turn
 from ..log.log import Log
 from .rate import Fit, fitted_line
@@ -28,17 +28,17 @@ def fits(log: Log) -> list[Fit | str]:
     rounding = ROUNDING.get(dtype_of(log), 1e-5)
     for m, one in enumerate(spectra(log) or []):
         if one.update is not None and one.leading:  # of others it is not known which goes round most slowly
-            turns[m] = period_of(log) * float(turn(moving(one.update, one.J, rounding)))
+            turns[m] = period_of(log) * float(turn(without_neutral(one.update, one.J, rounding)))
     return [fitted_line(sizes[0], e, f, t) for e, f, t in zip(sizes[1].T, sizes[2].T, turns, strict=True)]
 
 
-def moved(log: Log) -> list[NDArray[Any]] | None:
+def update_eigenvalues(log: Log) -> list[NDArray[Any]] | None:
     """Each member's eigenvalues (n,) of F', NaN for neutral directions; None where not all of them are known."""
     found = spectra(log)
     if not found or not all(s.J.complete is True and s.update and s.update.complete is True for s in found):
         return None
     rounding = ROUNDING.get(dtype_of(log), 1e-5)
-    return [moving(s.update, s.J, rounding) for s in found if s.update is not None]
+    return [without_neutral(s.update, s.J, rounding) for s in found if s.update is not None]
 
 
 def gradient_sizes(log: Log) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:

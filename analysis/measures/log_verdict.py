@@ -35,7 +35,7 @@ def meaning(log: Log) -> dict[str, Any] | None:
         "jacobian": jacobian_check(log),
     }
     given = {"gradient": _gradient(log), "parameters": _joint_at_spectrum(log, "step/parameter_norms")}
-    keys = {"led": "leader_curvature", "noise": "gradient_noise", "mean_gradient": "mean_gradient_norm"}
+    keys = {"leader_curvature": "leader_curvature", "noise": "gradient_noise", "mean_gradient": "mean_gradient_norm"}
     given |= {name: last(log, f"spectrum/{key}") for name, key in keys.items()}
     found = []
     for m, (one, line) in enumerate(zip(recorded, fits(log), strict=True)):

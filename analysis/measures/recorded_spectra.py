@@ -75,8 +75,8 @@ def spectra(log: Log) -> list[Spectra] | None:
             count = int(np.isfinite(_of(update, m)["eigenvalues"]).sum())
             size = _dense(count, total) if state is None else state
             F = known(_of(update, m), size, total or 0, 0.0 if state is not None or size == count else 1.0)
-            leading = F.complete is True or (state is not None and F.led)
-            F = F if far is None else F.beside(known(_of(far, m), about=1.0))
+            leading = F.complete is True or (state is not None and F.largest_is_certain)
+            F = F if far is None else F.with_others(known(_of(far, m), about=1.0))
         out.append(Spectra(values, blocks, F, leading))
     return out
 

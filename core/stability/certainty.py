@@ -1,4 +1,4 @@
-"""What is known of a spectrum: which eigenvalues are certain, how well, and whether they are all there are."""
+"""What is known of a spectrum: which eigenvalues are certain, how far each may be off, and whether any are missing."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..log.schema import SPECTRUM_STATUS
-from .conditioning import neutral, radius, slowest, without
+from .conditioning import neutral, radius, slowest, without_ones
 
-NOT_NORMAL = 10.0  # times its residual an eigenvalue may be off, in logs that do not say how far
+ERROR_PER_RESIDUAL = 10.0  # for logs without errors: an eigenvalue may be off by this multiple of its residual
 
 
 @dataclass(frozen=True)
 class Known:
-    """Eigenvalues (n,) of a matrix, and how far each may be off (n,): infinitely where it is not certain.
+    """Eigenvalues (n,) of a matrix, and the error (n,) that each may have.
 
-    An eigenvalue that has not converged proves nothing, nor does one of a derivative that does not exist. ``complete``
-    tells whether these are all there are, every one of them certain; None where that is unknown.
+    The error is infinite where an eigenvalue is not certain, because it has not converged. ``complete`` is True if
+    these are all eigenvalues of the matrix and every one is certain, False if not, None if unknown. ``differentiable``
+    is False if the matrix is a derivative that does not exist; its eigenvalues prove nothing.
     """
 
     values: NDArray[np.complex128]
@@ -40,58 +41,60 @@ class Known:
         about: float = 0.0,
         errors: ArrayLike | None = None,
     ) -> Known:
-        """What was found of a matrix of ``size`` rows, None where unknown but no less than ``least``.
+        """Make a Known of recorded eigenvalues (n,). Those that are not finite are dropped: they are padding.
 
-        ``residuals`` and ``errors``, how far an eigenvalue may be off, are relative to the largest distance from
-        ``about``, ``status`` holds names of ``SPECTRUM_STATUS`` or their indices. What is not finite is padding, or
-        nothing that was found.
+        ``errors`` (n,) say by how much each may be off; without them the errors are estimated from ``residuals`` (n,).
+        Both are relative to the largest distance of an eigenvalue from ``about``. ``status`` (n,) holds names of
+        ``SPECTRUM_STATUS`` or their indices. ``size`` is the number of rows of the matrix; where it is None, the matrix
+        has at least ``least`` rows.
         """
         z = np.atleast_1d(np.asarray(values, dtype=np.complex128)).ravel()
-        found = np.isfinite(z)
-        said = np.zeros(z.shape, dtype=int) if status is None else _codes(status)
+        finite = np.isfinite(z)
+        codes = np.zeros(z.shape, dtype=int) if status is None else _codes(status)
         if errors is None:
-            errors = np.zeros(z.shape) if residuals is None else NOT_NORMAL * np.asarray(residuals, dtype=np.float64)
-        z, said, off = z[found], said[found], np.asarray(errors, dtype=np.float64).ravel()[found]
+            no_residuals = residuals is None
+            errors = np.zeros(z.shape) if no_residuals else ERROR_PER_RESIDUAL * np.asarray(residuals, dtype=np.float64)
+        z, codes, off = z[finite], codes[finite], np.asarray(errors, dtype=np.float64).ravel()[finite]
         largest = (np.abs(z - about).max() if len(z) else 0.0) or 1.0
-        bent = bool((said == SPECTRUM_STATUS.index("not_differentiable")).any())
-        error = np.where((said == 0) & np.isfinite(off), off * largest, np.inf)
+        differentiable = not (codes == SPECTRUM_STATUS.index("not_differentiable")).any()
+        error = np.where((codes == 0) & np.isfinite(off), off * largest, np.inf)
         complete = _complete(len(z), bool(np.isfinite(error).all()), size, least)
-        return cls(z, error, complete, not bent)
+        return cls(z, error, complete, differentiable)
 
     @cached_property
     def certain(self) -> NDArray[np.complex128]:
-        """The eigenvalues that are known, (m,)."""
+        """The eigenvalues that are certain, (m,)."""
         return self.values[np.isfinite(self.error)]
 
     @cached_property
-    def led(self) -> bool:
-        """Whether the largest of the moduli found is certain, too."""
+    def largest_is_certain(self) -> bool:
+        """Whether the eigenvalue of largest modulus that was found is certain."""
         return len(self.values) > 0 and self.radius >= (1 - 1e-9) * float(radius(self.values))
 
     @cached_property
     def radius(self) -> float:
-        """The largest modulus that is known; NaN where none is."""
+        """The largest modulus of a certain eigenvalue; NaN where none is certain."""
         return float(radius(self.certain))
 
     @cached_property
     def radius_error(self) -> float:
-        """How far ``radius`` may be off; NaN where none is known."""
+        """The error that ``radius`` may have; NaN where no eigenvalue is certain."""
         size, off = np.abs(self.certain), self.error[np.isfinite(self.error)]
         return float(radius(size + off) - self.radius)
 
     @cached_property
     def real_error(self) -> float:
-        """How far the least real part that is known may be off; NaN where none is known."""
+        """The error that the least real part of the certain eigenvalues may have; NaN where none is certain."""
         re, off = self.certain.real, self.error[np.isfinite(self.error)]
         return float(slowest(re) - slowest(re - off))
 
     def rounding(self, rounding: float) -> float:
-        """``rounding`` of the largest modulus, as a share of the largest that is certain."""
+        """Convert ``rounding``, a share of the largest modulus found, into a share of the largest certain modulus."""
         known, all_ = self.radius, float(radius(self.values))
         return rounding * all_ / known if known > 0 and np.isfinite(all_) else rounding
 
-    def beside(self, other: Known) -> Known:
-        """These and ``other`` eigenvalues of the same matrix; these alone where there are no others."""
+    def with_others(self, other: Known) -> Known:
+        """These eigenvalues together with ``other`` ones of the same matrix; these alone if they are complete."""
         if self.complete is True:
             return self
         both = np.concatenate([self.values, other.values]), np.concatenate([self.error, other.error])
@@ -99,8 +102,8 @@ class Known:
 
 
 def _codes(status: Any) -> NDArray[np.int64]:
-    each = np.asarray(status).ravel().tolist()
-    return np.array([SPECTRUM_STATUS.index(s) if isinstance(s, str) else int(s) for s in each], dtype=np.int64)
+    flat = np.asarray(status).ravel().tolist()
+    return np.array([SPECTRUM_STATUS.index(s) if isinstance(s, str) else int(s) for s in flat], dtype=np.int64)
 
 
 def _complete(count: int, certain: bool, size: int | None, least: int) -> bool | None:
@@ -109,11 +112,12 @@ def _complete(count: int, certain: bool, size: int | None, least: int) -> bool |
     return None if size is None else True
 
 
-Found = NDArray[Any] | Mapping[str, Any] | Known  # eigenvalues, or with "residuals", "status" and "dimension"
+# Eigenvalues alone, or a mapping of "eigenvalues", "residuals", "errors", "status" and "dimension".
+Found = NDArray[Any] | Mapping[str, Any] | Known
 
 
 def known(found: Found, size: int | None = None, least: int = 0, about: float = 0.0) -> Known:
-    """What is known of a spectrum; its "dimension" says better than ``size`` how many eigenvalues there are."""
+    """Make a Known of what was found; see `Known.of`. A "dimension" in a mapping takes the place of ``size``."""
     if isinstance(found, Known):
         return found
     if not isinstance(found, Mapping):
@@ -129,32 +133,32 @@ def known(found: Found, size: int | None = None, least: int = 0, about: float = 
     )
 
 
-def moving(F: Known, J: Known, rounding: float) -> NDArray[np.complex128]:
-    """The certain eigenvalues (n,) of F', NaN for those of neutral directions; where J is known in part, for every 1.
+def without_neutral(F: Known, J: Known, rounding: float) -> NDArray[np.complex128]:
+    """The certain eigenvalues (n,) of F', with NaN in place of those of neutral directions.
 
-    Nothing where a derivative does not exist.
+    Where not all of J is known, every 1 counts as neutral. Empty where F' is not differentiable.
     """
     values = F.certain if F.differentiable else F.values[:0]
-    still = neutral(J.certain, J.rounding(rounding)).sum() if J.complete is True else len(values)
-    return without(values, still, F.rounding(rounding))
+    count = neutral(J.certain, J.rounding(rounding)).sum() if J.complete is True else len(values)
+    return without_ones(values, count, F.rounding(rounding))
 
 
-def whole(each: Sequence[Known]) -> bool | None:
-    """Whether all of several spectra are known whole; None where it cannot be told."""
-    said = {one.complete for one in each}
-    return False if False in said else None if None in said or not said else True
+def whole(spectra: Sequence[Known]) -> bool | None:
+    """Whether all of several spectra are complete; None where that is unknown."""
+    answers = {one.complete for one in spectra}
+    return False if False in answers else None if None in answers or not answers else True
 
 
-def largest(each: Sequence[Known]) -> tuple[float, float] | None:
-    """The largest modulus in several spectra, and how far it may be off.
+def largest(spectra: Sequence[Known]) -> tuple[float, float] | None:
+    """The largest certain modulus in several spectra, and the error that it may have.
 
-    None where nothing is certain, or a derivative does not exist.
+    None where no eigenvalue is certain, or one of the matrices is a derivative that does not exist.
     """
-    found = [(one.radius, one.radius_error) for one in each if len(one.certain)]
-    return max(found) if found and all(one.differentiable for one in each) else None
+    found = [(one.radius, one.radius_error) for one in spectra if len(one.certain)]
+    return max(found) if found and all(one.differentiable for one in spectra) else None
 
 
 def bound(complete: Any, sign: str) -> str:
-    """``sign`` ("≥", "≤") where not all eigenvalues are known; of several members, where one is not."""
+    """``sign`` ("≥", "≤") unless ``complete``, or every item of it if it is a list, is True; else ""."""
     each = complete if isinstance(complete, list) else [complete]
     return "" if all(c is True for c in each) else sign

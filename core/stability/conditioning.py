@@ -1,8 +1,8 @@
-"""What the eigenvalues λ of a field's Jacobian say of descending it: phase, conditioning, the largest step.
+"""Numbers computed from eigenvalues λ of a field's Jacobian: phase, conditioning, the largest stable step.
 
-In our sign the field is subtracted and its flow is stable where every Re λ > 0. Every function takes eigenvalues
-(..., n), padded with NaN where they are ragged, and returns (...); NaN where there is none. What is smaller than
-``rounding`` times the largest modulus counts as 0.
+A step subtracts the field, so its flow is stable where every Re λ > 0. Every function takes eigenvalues (..., n), with
+NaN as padding, and returns (...), which is NaN where there are no eigenvalues. An eigenvalue whose modulus is smaller
+than ``rounding`` times the largest one counts as 0.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 ROUNDING = {"float32": 1e-5, "float64": 1e-12}  # of eigenvalues, relative to the largest
-EPSILON = 1e-6  # the error after which `steps_to` counts, as a share of the first
+EPSILON = 1e-6  # `steps_to` counts the steps until the error is this share of the first one
 
 
 def phase(eigenvalues: ArrayLike, rounding: float = 1e-12) -> Array:
-    """ζ = max |Im λ / Re λ|, the share of turning; infinite on the imaginary axis. λ = 0 has none.
+    """ζ = max |Im λ / Re λ|, how much the flow rotates; infinite for λ on the imaginary axis, 0 for λ = 0.
 
     Nie and Patel (2020, arXiv 1806.09235), section 4; Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), Lemma 4.
     """
     z, small = _split(eigenvalues, rounding)
-    still, turns = np.abs(z.real) <= small, np.abs(z.imag) > small
-    ratio = np.abs(z.imag) / np.where(still, 1.0, np.abs(z.real))
-    return _over(np.fmax, np.where(np.isnan(z), np.nan, np.where(still, np.where(turns, np.inf, 0.0), ratio)))
+    imaginary, rotates = np.abs(z.real) <= small, np.abs(z.imag) > small
+    ratio = np.abs(z.imag) / np.where(imaginary, 1.0, np.abs(z.real))
+    return _over(np.fmax, np.where(np.isnan(z), np.nan, np.where(imaginary, np.where(rotates, np.inf, 0.0), ratio)))
 
 
 def conditioning(eigenvalues: ArrayLike, rounding: float = 1e-12) -> Array:
-    """τ = max |λ| / min |λ|, the spread of speeds; infinite where some λ is 0 (Nie and Patel 2020, section 4)."""
+    """τ = max |λ| / min |λ|; infinite where some λ is 0 (Nie and Patel 2020, section 4)."""
     z, small = _split(eigenvalues, rounding)
     least = _over(np.fmin, np.abs(z))
     zero = least <= small[..., 0]
@@ -35,9 +35,9 @@ def conditioning(eigenvalues: ArrayLike, rounding: float = 1e-12) -> Array:
 
 
 def largest_step(eigenvalues: ArrayLike, rounding: float = 1e-12) -> Array:
-    """η_max = min 2 Re λ / |λ|²: |1 − ηλ| < 1 for every λ just where 0 < η < η_max; 0 where some Re λ <= 0.
+    """η_max = min 2 Re λ / |λ|²; 0 where some Re λ <= 0. Every |1 − ηλ| < 1 if and only if 0 < η < η_max.
 
-    Mescheder, Nowozin and Geiger (2017), Lemma 4, with λ for their −λ: 1/Re λ · 2/(1 + (Im λ/Re λ)²).
+    Mescheder, Nowozin and Geiger (2017), Lemma 4, whose −λ is our λ: 1/Re λ · 2/(1 + (Im λ/Re λ)²).
     """
     z, small = _split(eigenvalues, rounding)
     inside = z.real > small
@@ -46,7 +46,7 @@ def largest_step(eigenvalues: ArrayLike, rounding: float = 1e-12) -> Array:
 
 
 def radius(eigenvalues: ArrayLike) -> Array:
-    """max |λ|. Of F' it is the factor by which the error shrinks in a step, in the end (Lemma 4's Prop. 3)."""
+    """max |λ|. That of F' is the factor by which the error shrinks in a step in the long run (Lemma 4's Prop. 3)."""
     return _over(np.fmax, np.abs(np.asarray(eigenvalues)))
 
 
@@ -56,7 +56,7 @@ def slowest(eigenvalues: ArrayLike) -> Array:
 
 
 def steps_to(rho: ArrayLike, epsilon: float = EPSILON) -> Array:
-    """Steps in which an error that shrinks by ``rho`` (...) a step falls to ``epsilon`` of itself: infinite at 1."""
+    """Steps until an error that shrinks by the factor ``rho`` (...) a step is ``epsilon`` of itself; infinite at 1."""
     rho = np.asarray(rho, dtype=np.float64)
     inside = rho < 1
     with np.errstate(divide="ignore"):
@@ -65,16 +65,17 @@ def steps_to(rho: ArrayLike, epsilon: float = EPSILON) -> Array:
 
 
 def neutral(eigenvalues: ArrayLike, rounding: float = 1e-12) -> NDArray[np.bool_]:
-    """Which eigenvalues (..., n) are 0 beside others that are not: along these v is nothing, to first order."""
+    """Which eigenvalues (..., n) are 0 while others are not: along these directions v is 0 to first order."""
     z, small = _split(eigenvalues, rounding)
     with np.errstate(invalid="ignore"):
         return (np.abs(z) <= small) & (np.abs(z) > small).any(axis=-1, keepdims=True)
 
 
-def without(update: ArrayLike, count: ArrayLike, rounding: float = 1e-12) -> NDArray[np.complex128]:
-    """Eigenvalues (..., m) of F', NaN for the ``count`` (...) at most that are 1: neutral directions left alone.
+def without_ones(update: ArrayLike, count: ArrayLike, rounding: float = 1e-12) -> NDArray[np.complex128]:
+    """Eigenvalues (..., m) of F', with NaN in place of at most ``count`` (...) that are 1.
 
-    No more of them than J has neutral directions: a 1 beside these is a player who does not move, or no convergence.
+    F' has the eigenvalue 1 in a neutral direction. ``count`` is the number of neutral directions of J: any further 1
+    belongs to a player who does not move, or to a step that does not converge, and must be kept.
     """
     z = np.asarray(update, dtype=np.complex128)
     off = np.abs(z - 1)
@@ -84,9 +85,10 @@ def without(update: ArrayLike, count: ArrayLike, rounding: float = 1e-12) -> NDA
 
 
 def turn(update: ArrayLike) -> Array:
-    """Applications of F' in which the slowest of its leading eigenvalues (..., n) goes once round; 0 if none turns.
+    """Applications of F' in which the slowest of its leading eigenvalues (..., n) turns once round 0; 0 if none turns.
 
-    One that turns a thousand times more slowly than it shrinks or grows is as good as real: repeated ones split so.
+    An eigenvalue whose angle is below a thousandth of |log ρ| counts as real: rounding splits repeated real eigenvalues
+    into such pairs.
     """
     z = np.asarray(update, dtype=np.complex128)
     rho = radius(z)[..., None]
@@ -97,13 +99,13 @@ def turn(update: ArrayLike) -> Array:
 
 
 def _split(eigenvalues: ArrayLike, rounding: float) -> tuple[NDArray[np.complex128], Array]:
-    """Eigenvalues (..., n), and what counts as 0 among them (..., 1)."""
+    """Eigenvalues (..., n) as complex numbers, and the modulus (..., 1) up to which one counts as 0."""
     z = np.asarray(eigenvalues, dtype=np.complex128)
     z = np.where(np.isfinite(z), z, complex(np.nan, np.nan))
     return z, rounding * _over(np.fmax, np.abs(z))[..., None]
 
 
 def _over(pick: np.ufunc, x: Array) -> Array:
-    """``pick`` along the last axis; NaN counts only where there is nothing else."""
+    """Reduce the last axis with ``pick``, fmin or fmax, which skip NaN; NaN where there is nothing else."""
     with np.errstate(invalid="ignore"):
         return np.asarray(pick.reduce(x, axis=-1, initial=np.nan))

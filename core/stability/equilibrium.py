@@ -1,10 +1,13 @@
-"""What kind of point a game stands at, from its spectra: whose equilibrium, if anyone's, and what holds it there.
+"""What kind of point a game is at, from its spectra.
 
-Nash: no player gains by moving alone (every own block of J positive semi-definite). Stackelberg: the first player
-leads, the other answers at its best. Stable, not Nash: someone alone would leave, all together stay; Schäfer,
-Zheng and Anandkumar (2020, arXiv 1910.05852) call what keeps them there implicit competitive regularisation.
-Unstable: they leave together, too. All of this to second order, and only where v = 0. Of a spectrum that is not
-complete a single eigenvalue may prove that something leaves, and nothing proves that all come back.
+- Nash: no player gains by moving alone (every player's own block of J is positive semi-definite).
+- Stackelberg: the first player leads, and the other one gives its best answer.
+- Stable but not Nash: some player alone would leave, but the joint dynamics stay. Schäfer, Zheng and Anandkumar (2020,
+  arXiv 1910.05852) call this implicit competitive regularisation.
+- Unstable: the joint dynamics leave.
+
+All of this holds to second order, and only where v = 0. One eigenvalue can prove that a point is left. Only a complete
+spectrum can prove that the dynamics return to it.
 """
 
 from __future__ import annotations
@@ -22,21 +25,26 @@ from .numerals import EXACT, figure, rate
 from .verdict_table import verdict
 
 AT_REST = 1e-3  # the largest `distance` at which v counts as 0
-DEVIATIONS = 4.0  # standard errors that the mean of v may be off by: few batches tell the error itself only roughly
+DEVIATIONS = 4.0  # standard errors by which the mean of v may be off; of few batches the error itself is rough
 
 
 @dataclass(frozen=True)
 class Rest:
-    """Whether v = 0 ("yes", "no", "unknown"), how far away that may be at most (`distance`), and v in words."""
+    """Whether v = 0 ("yes", "no", "unknown"), the largest `distance` from there that is possible, and ‖v‖ in words."""
 
     state: str = "yes"
-    away: float = 0.0
-    told: str = ""
+    distance: float = 0.0
+    words: str = ""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A verdict: its name among KINDS, the same where the point is at rest, in words, and what it was drawn from."""
+    """A verdict on a point.
+
+    ``name`` is one of KINDS, ``curvature`` the name it would have if v were 0, ``words`` the verdict in words and
+    ``because`` the numbers it rests on. ``equilibrium``, ``step`` and ``flow`` are its row in `verdict_table`;
+    ``at_rest`` is the state of `Rest`.
+    """
 
     name: str
     curvature: str
@@ -52,7 +60,7 @@ class Kind:
 
 
 def distance(gradient: float, parameters: float, largest: float) -> float:
-    """‖v‖ / max |λ|, as a share of 1 + ‖θ‖: at most the distance to the nearest point where the linearised v is 0."""
+    """‖v‖ / max |λ| as a share of 1 + ‖θ‖: for a normal J a lower bound of the distance to where J says that v is 0."""
     return gradient / largest / (1 + parameters) if largest > 0 else (0.0 if gradient == 0 else math.inf)
 
 
@@ -66,11 +74,13 @@ def rest_of(
     batches: int = NOISE_BATCHES,
     rounding: float = 1e-12,
 ) -> Rest:
-    """Whether a point is at rest. ``gradient`` is the norm of v on one batch, ``mean`` that of its mean over several.
+    """Whether a point is at rest, that is, whether v = 0.
 
-    ``noise`` is the standard deviation of v between batches, 0 where nothing is drawn: v of one batch is not v. The
-    mean is off by noise / √batches, times DEVIATIONS at most. At rest only if v is 0 even at the upper end, not at rest
-    only if it is not even at the lower one. Where the noise is unknown, v is 0 where one batch's is to ``rounding``.
+    ``gradient`` is the norm of v on one batch, ``mean`` the norm of the mean of v over ``batches`` batches and
+    ``noise`` the standard deviation of v between batches (0 where the game draws nothing). The mean may be off by
+    DEVIATIONS · noise / √batches. The point is at rest if v counts as 0 at the upper end of this interval, and not at
+    rest if v does not count as 0 at the lower end. Where the noise is unknown, the point is at rest only if v of the
+    one batch is 0 to ``rounding``.
     """
     parameters = math.nan if parameters is None else parameters
     drawn = noise is None or noise > 0
@@ -82,17 +92,17 @@ def rest_of(
         slack = DEVIATIONS * noise / math.sqrt(batches)
     far, near = (distance(max(size + s, 0.0), parameters, J.radius) for s in (slack, -slack))
     if not drawn:
-        told = f"‖v‖ = {size:.3g}"
+        words = f"‖v‖ = {size:.3g}"
     elif math.isfinite(slack):
-        told = f"‖v‖ = {size:.3g} ± {slack:.2g} over {batches} batches"
+        words = f"‖v‖ = {size:.3g} ± {slack:.2g} over {batches} batches"
     else:
-        told = f"‖v‖ = {size:.3g} on one batch, and what batches differ by was not recorded"
+        words = f"‖v‖ = {size:.3g} on one batch, and what batches differ by was not recorded"
         if (one := distance(size, parameters, J.radius)) <= rounding:
-            return Rest("yes", one, told)
+            return Rest("yes", one, words)
     if far <= AT_REST:
-        return Rest("yes", far, told)
-    # Where the largest modulus is not certain, the others may be too small a measure.
-    return Rest("no" if near > AT_REST and J.led else "unknown", far, told)
+        return Rest("yes", far, words)
+    # If the largest modulus is not certain, max |λ| may be larger than J.radius, and the distance smaller than `near`.
+    return Rest("no" if near > AT_REST and J.largest_is_certain else "unknown", far, words)
 
 
 def kind_of(
@@ -101,45 +111,45 @@ def kind_of(
     update: Known | None = None,
     *,
     rest: Rest = Rest(),
-    led: float | None = None,
+    leader_curvature: float | None = None,
     rounding: float = 1e-9,
-    dust: float = 2e-17,
+    negligible: float = 2e-17,
 ) -> Kind | None:
-    """The kind of a point from what is known of J, of each player's own block, and of F'; None if that is nothing.
+    """The kind of a point from what is known of J, of each player's own block and of F'; None if nothing is known.
 
-    A Stackelberg equilibrium is looked for where ``led`` is given: the leader's least curvature, in a zero-sum game of
-    two, along the other's best answers (`stackelberg`). Eigenvalues say nothing of the equilibrium that is
-    smaller than ``rounding``, or than the distance to it, relative to the largest: whether that is 0 is unknown, unless
-    it is EXACT, or no more than ``dust`` in an own block.
+    A Stackelberg equilibrium is looked for where ``leader_curvature`` is given: in a zero-sum game of two, the least
+    curvature of the leader's loss along the follower's best answers (`spectra.stackelberg`). Whether an eigenvalue
+    is 0 is unknown where its share of the largest modulus is below ``rounding``, or below the distance of the point
+    from rest. It counts as 0 where its share is at most EXACT, and in an own block where it is at most ``negligible``.
     """
     everything = [J, *own.values(), *([] if update is None else [update])]
     if not any(len(known.values) for known in everything):
         return None
     largest = np.nanmax([0.0, J.radius, *(b.radius for b in own.values())])
-    share = max(rounding, rest.away) if rest.state == "yes" else rounding
+    share = max(rounding, rest.distance) if rest.state == "yes" else rounding
     zero = share * largest
-    equilibrium, told = _equilibrium(own, led, zero, dust * largest)
+    equilibrium, why = _equilibrium(own, leader_curvature, zero, negligible * largest)
     flow, step = _flow(J, zero, EXACT * largest), _step(update, rounding)
     name, words, course = verdict(equilibrium, step, flow)
-    said = {"own": told, "course": ": ".join(filter(None, [course, _numbers(J, update, largest)]))}
+    reasons = {"own": why, "course": ": ".join(filter(None, [course, _numbers(J, update, largest)]))}
     order = "" if all((b.values.real > np.maximum(zero, b.error)).all() for b in own.values()) else " to second order"
-    words, curvature = words.format(**said, order=order), name
+    words, curvature = words.format(**reasons, order=order), name
     if rest.state != "yes":
-        lead = "unstable, " if name == "unstable" else ""
-        aside = f" ({rest.told})" if rest.told else ""
+        prefix = "unstable, " if name == "unstable" else ""
+        aside = f" ({rest.words})" if rest.words else ""
         where = "not at rest" if rest.state == "no" else "whether it is at rest is unknown"
-        words = f"{lead}{where}{aside}; its curvature is that of: {words}"
-        name = name if lead else {"no": "not_at_rest", "unknown": "unknown"}[rest.state]
-    return Kind(name, curvature, words, "; ".join(said.values()), equilibrium, step, flow, rest.state)
+        words = f"{prefix}{where}{aside}; its curvature is that of: {words}"
+        name = name if prefix else {"no": "not_at_rest", "unknown": "unknown"}[rest.state]
+    return Kind(name, curvature, words, "; ".join(reasons.values()), equilibrium, step, flow, rest.state)
 
 
 def joint_part(J: Known, own: Mapping[str, Known]) -> float:
-    """min Re λ(J) − min over players of min λ(J_ii): how much stability is owed to the joint dynamics alone.
+    """min Re λ(J) − min over players of min λ(J_ii): the part of the stability that comes from joint play.
 
-    The second term is how the flow would fare if each player moved and the others stood still. In a zero-sum game
-    J's symmetric part is its own blocks, so the difference is never negative; where it lifts a negative second
-    term above 0, only playing together holds the point (Schäfer et al. 2020, sections 1 and 4). NaN where the spectra
-    are known in part, or no better than that.
+    The second term is the stability of the flow if each player moved while the others stood still. In a zero-sum game
+    the symmetric part of J consists of the own blocks, so the difference is never negative. Where the second term is
+    negative and min Re λ(J) positive, only joint play holds the point (Schäfer et al. 2020, sections 1 and 4). NaN
+    where a spectrum is not complete, or min Re λ(J) may be off by more than a thousandth of the difference.
     """
     if not own or not all(known.complete is True for known in (J, *own.values())):
         return math.nan
@@ -148,20 +158,20 @@ def joint_part(J: Known, own: Mapping[str, Known]) -> float:
 
 
 def _flow(J: Known, zero: float, exact: float) -> str:
-    """The sign of min Re λ(J): 0 where it is no more than ``exact``, unknown between that and ``zero``."""
+    """The sign of min Re λ(J). A real part up to ``exact`` counts as 0, one between that and ``zero`` is unknown."""
     re, off = J.values.real, np.maximum(zero, J.error)
     if (re < -off).any():
         return "<0"
     if J.complete is not True:
         return "unknown"
-    away = re > off
-    if away.all():
+    positive = re > off
+    if positive.all():
         return ">0"
-    return "=0" if (away | (np.abs(re) <= exact)).all() else "unknown"
+    return "=0" if (positive | (np.abs(re) <= exact)).all() else "unknown"
 
 
 def _step(update: Known | None, rounding: float) -> str:
-    """ρ(F') beside 1."""
+    """ρ(F') compared with 1."""
     if update is None:
         return "none"
     size, off = np.abs(update.values), np.maximum(rounding, update.error)
@@ -177,14 +187,14 @@ def _step(update: Known | None, rounding: float) -> str:
     return "=1" if (inside | (np.abs(size - 1) <= EXACT)).all() else "unknown"
 
 
-def _equilibrium(own: Mapping[str, Known], led: float | None, zero: float, dust: float) -> tuple[str, str]:
-    """Whose equilibrium it is, by the own blocks, and why."""
+def _equilibrium(own: Mapping[str, Known], curvature: float | None, zero: float, negligible: float) -> tuple[str, str]:
+    """Which of EQUILIBRIA the point is, from the players' own blocks and the leader's ``curvature``; and why."""
     least = {i: float(slowest(b.values[b.values.real < -np.maximum(zero, b.error)])) for i, b in own.items()}
     leaving = {i: x for i, x in least.items() if x < 0}
     if leaving:
         alone = ", ".join(f"{i}'s own block has λ = {x:.5g}" for i, x in leaving.items())
-        if told := _stackelberg(own, led, zero, dust):
-            return "stackelberg", f"{alone}; {told}"
+        if why := _stackelberg(own, curvature, zero, negligible):
+            return "stackelberg", f"{alone}; {why}"
         return "not_nash", alone
     if not own:
         return "unknown", "the players' own blocks were not recorded"
@@ -192,7 +202,7 @@ def _equilibrium(own: Mapping[str, Known], led: float | None, zero: float, dust:
         if block.complete is not True:
             return "unknown", f"not all eigenvalues of {i}'s own block are known"
         doubtful = np.where(block.error > zero, block.values.real < block.error, False)
-        doubtful |= block.values.real < -max(EXACT * block.radius, dust)
+        doubtful |= block.values.real < -max(EXACT * block.radius, negligible)
         if doubtful.any():
             x = float(slowest(block.values[doubtful]))
             return "unknown", f"{i}'s own block has λ = {x:.5g}, which cannot be told from 0 here"
@@ -200,32 +210,32 @@ def _equilibrium(own: Mapping[str, Known], led: float | None, zero: float, dust:
     return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"
 
 
-def _stackelberg(own: Mapping[str, Known], led: float | None, zero: float, dust: float) -> str:
-    """Why the point is a Stackelberg equilibrium of two, the first of whom leads; "" if it is not.
+def _stackelberg(own: Mapping[str, Known], curvature: float | None, zero: float, negligible: float) -> str:
+    """Why the point is a Stackelberg equilibrium of two players, the first of whom leads; "" if it is not.
 
-    The follower's block must be positive definite, and so must, but for 0, the leader's curvature along its answers.
+    The follower's block must be positive definite, and the leader's ``curvature`` along its answers at least 0.
     """
-    if led is None or not led >= -dust or len(own) != 2:
+    if curvature is None or not curvature >= -negligible or len(own) != 2:
         return ""
     leader, follower = own
     answer = float(slowest(own[follower].values))
     if own[follower].complete is not True or not answer > max(zero, own[follower].real_error):
         return ""
-    return f"{follower}'s has λ ≥ {answer:.5g}, and along its best answers {leader}'s curvature is ≥ {led:.5g}"
+    return f"{follower}'s has λ ≥ {answer:.5g}, and along its best answers {leader}'s curvature is ≥ {curvature:.5g}"
 
 
 def _numbers(J: Known, update: Known | None, largest: float) -> str:
     """ρ(F') and min Re λ(J), as far as they are known."""
     out = []
     if update is not None and update.differentiable and len(update.certain):
-        out.append(f"ρ(F') {_beside(rate, update.radius, update, '≥', update.radius_error)}")
+        out.append(f"ρ(F') {_equals(rate, update.radius, update, '≥', update.radius_error)}")
     if len(J.certain):
-        out.append(f"min Re λ(J) {_beside(figure, float(slowest(J.certain)), J, '≤', J.real_error, largest)}")
+        out.append(f"min Re λ(J) {_equals(figure, float(slowest(J.certain)), J, '≤', J.real_error, largest)}")
     return ", ".join(out)
 
 
-def _beside(text: Callable[..., str], x: float, known: Known, sign: str, *about: float) -> str:
-    """With "=" before it, or with the sign of a bound where not all eigenvalues are known."""
+def _equals(text: Callable[..., str], x: float, known: Known, sign: str, *about: float) -> str:
+    """``x`` as text with "=" before it, or with the sign of a bound where not all eigenvalues are known."""
     sign = bound(known.complete, sign)
     return ("" if sign else "= ") + text(x, 5, sign, *about)
 

@@ -1,27 +1,26 @@
-"""One number as text, so that the text says no more than is known: bounds stay bounds, and what may be off says so."""
+"""One number as text that claims no more than is known: a bound stays a bound, and an error is shown."""
 
 from __future__ import annotations
 
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
-EXACT = 1e-11  # what is no more than this share is 0; what is more, and less than can be told from 0, is unknown
-SEEN = 1e-6  # a smaller share of a number is behind the digits that are shown
+EXACT = 1e-11  # a share of the largest number up to which a number counts as 0
+VISIBLE = 1e-6  # a relative error below this is behind the digits that are shown
 _ROUNDING = {"≥": ROUND_FLOOR, "≤": ROUND_CEILING}
 _OTHER = {"≥": "≤", "≤": "≥"}
 
 
 def figure(x: float, digits: int = 6, sign: str = "", error: float = 0.0, largest: float = 0.0) -> str:
-    """``x`` with ``sign`` ("≥", "≤") before it, or behind it by how much it may be off, where that can be seen.
+    """``x`` in ``digits`` digits, with ``sign`` ("≥", "≤") before it, or "± ``error``" behind it if that is visible.
 
-    A bound is rounded to its own side, and off by so much less of one. What is no more than EXACT beside ``largest`` is
-    0.
+    A bound is moved by its error and rounded, both to the safe side. A number up to EXACT times ``largest`` is "0".
     """
-    seen = error > max(SEEN * abs(x), 1e-3 * SEEN * largest)
-    x += {"≥": -error, "≤": error}.get(sign, 0.0) * seen
+    visible = error > max(VISIBLE * abs(x), 1e-3 * VISIBLE * largest)
+    x += {"≥": -error, "≤": error}.get(sign, 0.0) * visible
     if math.isinf(x):
         text = "∞" if x > 0 else "−∞"
-    elif seen and not sign:
+    elif visible and not sign:
         text = f"{_rounded(x, max(1, min(digits, _digits(x, error))))} ± {error:.1g}"
     else:
         text = "0" if abs(x) <= EXACT * largest else _rounded(x, digits, sign)
@@ -29,12 +28,12 @@ def figure(x: float, digits: int = 6, sign: str = "", error: float = 0.0, larges
 
 
 def rate(x: float, digits: int = 6, sign: str = "", error: float = 0.0) -> str:
-    """The same of a ρ or a rate, which must be told from 1: 1.0000004 is "1 + 4e-07"."""
+    """`figure` for a ρ or a rate, whose difference from 1 matters: 1.0000004 is "1 + 4e-07"."""
     text = figure(x, digits, sign, error)
-    if text.removeprefix(sign).strip() != "1" or abs(x - 1) <= EXACT or error > SEEN:
+    if text.removeprefix(sign).strip() != "1" or abs(x - 1) <= EXACT or error > VISIBLE:
         return text
-    beside = _rounded(abs(x - 1), 3, sign if x > 1 else _OTHER.get(sign, ""))
-    return f"{sign} 1 {'+' if x > 1 else '−'} {beside}".strip()
+    difference = _rounded(abs(x - 1), 3, sign if x > 1 else _OTHER.get(sign, ""))
+    return f"{sign} 1 {'+' if x > 1 else '−'} {difference}".strip()
 
 
 def _rounded(x: float, digits: int, sign: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What an experiment says of the steps that were asked for: their sizes, and whether they descend a field."""
+"""What an experiment says of its solver's steps: their sizes, and whether a step is descent along a field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Solvers that move θ − lr w(θ) with a w that knows nothing of lr: what lr does to them is Lemma 4.
+# Solvers whose step is θ − lr w(θ) with a w that does not depend on lr. Lemma 4 (see `conditioning`) applies to them.
 _DESCENDING = ("simgd", "conopt", "jare", "reggeneratoronly", "regdiscriminatoronly", "sga", "hamiltonian")
 
 
@@ -20,7 +20,7 @@ def name_of(value: Any) -> str | None:
 
 
 def step_sizes(experiment: Mapping[str, Any], players: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """The learning rate of each player, () or (members,); None where the experiment does not say it in numbers."""
+    """The learning rate of each player, () or (members,); None where the experiment does not give it in numbers."""
     solver = experiment.get("solver")
     lr = solver.get("lr") if isinstance(solver, Mapping) else None
     given = lr if isinstance(lr, Mapping) else dict.fromkeys(players, lr)
@@ -34,23 +34,26 @@ def step_sizes(experiment: Mapping[str, Any], players: Sequence[str]) -> dict[st
 
 
 def descends(experiment: Mapping[str, Any]) -> bool:
-    """Whether a step is θ − lr w(θ), with nothing remembered and no lr within w."""
+    """Whether a step is θ − lr w(θ), without memory and with a w that does not depend on lr."""
     solver = experiment.get("solver")
     rule = name_of(solver.get("rule")) if isinstance(solver, Mapping) else None
-    return _plain(solver) in _DESCENDING and rule in (None, "sgd")
+    return _bare_name(solver) in _DESCENDING and rule in (None, "sgd")
 
 
-def _plain(solver: Any) -> str:
-    """The name without hyphens and capitals: a run put together in Python notes the class, which must be ours."""
+def _bare_name(solver: Any) -> str:
+    """The solver's name in lower case without hyphens; "" for a class from elsewhere that has the name of one of ours.
+
+    A run that was built in Python records the class of its solver.
+    """
     if isinstance(solver, Mapping) and not str(solver.get("class", "counterplay.")).startswith("counterplay."):
         return ""
     return (name_of(solver) or "").lower().replace("-", "")
 
 
 def plain_step(experiment: Mapping[str, Any], players: Sequence[str]) -> float | None:
-    """η where a step is θ − ηv with one η for all players and members, None elsewhere."""
+    """η if a step is θ − ηv with one η for all players and members, else None."""
     sizes = step_sizes(experiment, players)
-    if sizes is None or _plain(experiment.get("solver")) != "simgd" or not descends(experiment):
+    if sizes is None or _bare_name(experiment.get("solver")) != "simgd" or not descends(experiment):
         return None
-    each = np.concatenate([s.ravel() for s in sizes.values()])
-    return float(each[0]) if each[0] > 0 and (each == each[0]).all() else None
+    flat = np.concatenate([s.ravel() for s in sizes.values()])
+    return float(flat[0]) if flat[0] > 0 and (flat == flat[0]).all() else None

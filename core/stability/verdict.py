@@ -1,4 +1,4 @@
-"""What spectra say of one point."""
+"""All that spectra say of one point: the main function is `point`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .certainty import Found, Known, known, moving
+from .certainty import Found, Known, known, without_neutral
 from .conditioning import EPSILON, ROUNDING, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
 from .equilibrium import Kind, joint_part, kind_of, rest_of
 from .numerals import EXACT
 
-BLURRED = 1e-3  # the largest share of itself that an eigenvalue may be off by where ratios of several are told
+MAX_ERROR = 1e-3  # relative error of an eigenvalue up to which ratios of eigenvalues are given
 
 
 def point(
@@ -29,39 +29,46 @@ def point(
     mean_gradient: float | None = None,
     sizes: Mapping[str, int] | None = None,
     state_size: int | None = None,
-    led: float | None = None,
+    leader_curvature: float | None = None,
     dtype: str = "float64",
     period: int = 1,
     descending: bool = False,
     jacobian: Any = None,
 ) -> dict[str, Any]:
-    """What the eigenvalues of J (n,), of the players' own blocks, and of F', say of one point.
+    """Return the facts that the eigenvalues of J (n,), of the players' own blocks and of F' give of one point.
 
-    ``update`` are eigenvalues of F' of largest modulus, ``update_far`` those farthest from 1, of a state of
-    ``state_size`` numbers; ``gradient`` and ``parameters`` are the norms of v on one batch and of θ, for ``noise`` and
-    ``mean_gradient`` see `rest_of`; ``sizes`` are the players' numbers of parameters, which tell whether all
-    eigenvalues are there; ``led`` is the leader's curvature, if it has one. F' is of ``period`` steps. ``jacobian`` is
-    what a run's check of J found: where J is not the derivative of v, the kind of point is unknown.
+    Arguments:
+        eigenvalues: those of J; this and the other spectra are arrays or mappings (`certainty.Found`).
+        own: those of each player's own block.
+        update: those of F' of largest modulus, and ``update_far`` those farthest from 1. F' is the derivative of
+            ``period`` steps; its state has ``state_size`` numbers.
+        gradient: the norm of v on one batch; ``parameters`` the norm of θ; ``noise`` and ``mean_gradient`` as in
+            `rest_of`.
+        sizes: the number of parameters of each player. Without it, it is unknown whether all eigenvalues are there.
+        leader_curvature: as in `kind_of`.
+        descending: whether a step is θ − lr w(θ) with a w that does not depend on lr.
+        jacobian: what the run's check of J found. Where J is not the derivative of v, the kind of point is unknown.
 
-    Where the solver is ``descending`` a field w, θ − lr w, the eigenvalues 1 − λ(F') of lr w' have ``step_phase``,
-    ``step_conditioning``, and a ``step_multiple``: lr may be less than so many times itself. What is infinite is inf.
-    ``neutral`` eigenvalues of J are 0 beside the others: all but ``min_real``, ``update_radius`` and the kind are told
-    without them, as of the way to the nearest equilibrium of many.
+    Facts, among others:
+        neutral: the number of eigenvalues of J that are 0 while others are not. All numbers but ``min_real``,
+            ``update_radius`` and the kind leave them out: they describe the way to the nearest of many equilibria.
+        step_phase, step_conditioning, step_multiple: for a descending solver, phase and conditioning of lr w', whose
+            eigenvalues are 1 − λ(F'), and the factor below which lr may be multiplied.
+        complete, update_complete: whether the whole spectrum of J and of F' is certain; None where that is unknown.
+        bounds: name -> "≥" or "≤", for facts that are bounds because a spectrum is not complete.
+        errors: by how much ρ(F'), the predicted rate, min Re λ and the largest modulus may be off.
+        unknown: the names of facts that are not known; they are NaN here.
 
-    ``errors`` are how far the radius, the least real part and the largest modulus may be off.
-
-    Only what is certain counts. ``complete`` and ``update_complete`` say whether that is the whole spectrum of J and of
-    F', None where it cannot be told; where it is not, ``bounds`` say of which figures what is known is "≥" or "≤" only.
-    ``unknown`` names those of which nothing is known, NaN here: they are no numbers at all.
+    Only certain eigenvalues count. Infinite facts are inf.
     """
     N = None if sizes is None else sum(sizes.values())
     J = known(eigenvalues, N)
     blocks = {i: known(x, None if sizes is None else sizes.get(i)) for i, x in (own or {}).items()}
     F = None if update is None else known(update, state_size, N or 0)
     if F is not None and update_far is not None:
-        F = F.beside(known(update_far, about=1.0))
+        F = F.with_others(known(update_far, about=1.0))
     rounding = ROUNDING.get(dtype, 1e-5)
-    with np.errstate(over="ignore", invalid="ignore"):  # what has blown up says so by itself
+    with np.errstate(over="ignore", invalid="ignore"):  # of a run that has blown up: its numbers show it
         facts, bounds = _of_jacobian(J, rounding)
         if F is not None:
             more, signs = _of_update(F, J, rounding, period, descending)
@@ -70,10 +77,12 @@ def point(
             facts["joint_part"] = joint_part(J, blocks)
             least = max(rounding, 1e-9)
             rest = rest_of(gradient, parameters, J, noise=noise, mean=mean_gradient, rounding=least)
-            dust = np.finfo(np.float64 if dtype == "float64" else np.float32).eps / 10
-            found = kind_of(J, blocks, F, rest=rest, led=led, rounding=least, dust=float(dust))
+            negligible = float(np.finfo(np.float64 if dtype == "float64" else np.float32).eps) / 10
+            found = kind_of(
+                J, blocks, F, rest=rest, leader_curvature=leader_curvature, rounding=least, negligible=negligible
+            )
             facts["kind"] = None if found is None else _kind(found, facts["neutral"], jacobian)
-    for key, least in _LEAST.items():  # "at least nothing" is not worth a number
+    for key, least in _LEAST.items():  # a lower bound that always holds says nothing
         if key in facts and key in bounds and facts[key] <= least:
             facts[key] = math.nan
     facts["errors"] = {} if F is None else dict.fromkeys(("update_radius", "predicted_rate"), F.radius_error)
@@ -87,17 +96,17 @@ _LEAST = {"phase": 0.0, "conditioning": 1.0, "step_phase": 0.0, "step_conditioni
 
 
 def _settled(key: str, x: float) -> bool:
-    """Whether a bound is the value itself, as nothing is more than infinite and no step less than 0; or is none."""
+    """Whether a bound is the value itself (nothing is above infinity, no step below 0), or is NaN and so no bound."""
     return not math.isfinite(x) or (x == 0 and key in ("largest_step", "step_multiple"))
 
 
 def _of_jacobian(J: Known, rounding: float) -> tuple[dict[str, Any], dict[str, str]]:
-    """What eigenvalues of J say, and what of it is a bound."""
+    """The facts from eigenvalues of J, and which of them are bounds (name -> sign)."""
     values, rounding = J.certain, J.rounding(rounding)
-    still = neutral(values, rounding)
-    others = np.where(still, np.nan, values)
+    is_neutral = neutral(values, rounding)
+    others = np.where(is_neutral, np.nan, values)
     facts: dict[str, Any] = {
-        "neutral": int(still.sum()),
+        "neutral": int(is_neutral.sum()),
         "phase": float(phase(others, rounding)),
         "conditioning": float(conditioning(others, rounding)),
         "largest_step": float(largest_step(others, rounding)),
@@ -105,7 +114,7 @@ def _of_jacobian(J: Known, rounding: float) -> tuple[dict[str, Any], dict[str, s
         "max_modulus": J.radius,
         "complete": J.complete,
     }
-    if blurred(others, J.error[np.isfinite(J.error)]):
+    if too_inexact(others, J.error[np.isfinite(J.error)]):
         facts |= dict.fromkeys(("phase", "conditioning", "largest_step"), math.nan)
     least = dict.fromkeys(("neutral", "phase", "conditioning", "max_modulus"), "≥")
     most = dict.fromkeys(("largest_step", "min_real"), "≤")
@@ -115,12 +124,12 @@ def _of_jacobian(J: Known, rounding: float) -> tuple[dict[str, Any], dict[str, s
 def _of_update(
     F: Known, J: Known, rounding: float, period: int, descending: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """What eigenvalues of F' say, and what of it is a bound."""
-    moved, rounding = moving(F, J, rounding), F.rounding(rounding)
-    clear = not blurred(np.append(1 - moved, 1.0), np.append(F.error[np.isfinite(F.error)][: len(moved)], 0.0))
-    rho = float(radius(moved)) if clear else math.nan
-    edge = abs(1 - rho)
-    steps = math.nan if EXACT < edge < F.radius_error / BLURRED else float(steps_to(rho)) * period
+    """The facts from eigenvalues of F', and which of them are bounds (name -> sign)."""
+    values, rounding = without_neutral(F, J, rounding), F.rounding(rounding)
+    errors = F.error[np.isfinite(F.error)][: len(values)]
+    exact_enough = not too_inexact(np.append(1 - values, 1.0), np.append(errors, 0.0))
+    rho = float(radius(values)) if exact_enough else math.nan
+    steps = math.nan if EXACT < abs(1 - rho) < F.radius_error / MAX_ERROR else float(steps_to(rho)) * period
     facts: dict[str, Any] = {
         "update_radius": F.radius if F.differentiable else math.nan,
         "period": period,
@@ -130,7 +139,7 @@ def _of_update(
         "update_complete": F.complete if F.differentiable else None,
     }
     if descending:
-        w = 1 - moved if clear else moved[:0]
+        w = 1 - values if exact_enough else values[:0]
         facts["step_phase"] = float(phase(w, rounding))
         facts["step_conditioning"] = float(conditioning(w, rounding))
         facts["step_multiple"] = float(largest_step(w, rounding))
@@ -141,15 +150,15 @@ def _of_update(
     return facts, bounds
 
 
-def blurred(values: NDArray[np.complex128], error: NDArray[np.float64]) -> bool:
-    """Whether one of ``values`` (n,) may be off by so much of itself that no ratio of them is known."""
+def too_inexact(values: NDArray[np.complex128], error: NDArray[np.float64]) -> bool:
+    """Whether the error (n,) of one of ``values`` (n,) is so large a share of it that ratios of them are not known."""
     size = np.abs(values)
     exact = EXACT * np.nanmax(size, initial=0.0)
-    return bool((error > np.fmax(BLURRED * size, exact)).any())
+    return bool((error > np.fmax(MAX_ERROR * size, exact)).any())
 
 
 def _kind(found: Kind, neutral: int, jacobian: Any) -> dict[str, str]:
-    """The facts of a verdict, which is none where J is not the derivative of v."""
+    """The facts of a verdict; "unknown" ones where J is not the derivative of v."""
     if (why := differs(jacobian)) is not None:
         unknown = dict.fromkeys(("equilibrium", "step", "flow", "curvature"), "unknown")
         return {**found.facts(), **unknown, "name": "unknown", "words": why, "because": why}
@@ -160,14 +169,14 @@ def _kind(found: Kind, neutral: int, jacobian: Any) -> dict[str, str]:
 
 
 def differs(jacobian: Any) -> str | None:
-    """What a run's check of J says where J is not the derivative of the v that is played; None where it does not."""
+    """Why J is not the derivative of the v that is played, by the run's check of J; None unless the check found so."""
     if not isinstance(jacobian, Mapping) or jacobian.get("status") != "differs":
         return None
     return str(jacobian.get("words") or "J is not the derivative of v: what is played is not what J says.")
 
 
 def beside_v(jacobian: Any) -> str:
-    """What there is to say of J beside v: that it is another function's derivative, or may be; "" where it agrees."""
-    said = str(jacobian.get("words") or "") if isinstance(jacobian, Mapping) else ""
+    """The result of the run's check whether J is the derivative of v, in words; "" where it is."""
+    words = str(jacobian.get("words") or "") if isinstance(jacobian, Mapping) else ""
     unknown = isinstance(jacobian, Mapping) and jacobian.get("status") == "unknown"
-    return differs(jacobian) or (f"not known to be its derivative: {said}" if unknown else "")
+    return differs(jacobian) or (f"not known to be its derivative: {words}" if unknown else "")

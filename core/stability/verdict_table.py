@@ -1,7 +1,7 @@
-"""What a point is, from what is proven of it: the logic of verdicts as one table, and nothing else.
+"""The verdict on a point as one table.
 
-Three things decide: whose equilibrium it is, if anyone's; whether the solver's step comes back to it (ρ(F') beside 1);
-whether the flow does (the sign of min Re λ(J)). Each may be unknown, and then nothing is said that would need it.
+Three facts decide: which equilibrium the point is, if any; whether the solver's step returns to it (ρ(F') < 1); whether
+the flow returns to it (min Re λ(J) > 0). Each fact may be unknown. A verdict uses only facts that are known.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 EQUILIBRIA = ("nash", "stackelberg", "not_nash", "unknown")
-STEPS = (">1", "<1", "=1", "unknown", "none")  # ρ(F'); none: no solver was named, so that the flow decides
+STEPS = (">1", "<1", "=1", "unknown", "none")  # ρ(F'); "none": no solver was named, and the flow decides
 FLOWS = (">0", "<0", "=0", "unknown")  # min Re λ(J)
 
 KINDS = {  # the name of a verdict -> in words
@@ -24,8 +24,8 @@ KINDS = {  # the name of a verdict -> in words
     "unknown": "unknown",
 }
 
-# What stands for each equilibrium, in the order of EQUILIBRIA: a name, and words round what is known of the own blocks
-# {own}, to which {order} if that does not decide it, and of the course {course}.
+# One (name, words) for each equilibrium, in the order of EQUILIBRIA. The words have places for what the own blocks say
+# {own}, for what step and flow do {course}, and for " to second order" {order} where some own eigenvalue is 0.
 Cells = tuple[tuple[str, str], tuple[str, str], tuple[str, str], tuple[str, str]]
 _NASH = ("nash", "Nash equilibrium{order}: {own}; {course}")
 _LED = ("stackelberg", "Stackelberg equilibrium, not Nash: {own}; {course}")
@@ -35,7 +35,7 @@ UNSTABLE: Cells = (
     ("unstable", "unstable, not Nash: {own}; {course}"),
     ("unstable", "unstable, whether Nash is unknown: {course}; {own}"),
 )
-LEFT: Cells = (_NASH, _LED, *UNSTABLE[2:])  # of the game alone: the flow is one way to play it
+LEFT: Cells = (_NASH, _LED, *UNSTABLE[2:])  # no solver: the flow is only one way to play, so an equilibrium stays one
 STABLE: Cells = (
     _NASH,
     _LED,
@@ -62,7 +62,7 @@ OPEN: Cells = (
 )
 
 ANY = None
-VERDICTS: tuple[tuple[str, str | None, str, Cells], ...] = (  # ρ(F'), min Re λ(J), the course in words; first match
+VERDICTS: tuple[tuple[str, str | None, str, Cells], ...] = (  # ρ(F'), min Re λ(J), the course; the first match counts
     (">1", ">0", "this solver's step departs, though the flow returns", UNSTABLE),
     (">1", ANY, "this solver's step departs", UNSTABLE),
     ("<1", "<0", "the flow leaves, this solver's step returns", APART),
@@ -82,7 +82,7 @@ VERDICTS: tuple[tuple[str, str | None, str, Cells], ...] = (  # ρ(F'), min Re �
 
 
 def verdict(equilibrium: str, step: str, flow: str) -> tuple[str, str, str]:
-    """The name of a verdict, its words with places for {own}, {order} and {course}, and the course in words."""
+    """Return the name of the verdict, its words with places for {own}, {order} and {course}, and the course."""
     found = (row for row in VERDICTS if row[0] == step and row[1] in (ANY, flow))
     _, _, course, cells = next(found)
     name, words = cells[EQUILIBRIA.index(equilibrium)]
@@ -90,5 +90,5 @@ def verdict(equilibrium: str, step: str, flow: str) -> tuple[str, str, str]:
 
 
 def cells() -> Iterator[tuple[str, str, str]]:
-    """Every combination there is."""
+    """Every combination of equilibrium, step and flow."""
     return ((e, s, f) for e in EQUILIBRIA for s in STEPS for f in FLOWS)

@@ -1,4 +1,4 @@
-"""What was found of a point, as text: with "≥" or "≤" what is a bound, and "unknown" what is none."""
+"""The facts of a point as text. A bound has "≥" or "≤" before it; a number that is not known is "unknown"."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RATES = ("update_radius", "predicted_rate", "measured_rate")
 
 
 def lines(facts: Mapping[str, Any]) -> dict[str, str]:
-    """What `point` or `meaning` found as label -> text; an ensemble's numbers as their median."""
+    """The facts of `point` or `meaning` as label -> text; of an ensemble's numbers the median."""
     shown: dict[str, str] = {}
     for key, label in _LABELS.items():
         if key == "neutral" and not np.any(facts.get(key, 0)):
@@ -49,25 +49,25 @@ def lines(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def number(facts: Mapping[str, Any], key: str, digits: int = 6) -> str:
-    """One figure of `point` or `meaning` as text: a bound with its sign, "unknown" what is none; "" what is not there.
+    """The number ``facts[key]`` of `point` or `meaning` as text; "unknown" if it is not known, "" if it is missing.
 
-    What is infinite is null in JSON, as what is unknown: ``facts["unknown"]`` tells them apart.
+    Facts read from JSON have None for infinity and for unknown numbers; ``facts["unknown"]`` names the unknown ones.
     """
     if key not in facts:
         return ""
     value, unknown, bounds = facts[key], facts.get("unknown", ()), facts.get("bounds", {})
     many = isinstance(value, list)
-    each = value if many else [value]
-    absent = unknown if many else [unknown]
+    unknown_names = unknown if many else [unknown]
     signs = bounds if many else [bounds]
-    missing = [np.nan if key == "measured_rate" or key in names else np.inf for names in absent]
-    values = np.array([m if v is None else v for v, m in zip(each, missing, strict=True)], dtype=float)
+    instead = [np.nan if key == "measured_rate" or key in names else np.inf for names in unknown_names]
+    pairs = zip(value if many else [value], instead, strict=True)
+    values = np.array([other if v is None else v for v, other in pairs], dtype=float)
     known = np.sort(values[~np.isnan(values)])
     if not len(known):
         return "" if key == "measured_rate" else "unknown"
-    sign = next((one[key] for one in signs if key in one), "")  # a median of bounds and of others is a bound
-    off = facts.get("errors", {})
-    error = max((one.get(key) or 0.0 for one in (off if many else [off])), default=0.0)
+    sign = next((one[key] for one in signs if key in one), "")  # if one number is a bound, the median is a bound
+    errors = facts.get("errors", {})
+    error = max((one.get(key) or 0.0 for one in (errors if many else [errors])), default=0.0)
     middle = float(known[len(known) // 2])
     if key in _RATES:
         text = rate(middle, digits, sign, error)
@@ -77,7 +77,10 @@ def number(facts: Mapping[str, Any], key: str, digits: int = 6) -> str:
 
 
 def eigenvalue(z: complex, largest: float = 0.0, rounding: float = 1e-12, digits: int = 6) -> str:
-    """``z`` as text, 0 for a part that is rounding beside |z|, or beside ``largest``, the modulus of another."""
+    """``z`` as text. A real or imaginary part that rounding could make up is shown as 0.
+
+    ``rounding`` is relative to |z|, and a thousandth of it to ``largest``, the largest modulus of the spectrum.
+    """
     zero = max(math.hypot(rounding * z.real, rounding * z.imag), 1e-3 * rounding * largest)
     re, im = (0.0 if abs(part) <= zero else part for part in (z.real, z.imag))
     return f"{re:.{digits}g}" + (f"{im:+.{digits}g}i" if im else "")

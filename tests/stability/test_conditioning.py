@@ -142,7 +142,7 @@ def kind(J, sizes=None, update=None, **more):
     J = np.array(J, dtype=float)
     sizes = sizes or {"x": 1, "y": 1}
     own = {i: whole(z) for i, z in blocks(J, sizes).items()}
-    return kind_of(whole(np.linalg.eigvals(J)), own, update, led=led(J, sizes), **more)
+    return kind_of(whole(np.linalg.eigvals(J)), own, update, leader_curvature=led(J, sizes), **more)
 
 
 def test_the_origin_of_the_quadratic_game_is_stable_but_not_nash():

@@ -12,7 +12,7 @@ from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.log_verdict import eigenvalue, lines, meaning, point
 from counterplay.analysis.measures.rate import fitted_line, measured_rate
-from counterplay.core.stability.conditioning import conditioning, neutral, turn, without
+from counterplay.core.stability.conditioning import conditioning, neutral, turn, without_ones
 
 from ..support.logs import quadratic
 
@@ -29,11 +29,11 @@ def test_zero_is_zero_beside_the_others() -> None:
 
 def test_only_as_many_ones_of_the_update_map_are_set_aside() -> None:
     update = np.array([1.0, 1 + 1e-15, 0.8, NAN])
-    assert np.isnan(without(update, 1)).tolist() == [True, False, False, True]
-    assert np.isnan(without(update, 2)).tolist() == [True, True, False, True]
-    assert np.isnan(without(update, 0)).tolist() == [False, False, False, True]
-    assert np.isnan(without(np.array([0.9, 0.8]), 1)).sum() == 0  # there is a 1 where the direction is neutral, or none
-    both = without(np.stack([update, update]), np.array([0, 1]))
+    assert np.isnan(without_ones(update, 1)).tolist() == [True, False, False, True]
+    assert np.isnan(without_ones(update, 2)).tolist() == [True, True, False, True]
+    assert np.isnan(without_ones(update, 0)).tolist() == [False, False, False, True]
+    assert np.isnan(without_ones(np.array([0.9, 0.8]), 1)).sum() == 0  # no eigenvalue is 1
+    both = without_ones(np.stack([update, update]), np.array([0, 1]))
     assert np.isnan(both).sum(axis=1).tolist() == [1, 2]
 
 

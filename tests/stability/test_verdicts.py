@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from counterplay.core.stability.certainty import Known, bound, moving
+from counterplay.core.stability.certainty import Known, bound, without_neutral
 from counterplay.core.stability.equilibrium import AT_REST, Rest, kind_of, rest_of
 from counterplay.core.stability.verdict import point
 from counterplay.core.stability.verdict_table import EQUILIBRIA, FLOWS, KINDS, STEPS, cells, verdict
@@ -99,7 +99,7 @@ def test_a_cell_where_it_is_not_known_to_rest(equilibrium: str, step: str, flow:
     blocks = {i: Known.of(np.array(z), size=1) for i, z in zip("xy", own[equilibrium], strict=True)}
     led = 1.0 if equilibrium == "stackelberg" else None
     update = None if F is None else Known.of(np.array(F), size=2)
-    found = kind_of(Known.of(np.array(J), size=2), blocks, update, rest=Rest(state), led=led)
+    found = kind_of(Known.of(np.array(J), size=2), blocks, update, rest=Rest(state), leader_curvature=led)
     assert found is not None
     assert (found.equilibrium, found.step, found.flow, found.at_rest) == (equilibrium, step, flow, state)
     assert found.curvature == EXPECTED[equilibrium, step, flow]
@@ -137,7 +137,7 @@ def test_at_rest_beside_the_noise(facts: dict[str, float | None], state: str) ->
     found = rest_of(facts.pop("gradient"), 0.0, J, rounding=1e-9, **facts)
     assert found.state == state
     if state == "yes":
-        assert found.away <= AT_REST
+        assert found.distance <= AT_REST
 
 
 def test_v_of_a_batch_is_noise_alone() -> None:
@@ -285,6 +285,6 @@ def test_where_j_is_not_what_is_played_there_is_no_verdict() -> None:
 
 def test_ones_of_f_that_may_be_neutral_predict_nothing() -> None:
     J = Known.of([4.0], size=2)
-    assert np.isnan(moving(Known.of([1.0, 0.8], size=2), J, 1e-12)[0])
+    assert np.isnan(without_neutral(Known.of([1.0, 0.8], size=2), J, 1e-12)[0])
     whole = Known.of([4.0, 2.0], size=2)
-    assert not np.isnan(moving(Known.of([1.0, 0.8], size=2), whole, 1e-12)).any()
+    assert not np.isnan(without_neutral(Known.of([1.0, 0.8], size=2), whole, 1e-12)).any()

@@ -15,7 +15,7 @@ from ...core.stability.numerals import figure, rate
 from ...core.stability.step_sizes import name_of
 from ...core.stability.verdict import beside_v
 from ...core.stability.words import eigenvalue, lines
-from ...core.storage.strict_json import parse, plain
+from ...core.storage.strict_json import json_value, parse
 from ..log.log import Log
 from ..measures.convergence import dtype_of
 from ..measures.log_verdict import meaning
@@ -61,7 +61,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "metrics": {k.partition("/")[2]: _last_finite(log, k) for k in log if _is_metric(k)},
         "metastable": lingering(log),
     }
-    return plain(facts)
+    return json_value(facts)
 
 
 def _inexact(log: Log) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import UsageError, printable
-from ...core.log.consistency import parts, row_bytes
+from ...core.log.consistency import row_bytes, row_ranges
 from ...core.log.sandbox import MOST
 from ...core.storage.atomic import write_atomic
 from ...core.storage.strict_json import dumps
@@ -43,7 +43,7 @@ def _csv(log: Log, group: str) -> Iterator[bytes]:
     if across > MAX_COLUMNS:
         raise UsageError(f"{log.path} has {across:,} columns of {group}, and a table {MAX_COLUMNS:,}: choose .npz.")
     each = 16 * (across + 2) * (log.members or 1)
-    for start, stop in parts(log.length(group), each, _PART):
+    for start, stop in row_ranges(log.length(group), each, _PART):
         index, values = columns(log, group, start, stop)
         cells: dict[str, np.ndarray] = {}
         for name, column in (index | values).items():
@@ -76,7 +76,7 @@ def _json(log: Log, group: str) -> Iterator[bytes]:
         about, shape = log.variables[key], log.shape(key)
         facts = dumps({"dimensions": about.dims, "units": about.units, "long_name": about.long_name}, None)
         yield b", " * (n > 0) + dumps(name, None).strip().encode() + b": " + _open(facts) + b', "values": ['
-        for start, stop in parts(shape[0], row_bytes(about, shape), _PART):
+        for start, stop in row_ranges(shape[0], row_bytes(about, shape), _PART):
             rows = dumps(log.read(key, start, stop), None).strip()[1:-1]
             yield b", " * (start > 0) + rows.encode()
         yield b"]}"

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import BadLog, UsageError, UserError
-from ...core.log.consistency import Contents, parts
+from ...core.log.consistency import Contents, row_ranges
 from ...core.log.sandbox import Sandbox
 from ...core.log.schema import ENDED, GROUPS, RUN_STATES
 from ...core.log.segments import Pieces, blocks_of, missing, pieces_of
-from ...core.storage.json_fields import Manifest, Point, Stands, checked
+from ...core.storage.json_fields import CheckpointState, FullStatus, Manifest, checked
 from ...core.storage.run_directory import MANIFEST, STATE, TENSORS, RunDirectory
 from ...core.storage.safe_open import open_plain, read_plain
 from ...core.storage.strict_json import parse
@@ -63,7 +63,7 @@ def _run(path: Path) -> str:
 
 
 def _status(path: Path) -> str:
-    found = RunDirectory(path).status(Stands)
+    found = RunDirectory(path).status(FullStatus)
     if found.get("state") not in RUN_STATES:
         raise BadLog(f"{path / 'status.json'} does not say where the run stands: no run is {found.get('state')!r}.")
     return f"{found['state']} at step {found['step']}"
@@ -80,7 +80,7 @@ def _file(files: Sandbox, path: Path) -> str:
 
 
 def _parts(files: Sandbox, path: Path, found: Contents, key: str) -> Iterator[np.ndarray]:
-    return (files.read(path, key, *ends) for ends in parts(found.shapes[key][0], found.row_bytes(key), _PART))
+    return (files.read(path, key, *ends) for ends in row_ranges(found.shapes[key][0], found.row_bytes(key), _PART))
 
 
 def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
@@ -105,7 +105,7 @@ def _newest(path: Path) -> int:
     """How many blocks the log had when the newest checkpoint was saved that says so."""
     for checkpoint in sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name), reverse=True):
         with contextlib.suppress(OSError, LookupError, BadLog):
-            blocks: int = checked(_json(checkpoint / STATE), checkpoint / STATE, Point)["blocks"]
+            blocks: int = checked(_json(checkpoint / STATE), checkpoint / STATE, CheckpointState)["blocks"]
             return blocks
     return 0
 
@@ -128,7 +128,7 @@ def _checkpoint(path: Path) -> str:
         with open_plain(path / name) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != sums[name]:
                 raise BadLog(f"{path / name} is damaged: its sha256 sum is not the one in {MANIFEST}.")
-    state = checked(_json(path / STATE), path / STATE, Point)
+    state = checked(_json(path / STATE), path / STATE, CheckpointState)
     if path.name != f"step-{state.get('step', path.name[5:])}":
         raise BadLog(f"{path} holds the state of step {state['step']}.")
     return ""

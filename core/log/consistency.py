@@ -1,4 +1,4 @@
-"""What a file of a log holds, and whether that is what the format says: whoever reads numbers need not ask again."""
+"""What a file of a log holds, and checks that it agrees with the format, so that readers of numbers need none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import BadLog, UsageError
 from .schema import COUNTS, GROUPS, MAX_VARIABLES, Variable
 
-MAX_MEMBERS = 100_000  # what is found out of a run takes time for each
+MAX_MEMBERS = 100_000  # the measures of a run take time for each member
 MAX_ROW = 512 << 20  # bytes of a row of all variables of a group, which is read at once
 _TYPES = {variable.dtype for group in GROUPS.values() for variable in group.values()}
 _FILLED = ("member", "player", "parameter", "direction", "image", "channel", "height", "width", "point", "coordinate")
@@ -21,7 +21,7 @@ _FILLED = ("member", "player", "parameter", "direction", "image", "channel", "he
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds, but for the numbers: variables and shapes by "group/name", names along axes, attributes."""
+    """What a file holds apart from numbers: variables and shapes by "group/name", names along axes, attributes."""
 
     variables: dict[str, Variable]
     shapes: dict[str, tuple[int, ...]]
@@ -38,18 +38,21 @@ class Contents:
 
 
 def row_bytes(variable: Variable, shape: tuple[int, ...]) -> int:
-    """Return the bytes of one row of a variable of ``shape``, the growing axis first."""
+    """Return the bytes of one row of a variable of ``shape``, whose first axis counts the rows."""
     return math.prod(shape[1:]) * np.dtype(variable.dtype).itemsize
 
 
-def parts(rows: int, each: int, most: int) -> Iterator[tuple[int, int]]:
-    """Cut ``rows`` of ``each`` bytes into runs of at most ``most`` bytes, but of one row at least: start and stop."""
-    count = max(1, most // max(1, each))
+def row_ranges(rows: int, size: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of ranges that cover ``rows`` rows of ``size`` bytes.
+
+    A range has at most ``limit`` bytes, but at least one row.
+    """
+    count = max(1, limit // max(1, size))
     return ((start, min(rows, start + count)) for start in range(0, rows, count))
 
 
-def agree(found: Contents, path: Path | str) -> None:
-    """Raise BadLog unless known variables have the type and axes of the schema, and axes one size throughout."""
+def check_schema(found: Contents, path: Path | str) -> None:
+    """Raise BadLog unless the variables of the schema have its types and axes, and every axis has one size."""
     sizes = {dim: len(names) for dim, names in found.labels.items()}
     known = {key: GROUPS[key.partition("/")[0]].get(variable.name) for key, variable in found.variables.items()}
     ensemble = any("member" in v.dims for v in found.variables.values())
@@ -69,7 +72,7 @@ def agree(found: Contents, path: Path | str) -> None:
         for dim, size in zip(variable.dims[1:], found.shapes[key][1:], strict=True):
             if known[key] is None and (dim in (group, "step") or f"{group}/{dim}" in found.variables):
                 raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} is called as another variable.")
-            nothing = dim == "parameter" and found.labels.get(dim) == ()  # of a game without a number to play with
+            nothing = dim == "parameter" and found.labels.get(dim) == ()  # a game that has no parameters
             if size == 0 and (dim in _FILLED or known[key] is None) and not nothing:
                 raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} is empty.")
             if dim == "member" and size > MAX_MEMBERS:
@@ -80,11 +83,11 @@ def agree(found: Contents, path: Path | str) -> None:
                 raise BadLog(f"{path} is damaged: the axis {dim!r} of /{key} has {size} entries, not {sizes[dim]}.")
 
 
-def admit(held: Mapping[str, Mapping[str, Variable]], group: str, new: Variable, size: int) -> None:
-    """Raise UsageError where with ``new``, of ``size`` numbers, beside the variables ``held`` no log would be read."""
+def check_new_variable(held: Mapping[str, Mapping[str, Variable]], group: str, new: Variable, size: int) -> None:
+    """Raise UsageError if no reader would accept a log with the variables ``held`` and ``new``, of ``size`` numbers."""
     own = {**held[group], new.name: new}
     names = [{*found, *(dim for v in found.values() for dim in v.dims)} for found in {**held, group: own}.values()]
-    if sum(map(len, names)) > MAX_VARIABLES - len(COUNTS):  # the counts are added where they are missing
+    if sum(map(len, names)) > MAX_VARIABLES - len(COUNTS):  # the writer may add the variables in COUNTS
         raise UsageError(
             f"With {new.name!r} the log has more than the {MAX_VARIABLES} variables and axes that a log can have: "
             "give metrics that belong together as one with an axis."
@@ -98,7 +101,7 @@ def admit(held: Mapping[str, Mapping[str, Variable]], group: str, new: Variable,
         raise UsageError(f"Variable {new.name!r} of the log got no number; leave it out where there is none.")
 
 
-def one_log(pieces: list[tuple[Path, Contents]]) -> None:
+def check_one_log(pieces: list[tuple[Path, Contents]]) -> None:
     """Raise BadLog where the files of a log disagree on names, axes or types."""
     labels: dict[str, tuple[str, ...]] = {}
     variables: dict[str, Variable] = {}

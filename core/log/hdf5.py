@@ -1,7 +1,7 @@
-"""One HDF5 file of a log: rows to bytes and back.
+"""One HDF5 file of a log: rows to bytes, and bytes to rows.
 
-A file is built in memory and read only after `safety` has walked it. HDF5 itself never writes to the disk: a crash or
-a full disk there loses rows or kills the process; bytes written by `atomic.write_atomic` do neither.
+A file is built in memory, and it is read only after `safety` has checked it. HDF5 itself never writes to the disk: it
+would lose rows in a crash, and kill the process when the disk is full. `atomic.write_atomic` writes the bytes instead.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import h5py
 import numpy as np
 
 from ..errors import BadLog, UserError
-from ..storage.checksum import check_seal, stamp, sum_of
+from ..storage.checksum import check, checksum_line, stamp
 from ..storage.safe_open import open_plain
-from .consistency import Contents, agree, row_bytes
+from .consistency import Contents, check_schema, row_bytes
 from .safety import SCALES, check_open, reason, strings, text
 from .schema import AXES, FORMAT, GROUPS, VERSION, Variable
 
 _CHUNK_BYTES = 256 << 10
-_COMPLEX = "_PFNC_DOUBLE_COMPLEX_TYPE"  # netCDF reads complex numbers only by a committed type, of this name by custom
+_COMPLEX = "_PFNC_DOUBLE_COMPLEX_TYPE"  # netCDF reads complex numbers only through a committed type of this name
 _FILTERS = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
-_walked: set[tuple[int, ...]] = set()  # files that passed validation, and have not been written since
+_validated: set[tuple[int, ...]] = set()  # stamps of files that passed `safety`: a file that was written has another
 
 
 class Rows(Protocol):
-    """One group's rows: each variable has the axes ``variables[name].dims``, the growing one first.
+    """The rows of one group. A variable has the axes ``variables[name].dims``; the first one counts the rows.
 
-    ``parts`` are runs of them, one after another, every variable in each: there may be more than the memory holds.
+    ``parts`` yields the rows in consecutive parts, with every variable in each: all at once may not fit into memory.
     """
 
     @property
@@ -45,7 +45,7 @@ class Rows(Protocol):
 
 @dataclass
 class Table:
-    """Rows in memory, which are one part."""
+    """Rows in memory, in one part."""
 
     variables: dict[str, Variable] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -59,14 +59,14 @@ class Table:
 
 
 def fill(dtype: np.dtype) -> Any:
-    """Return what stands where nothing was recorded: NaN, or −1 where the type has none (we count from 0)."""
+    """Return the value for entries that were not recorded: NaN, or −1 for whole numbers, which count from 0."""
     if dtype.kind == "c":
         return complex(np.nan, np.nan)
     return np.nan if dtype.kind == "f" else -1 if dtype.kind == "i" else 0
 
 
 def pad(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return ``array`` grown to ``shape`` at the end of each axis."""
+    """Return ``array`` extended to ``shape`` at the end of each axis, with the value of `fill`."""
     if array.shape == tuple(shape):
         return array
     grown = np.full(shape, fill(array.dtype), dtype=array.dtype)
@@ -75,7 +75,7 @@ def pad(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def encode(tables: Mapping[str, Rows], labels: Mapping[str, Sequence[str]], attrs: Mapping[str, Any]) -> bytes:
-    """Return a complete HDF5 file holding ``tables``, and the sum of its bytes after them."""
+    """Return the bytes of an HDF5 file with ``tables`` by group, followed by their checksum."""
     buffer = io.BytesIO()
     # Files newer than v110 cannot be opened by h5dump 1.10 and ncdump 4.9.
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
@@ -84,8 +84,8 @@ def encode(tables: Mapping[str, Rows], labels: Mapping[str, Sequence[str]], attr
         for name, table in tables.items():
             if table.variables:
                 _write_group(file, name, table, labels)
-    with buffer.getbuffer() as data:  # no copy: it may be most of the memory
-        line = sum_of(data)
+    with buffer.getbuffer() as data:  # without a copy, as it may take most of the memory
+        line = checksum_line(data)
     buffer.seek(0, io.SEEK_END)
     buffer.write(line)
     return buffer.getvalue()
@@ -94,7 +94,7 @@ def encode(tables: Mapping[str, Rows], labels: Mapping[str, Sequence[str]], attr
 def _write_group(file: h5py.File, name: str, table: Rows, labels: Mapping[str, Sequence[str]]) -> None:
     group = file.create_group(name)
     scales: dict[str, h5py.Dataset] = {}
-    made: dict[str, h5py.Dataset] = {}  # to look one up in the file takes as long as to write to it
+    made: dict[str, h5py.Dataset] = {}  # to look up a dataset in the file would take as long as to write to it
     shapes = table.shapes
     for key, variable in table.variables.items():
         shape = shapes[key]
@@ -103,7 +103,7 @@ def _write_group(file: h5py.File, name: str, table: Rows, labels: Mapping[str, S
         filters: dict[str, Any] = dict(_FILTERS, chunks=(chunk, *shape[1:])) if math.prod(shape) else {}
         data = made[key] = group.create_dataset(key, shape=shape, dtype=dtype, **filters)
         _describe(data, variable)
-        if key == variable.dims[0]:  # /step/step is its axis's own coordinate
+        if key == variable.dims[0]:  # /step/step is itself the coordinate of its axis
             data.make_scale(key)
             scales[key] = data
         elif key != "step" and "step" not in variable.dims:
@@ -122,10 +122,10 @@ def _write_group(file: h5py.File, name: str, table: Rows, labels: Mapping[str, S
 
 
 def _scale(group: h5py.Group, dim: str, size: int, names: Sequence[str] | None) -> h5py.Dataset:
-    """Write the coordinate of an axis: its names, else 0, 1, 2, …"""
+    """Write the coordinate of an axis: its names if it has any, else 0, 1, 2, …"""
     if names is None:
         scale = group.create_dataset(dim, data=np.arange(size, dtype="<i8"))
-    else:  # of variable length: ncdump and xarray both misread strings of fixed length
+    else:  # strings of variable length, as ncdump and xarray misread those of fixed length
         scale = group.create_dataset(dim, data=list(names), dtype=h5py.string_dtype())
     _describe(scale, Variable(dim, (dim,), scale.dtype.str, AXES.get(dim, dim.replace("_", " "))))
     scale.make_scale(dim)
@@ -136,7 +136,7 @@ def _describe(data: h5py.Dataset, variable: Variable) -> None:
     data.attrs["long_name"] = variable.long_name
     if variable.dtype != "|O":
         data.attrs["units"] = variable.units
-    data.attrs["dimensions"] = " ".join(variable.dims)  # for readers that follow no references, as ours
+    data.attrs["dimensions"] = " ".join(variable.dims)  # for readers that follow no references, such as ours
     if variable.flags:
         data.attrs["flag_values"] = np.arange(len(variable.flags), dtype=variable.dtype)
         data.attrs["flag_meanings"] = " ".join(variable.flags)
@@ -144,20 +144,20 @@ def _describe(data: h5py.Dataset, variable: Variable) -> None:
 
 @contextmanager
 def opened(path: Path | str, given: BinaryIO | None = None) -> Iterator[h5py.File]:
-    """Open a file, or the one ``given``, whose sum is right and which has passed validation.
+    """Open the file at ``path``, or read the open file ``given``, after its checksum and structure were checked.
 
-    Whatever goes wrong while reading raises BadLog naming it. FileNotFoundError passes: a block that has just been
-    merged is not damage.
+    Anything that goes wrong while it is read raises BadLog with the path. Only FileNotFoundError passes through, as a
+    block that has just been merged is no damage.
     """
     try:
-        # Through a Python file HDF5 takes no lock, and does not mind that xarray has the same file open.
+        # Through a Python file HDF5 takes no lock, so xarray may have the same file open.
         with nullcontext(given) if given is not None else open_plain(path) as raw:
-            check_seal(raw, path)
+            check(raw, path)
             with h5py.File(raw, "r") as file:
-                if (key := stamp(raw)) not in _walked:
+                if (key := stamp(raw)) not in _validated:
                     check_open(file, path)
                     if key is not None:
-                        _walked.add(key)
+                        _validated.add(key)
                 yield file
     except (FileNotFoundError, UserError):
         raise
@@ -166,9 +166,9 @@ def opened(path: Path | str, given: BinaryIO | None = None) -> Iterator[h5py.Fil
 
 
 def contents(path: Path | str, given: BinaryIO | None = None) -> Contents:
-    """Return what the file at ``path`` holds without reading its numbers."""
+    """Return what the file at ``path`` holds, without reading its numbers."""
     with opened(path, given) as file:
-        attrs = {text(k): _plain(file.attrs[k]) for k in file.attrs if k.encode() not in SCALES}
+        attrs = {text(k): _text_or_number(file.attrs[k]) for k in file.attrs if k.encode() not in SCALES}
         version = attrs.get("format_version")
         if attrs.get("format") != FORMAT or not isinstance(version, int):
             raise BadLog(f"{path} is an HDF5 file but not a log of counterplay.")
@@ -184,11 +184,11 @@ def contents(path: Path | str, given: BinaryIO | None = None) -> Contents:
                 raise BadLog(f"{path} is damaged: /{group} is not a group.")
             for name, data in file[group].items():
                 _add(found, path, group, name, data)
-        agree(found, path)
+        check_schema(found, path)
     return found
 
 
-def _plain(value: Any) -> Any:
+def _text_or_number(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, (str, bytes, int, float)):
         raise TypeError("it has an attribute that is no text and no number")
@@ -198,10 +198,10 @@ def _plain(value: Any) -> Any:
 def _add(found: Contents, path: Path | str, group: str, name: str, data: Any) -> None:
     if not isinstance(data, h5py.Dataset):
         raise BadLog(f"{path} is damaged: /{group}/{name} is not a variable.")
-    dims = tuple(_said(data, "dimensions", "").split())
+    dims = tuple(_attribute(data, "dimensions", "").split())
     if len(dims) != data.ndim or not dims:
         raise BadLog(f"{path} is damaged: /{group}/{name} has {data.ndim} axes but names {len(dims)}.")
-    if dims == (name,) and name != "step":  # an axis's coordinate; only /step/step is data, the others follow from it
+    if dims == (name,) and name != "step":  # the coordinate of an axis, which is no variable (/step/step is one)
         if h5py.check_string_dtype(data.dtype):
             names = strings(data)
             if found.labels.setdefault(name, names) != names:
@@ -211,8 +211,8 @@ def _add(found: Contents, path: Path | str, group: str, name: str, data: Any) ->
         raise BadLog(f"{path} is damaged: /{group}/{name} does not grow along {group!r}.")
     if data.shape[0] != file_length(data.parent):
         raise BadLog(f"{path} is damaged: /{group}/{name} has not as many rows as /{group}/step.")
-    flags = tuple(_said(data, "flag_meanings", "").split())
-    about = _said(data, "long_name", name), _said(data, "units", "1")
+    flags = tuple(_attribute(data, "flag_meanings", "").split())
+    about = _attribute(data, "long_name", name), _attribute(data, "units", "1")
     try:
         found.variables[f"{group}/{name}"] = Variable(name, dims, data.dtype.str, *about, flags)
     except UserError as error:
@@ -220,12 +220,12 @@ def _add(found: Contents, path: Path | str, group: str, name: str, data: Any) ->
     found.shapes[f"{group}/{name}"] = data.shape
 
 
-def _said(data: h5py.Dataset, name: str, default: str) -> str:
+def _attribute(data: h5py.Dataset, name: str, default: str) -> str:
     return text(str(data.attrs.get(name, default)))
 
 
 def file_length(group: h5py.Group) -> int:
-    """Return the number of rows of a group of an open file; KeyError, so BadLog from `opened`, without steps."""
+    """Return the number of rows of a group of an open file. Raises KeyError, which `opened` turns into BadLog."""
     steps = group.get("step")
     if not isinstance(steps, h5py.Dataset) or steps.ndim != 1:
         raise KeyError(f"{group.name}/step is missing")
@@ -239,6 +239,6 @@ def read(path: Path | str, key: str, start: int, stop: int, given: BinaryIO | No
 
 
 def read_rows(path: Path | str, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
-    """Return rows ``start`` to ``stop`` of several variables: the file is opened and walked once."""
+    """Return rows ``start`` to ``stop`` of several variables; the file is opened and checked once."""
     with opened(path) as file:
         return {key: np.asarray(file[key][start:stop]) for key in keys}

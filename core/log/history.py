@@ -1,4 +1,4 @@
-"""A run's record in memory: what its log would hold, under the same names, as arrays."""
+"""The record of a run in memory: the variables of its log, under the same names, as arrays."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ LIMIT = 2 << 30  # bytes
 
 
 class History(LogRows, Mapping[str, np.ndarray]):
-    """``history["step/losses"]`` is an array (rows, player), and so is every variable of the run's log.
+    """A mapping from the names of a log's variables to arrays: ``history["step/losses"]`` has the shape (rows, player).
 
-    The names and axes are those of a log (``counterplay.open_log``), read anew at every look: what was recorded so far.
-    ``layout`` has the names along the axes player and parameter. At most 2 GiB.
+    Names and axes are those of a log (``counterplay.open_log``). Each look-up gives all that was recorded so far.
+    ``layout`` has the names along the axes player and parameter. A history holds at most 2 GiB.
     """
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
-        self._found: dict[str, tuple[int, Table]] = {}  # by group, with the entries it was made of
+        self._tables: dict[str, tuple[int, Table]] = {}  # by group: the number of entries, and the table made of them
 
     def expect(self, rows: int) -> None:
-        """Raise UsageError where so many rows of "step" are more than it holds."""
+        """Raise UsageError if ``rows`` rows of "step" are more than a history can hold."""
         numbers = 3 * len(self.layout.players) + len(self.layout.parameters or self.layout.directions or ()) + 3
         size = 8 * rows * (numbers * (self.layout.members or 1) + 7)
         if size > LIMIT:
             raise UsageError(f"A history of {rows:,} steps takes {size / 2**30:.1f} GiB of memory, {_ADVICE}")
 
-    def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
+    def _add(self, group: str, entry: Row | Columns, weight: int) -> None:
         if self._bytes + weight > LIMIT:
             step = entry["step"][-1] if isinstance(entry, Columns) else entry["step"]
             raise StorageError(f"The history is full at step {step}, in the group {group!r}, {_ADVICE}")
-        super()._take(group, entry, weight)
+        super()._add(group, entry, weight)
 
     def _columns(self, group: str) -> Mapping[str, np.ndarray]:
         entries = self._rows[group]
-        count, table = self._found.get(group, (0, Table()))
+        count, table = self._tables.get(group, (0, Table()))
         if count != len(entries):
             table = self._table(group, entries)
             for column in table.columns.values():
                 column.flags.writeable = False
-            self._found[group] = len(entries), table
+            self._tables[group] = len(entries), table
         return table.columns
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -70,7 +70,7 @@ _ADVICE = "more than 2 GiB: record every so many steps (every=...), or to a dire
 
 
 def both(*records: LogRows) -> Any:
-    """``append`` and ``extend`` to each of ``records``."""
+    """Return functions ``append`` and ``extend`` that add to each of ``records``."""
 
     def append(group: str, row: Row) -> None:
         for record in records:

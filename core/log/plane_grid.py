@@ -1,4 +1,4 @@
-"""The part of a plane in which a path is seen, and a grid of points over it."""
+"""The part of a plane that shows a path, and a grid of points over it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Array = NDArray[np.float64]
 
 
 def window(path: Array) -> Array:
-    """The least and the greatest corner (2, 2) of what is to be seen of paths (steps, members, 2).
+    """The lower left and upper right corner (2, 2) of a window on paths (steps, members, 2).
 
-    All of it, but for the far end of an escape.
+    The window has all points but the far end of a path that diverges.
     """
     flat = path.reshape(-1, 2)
     flat = flat[np.isfinite(flat).all(axis=1)]
@@ -21,17 +21,17 @@ def window(path: Array) -> Array:
     if not len(start):
         return np.array([[-1.0, -1.0], [1.0, 1.0]])
     away = np.abs(flat - np.median(start, axis=0)).max(axis=1)
-    while len(away) and away.max() > 100 * np.median(away) > 0:  # grows over decades: its last turns would be all
+    while len(away) and away.max() > 100 * np.median(away) > 0:  # else only its last turns would be visible
         near = away <= 10 * np.median(away)
         flat, away = flat[near], away[near]
     flat = np.concatenate([flat, start])
     low, high = flat.min(axis=0), flat.max(axis=0)
-    still = high - low <= 0
-    return np.array([np.where(still, low - 0.5, low), np.where(still, high + 0.5, high)])
+    constant = high - low <= 0
+    return np.array([np.where(constant, low - 0.5, low), np.where(constant, high + 0.5, high)])
 
 
 def mesh(corners: Array) -> Array:
-    """The middles (CELLS, CELLS, 2) of the cells of a window (2, 2)."""
+    """The centres (CELLS, CELLS, 2) of the cells of a window with ``corners`` (2, 2)."""
     shares = (np.arange(CELLS) + 0.5) / CELLS
     x, y = np.meshgrid(*(low + shares * (high - low) for low, high in corners.T))
     return np.stack([x, y], axis=-1)

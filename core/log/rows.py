@@ -1,4 +1,4 @@
-"""Rows of a log: admitted one by one, kept as they are given, and turned into columns by the log's schema."""
+"""Rows of a log: checked when they are added, kept as they are given, and turned into columns by the schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from .consistency import admit
+from .consistency import check_new_variable
 from .hdf5 import Table, fill, pad
 from .schema import COUNTS, GROUPS, Layout, Variable
 
@@ -17,14 +17,14 @@ Row = Mapping[str, Any]
 
 
 class Columns(dict[str, np.ndarray]):
-    """Many rows as one entry: every array has them along its first axis."""
+    """Many rows as one entry: the first axis of every array counts the rows."""
 
 
 class LogRows:
     """Rows by group, in memory.
 
-    A row is a mapping from variable names to numbers, arrays or, for one value per player, mappings by player. Rows are
-    kept as given: do not write into an array that was appended.
+    A row is a mapping from variable names to numbers, to arrays or, for one value per player, to mappings by player.
+    Rows are kept as given: do not write into an array that was appended.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -37,36 +37,36 @@ class LogRows:
     def append(self, group: str, row: Row) -> None:
         """Add one row to ``group``; it must hold "step". Costs about a microsecond.
 
-        Raises UsageError for a name or shape the log cannot hold. Rows of "step" are too many to check each: only one
-        whose names differ from the row before is.
+        Raises UsageError for a name or shape that the log cannot hold. As there are many rows of "step", only the first
+        row with given names is checked.
         """
         names = tuple(row)
         weight = self._weights.get(names) if group == "step" else None
         if weight is None:
-            weight = self._admit(group, row)
+            weight = self._check(group, row)
             if group == "step":
                 self._weights[names] = weight
-        self._take(group, row, weight)
+        self._add(group, row, weight)
 
     def extend(self, group: str, columns: Row) -> None:
-        """Add many rows at once: every column has the rows along its first axis, as many as ``step`` has."""
+        """Add many rows at once: the first axis of every column counts the rows, as that of ``step`` does."""
         arrays = {name: np.asarray(column) for name, column in columns.items()}
         count = len(arrays.get("step", ()))
         for name, array in arrays.items():
             if len(array) != count:
                 raise UsageError(f"Variable {name!r} of the log got {len(array)} rows; step has {count}.")
         if count:
-            weight = self._admit(group, {name: array[0] for name, array in arrays.items()})
-            self._take(group, Columns(arrays), count * weight)
+            weight = self._check(group, {name: array[0] for name, array in arrays.items()})
+            self._add(group, Columns(arrays), count * weight)
 
-    def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
+    def _add(self, group: str, entry: Row | Columns, weight: int) -> None:
         self._rows[group].append(entry)
         self._bytes += weight
 
-    def _admit(self, group: str, row: Row) -> int:
-        """Check the names and shapes of a row before it is taken, and give its bytes.
+    def _check(self, group: str, row: Row) -> int:
+        """Check the names and shapes of a row before it is added, and return its bytes.
 
-        A wrong one must not spoil a block later.
+        A row that cannot be written would otherwise spoil a whole block later.
         """
         if "step" not in row:
             raise UsageError(f"A row of the log's group {group!r} has no 'step': say which step it belongs to.")
@@ -76,7 +76,7 @@ class LogRows:
             variable = known or self.layout.variable(group, name, np.shape(_first(value)))
             array = self._array(variable, value)
             if known is None:
-                admit(self._variables, group, variable, array.size)
+                check_new_variable(self._variables, group, variable, array.size)
             self._variables[group][name] = variable
             weight += array.nbytes
         return weight
@@ -85,16 +85,16 @@ class LogRows:
         parts: list[Table] = []
         for many, run in groupby(entries, lambda entry: isinstance(entry, Columns)):
             rows = list(run)
-            parts += [self._given(group, columns) for columns in rows] if many else [self._gathered(group, rows)]
-        return joined(parts)
+            parts += [self._of_columns(group, columns) for columns in rows] if many else [self._of_rows(group, rows)]
+        return concatenated(parts)
 
-    def _given(self, group: str, columns: Row) -> Table:
+    def _of_columns(self, group: str, columns: Row) -> Table:
         variables = {name: self._variables[group][name] for name in columns}
         return Table(
             variables, {name: np.ascontiguousarray(columns[name], dtype=v.dtype) for name, v in variables.items()}
         )
 
-    def _gathered(self, group: str, rows: list[Row]) -> Table:
+    def _of_rows(self, group: str, rows: list[Row]) -> Table:
         table = Table()
         for name, variable in self._variables[group].items():
             if all(name not in row for row in rows):
@@ -110,7 +110,7 @@ class LogRows:
 
     def _column(self, variable: Variable, rows: list[Row]) -> np.ndarray:
         if variable.name in rows[0] and not isinstance(rows[0][variable.name], Mapping):
-            try:  # the common case in one call: every row has the variable, all of one shape
+            try:  # the common case, in one call: every row has the variable, with one shape
                 column = np.array([row[variable.name] for row in rows], dtype=variable.dtype)
                 if column.ndim == len(variable.dims):
                     return np.ascontiguousarray(column)
@@ -145,16 +145,16 @@ class LogRows:
         return array
 
 
-def joined(parts: list[Table]) -> Table:
-    """One table after another; a variable that is missing from one is filled there."""
-    joined = Table({name: variable for part in parts for name, variable in part.variables.items()})
-    for name, variable in joined.variables.items():
+def concatenated(parts: list[Table]) -> Table:
+    """One table after another; a variable that one of them lacks is filled there (`hdf5.fill`)."""
+    table = Table({name: variable for part in parts for name, variable in part.variables.items()})
+    for name, variable in table.variables.items():
         shapes = [part.columns[name].shape[1:] for part in parts if name in part.columns]
         tail = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
         nothing = np.full((0, *tail), fill(np.dtype(variable.dtype)), dtype=variable.dtype)
         columns = [pad(part.columns.get(name, nothing), (len(part.columns["step"]), *tail)) for part in parts]
-        joined.columns[name] = np.concatenate(columns)
-    return joined
+        table.columns[name] = np.concatenate(columns)
+    return table
 
 
 def _first(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Refuse a log that could harm its reader, before a single number of it is read.
+"""Refuse a log that could harm its reader, before any of its numbers is read.
 
-HDF5 can point to other files, run unknown filters, promise petabytes in a kilobyte and link in circles. A log of ours
-does none of it, so the walk below allows exactly what the writer writes. It reads structure only, through the low-level
-interface, which follows no link and converts no data.
+An HDF5 file can refer to other files, run unknown filters, claim petabytes in a kilobyte and contain circular links. A
+log of ours does none of this, so the walk below allows exactly what the writer writes. It reads only the structure,
+through the low-level interface, which follows no link and converts no data.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from h5py import h5o, h5t, h5z
 from ..errors import BadLog, printable
 from .schema import MAX_VARIABLES
 
-MAX_BYTES = 4 << 30  # one variable, unpacked
-MAX_RATIO = 300  # unpacked to packed; gzip at the writer's level never reaches 230
-MAX_SMALL = 16 << 20  # bytes up to which the ratio is free: of one variable, and of a file's variables together
+MAX_BYTES = 4 << 30  # of one variable, unpacked
+MAX_RATIO = 300  # of unpacked to packed bytes; gzip at the writer's level never reaches 230
+MAX_SMALL = 16 << 20  # unpacked bytes of a variable, or of all together, up to which the ratio is not limited
 MAX_CHUNKS = 100_000  # of one variable
 MAX_DEPTH = 4
 MAX_OBJECTS = 10_000
@@ -30,7 +30,7 @@ MAX_ATTRIBUTES = 100  # of one object
 MAX_ATTRIBUTE_BYTES = 1 << 20
 
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
-SCALES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}  # the dimension scales' own references; our reader never follows them
+SCALES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}  # references of the dimension scales, which our reader does not follow
 
 
 def check(path: Path | str) -> None:
@@ -53,19 +53,19 @@ def check_open(file: h5py.File, path: Path | str) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return HDF5's own words, on one line and without its nested brackets."""
+    """Return the message of HDF5 on one line, cut to 200 characters."""
     words = " ".join(printable(error).split()) or type(error).__name__
     return words[:200].rstrip(".")
 
 
 def text(value: str | bytes) -> str:
-    """Return a name or text of a file without what is no Unicode."""
+    """Return a name or text of a file, with "�" in place of bytes that are not UTF-8."""
     raw = value.encode(errors="surrogateescape") if isinstance(value, str) else value
     return raw.decode(errors="replace")
 
 
 def strings(data: h5py.Dataset) -> tuple[str, ...]:
-    """Return the names along an axis. Few at a time: a thousand can all be one string of a megabyte.
+    """Return the names along an axis. They are read a few at a time: a thousand may all refer to one megabyte.
 
     Raises ValueError where they are longer than those of any log.
     """
@@ -131,7 +131,7 @@ class _Walk:
 
     def dataset(self, dataset: Any, name: str) -> None:
         plan = dataset.get_create_plist()
-        # Asked first: reading the shape of a virtual dataset already opens other files.
+        # Check this first: reading the shape of a virtual dataset already opens other files.
         if plan.get_layout() not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
             raise self.refuse(name, "is a virtual dataset")
         if plan.get_external_count():
@@ -162,7 +162,7 @@ class _Walk:
         self.attributes(dataset, name)
 
     def storage(self, dataset: Any, name: str, size: int) -> None:
-        """Refuse what says that it is larger than its file, as chunks do that lie in one place, or much smaller."""
+        """Refuse a dataset whose chunks share bytes of the file, or whose claimed size is far above its stored size."""
         stored = dataset.get_storage_size()
         self.packed += stored
         if self.packed > self.limit:
@@ -174,7 +174,7 @@ class _Walk:
             raise self.refuse(name, f"and those before it claim {self.claimed:,} bytes in a file of {self.limit:,}")
 
     def type(self, kind: Any, name: str, strings: int) -> None:
-        """``strings`` is how many strings of variable length would be read."""
+        """Refuse other types than those of a log; ``strings`` is how many strings of variable length would be read."""
         code = kind.get_class()
         if code in (h5t.INTEGER, h5t.FLOAT):
             return
@@ -196,5 +196,5 @@ class _Walk:
                 raise self.refuse(name, "has an attribute of more than a megabyte")
             if attribute.name not in SCALES:
                 count = math.prod(attribute.get_space().get_simple_extent_dims() or (1,))
-                # A text of variable length is one: a thousand could all be the same megabyte.
+                # At most one text of variable length: a thousand could all refer to the same megabyte.
                 self.type(attribute.get_type(), name, 1 if count == 1 else MAX_LABELS + 1)

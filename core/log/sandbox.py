@@ -24,7 +24,7 @@ import numpy as np
 from .. import errors
 from ..errors import BadLog, UserError, printable
 from ..storage.safe_open import open_plain
-from .consistency import Contents, parts
+from .consistency import Contents, row_ranges
 from .sandbox_worker import ANSWER, REQUEST
 
 # The limits, all of them.
@@ -71,7 +71,7 @@ class Sandbox:
         if (size := (stop - start) * each) > MOST:
             raise BadLog(f"{path} has {size:,} bytes of {key} to be read at once, {_NO}.")
         rows = np.empty((stop - start, *tail), dtype=found.variables[key].dtype)
-        for low, high in parts(stop - start, each, PART):
+        for low, high in row_ranges(stop - start, each, PART):
             with open_plain(path) as file:
                 answer, data = self._ask(
                     {"path": str(path), "key": key, "start": start + low, "stop": start + high}, file

@@ -1,7 +1,8 @@
-"""The log format: which variables a log holds, along which axes, in which units. One table for writer and reader.
+"""The log format: the variables of a log with their axes and units, in one table for writer and reader.
 
-A log has four groups, each growing along an axis of the group's own name (``/step/losses (step, player)``); every
-axis has a coordinate, so xarray, netCDF4 and h5dump open a log unaided. ``member`` stands only in ensembles. No torch.
+A log has four groups. The first axis of a group's variables counts the rows and has the group's name, as in
+``/step/losses (step, player)``. Every axis has a coordinate, so xarray, netCDF4 and h5dump open a log without
+counterplay. The axis ``member`` exists in ensembles only. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any
 from ..errors import UsageError
 
 FORMAT = "counterplay-log"
-VERSION = 1  # grows when an old reader would misread a new log; new variables alone do not change it
-MAX_VARIABLES = 500  # of a file, axes included; whoever shows them takes time for each
+VERSION = 1  # grows when an old reader would misread a new log; a new variable alone does not change it
+MAX_VARIABLES = 500  # of a file, axes included, as programs that list them take time for each
 
 SPECTRUM_STATUS = ("converged", "not_converged", "not_finite", "not_differentiable")
 
-NOISE_BATCHES = 8  # independent batches between which the deviation of v is taken
+NOISE_BATCHES = 8  # independent batches from which the standard deviation of v is computed
 
 RUN_STATES = {  # the states of a run (status.json), each in words
     "running": "The run is under way; what it has sealed so far is shown.",
@@ -39,7 +40,7 @@ ENDED = ("converged", "max_steps", "not_converged", "diverged")  # states of run
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable of a log: its axes in order, its type on disk, what it is."""
+    """One variable of a log: its axes in order, its type on disk, and what it is in words."""
 
     name: str
     dims: tuple[str, ...]
@@ -49,7 +50,7 @@ class Variable:
     flags: tuple[str, ...] = ()  # meanings of the values 0, 1, 2, … of a status code
 
     def __post_init__(self) -> None:
-        # A name with a slash would make a group, one with odd characters a file that netCDF tools refuse.
+        # A name with a slash would make a group; netCDF tools refuse a file that has names with other odd characters.
         for name in (self.name, *self.dims):
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.+\-]{0,99}", name):
                 raise UsageError(
@@ -132,14 +133,14 @@ GROUPS: dict[str, dict[str, Variable]] = {
     "metrics": _table("metrics"),  # one variable for each metric, see Layout.variable
 }
 
-COUNTS = {  # ragged variables are padded with NaN along their last axis; the count of what is no padding
+COUNTS = {  # ragged variables are padded with NaN along their last axis -> the variable that counts real entries
     "eigenvalues": "count",
     "block_eigenvalues": "block_count",
     "update_eigenvalues": "update_count",
     "update_far_eigenvalues": "update_far_count",
 }
 
-AXES = {  # every axis with what its coordinate says
+AXES = {  # every axis -> the meaning of its coordinate
     "step": "number of steps taken",
     "spectrum": "number of the measured spectrum",
     "samples": "number of the sample sheet",
@@ -165,10 +166,11 @@ AXES = {  # every axis with what its coordinate says
 
 @dataclass(frozen=True)
 class Layout:
-    """What is fixed for one log: its labels, its size, its attributes.
+    """What is fixed for one log: the names and sizes of axes, and the attributes.
 
-    ``parameters`` names every parameter (``x/value[0]``) where a log keeps them whole; ``directions`` names those of a
-    projection; ``members`` is the size of an ensemble. ``metrics`` declares metrics that have axes or units.
+    ``parameters`` names every parameter (``x/value[0]``) if the log keeps them all; ``directions`` are the names of the
+    directions of a projection; ``members`` is the size of an ensemble. ``metrics`` declares metrics that have axes or
+    units.
     """
 
     players: tuple[str, ...]
@@ -184,7 +186,7 @@ class Layout:
         return {dim: tuple(names) for dim, names in named.items() if names is not None}
 
     def size(self, dim: str) -> int | None:
-        """Return the length an axis must have, None where any will do."""
+        """Return the length that an axis must have; None where any length will do."""
         if dim == "member":
             return self.members
         labels = self.labels().get(dim)
@@ -193,7 +195,7 @@ class Layout:
     def variable(self, group: str, name: str, shape: Sequence[int]) -> Variable:
         """Return the variable ``name`` of a row whose value has ``shape``.
 
-        A metric nobody declared takes a numbered axis of its own for each axis of its value.
+        A metric that was not declared gets a numbered axis of its own for each axis of its value.
         """
         known = {**GROUPS[group], **({m.name: m for m in self.metrics} if group == "metrics" else {})}
         if name in known:

@@ -1,4 +1,4 @@
-"""The files that make up one log: sealed blocks, and the whole they are merged into."""
+"""The files that make up one log: sealed blocks, and the one file into which they are merged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import BadLog, StorageError, UsageError
 from ..storage.atomic import write_atomic
 from . import hdf5
-from .consistency import Contents, one_log, parts, row_bytes
+from .consistency import Contents, check_one_log, row_bytes, row_ranges
 from .hdf5 import encode, fill
 from .safety import MAX_BYTES
 from .schema import GROUPS, Layout, Variable
@@ -25,7 +25,7 @@ _PART = 64 << 20  # bytes of a group's rows in memory at once
 
 
 class Files(Protocol):
-    """What reads the files: the module `hdf5` itself, or a `sandbox.Sandbox` for those of a stranger."""
+    """What reads the files: the module `hdf5`, or a `sandbox.Sandbox` for files from a stranger."""
 
     def contents(self, path: Path) -> Contents: ...
     def read(self, path: Path, key: str, start: int, stop: int) -> np.ndarray: ...
@@ -33,8 +33,8 @@ class Files(Protocol):
 
 
 def blocks_of(directory: Path) -> list[Path]:
-    """Return the sealed blocks of a run directory in order; drafts of blocks are not among them."""
-    if (directory / "log").is_symlink():  # whoever merges removes the blocks: those of another run
+    """Return the sealed blocks of a run directory in order, without drafts of blocks."""
+    if (directory / "log").is_symlink():  # merging removes the blocks, which would be those of another run
         raise BadLog(f"{directory / 'log'} is a link; a run directory holds plain files and folders only.")
     try:
         names = [p for p in (directory / "log").iterdir() if re.fullmatch(r"\d{6,12}\.h5", p.name)]
@@ -46,16 +46,16 @@ def blocks_of(directory: Path) -> list[Path]:
 
 
 def missing(directory: Path, count: int) -> int:
-    """The first of ``count`` blocks that is not there; 0 if none is, or the log is one file by now."""
+    """The number of the first of ``count`` blocks that is missing; 0 if none is, or if the log is one file by now."""
     there = {int(block.stem) for block in blocks_of(directory)}
     return 0 if (directory / "log.h5").exists() else next((n for n in range(1, count + 1) if n not in there), 0)
 
 
 def pieces_of(directory: Path, files: Files = hdf5) -> Pieces:
-    """Return the files that make up a log, in order: log.h5 if there, then the blocks it does not hold yet.
+    """Return the files that make up a log, in order: log.h5 if it exists, then the blocks that it does not contain.
 
-    A crash between writing log.h5 and removing its blocks leaves them behind. Which ones it holds is told by their
-    steps, not by a note in the file: a log's content must not depend on interruptions.
+    A crash between writing log.h5 and removing its blocks leaves the blocks behind. Their steps tell whether log.h5
+    contains them. A note in log.h5 could tell too, but the content of a log must not depend on interruptions.
     """
     whole = directory / "log.h5"
     pieces: Pieces = [(whole, files.contents(whole))] if os.path.lexists(whole) else []
@@ -64,7 +64,7 @@ def pieces_of(directory: Path, files: Files = hdf5) -> Pieces:
         found = files.contents(block)
         if not last or any(s > last.get(g, -1) for g, s in _last_steps([(block, found)], files).items()):
             pieces.append((block, found))
-    one_log(pieces)
+    check_one_log(pieces)
     return pieces
 
 
@@ -105,7 +105,7 @@ def _empty(pieces: Pieces, key: str, rows: int) -> np.ndarray:
 
 
 def _tail(pieces: Pieces, key: str) -> tuple[int, ...]:
-    """The shape of a row that has place for those of every file."""
+    """The shape of a row into which the rows of every file fit."""
     shapes = [found.shapes[key] for _, found in pieces if key in found.shapes]
     if len({len(s) for s in shapes}) != 1:
         raise BadLog(f"The files of the log beside {pieces[0][0]} disagree on the axes of {key!r}.")
@@ -114,7 +114,7 @@ def _tail(pieces: Pieces, key: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Joined:
-    """The rows of a group over all pieces, cut without regard to where these end: nor do the file's bytes show it."""
+    """The rows of a group over all pieces. Where the pieces end does not show in the parts, nor in the merged file."""
 
     pieces: Pieces
     group: str
@@ -134,17 +134,17 @@ class _Joined:
         return {name: (rows, *_tail(self.pieces, f"{self.group}/{name}")) for name in self.variables}
 
     def parts(self) -> Iterator[dict[str, np.ndarray]]:
-        each = sum(row_bytes(v, self.shapes[name]) for name, v in self.variables.items())
+        size = sum(row_bytes(v, self.shapes[name]) for name, v in self.variables.items())
         keys = {f"{self.group}/{name}": name for name in self.variables}
-        for start, stop in parts(self.shapes["step"][0], each, _PART):
+        for start, stop in row_ranges(self.shapes["step"][0], size, _PART):
             yield {keys[k]: x for k, x in columns(self.pieces, list(keys), start, stop, self.files).items()}
 
 
 def whole(pieces: Pieces, layout: Layout | None = None, files: Files = hdf5) -> bytes:
-    """Return the files of a log as one file.
+    """Return the files of a log as the bytes of one file.
 
-    ``layout`` gives labels and attributes where there is no block to take them from. Raises TooLarge for a variable
-    of more than MAX_BYTES, which no reader would take.
+    ``layout`` gives labels and attributes if there is no block to take them from. Raises TooLarge for a variable of
+    more than MAX_BYTES, which readers refuse.
     """
     tables = {group: _Joined(pieces, group, files) for group in GROUPS}
     for group, table in tables.items():
@@ -167,10 +167,10 @@ class TooLarge(UsageError):
 
 
 def merge(directory: Path | str, layout: Layout | None = None, files: Files = hdf5) -> Path:
-    """Write the blocks of a run directory as one file log.h5, remove them, and return its path.
+    """Write the blocks of a run directory as one file log.h5, remove the blocks, and return its path.
 
-    ``layout`` gives labels and attributes where there is no block to take them from. A crash at any moment leaves a
-    readable log; merging again completes it. Raises TooLarge, and leaves the blocks, where one file cannot hold it.
+    ``layout`` gives labels and attributes if there is no block to take them from. A crash at any moment leaves a
+    readable log, and merging again completes it. Raises TooLarge, and keeps the blocks, where one file cannot hold all.
     """
     directory = Path(directory)
     pieces = pieces_of(directory, files)

@@ -11,15 +11,15 @@ import numpy as np
 from ..errors import StorageError
 from ..storage.atomic import write_atomic
 from .hdf5 import Table, encode
-from .rows import Columns, LogRows, Row, joined
+from .rows import Columns, LogRows, Row, concatenated
 from .schema import Layout
 from .segments import TooLarge, blocks_of, merge
 
 
 class LogWriter(LogRows):
-    """Writes the log of the run directory ``directory``, after whatever blocks it holds already.
+    """Writes the log of the run in ``directory``; its blocks follow those that are there already.
 
-    A block is sealed with the first row after ``seal_seconds`` seconds or ``seal_bytes`` bytes.
+    A block is sealed when a row is added after ``seal_seconds`` seconds or ``seal_bytes`` bytes.
     """
 
     def __init__(
@@ -30,16 +30,16 @@ class LogWriter(LogRows):
         self.seal_seconds = seal_seconds
         self.seal_bytes = seal_bytes
         self._newest = -1  # the step of the newest row
-        self._recent: list[dict[str, Table]] = []  # the blocks that were sealed since its first row came
+        self._recent: list[dict[str, Table]] = []  # the blocks sealed since the first row of that step
         self._sealed_at = time.monotonic()
         self._number = max((int(b.stem) for b in blocks_of(self.directory)), default=0)
 
-    def _take(self, group: str, entry: Row | Columns, weight: int) -> None:
+    def _add(self, group: str, entry: Row | Columns, weight: int) -> None:
         step = entry["step"][-1] if isinstance(entry, Columns) else entry["step"]
         if step != self._newest:
             self._newest = int(step)
             self._recent.clear()
-        super()._take(group, entry, weight)
+        super()._add(group, entry, weight)
         if self._bytes >= self.seal_bytes or time.monotonic() - self._sealed_at >= self.seal_seconds:
             self.seal()
 
@@ -49,9 +49,9 @@ class LogWriter(LogRows):
         return self._number
 
     def seal(self) -> Path | None:
-        """Write the rows gathered so far as one block and return its path; None where there are none.
+        """Write the rows in memory as one block and return its path; None where there are none.
 
-        Raises StorageError where the file system refuses; the rows are kept, and the next seal tries again.
+        Raises StorageError where the file system refuses. The rows are then kept, and the next seal tries again.
         """
         tables = {group: self._table(group, rows) for group, rows in self._rows.items() if rows}
         if not tables:
@@ -73,7 +73,7 @@ class LogWriter(LogRows):
         return path
 
     def finish(self) -> Path:
-        """Seal, merge all blocks into log.h5, and return its path; that of the blocks where it were too large."""
+        """Seal, merge all blocks into log.h5 and return its path; that of the blocks if one file cannot hold all."""
         self.seal()
         try:
             return merge(self.directory, self.layout)
@@ -81,9 +81,9 @@ class LogWriter(LogRows):
             return self.directory / "log"
 
     def pending(self) -> dict[str, dict[str, np.ndarray]]:
-        """The rows that are in no block yet, as columns of real numbers by group: what a checkpoint keeps of the log.
+        """The rows that are in no block yet, as columns of real numbers by group. A checkpoint keeps them.
 
-        A block costs as much as several steps of a small network, and checkpoints may be many; this costs little.
+        To seal a block at each checkpoint would cost as much as several steps of a small network.
         """
         found: dict[str, dict[str, np.ndarray]] = {}
         for group, entries in self._rows.items():
@@ -92,14 +92,14 @@ class LogWriter(LogRows):
             if len(entries) > 1 or not isinstance(entries[0], Columns):
                 table = self._table(group, entries)
                 self._variables[group].update(table.variables)
-                entries[:] = [Columns(table.columns)]  # as that they stay: rows are turned into columns once
+                entries[:] = [Columns(table.columns)]  # kept, so that rows are turned into columns only once
             found[group] = {name: _real(x) for name, x in entries[0].items()}
         return found
 
     def before(self, step: int) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
-        """The newest block that has no rows from ``step`` on, and the rows before that step which are in no such block.
+        """The number of the newest block that has only rows before ``step``, and the later rows before ``step``.
 
-        A step is in the log before it is taken: where someone who looks at it fails, it will be taken once more.
+        A step is logged before it is committed. If an observer of the step fails, the run resumes before the step.
         """
         if self._newest < step:
             return self._number, self.pending()
@@ -108,7 +108,7 @@ class LogWriter(LogRows):
             parts = [tables[group] for tables in self._recent if group in tables]
             parts += [self._table(group, rows)] if rows else []
             if parts:
-                columns = joined(parts).columns
+                columns = concatenated(parts).columns
                 found[group] = {name: _real(x)[columns["step"] < step] for name, x in columns.items()}
         return self._number - len(self._recent), {group: x for group, x in found.items() if len(x["step"])}
 

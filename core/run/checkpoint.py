@@ -25,7 +25,7 @@ from ..errors import BadLog, StorageError, UsageError
 from ..game.buffers import TYPES
 from ..game.tree import Params
 from ..storage.atomic import sync_directory, write_new
-from ..storage.json_fields import Manifest, Point, checked
+from ..storage.json_fields import CheckpointState, Manifest, checked
 from ..storage.run_directory import MANIFEST, STATE, TENSORS
 from ..storage.safe_open import open_plain
 from ..storage.strict_json import dumps, parse
@@ -159,7 +159,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     flat, state = _whole(path)
     try:
-        checked(state, path / STATE, Point)
+        checked(state, path / STATE, CheckpointState)
         return unflatten({**flat, **{name: {} for name in state.pop("empty", ())}}), state
     except ValueError as error:
         raise BadLog(f"{path / MANIFEST}: {error}.") from error

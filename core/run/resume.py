@@ -22,7 +22,7 @@ from ..provenance.environment import circumstances, versions
 from ..registry.build import Unmade, other_code, rebuild
 from ..solver.solver import Solver
 from ..solver.state import State
-from ..storage.json_fields import Resumable, Stands
+from ..storage.json_fields import FullStatus, Resumable
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
@@ -143,7 +143,7 @@ def _present(directory: str | Path, device: str | None) -> None:
 
 
 def _ended(files: RunDirectory) -> Result:
-    status, path = files.status(Stands), newest(files.path)
+    status, path = files.status(FullStatus), newest(files.path)
     tensors, numbers = load_checkpoint(path)
     if numbers.get("step", status["step"]) != status["step"]:
         raise BadLog(

@@ -1,4 +1,4 @@
-"""Every spectrum at one point, and what they say, as facts for a table or JSON."""
+"""Every spectrum at one point, and the verdict on the point, as facts for a table or JSON."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from .point_spectra import Places, jacobian_spectra, update_spectra
 
 @dataclass(frozen=True)
 class Point:
-    """Where a game stands. ``memory`` None is the solver's first one, ``source`` says in words where this is from.
+    """A point of a run. ``memory`` is None for the solver's first one. ``source`` says where the point is from.
 
-    ``buffers`` are those that a step from here sees, ``checks`` what the run found out about its game at the start.
+    ``buffers`` are those that a step from here would use. ``checks`` are the results of the checks at the start of the
+    run (`game_check`).
     """
 
     game: Evaluator
@@ -40,13 +41,13 @@ class Point:
 Own = Callable[[Tensor], Tensor]
 
 
-def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
-    """Every spectrum at a point, ``k`` eigenvalues of each, and what they say: what ``--json`` prints.
+def point_facts(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
+    """Return ``k`` eigenvalues of every spectrum at a point, and the verdict on it. ``--json`` prints these facts.
 
-    Of an ensemble, those of ``member``. Eigenvalues have the largest modulus first; ``dimension`` is the size of the
-    matrix, ``found`` how many of its eigenvalues were found. Of a large F', whose dimension is ``state_size``, there
-    are also those farthest from 1, ``update_far``: the largest modulus of what has converged is then a lower bound of
-    the spectral radius, and no more. ``gradient_noise`` is the deviation of v between independent batches.
+    Of an ensemble, the facts of ``member``. Eigenvalues of largest modulus come first. ``dimension`` is the size of the
+    matrix, ``found`` the number of its eigenvalues that were found. For a large F', whose dimension is ``state_size``,
+    ``update_far`` has the eigenvalues farthest from 1; the largest modulus that has converged is then only a lower
+    bound of the spectral radius. ``gradient_noise`` is the standard deviation of v between independent batches.
     """
 
     def own(x: Tensor) -> Tensor:
@@ -54,11 +55,11 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
 
     game, ensemble = point.game, point.game.members is not None
     sizes = {i: own(ravel({i: t}, ensemble)).numel() for i, t in point.params.items()}
-    N, wide = sum(sizes.values()), max(20, k)
+    N, count = sum(sizes.values()), max(20, k)
     with torch.no_grad():
         place = Places(game, point.solver)(point.params, point.memory, point.buffers)
-        J, noise = jacobian_spectra(place.local(), wide, 5 * wide), place.noise()
-        F = None if point.solver is None else update_spectra(place.map(point.solver), wide, 5 * wide)
+        J, noise = jacobian_spectra(place.local(), count, 5 * count), place.noise()
+        F = None if point.solver is None else update_spectra(place.map(point.solver), count, 5 * count)
         parameters = place.local().norm(place.params)
     found = {name: _facts(getattr(J, name), N, own) for name in ("jacobian", "symmetric", "antisymmetric")}
     own_blocks = {i: _facts(s, sizes[i], own) for i, s in J.blocks.items()}
@@ -66,7 +67,7 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
     far = None if F is None or F.far is None else _facts(F.far, F.size, own)
     norms = {"gradient": float(own(noise.gradient)), "parameters": float(own(parameters))}
     dtype = str(leaves(point.params)[0].dtype).removeprefix("torch.")
-    said = verdict.point(
+    meaning = verdict.point(
         found["jacobian"],
         own_blocks,
         update,
@@ -101,7 +102,7 @@ def measured(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
         "state_size": None if F is None else F.size,
         "update": None if update is None else _first(update, k),
         "update_far": None if far is None else _first(far, k),
-        "meaning": said,
+        "meaning": meaning,
     }
 
 
@@ -121,7 +122,7 @@ def _first(s: dict[str, Any], k: int) -> dict[str, Any]:
 
 
 def _memory(point: Point) -> str:
-    """Which memory of the solver F' was taken at."""
+    """The memory of the solver at which F' was taken, in words."""
     if point.solver is None:
         return "none: no solver was named"
     return "that of the checkpoint" if point.memory is not None else "the solver's first"

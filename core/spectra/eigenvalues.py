@@ -1,4 +1,4 @@
-"""Eigenvalues of matrices, and how far each may be off: of a whole operator, or of what a Krylov space knows of one."""
+"""Eigenvalues of a matrix and how far each may be off; the matrix is an operator's own, or one from a Krylov space."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 from ..log.schema import SPECTRUM_STATUS
 
 CONVERGED, NOT_CONVERGED, NOT_FINITE, NOT_DIFFERENTIABLE = range(len(SPECTRUM_STATUS))
-SLACK = 10.0  # products are off by several roundings, not by one, and errors grow faster than to first order
+SLACK = 10.0  # products have several rounding errors, not one, and errors grow faster than to first order
 SYMMETRIC = 1e-13  # relative: a matrix this close to its transpose has orthogonal eigenvectors
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues (..., k), largest modulus first, each with its residual ||A q - lambda q|| / max |lambda| and status.
+    """Eigenvalues (..., k), largest modulus first, on the CPU in double precision; a leading axis has the members.
 
-    ``errors``, relative to max |lambda| as well, say how far an eigenvalue may be off: by many times its residual where
-    A is not normal. On the CPU in double precision, one row for each ensemble member. ``status`` holds indices into
-    ``schema.SPECTRUM_STATUS``: what a Krylov space has found has converged if it is off by less than the tolerance.
+    ``residuals`` are ||A q - lambda q|| / max |lambda|. ``errors``, relative to max |lambda| too, say how far each
+    eigenvalue may be off, which is many times its residual where A is not normal. ``status`` holds indices into
+    ``schema.SPECTRUM_STATUS``: an eigenvalue from a Krylov space has converged if its error is below the tolerance.
     """
 
     eigenvalues: Tensor
@@ -31,15 +31,15 @@ class Spectrum:
     errors: Tensor
 
 
-Found = tuple[Tensor, Tensor, Tensor]  # eigenvalues (..., n), their residuals, how far they may be off
+Found = tuple[Tensor, Tensor, Tensor]  # eigenvalues (..., n), their residuals and their errors
 
 
 def dense_spectrum(matrix: Tensor, eps: float | None = None) -> Spectrum:
-    """All eigenvalues of matrices (..., N, N). A matrix that is not finite gives NaN: LAPACK must not see it.
+    """All eigenvalues of matrices (..., N, N). A matrix that is not finite gives NaN, as LAPACK must not see it.
 
-    The numbers in it are known to ``eps``, by default to the precision of their type. With V^{-1} A V = Lambda + E, all
-    eigenvalues lie in the discs about those of Lambda whose radii are the rows' sums of |E| (Gershgorin 1931). So wide
-    are the errors, which holds however ill-conditioned an eigenvalue is; NaN where there is no basis of eigenvectors.
+    ``eps`` is the relative precision of the entries, by default that of their dtype. With V^{-1} A V = Lambda + E, all
+    eigenvalues lie in discs around those of Lambda whose radii are the row sums of |E| (Gershgorin 1931). These radii
+    are the errors, and they hold for ill-conditioned eigenvalues too. NaN where there is no basis of eigenvectors.
     """
     eps = torch.finfo(matrix.dtype).eps if eps is None else eps
     matrix = matrix.detach().to("cpu", torch.float64)
@@ -56,13 +56,13 @@ def dense_spectrum(matrix: Tensor, eps: float | None = None) -> Spectrum:
 def ritz_spectrum(H: Tensor, k: int, tol: float) -> Spectrum:
     """The ``k`` leading Ritz values of a Krylov space, from its H (..., n + 1, n).
 
-    A residual r says that A + E has the eigenvalue, for some E as small as r; that of A itself may be as far away as r
-    times the eigenvalue's condition, which is large where A is far from normal. So a Ritz value has converged where
-    that product is at most ``tol``; its condition is the one within the space.
+    A Ritz value with residual r is an eigenvalue of A + E for some E with ||E|| = r. The distance to an eigenvalue of A
+    may be r times the condition of the eigenvalue, which is large where A is far from normal. A Ritz value has
+    converged where this product is at most ``tol``; the condition is computed within the space.
     """
     eps = torch.finfo(H.dtype).eps
     H = H.detach().to("cpu", torch.float64)
-    # No residual is known better than the products it comes from, which are off by eps ||A||.
+    # A residual cannot be more precise than the products it is computed from, which are off by eps ||A||.
     rounding = eps * torch.linalg.matrix_norm(torch.nan_to_num(H))
 
     def found(A: Tensor, least: Tensor) -> Found:
@@ -75,7 +75,7 @@ def ritz_spectrum(H: Tensor, k: int, tol: float) -> Spectrum:
 
 
 def _eigenvectors(A: Tensor) -> Found:
-    """Eigenvalues, eigenvectors (columns) and their inverse; those of symmetric and antisymmetric A are orthogonal."""
+    """Eigenvalues, eigenvectors V (as columns) and V^{-1}. For symmetric and antisymmetric A, V is orthogonal."""
     for unit in (1.0, 1j):
         B = unit * A
         if (B - B.mH).abs().max() <= SYMMETRIC * B.abs().max():
@@ -86,7 +86,7 @@ def _eigenvectors(A: Tensor) -> Found:
 
 
 def _spectrum(found: Callable[..., Found], k: int, tol: float, A: Tensor, *more: Tensor) -> Spectrum:
-    """The ``k`` eigenvalues of A (..., n, n) of largest modulus, converged where they are off by ``tol`` at most."""
+    """The ``k`` eigenvalues of A (..., n, n) of largest modulus; converged are those whose error is at most ``tol``."""
     n = A.shape[-1]
     finite = reduce(torch.logical_and, (torch.isfinite(x).flatten(A.dim() - 2).all(-1) for x in (A, *more)))  # (...)
     safe = torch.where(finite[..., None, None], A, torch.zeros_like(A))
@@ -95,8 +95,9 @@ def _spectrum(found: Callable[..., Found], k: int, tol: float, A: Tensor, *more:
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         if A.dim() == 2:
             return _unsolved(finite, min(k, n))
-        each = [_spectrum(found, k, tol, *one) for one in zip(A, *more, strict=True)]  # which ones, LAPACK does not say
-        return Spectrum(*(torch.stack([getattr(s, f.name) for s in each]) for f in fields(Spectrum)))
+        # LAPACK does not say which of the matrices failed: solve them one by one.
+        singles = [_spectrum(found, k, tol, *one) for one in zip(A, *more, strict=True)]
+        return Spectrum(*(torch.stack([getattr(s, f.name) for s in singles]) for f in fields(Spectrum)))
     order = values.abs().argsort(dim=-1, descending=True, stable=True)[..., : min(k, n)]
     values, residuals, errors = values.gather(-1, order), residuals.gather(-1, order), errors.gather(-1, order)
     largest = values.abs().amax(-1, keepdim=True)
@@ -114,7 +115,7 @@ def _spectrum(found: Callable[..., Found], k: int, tol: float, A: Tensor, *more:
 
 
 def _unsolved(finite: Tensor, k: int) -> Spectrum:
-    """No eigenvalue, and why; ``finite`` (...) tells whether the matrix was."""
+    """A spectrum without eigenvalues: not converged where the matrix is ``finite`` (...), else not finite."""
     nan = torch.full((*finite.shape, k), torch.nan, dtype=torch.float64)
     status = torch.where(finite, NOT_CONVERGED, NOT_FINITE).unsqueeze(-1).expand_as(nan)
     return Spectrum(torch.complex(nan, nan), nan, status, nan)

@@ -1,8 +1,9 @@
-"""What is asked of a game once, before it is played.
+"""Checks of a game, made once before it is played.
 
-Its losses must be a function of parameters and batch, everyone's loss must depend on their own parameters, and a claim
-of ``zero_sum`` must hold: else UsageError. Whether J is the derivative of v is asked too, and the answer recorded:
-a number taken out of a tensor (``.item()``), or a custom derivative, is held fixed in J and moves in play.
+The losses must be a function of parameters and batch, the loss of each player must depend on the player's own
+parameters, and a claim of ``zero_sum`` must hold; otherwise UsageError. It is also checked whether J is the derivative
+of v, and the answer is recorded. The two differ where a number is taken out of a tensor (``.item()``) or a derivative
+is written by hand: what is a constant for J changes as the game is played.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from ..game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, z
 from ..solver.state import State
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
-STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of differences, relative to the parameters
-FLOOR = {torch.float64: 1e-6, torch.float32: 1e-2}  # a product so small beside the largest is not told from rounding
-SHARE = {torch.float64: 1e-3, torch.float32: 3e-2}  # by which a product may be off, of its own size
-OPPOSED = {torch.float64: 1e-8, torch.float32: 3e-3}  # by which J_ij may miss -J_ji^T where zero_sum is claimed
-CLOSE = 1e-2  # of that, where all blocks of a row are asked at once: small ones must not be lost beside large ones
+STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of the differences, relative to the parameters
+FLOOR = {torch.float64: 1e-6, torch.float32: 1e-2}  # allowed error of a product, as a share of the largest product
+SHARE = {torch.float64: 1e-3, torch.float32: 3e-2}  # allowed error of a product, as a share of its own size
+OPPOSED = {torch.float64: 1e-8, torch.float32: 3e-3}  # allowed relative error of J_ij = -J_ji^T in zero-sum games
+CLOSE = 1e-2  # factor on the allowed error where all players move at once, so that a small block is not overlooked
 
-Answer = dict[str, Any]  # status, words, error: as run.json holds it under checks.jacobian
+Answer = dict[str, Any]  # status, words, error; run.json has it as checks.jacobian
 
 
 def check_game(game: Evaluator, state: State) -> Answer:
-    """Ask all of it of the game where a run begins, of an ensemble member 0; whether J is the derivative of v.
+    """Make all checks at the start of a run (of an ensemble, for member 0); return whether J is the derivative of v.
 
-    Raises UsageError for a game that cannot be played as it stands. Any other error is left to the first step.
+    Raises UsageError for a game that cannot be played as it is. Any other error is left to the first step.
     """
     try:
         quiet = dataclasses.replace(game, trace=False, cost=Cost())
@@ -45,20 +46,22 @@ def check_game(game: Evaluator, state: State) -> Answer:
         _is_a_function(alone, params, batch)
     except UsageError:
         raise
-    except Exception as error:  # anyone's code: it fails again in the first step, where the run tells of it
+    except Exception as error:  # from a plugin's code: it is raised again in the first step, and reported there
         return _answer(UNKNOWN, f"the game could not be evaluated ({type(error).__name__})")
     return jacobian_check(alone, params, batch)
 
 
 def single_member(game: Evaluator, params: Params, batch: Batch) -> tuple[Evaluator, Params, Batch]:
-    """Member 0 as a game by itself, eager, its cost counted nowhere."""
+    """Member 0 as a game of its own, evaluated eagerly; its cost is not counted in the run's."""
     alone = dataclasses.replace(game, members=None, trace=False, cost=Cost())
     return alone, game.member(params, 0), game.member(dict(batch), 0)
 
 
 def _is_a_function(game: Evaluator, params: Params, batch: Batch) -> None:
-    """Raise UsageError unless two evaluations agree, each player's loss is one of the player's own parameters, and none
-    is of what an evaluation before left behind.
+    """Raise UsageError unless the losses are a function of parameters and batch, and each depends on its own player.
+
+    That is: two evaluations agree, the loss of each player depends on the player's own parameters, and no loss depends
+    on parameters of an earlier evaluation.
     """
     before, here = _variables(params), _variables(params)
     with torch.enable_grad():
@@ -70,7 +73,7 @@ def _is_a_function(game: Evaluator, params: Params, batch: Batch) -> None:
                 f"from them (in a game of modules: from nets[{i!r}], not from a copy)."
             )
     for i, x in first.items():
-        # Sums on a GPU have no fixed order, and LAPACK rounds by where a matrix lies in memory.
+        # Sums on a GPU have no fixed order, and rounding in LAPACK depends on where a matrix lies in memory.
         tol = torch.finfo(x.dtype).eps ** (0.75 if x.device.type == "cpu" else 0.5)
         if not torch.allclose(x, second[i], rtol=tol, atol=tol * torch.finfo(x.dtype).eps, equal_nan=True):
             raise UsageError(
@@ -86,14 +89,14 @@ def _is_a_function(game: Evaluator, params: Params, batch: Batch) -> None:
 
 
 def _variables(params: Params) -> Params:
-    """``params`` as torch.autograd differentiates by them."""
+    """``params`` as leaves that torch.autograd can differentiate with respect to."""
     return tmap(lambda x: x.detach().requires_grad_(), params)
 
 
 def _gradients(losses: dict[Player, Tensor], params: Params) -> dict[Player, dict[str, Tensor | None]]:
-    """v by plain torch.autograd, which owes nothing to torch.func; None where a loss does not depend on a tensor.
+    """v by plain torch.autograd; None where a loss does not depend on a tensor.
 
-    It is also several times as fast.
+    J is computed with torch.func: v must come from elsewhere to be a check. It is also several times as fast.
     """
     v = {}
     for i, own in params.items():
@@ -105,18 +108,18 @@ def _gradients(losses: dict[Player, Tensor], params: Params) -> dict[Player, dic
 
 
 def jacobian_check(game: Evaluator, params: Params, batch: Batch) -> Answer:
-    """Whether products with J are differences of v, block by block, in double precision where the game can be.
+    """Compare products with J with differences of v, block by block; in double precision if the game can be played so.
 
     Raises UsageError where the game claims ``zero_sum`` and J_ij = -J_ji^T does not hold.
     """
-    wide = dataclasses.replace(game, dtype=torch.float64)
+    in_double = dataclasses.replace(game, dtype=torch.float64)
     first: UserError | Exception | None = None
-    for table in (wide, game):
+    for evaluator in (in_double, game):
         try:
-            return _compare(table, table.cast(params), table.cast(batch))
+            return _compare(evaluator, evaluator.cast(params), evaluator.cast(batch))
         except UsageError:
             raise
-        except Exception as error:  # constants of another dtype, no second derivative, or anything of anyone's code
+        except Exception as error:  # constants of another dtype, no second derivative, or a fault of the game's code
             first = first or error
     return _answer(UNKNOWN, f"products with J could not be taken ({type(first).__name__}: {first})".partition("\n")[0])
 
@@ -147,28 +150,29 @@ def _compare(game: Evaluator, params: Params, batch: Batch) -> Answer:
         everyone = add(*J_u.values())
     else:
         J_u, everyone = {}, J.mv({**zero, **u})
-    # All players at once, as a rule enough. Where not, one after another; and as networks have kinks, a difference
-    # over which is no derivative, only what two very different steps agree on is held against J.
+    # First move all players at once, which is usually enough. If J seems to differ, move one player after another.
+    # Networks have kinks, and a difference across a kink is no derivative: J differs only if differences with two very
+    # different steps both say so.
     big, small = STEPS[dtype]
     if not any(_differing(_slopes(v, here, params, {"everyone": (u, everyone)}, big), dtype, CLOSE)):
         return _AGREES
     J_u = J_u or products()
-    apart = {j: ({j: u[j]}, J_u[j]) for j in u}
-    first = _slopes(v, here, params, apart, big)
+    one_by_one = {j: ({j: u[j]}, J_u[j]) for j in u}
+    first = _slopes(v, here, params, one_by_one, big)
     if not any(_differing(first, dtype)):
         return _AGREES
-    return _judged(first, _slopes(v, here, params, apart, small), dtype)
+    return _judged(first, _slopes(v, here, params, one_by_one, small), dtype)
 
 
 def _direction(x: Tensor, tree: Tree, rng: torch.Generator) -> Tensor:
-    """A random direction as long as the parameters of its player are large."""
+    """A random direction, scaled by the largest parameter of its player."""
     size = max(map(_largest, tree.values())) or 1.0
     return size * torch.randn(x.shape, generator=rng, dtype=torch.float64).to(x)
 
 
 @dataclass(frozen=True)
 class _Slope:
-    """A block of J along u, by a product and by a difference, and what the latter may be off by."""
+    """A block of J times u, once as a product and once as a difference of v, and the ``noise`` of the difference."""
 
     name: str
     product: Tensor
@@ -185,7 +189,10 @@ class _Slope:
 
 
 def _slopes(v: Linear, here: Params, params: Params, moves: dict[str, tuple[Params, Params]], h: float) -> list[_Slope]:
-    """What differences of ``v``, ``here`` at ``params``, say of each block of J u; ``moves`` are pairs of u and J u."""
+    """Each block of J u beside the difference of ``v`` with step ``h``.
+
+    ``moves`` are pairs of u and J u by the name of who moves; ``here`` is v at ``params``.
+    """
     found = []
     for who, (u, J_u) in moves.items():
         at = {i: params[i] for i in u}
@@ -193,20 +200,20 @@ def _slopes(v: Linear, here: Params, params: Params, moves: dict[str, tuple[Para
         for i, rows in J_u.items():
             for k, product in rows.items():
                 noise = 100 * torch.finfo(product.dtype).eps * _largest(here[i][k]) / h
-                noise += _largest(up[i][k] - 2 * here[i][k] + down[i][k]) / h  # of a difference to one side
+                noise += _largest(up[i][k] - 2 * here[i][k] + down[i][k]) / h  # the error of a one-sided difference
                 name = f"what {who} does to the gradient of {i}/{k}"
                 found.append(_Slope(name, product, (up[i][k] - down[i][k]) / (2 * h), noise))
     return found
 
 
 def _differing(slopes: list[_Slope], dtype: torch.dtype, close: float = 1.0) -> list[bool]:
-    """Which products are not their differences; ``close`` tightens what is let pass."""
+    """Which products are not equal to their differences; ``close`` is a factor on the error that is allowed."""
     floor = FLOOR[dtype] * max((s.size for s in slopes), default=0.0)
     return [s.error > s.noise + close * (SHARE[dtype] * s.size + floor) for s in slopes]
 
 
 def _judged(first: list[_Slope], second: list[_Slope], dtype: torch.dtype) -> Answer:
-    """What two differences say together."""
+    """The answer from differences with two step sizes: J differs if both say so and agree with each other."""
     both = [a and b for a, b in zip(_differing(first, dtype), _differing(second, dtype), strict=True)]
     rough, worst, where = False, 0.0, ""
     for a, b, differ in zip(first, second, both, strict=True):
@@ -231,7 +238,7 @@ def _largest(x: Tensor) -> float:
 
 
 def _zero_sum(game: Evaluator, u: Params, J_u: dict[Player, Params], share: float) -> None:
-    """Raise UsageError unless <w, J_ij u> = -<u, J_ji w>, as the game of two players says."""
+    """Raise UsageError unless <w, J_ij u> = -<u, J_ji w>, as the game of two players claims."""
     i, j = u
 
     def paired(row: Player, col: Player) -> tuple[Tensor, Tensor]:

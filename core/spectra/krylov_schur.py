@@ -1,4 +1,4 @@
-"""The leading eigenvalues of a large operator in bounded memory: Krylov spaces restarted from what they found."""
+"""The leading eigenvalues of a large operator in bounded memory, by restarted Krylov spaces."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from torch import Tensor
 from ..solver.krylov import MatVec, extend, reserved
 
 PIECE = 1 << 16  # columns of the basis that are rotated at a time
-INDEPENDENT = 1e-6  # relative: below, eigenvectors do not tell the space they span to working precision
+INDEPENDENT = 1e-6  # least relative singular value of eigenvectors whose span is known to working precision
 
 
 def krylov_schur(
     A: MatVec, start: Tensor, k: int, space: int, max_products: int, stop: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """H (..., n + 1, n) of a Krylov decomposition A V = V H[:-1] + v H[-1], whose last row is (0, ..., 0, h).
+    """Return H (..., n + 1, n) of a Krylov decomposition A V = V H[:-1] + v H[-1], whose last row is (0, ..., 0, h).
 
-    Stewart (2001, A Krylov-Schur algorithm for large eigenproblems). At most ``space`` + 1 vectors (..., N) are held;
-    when they are full, the space goes on from a real basis of the leading Ritz vectors, more than ``k``. Ends where
-    ``stop(H)`` holds for every member, after ``max_products`` products, or where no restart is safe.
+    At most ``space`` + 1 vectors (..., N) are held. When that many are reached, the space is restarted from a real
+    basis of the leading Ritz vectors, of which at least ``k`` are kept. The iteration ends when ``stop(H)`` holds for
+    every member, after ``max_products`` products, or when no restart is safe. Stewart (2001, A Krylov-Schur algorithm
+    for large eigenproblems).
     """
     n, done = 0, 0
     V, H = reserved(start, min(space, max_products))
@@ -43,9 +44,9 @@ def krylov_schur(
 
 
 def _kept(H: Tensor, most: int, least: int) -> Tensor | None:
-    """An orthonormal basis (..., n, p) of the leading eigenvectors of H, least <= p <= most, or None.
+    """An orthonormal basis (..., n, p) of the leading eigenvectors of H with least <= p <= most; None if there is none.
 
-    p must part no conjugate pair, in no member.
+    p must not separate a conjugate pair in any member.
     """
     if not bool(torch.isfinite(H).all()):
         return None
@@ -65,7 +66,7 @@ def _kept(H: Tensor, most: int, least: int) -> Tensor | None:
 
 
 def _rotate(V: Tensor, Q: Tensor) -> None:
-    """Put Q^T V[:n] in the first p places of V (..., n + 1, N), then its last vector: in place, a piece at a time."""
+    """Replace the vectors of V (..., n + 1, N) by Q^T V[:n] and, as the p + 1st, its last one; in place, by pieces."""
     n, p = Q.shape[-2:]
     for piece in V.split(PIECE, dim=-1):
         piece[..., :p, :] = Q.mT @ piece[..., :n, :]

@@ -1,4 +1,4 @@
-"""All that is measured at one point: spectra of J, its parts and blocks, and of F'; how large v is beside its noise."""
+"""What is measured at one point: spectra of J, its parts and blocks, and of F'; the norm of v and its noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from .update_map import UpdateMap
 
 @dataclass(frozen=True)
 class JacobianSpectra:
-    """Eigenvalues of J, of (J + J^T)/2 and (J - J^T)/2, of each player's own block; who leads whom, if anyone."""
+    """Eigenvalues of J, of (J + J^T)/2 and (J - J^T)/2, and of each player's own block; ``leader`` is the curvature of
+    `stackelberg.leader_curvature`.
+    """
 
     jacobian: Spectrum
     symmetric: Spectrum
@@ -36,7 +38,7 @@ class JacobianSpectra:
 
 @dataclass(frozen=True)
 class Noise:
-    """Norms (...) of v on the probe batch, of its mean over independent batches, of its deviation between them."""
+    """Norms (...) of v on the probe batch, of the mean of v over independent batches, and of its standard deviation."""
 
     gradient: Tensor
     mean: Tensor
@@ -45,7 +47,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class UpdateSpectra:
-    """Of F': the eigenvalues of largest modulus, those farthest from 1 (None: the first are all), its dimension."""
+    """Eigenvalues of F' of largest modulus and those farthest from 1, which is None if the first are all; its size."""
 
     leading: Spectrum
     far: Spectrum | None
@@ -53,7 +55,10 @@ class UpdateSpectra:
 
 
 def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> JacobianSpectra:
-    """One matrix, N products, where N is at most 2,000: all else is made of it. Else Krylov spaces, each its own."""
+    """Spectra of J at a point. Up to N = 2,000 all are taken from one matrix, which costs N products.
+
+    For larger games each spectrum has ``k`` eigenvalues, from a Krylov space of its own of ``max_products`` products.
+    """
     J = local.jacobian()
     sizes = {i: ravel({i: local.params[i]}, local.ensemble).shape[-1] for i in local.players}
     if sum(sizes.values()) > DENSE:
@@ -69,13 +74,13 @@ def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> 
 
 
 def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> UpdateSpectra:
-    """Twice the products for the first ones, which decide."""
+    """Spectra of F'. Those of largest modulus decide on stability and may take twice ``max_products``."""
     return UpdateSpectra(update_spectrum(F, k, 2 * max_products), update_far_spectrum(F, k, max_products), F.size)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A game at one point, with batches to look at it on: the probe batch, then independent ones if it draws any."""
+    """A game at one point, with its batches: first the probe batch, then independent ones if the game draws any."""
 
     game: Evaluator
     params: Params
@@ -86,11 +91,14 @@ class Place:
         return LocalGame.of(self.game, self.params, self.batches[n])
 
     def map(self, solver: Solver) -> UpdateMap:
-        """F on the probe batch, whose buffers it holds fixed as it does the data."""
+        """The update map on the probe batch, with data and buffers held fixed."""
         return UpdateMap(self.game, solver, self.params, self.memory, self.batches[0])
 
     def noise(self) -> Noise:
-        """The deviation is the root of the summed variances of v's numbers, of one batch: 0 where nothing is drawn."""
+        """The norm of v and its noise. The deviation is the root of the summed variances of v's entries on one batch.
+
+        It is 0 if the game draws nothing.
+        """
         v = [ravel(self.local(n).gradient(), self.game.members is not None) for n in range(len(self.batches))]
         norm = torch.linalg.vector_norm
         first, others = norm(v[0], dim=-1), torch.stack(v[1:] or v).cpu()
@@ -100,10 +108,11 @@ class Place:
 
 
 class Places:
-    """Where a game is looked at: on the same draws at every point, under the point's own buffers, in double precision.
+    """Makes a `Place` of each point of a run: with the same draws, the point's own buffers, and in double precision.
 
-    Single precision finds no eigenvalue better than 1e-6 of the largest, and hardly one of F', whose memory differs
-    from its parameters by many orders. What cannot be played in double precision is looked at in its own.
+    In single precision eigenvalues are off by 1e-6 of the largest, and those of F' by more, as the entries of a
+    solver's memory are many orders of magnitude smaller than parameters. A game that cannot be played in double
+    precision is measured in its own.
     """
 
     def __init__(self, game: Evaluator, solver: Solver | None = None) -> None:
@@ -118,7 +127,7 @@ class Places:
         return Draws(replace(self.game, dtype=torch.float64))
 
     def __call__(self, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
-        """The place at a point, whose ``buffers`` are those that a step from it sees."""
+        """The place at a point; ``buffers`` are those that a step from the point would use."""
         try:
             place = _place(self._double, *tree_map(_double, (params, memory, buffers)))
             if self.solver is not None:
@@ -126,7 +135,7 @@ class Places:
                 F(F.here)
             if all(x.dtype is torch.float64 for x in place.local().losses().values()):
                 return place
-        except Exception:  # anyone's game and solver, in a precision that nobody asked them to know
+        except Exception:  # games and solvers of plugins need not support double precision
             pass
         return _place(self._own, params, memory, buffers)
 

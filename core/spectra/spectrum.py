@@ -1,4 +1,4 @@
-"""Eigenvalues of an operator: all of them when it is small, the largest by Arnoldi's method when it is not."""
+"""Eigenvalues of an operator: all of them if it is small, else those of largest modulus by Arnoldi's method."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from torch import Tensor
 from ..derivatives.operator import Operator
 from ..game.tree import Params, add, leaves, ravel, scale, sub, tmap
 from ..tolerances import tolerances
-from .eigenvalues import CONVERGED, NOT_DIFFERENTIABLE, Spectrum, dense_spectrum, ritz_spectrum
+from .eigenvalues import CONVERGED, NOT_DIFFERENTIABLE, SLACK, Spectrum, dense_spectrum, ritz_spectrum
 from .krylov_schur import krylov_schur
 from .update_map import UpdateMap
 
-DENSE = 2000  # dimension up to which the matrix is built: beyond, LAPACK takes longer than a hundred products
-LEADING = 6  # eigenvalues of a large F' that have to converge: the first decides, but who is first is told by others
-BELIEVED = 100.0  # times what a space grows for: what an eigenvalue of F' may be off by, which is recorded with it
-SPACE = 512 << 20  # bytes that a Krylov space takes, or two vectors more than twice the eigenvalues asked for
+DENSE = 2000  # dimension up to which the matrix is built; for larger ones LAPACK takes longer than a hundred products
+LEADING = 6  # eigenvalues of a large F' that must converge: the first decides, the others show that it is the first
+ACCEPTED = 100.0  # an eigenvalue of F' counts as converged with this multiple of the error for which its space stops
+SPACE = 512 << 20  # bytes for a Krylov space; it is larger if twice the eigenvalues asked for need more
 
 
 def spectrum(A: Operator, k: int = 20, max_products: int = 100) -> Spectrum:
-    """All eigenvalues of ``A`` up to dimension 2,000, else the ``k`` of largest modulus that a Krylov space yields.
+    """All eigenvalues of ``A`` up to dimension 2,000, else the ``k`` of largest modulus from a Krylov space.
 
-    What has not converged is reported with its residual, never left out.
+    Eigenvalues that have not converged are not left out: their status and residual say so.
     """
     N = sum(x[0].numel() if A.ensemble else x.numel() for x in leaves(A.domain))
-    return dense_spectrum(A.dense()) if N <= DENSE else _leading(A, min(k, N), min(max_products, N))
+    if N <= DENSE:
+        return dense_spectrum(A.dense())
+    return _leading(A, min(k, N), min(max_products, N), tolerances(leaves(A.domain)[0].dtype).eigen)
 
 
 def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 200) -> Spectrum:
-    """The eigenvalues of F', the derivative of one step: all up to 2,000 numbers of state, else the ``k`` largest.
+    """Eigenvalues of F', the derivative of one step: all up to 2,000 numbers of state, else ``k`` of largest modulus.
 
-    Those of a large state are Ritz values of F'^T in the units of :meth:`UpdateMap.scale`: an Arnoldi space grows until
-    the leading ones have converged or the products are spent. One that has converged is an eigenvalue to within the
-    tolerance: its residual times its condition is below. So its modulus is a lower bound of the spectral radius, and no
-    more, as there may be a larger one that the space has not met. One that has not converged bounds nothing: F' is
-    not normal, and a Ritz value, even one whose residual is small, may lie outside of all eigenvalues. Residuals are
-    relative to the largest |lambda|. Where a step rule takes the root of exactly 0, which counts as flat there, every
-    status says so.
+    Those of a large state are Ritz values of F'^T in the units of :meth:`UpdateMap.scale`. The Arnoldi space grows
+    until the leading ones have converged or the products are spent. The modulus of a converged one is a lower bound of
+    the spectral radius; there may be a larger eigenvalue that the space has not found. A Ritz value that has not
+    converged bounds nothing: F' is not normal, and even one with a small residual may lie far from all eigenvalues.
+    Residuals are relative to the largest |lambda|. Where a step rule takes the root of exactly 0, whose derivative is
+    set to 0, the status is "not_differentiable".
     """
     if F.size <= DENSE:
-        return _flagged(F, dense_spectrum(F.derivative().dense()))
+        return _with_status(F, dense_spectrum(F.derivative().dense()))
     tol = tolerances(F.here.dtype).radius
-    return _flagged(F, _leading(_adjoint(F), min(k, F.size), max_products, LEADING, tol, BELIEVED))
+    return _with_status(F, _leading(_adjoint(F), min(k, F.size), max_products, tol, LEADING))
 
 
 def update_far_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum | None:
-    """The ``k`` eigenvalues of F' farthest from 1, which tell what moves fast; None where all of F' is known.
+    """The ``k`` eigenvalues of F' farthest from 1, those first; None where `update_spectrum` has all eigenvalues.
 
-    They are found as the leading ones of I - F'^T: of a small step F' is close to the identity, and its own leading
-    eigenvalues may be a cluster at 1. Farthest from 1 first; residuals are those of I - F', relative to its largest
-    Ritz value.
+    They are computed as the leading ones of I - F'^T. Where a step is small, F' is close to the identity and its own
+    leading eigenvalues may be a cluster at 1. Residuals are those of I - F', relative to its largest Ritz value.
     """
     if F.size <= DENSE:
         return None
     A = _adjoint(F)
-    away = Operator(lambda w: sub(w, A.mv(w)), lambda u: sub(u, A.rmv(u)), A.range, A.domain, A.ensemble)
-    found = _leading(away, min(k, F.size), max_products, tol=tolerances(F.here.dtype).radius, believed=BELIEVED)
-    return _flagged(F, replace(found, eigenvalues=1 - found.eigenvalues))
+    difference = Operator(lambda w: sub(w, A.mv(w)), lambda u: sub(u, A.rmv(u)), A.range, A.domain, A.ensemble)
+    found = _leading(difference, min(k, F.size), max_products, tolerances(F.here.dtype).radius)
+    return _with_status(F, replace(found, eigenvalues=1 - found.eigenvalues))
 
 
 def _adjoint(F: UpdateMap) -> Operator:
-    """(D^{-1} F' D)^T, D the units of the state."""
+    """(D^{-1} F' D)^T, where the diagonal matrix D has the units of the state."""
     A, D = F.derivative(), F.scale()
 
     def mv(w: Params) -> Params:
@@ -74,10 +74,12 @@ def _adjoint(F: UpdateMap) -> Operator:
     return Operator(mv, rmv, A.domain, A.range, A.ensemble)
 
 
-def _flagged(F: UpdateMap, found: Spectrum) -> Spectrum:
-    """``found``, with what is converged where a root has no derivative called so."""
-    bent = F.kinks().cpu().unsqueeze(-1) & (found.status == CONVERGED)
-    return replace(found, status=torch.where(bent, NOT_DIFFERENTIABLE, found.status))
+def _with_status(F: UpdateMap, found: Spectrum) -> Spectrum:
+    """``found`` with the status of eigenvalues of F': converged ones, unless F' does not exist."""
+    accepted = found.errors <= ACCEPTED * SLACK * tolerances(F.here.dtype).radius  # the error is recorded beside it
+    converged = accepted | (found.status == CONVERGED)
+    status = torch.where(F.kinks().cpu().unsqueeze(-1), NOT_DIFFERENTIABLE, CONVERGED)
+    return replace(found, status=torch.where(converged, status, found.status))
 
 
 def parts(J: Operator) -> tuple[Operator, Operator]:
@@ -98,23 +100,17 @@ def parts(J: Operator) -> tuple[Operator, Operator]:
     )
 
 
-def _leading(
-    A: Operator, k: int, max_products: int, wanted: int | None = None, tol: float | None = None, believed: float = 1.0
-) -> Spectrum:
-    """The ``k`` leading Ritz pairs after ``max_products`` products, or as soon as ``wanted`` (all) have converged.
-
-    What is off by less than ``believed`` times that has converged in the end.
-    """
+def _leading(A: Operator, k: int, max_products: int, tol: float, wanted: int | None = None) -> Spectrum:
+    """The ``k`` leading Ritz values after ``max_products`` products, or once ``wanted`` (default: all) converge."""
     x = ravel(A.domain, A.ensemble)
-    rng = torch.Generator().manual_seed(0)  # a fixed start: the same point gives the same figures
+    rng = torch.Generator().manual_seed(0)  # a fixed start: the same point gives the same numbers
     start = torch.randn(x.shape[-1], generator=rng, dtype=torch.float64).to(x)
-    tol = tolerances(x.dtype).eigen if tol is None else tol
 
     def enough(H: Tensor) -> Tensor:
         j = H.shape[-1]
-        if j < k or j % 10:  # an eigenvalue problem a product is too many
+        if j < k or j % 10:  # to solve the eigenvalue problem after every product would take too long
             return torch.zeros((), dtype=torch.bool)
         return (ritz_spectrum(H, k, tol).status[..., :wanted] == CONVERGED).all()
 
     space = max(2 * k + 2, SPACE // (x.numel() * x.element_size()))
-    return ritz_spectrum(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, believed * tol)
+    return ritz_spectrum(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, tol)

@@ -1,4 +1,4 @@
-"""The curvature that a leader meets who is answered at once: what makes a Stackelberg equilibrium of a point."""
+"""The curvature of a leader's loss along the follower's best answers, which decides on Stackelberg equilibria."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from .spectrum import DENSE
 
 
 def leader_curvature(local: LocalGame, J: Tensor | None = None) -> Tensor | None:
-    """The least eigenvalue (...) of J_11 - J_12 J_22^{-1} J_21, the first player leading the second.
+    """The least eigenvalue (...) of J_11 - J_12 J_22^{-1} J_21, where the first player leads and the second follows.
 
-    It is the curvature of the leader's loss along the other's best answers: at rest, where the other's own block is
-    positive definite, the point is a Stackelberg equilibrium if it is positive (Fiez, Chasnov and Ratliff 2019, arXiv
-    1906.01217, Def. 4). NaN where J_22 is singular or something is not finite. None for games that are not zero-sum
-    games of two, whose formula has more than J in it, and for those too large for a matrix. ``J`` (..., N, N) is the
-    Jacobian's matrix, if it is known.
+    It is the curvature of the leader's loss along the follower's best answers. A point where v = 0 and J_22 is positive
+    definite is a Stackelberg equilibrium if it is positive (Fiez, Chasnov and Ratliff 2019, arXiv 1906.01217, Def. 4).
+    NaN where J_22 is singular or an entry is not finite. None for games too large for a matrix, and for all but
+    zero-sum games of two players: other games need more than J. ``J`` (..., N, N) is the matrix, if it is at hand.
     """
     if len(local.players) != 2 or not local.zero_sum:
         return None

@@ -1,7 +1,8 @@
-"""The derivative of one step: what decides convergence.
+"""The derivative of one step, which decides on convergence.
 
-A solver's step is a function F of its state, the parameters and the memory together; near a fixed point the error
-shrinks like the spectral radius of F' (Mescheder, Nowozin and Geiger 2017, arXiv 1705.10461, Prop. 3).
+A solver's step is a function F of its state, that is, of parameters and memory together. Near a fixed point the error
+is multiplied in each step by about the spectral radius of F' (Mescheder, Nowozin and Geiger 2017, arXiv 1705.10461,
+Prop. 3).
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from .game_check import DIFFERS, jacobian_check, single_member
 class UpdateMap:
     """F on vectors (S,), or (M, S) for an ensemble: the parameters as in ``core.game.tree.ravel``, then the memory.
 
-    Step counters and other whole numbers are held fixed. Every draw of the step sees the one ``batch``, and so its
-    buffers, which a run renews before each step: F is of a step whose power iterations stand still. A solver that
-    repeats itself every so many steps is applied for one such period.
+    Step counters and other whole numbers are held fixed. Every draw of the step gives the same ``batch``, with its
+    buffers (a run renews buffers, such as the vectors of power iterations, before each step; here they are fixed). For
+    a solver with a ``period``, F is that many steps.
     """
 
     def __init__(self, game: Game, solver: Solver, params: Params, memory: Memory | None, batch: Batch) -> None:
-        # Eager: what is traced is a graph without derivatives of its own.
+        # Evaluated eagerly: a replayed graph cannot be differentiated once more.
         evaluator = Evaluator.of(game)
         self.game = Evaluator(evaluator.game, evaluator.members, evaluator.dtype, evaluator.device)
         suited(solver, self.game)
@@ -53,7 +54,7 @@ class UpdateMap:
         self.parameters = sum(x.shape[self.lead :].numel() for x in tree_flatten(params)[0])
 
     def read(self, state: Tensor) -> tuple[Params, Memory]:
-        """The parameters and the memory in a state vector."""
+        """The parameters and the memory that a state vector holds."""
         filled = list(self.leaves)
         for n, part in zip(self.moving, state.split(self.sizes, dim=-1), strict=True):
             filled[n] = part.reshape(self.leaves[n].shape)
@@ -66,7 +67,7 @@ class UpdateMap:
 
     @property
     def here(self) -> Tensor:
-        """The state that this was made with."""
+        """The state vector of the parameters and memory given at construction."""
         return self.vector(tree_unflatten(self.leaves, self.structure)).detach()
 
     def __call__(self, state: Tensor) -> Tensor:
@@ -77,11 +78,11 @@ class UpdateMap:
         return self.vector((theta, memory))
 
     def scale(self) -> Params:
-        """Units in which the numbers of the state are of one size: 1 for parameters, their own size for memory.
+        """Units in which all numbers of the state are of one size: 1 for parameters, their own size for memory.
 
-        A second moment of 1e-8 moves a step as much as a parameter of 1 does. Eigenvalues do not care for units, but
-        rounding does: without them single precision finds none of these. The size of a memory is what it has now or
-        after one step, for at the start it has none.
+        A second moment of 1e-8 may matter as much to a step as a parameter of 1. Eigenvalues do not depend on units,
+        but rounding errors do: without units none of these is found in single precision. The size of a memory is the
+        larger of what it is now and what it is after one step, as it may be 0 at the start.
         """
         theta, memory = tree_unflatten(self.leaves, self.structure)
         after = self.read(self(self.here).detach())[1]
@@ -95,15 +96,16 @@ class UpdateMap:
         return {"state": {"state": self.vector((ones, tree_map(size, memory, after)))}}
 
     def kinks(self) -> Tensor:
-        """Whether (...) a root is taken of exactly 0 on the way, where it has no derivative and counts as flat.
+        """Whether (...) the step takes the square root of exactly 0, where the root has no derivative.
 
-        One of what stays 0 when the parameters move a little, the second moment of a unit that is dead, is flat.
+        A root whose argument stays 0 when the parameters move a little, such as the second moment of a dead unit, is
+        differentiable and does not count.
         """
         near = self.here
         theta = near[..., : self.parameters]
         rng = torch.Generator().manual_seed(0)
-        aside = torch.randn(theta.shape[-1], generator=rng, dtype=torch.float64).to(theta)
-        near[..., : self.parameters] += torch.finfo(near.dtype).eps ** 0.5 * (1 + theta.abs()) * aside
+        noise = torch.randn(theta.shape[-1], generator=rng, dtype=torch.float64).to(theta)
+        near[..., : self.parameters] += torch.finfo(near.dtype).eps ** 0.5 * (1 + theta.abs()) * noise
         here, there = self._zeros(self.here), self._zeros(near)
         zero = torch.zeros(near.shape[:-1], dtype=torch.bool, device=near.device)
         if len(here) == len(there):
@@ -111,17 +113,17 @@ class UpdateMap:
         return reduce(torch.logical_or, (x.flatten(self.lead).any(-1) for x in here), zero)
 
     def _zeros(self, state: Tensor) -> list[Tensor]:
-        """Where what roots are taken of is 0, root by root, in a step written out as one that is differentiated is."""
+        """For each root of the step, where its argument is 0; the step is computed as it is for differentiation."""
         with roots() as taken, torch.enable_grad():
             self(state)
         return [x.detach() == 0 for x in taken]
 
     def derivative(self) -> Operator:
-        """F' at the state this was made with, by products in reverse mode."""
+        """F' at the state `here`, by products in reverse mode."""
         here = {"state": {"state": self.here}}
         _, pull = pullback(lambda p: {"state": {"state": self(p["state"]["state"])}}, here)
 
-        @cache  # holds a graph of the graph: only for those who ask for it
+        @cache  # it holds a graph of the graph, so it is made only where products F' u are asked for
         def push() -> Callable[[Params], Params]:
             return pullback(pull, {"state": {"state": torch.zeros_like(here["state"]["state"])}})[1]
 
@@ -136,13 +138,13 @@ def update_jacobian(
     batch: Batch | None = None,
     regularizers: Sequence[Regularizer] = (),
 ) -> Tensor:
-    """F' = d(theta+, memory+) / d(theta, memory) at ``params``: (S, S), S the numbers of parameters and memory.
+    """F' = d(theta+, memory+) / d(theta, memory) at ``params``: (S, S), where S counts parameters and memory.
 
-    The game is played under ``regularizers``, as by ``counterplay.run``. ``memory`` is by default what the solver
-    starts with, ``batch`` one drawn from seed 0, its buffers renewed at ``params`` until they rest, or once where they
-    find no rest. Order and what is held fixed: see :class:`UpdateMap`. Where a second moment is exactly 0 its root
-    counts as having derivative 0. Raises UsageError where J is not the derivative of v (`game_check`), and
-    for states too large for a matrix; ``spectrum.update_spectrum`` has their leading eigenvalues.
+    The order of the state, and what is held fixed, are those of :class:`UpdateMap`. The game is played with
+    ``regularizers``, as by ``counterplay.run``. ``memory`` is by default the solver's first one. ``batch`` is by
+    default drawn from seed 0, with buffers renewed at ``params`` until they settle, or once if they do not settle. The
+    root of a second moment that is exactly 0 gets derivative 0. Raises UsageError where J is not the derivative of v
+    (`game_check`), and for states too large for a matrix; ``spectrum.update_spectrum`` has their leading eigenvalues.
     """
     if regularizers:
         evaluator = Evaluator.of(game)
@@ -157,12 +159,12 @@ def update_jacobian(
             f"update_jacobian builds a matrix for at most {DENSE_DERIVATIVE} numbers of state; "
             f"this solver and game have {F.size}: use update_spectrum for the leading eigenvalues."
         )
-    with torch.no_grad():  # the inner solves' own backward passes must not ask for more: a singular one is inf or nan
+    with torch.no_grad():  # the backward passes of inner solves must not record graphs: a singular one is inf or nan
         return jacrev(F, chunk_size=CHUNK)(F.here)
 
 
 def _probe(game: Game, params: Params) -> Batch:
-    """A batch as a step's: drawn from seed 0, buffers renewed at ``params``, in the parameters' precision."""
+    """A batch as a step draws it, from seed 0, with buffers renewed at ``params``, in the parameters' precision."""
     rng = torch.Generator().manual_seed(0)
     one = tree_flatten(params)[0][0]
     evaluator = Evaluator(game.game if isinstance(game, Evaluator) else game, None, one.dtype, one.device)

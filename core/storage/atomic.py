@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and are on the disk when that is said."""
+"""Files that are written whole or not at all, and are on the disk when the function returns."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomic(path: Path | str, data: bytes | Iterable[bytes]) -> Path:
-    """Write ``data`` to ``path`` so that a reader, or a crash at any moment, finds the old file or the new one whole.
+    """Write ``data`` to ``path`` so that at any moment, even after a crash, either the old or the new file is there.
 
-    ``data`` may come in parts, of which there may be more than the memory holds. Raises StorageError naming the path
+    ``data`` may come in parts, which need not fit into memory together. Raises StorageError, which names the path,
     where the file system refuses.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.tmp")  # never ends in .h5: no reader takes a draft for a block
+    draft = path.with_name(f".{path.name}.tmp")  # never ends in .h5, so that no reader takes a draft for a block
     try:
-        draft.unlink(missing_ok=True)  # a stranger's directory may have a link there, to a file of the user's
+        draft.unlink(missing_ok=True)  # in a stranger's directory it may be a link to a file of the user's
         write_new(draft, data)
         os.replace(draft, path)
         sync_directory(path.parent)
-    except BaseException as error:  # parts may fail to come
+    except BaseException as error:  # the parts are computed while they are written, and that may fail
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         if not isinstance(error, OSError):
@@ -38,7 +38,7 @@ def write_atomic(path: Path | str, data: bytes | Iterable[bytes]) -> Path:
 
 
 def write_new(path: Path | str, *parts: bytes | memoryview | Iterable[bytes], synced: bool = True) -> None:
-    """Write a new file and, if it is to be ``synced``, see it to the disk."""
+    """Write a new file; if ``synced``, return only when it is on the disk."""
     with open(path, "xb") as file:
         for part in parts:
             file.writelines([part] if isinstance(part, (bytes, memoryview)) else part)
@@ -48,7 +48,7 @@ def write_new(path: Path | str, *parts: bytes | memoryview | Iterable[bytes], sy
 
 
 def sync_directory(directory: Path | str) -> None:
-    """Make a rename last through a power cut (a no-op where directories cannot be opened, as on Windows)."""
+    """Make a rename survive a power cut. Does nothing where directories cannot be opened, as on Windows."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

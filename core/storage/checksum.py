@@ -1,7 +1,7 @@
-"""The sum that ends every file of a log: one line of text, after the last byte that HDF5 knows of.
+"""The checksum at the end of every file of a log: one line of text after the last byte that belongs to HDF5.
 
 HDF5's own checksums leave out names, types and small data. This one covers every byte, so that damage is found before
-HDF5 reads any of it; every HDF5 tool stops before the line, and ``tail -c 72`` shows it.
+HDF5 reads any of it. HDF5 tools do not read as far as this line; ``tail -c 72`` shows it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from ..errors import BadLog
 
 _MARK = b"sha256 "
 LENGTH = len(_MARK) + 64 + 1
-_checked: set[tuple[int, ...]] = set()  # files whose sum was right, and which have not been written since
+_checked: set[tuple[int, ...]] = set()  # stamps of files whose checksum was right: a file that was written has another
 
 
-def seal(data: bytes) -> bytes:
-    """Return ``data`` with its sum."""
-    return data + sum_of(data)
+def with_checksum(data: bytes) -> bytes:
+    """Return ``data`` followed by its checksum line."""
+    return data + checksum_line(data)
 
 
-def sum_of(data: bytes | memoryview) -> bytes:
-    """Return the line that ends a file of ``data``."""
+def checksum_line(data: bytes | memoryview) -> bytes:
+    """Return the line that ends a file of ``data``: its sha256 sum."""
     return _MARK + hashlib.sha256(data).hexdigest().encode() + b"\n"
 
 
-def check_seal(file: BinaryIO, path: Path | str) -> None:
-    """Raise BadLog, naming ``path``, unless the file ends with the sum of all bytes before."""
+def check(file: BinaryIO, path: Path | str) -> None:
+    """Raise BadLog, naming ``path``, unless the file ends with the checksum of all bytes before it."""
     key = stamp(file)
     if key in _checked:
         return
@@ -52,7 +52,7 @@ def check_seal(file: BinaryIO, path: Path | str) -> None:
 
 
 def stamp(file: BinaryIO) -> tuple[int, ...] | None:
-    """Return what changes whenever a file is written; None for what is in memory."""
+    """Return facts of a file that change whenever it is written; None for a file in memory."""
     try:
         about = os.fstat(file.fileno())
     except OSError:  # in memory

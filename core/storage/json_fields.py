@@ -1,6 +1,7 @@
-"""What the JSON files of a run directory hold, field by field: run.json, status.json, a checkpoint's two.
+"""The fields of the JSON files of a run directory: run.json, status.json, and state.json and manifest.json.
 
-Every reader takes its facts from here. Fields that older versions lacked may be missing, newer ones' may be there.
+Every reader checks a file against these classes. A field that an older version did not write has a default or is UNSET.
+Fields that only a newer version knows are allowed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from msgspec import UNSET, Meta, UnsetType
 from ..errors import BadLog, printable
 
 Step = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Amount = Annotated[int, Meta(ge=0, le=2**62)]  # what is counted: one step more of it is still an int64
+Amount = Annotated[int, Meta(ge=0, le=2**62)]  # of a counter: with one more step it is still an int64
 Seed = Annotated[int, Meta(ge=0)]
-Many = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Bound = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(max_length=1 << 16)]
@@ -31,7 +32,7 @@ _PATTERNS = {_DEVICE: "a device, as cpu or cuda:0", _TYPE: "a type, as float32",
 
 
 class Table(msgspec.Struct):
-    """Something made by name: its options are checked by whoever makes it."""
+    """A thing that is made by name. Its options are checked when it is made."""
 
     name: Name
 
@@ -40,7 +41,7 @@ Named = Name | Table
 
 
 class Origin(msgspec.Struct):
-    """Who brought a thing that was made by name, with the digest of a third party's code."""
+    """The plugin that a thing made by name comes from, with the digest of the code if it is a third party's."""
 
     kind: Name
     name: Name
@@ -48,8 +49,8 @@ class Origin(msgspec.Struct):
     sha256: Sum | UnsetType = UNSET
 
 
-class Asked(msgspec.Struct, kw_only=True):
-    """The experiment: what was played, and all that the command line was asked besides."""
+class Experiment(msgspec.Struct, kw_only=True):
+    """The experiment: game and solver, and all other options of the command line."""
 
     game: Named | UnsetType = UNSET
     solver: Named | UnsetType = UNSET
@@ -59,7 +60,7 @@ class Asked(msgspec.Struct, kw_only=True):
     plugins: list[Text] = []
     steps: Step | None = None
     seed: Seed | None = None
-    members: Many | None = None
+    members: Positive | None = None
     until: Text | None = None
     device: Device | None = None
     dtype: Type | None = None
@@ -74,30 +75,30 @@ class Asked(msgspec.Struct, kw_only=True):
     out: Text | None = None
 
 
-class Kept(msgspec.Struct, kw_only=True):
-    """The settings by which a run goes on."""
+class Settings(msgspec.Struct, kw_only=True):
+    """The settings that a run needs to go on."""
 
     steps: Step
     seed: Seed
-    every: Many
+    every: Positive
     spectrum_every: Step
     checkpoint_every: Step
     until: Text | None = None
-    members: Many | None = None
+    members: Positive | None = None
     device: Device | None = None
     dtype: Type | None = None
     blowup: Bound | None = None
-    sample_every: Many | None = None
+    sample_every: Positive | None = None
     trace: bool = False
     compile: bool = False
     trace_from: Step | None = None
     compile_from: Step | None = None
-    seeding: Many = 1
+    seeding: Positive = 1
     inexact_data: bool = False
 
 
 class Check(msgspec.Struct, kw_only=True):
-    """What a run found out about its game where it began."""
+    """The result of a check of the game at the start of a run."""
 
     status: Name
     words: Text = ""
@@ -105,10 +106,10 @@ class Check(msgspec.Struct, kw_only=True):
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """run.json. A log file on its own has as much of it as its attributes say."""
+    """run.json. The attributes of a log file have a part of it."""
 
-    experiment: Asked | UnsetType = UNSET
-    settings: Kept | UnsetType = UNSET
+    experiment: Experiment | UnsetType = UNSET
+    settings: Settings | UnsetType = UNSET
     references: dict[Text, Text] = {}
     versions: dict[Text, Text] = {}
     players: dict[Text, Step] = {}
@@ -125,22 +126,22 @@ class Run(msgspec.Struct, kw_only=True):
     checks: dict[Text, Check] = {}
 
 
-class Played(Asked, kw_only=True):
-    """An experiment that says what was played."""
+class PlayedExperiment(Experiment, kw_only=True):
+    """An experiment that names its game and its solver."""
 
     game: Named
     solver: Named
 
 
 class Recorded(Run, kw_only=True):
-    """A run.json by which the game and its solver can be found again."""
+    """A run.json from which the game and the solver can be made again."""
 
-    experiment: Played
-    settings: Kept
+    experiment: PlayedExperiment
+    settings: Settings
 
 
 class Resumable(Recorded, kw_only=True):
-    """A run.json by which a run can go on."""
+    """A run.json from which the run can be resumed."""
 
     versions: dict[Text, Text]
     device: Device
@@ -155,27 +156,27 @@ class Status(msgspec.Struct, kw_only=True):
     reason: Text = ""
     pid: Step = 0
     diverged_members: list[Step] = []
-    stale_since: Step | None = None  # the step from which on nothing can be trusted
+    stale_since: Step | None = None  # the step from which on the numbers cannot be trusted
     started_seconds: Seconds = 0
     updated_seconds: Seconds = 0
 
 
-class Stands(Status, kw_only=True):
-    """A status.json that says where a run stands."""
+class FullStatus(Status, kw_only=True):
+    """A status.json with the state and the step of a run."""
 
     state: Name
     step: Step
 
 
 class Mark(msgspec.Struct):
-    """From which step on, and why, a run is not the one that was never stopped."""
+    """The step from which on a run may differ from the same run without interruption, and what has changed."""
 
     step: Step
     changed: list[Text]
 
 
-class Point(msgspec.Struct, kw_only=True):
-    """state.json: what of a checkpoint is no tensor."""
+class CheckpointState(msgspec.Struct, kw_only=True):
+    """state.json: the part of a checkpoint that is no tensor."""
 
     step: Step | UnsetType = UNSET
     cost: tuple[Annotated[float, Meta(ge=0, le=2**62)], Amount, Amount] | UnsetType = UNSET
@@ -187,11 +188,11 @@ class Point(msgspec.Struct, kw_only=True):
     batch_sha256: Sum | None = None
     losses: dict[Text, list[float]] = {}  # of the next step: see core.run.next_step
     buffers: dict[Text, Any] = {}  # see core.game.buffers
-    empty: list[Text] = []  # the paths of the empty dictionaries among those of the tensors
+    empty: list[Text] = []  # the paths of empty dictionaries, which safetensors cannot hold
 
 
 class Manifest(msgspec.Struct, rename={"tensors": "tensors.safetensors", "state": "state.json"}):
-    """manifest.json: the tensors' names in their order, and the sums of the two files beside it."""
+    """manifest.json: the names of the tensors in their order, and the sha256 sums of the checkpoint's other files."""
 
     names: list[Text]
     tensors: Sum
@@ -199,7 +200,7 @@ class Manifest(msgspec.Struct, rename={"tensors": "tensors.safetensors", "state"
 
 
 def checked(found: Any, where: Path | str, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """``found`` as it is, where it is a ``kind``. Raises BadLog, which names the file and the field."""
+    """Return ``found`` if its fields are those of ``kind``. Raises BadLog, which names the file and the field."""
     try:
         msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
@@ -215,7 +216,7 @@ _KINDS = {
 
 
 def _explained(message: str, found: Any, where: Path | str) -> str:
-    """The sentence: what stands where, and what was expected. msgspec knows the place and the type."""
+    """Turn msgspec's message, which has the place and the type, into a sentence: what is there, what is expected."""
     reason, _, at = message.partition(" - at `$")
     field = at.rstrip("`").removeprefix(".")
     if missing := re.search(r"missing required field `(.*)`", reason):
@@ -231,7 +232,7 @@ def _explained(message: str, found: Any, where: Path | str) -> str:
 
 
 def _at(found: Any, path: str) -> Any:
-    """The value at msgspec's path; of a table's values it does not say which."""
+    """The value at msgspec's path; ... if it cannot be found, as for the values of a dictionary, whose key it omits."""
     for key in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
         try:
             found = found[int(key[1])] if key[1] else found[key[0]]
@@ -245,6 +246,6 @@ def _shown(value: Any) -> str:
         return "something else"
     if isinstance(value, Mapping | list):
         return "a table" if isinstance(value, Mapping) else "a list"
-    said = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     kind = "text " if isinstance(value, str) else "number " if isinstance(value, int | float) else ""
-    return f"the {kind}{said:.60}" if kind and not isinstance(value, bool) else said
+    return f"the {kind}{text:.60}" if kind and not isinstance(value, bool) else text

@@ -1,4 +1,4 @@
-"""One process on a run directory at a time: a lock the operating system drops when its owner dies."""
+"""A lock that lets one process at a time use a run directory. The operating system drops it when its owner dies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "lock"
 
 
 def acquire(directory: Path) -> IO[str]:
-    """Hold the directory until the file returned is closed. Raises Busy naming the process that holds it."""
+    """Hold the directory until the file returned is closed. Raises Busy, which names the process that holds it."""
     try:
         file = open(directory / NAME, "a+", encoding="ascii", errors="replace", opener=_plain)
     except OSError as error:
@@ -31,7 +31,7 @@ def acquire(directory: Path) -> IO[str]:
         file.write(str(os.getpid()))
         file.flush()
     except OSError as error:
-        with contextlib.suppress(OSError):  # closing writes once more
+        with contextlib.suppress(OSError):  # closing tries to write once more
             file.close()
         raise StorageError(f"Could not lock {directory}: {error.strerror or error}.") from error
     return file
@@ -51,7 +51,10 @@ def held(directory: Path) -> bool:
 
 
 def _plain(path: str, flags: int) -> int:
-    """A stranger's directory may have a link there, to a file of the user's, or a pipe that nobody writes to."""
+    """Open without following links and without waiting.
+
+    In a stranger's directory the lock may be a link to a file of the user's, or a pipe to which nobody writes.
+    """
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 

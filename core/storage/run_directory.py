@@ -1,4 +1,4 @@
-"""A run's directory: what was asked (run.json), where it stands (status.json), files replaced whole or not at all."""
+"""The directory of a run, with run.json (what was asked) and status.json (where the run stands)."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from .strict_json import dumps, loads
 
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"  # the files of a checkpoint
 _BREAKS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
-_DRAFT = ".run.json.tmp"  # what a kill at the very beginning leaves: nothing was asked yet
+_DRAFT = ".run.json.tmp"  # left behind where a run was killed before run.json was written
 
 
 def claim(path: Path) -> IO[str]:
-    """Make a directory for a new run and hold it until the file returned is closed: of two runs one gets it.
+    """Make a directory for a new run and hold it until the file returned is closed. Of two runs only one gets it.
 
-    Raises Busy where a run is under way there, UsageError where it holds anything else, StorageError if it is refused.
+    Raises Busy where a run is under way there, UsageError where the directory is not empty, StorageError where the file
+    system refuses.
     """
     taken = UsageError(f"{path} exists and is not an empty directory; choose another --out or remove it.")
     try:
         if path.exists() and (not path.is_dir() or _entries(path)):
             if held(path):
-                acquire(path).close()  # which says by whom
+                acquire(path).close()  # raises Busy, which names the process
             raise taken
         path.mkdir(parents=True, exist_ok=True)
         lock = acquire(path)
-        if _entries(path):  # another was here a moment ago
+        if _entries(path):  # another run had the directory a moment ago
             lock.close()
             raise taken
     except OSError as error:
@@ -42,43 +43,43 @@ def claim(path: Path) -> IO[str]:
 
 
 def _entries(path: Path) -> list[str]:
-    """What is in a directory, but for what a kill at the very beginning leaves."""
+    """The names in a directory, without those that a run leaves that was killed before run.json was written."""
     return [p.name for p in path.iterdir() if p.name not in (_DRAFT, NAME)]
 
 
 class RunDirectory:
-    """The files of one run, but for its log and its checkpoints."""
+    """The files of one run, apart from its log and its checkpoints."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     @classmethod
     def create(cls, path: Path | str, run: Mapping[str, Any]) -> RunDirectory:
-        """Make a directory, which nobody else wants, with its run.json."""
+        """Make a directory, which no other process may want, and write its run.json."""
         Path(path).mkdir(parents=True, exist_ok=True)
         return cls(path).begin(run)
 
     def begin(self, run: Mapping[str, Any]) -> RunDirectory:
-        """Write run.json into the directory, which was claimed. It is never rewritten."""
+        """Write run.json into a directory that was claimed. It is never rewritten."""
         write_atomic(self.path / "run.json", dumps(run).encode())
         return self
 
     def run(self, kind: type[Run] = Run) -> dict[str, Any]:
-        """Return what was asked; {} where there is no run.json. Raises BadLog for what is not of that ``kind``."""
+        """Return run.json; {} where there is none. Raises BadLog where its fields are not those of ``kind``."""
         found = loads(self.path / "run.json")
         return checked(found, self.path / "run.json", kind) if found else {}
 
     def status(self, kind: type[Status] = Status) -> dict[str, Any]:
-        """Return where the run stands; {} before it first said so. Raises BadLog for what is not of that ``kind``."""
+        """Return status.json; {} where there is none. Raises BadLog where its fields are not those of ``kind``."""
         found = loads(self.path / "status.json")
         return checked(found, self.path / "status.json", kind) if found else {}
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """What the directory holds that no run writes, by whatever it breaks first, is a BadLog."""
+        """Turn errors inside into BadLog: they are caused by content of the directory that no run writes."""
         try:
             yield
-        except BadLog as error:  # what a state does not fit knows no path
+        except BadLog as error:  # some errors of states do not name the path
             if str(self.path) in str(error):
                 raise
             raise BadLog(f"{self.path}: {error}") from error

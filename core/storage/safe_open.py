@@ -1,6 +1,6 @@
-"""Open a file that a stranger may have put there: a plain file, never a link, a pipe or a device.
+"""Open a file that may come from a stranger: only a plain file, never a link, a pipe or a device.
 
-A run directory from somewhere else may hold links that lead out of it, or a pipe that blocks who opens it.
+A run directory from somewhere else may have links that lead out of it, or a pipe that would block its reader.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def open_plain(path: Path | str) -> BufferedReader:
     return os.fdopen(handle, "rb")
 
 
-def read_plain(path: Path | str, most: int) -> bytes:
-    """Return the bytes of a plain file; BadLog where there are more than ``most``."""
+def read_plain(path: Path | str, limit: int) -> bytes:
+    """Return the bytes of a plain file. Raises BadLog where there are more than ``limit``."""
     with open_plain(path) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
+        data = file.read(limit + 1)
+    if len(data) > limit:
         raise BadLog(f"{path} is larger than any file of this kind can be; it was not written by counterplay.")
     return data

@@ -1,4 +1,4 @@
-"""JSON without NaN, without depth and without size: what is written, and what is believed of a stranger's."""
+"""Strict JSON: written without NaN and infinities, and read with limits of size and depth."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _MAX_DEPTH = 32
 _MAX_JSON = 16 << 20  # a run.json larger than this is not one of ours
 
 
-def plain(value: Any) -> Any:
-    """Return ``value`` as strict JSON can hold it: NaN and infinities are None, arrays lists, the unknown its repr."""
+def json_value(value: Any) -> Any:
+    """Return ``value`` as strict JSON can hold it: NaN and infinities become None, arrays lists, other objects text."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): json_value(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(v) for v in value]
+        return [json_value(v) for v in value]
     if hasattr(value, "tolist"):  # numpy arrays and scalars
-        return plain(value.tolist())
+        return json_value(value.tolist())
     if isinstance(value, complex):
-        return {"re": plain(value.real), "im": plain(value.imag)}
+        return {"re": json_value(value.real), "im": json_value(value.imag)}
     if isinstance(value, int):
         return value
     if isinstance(value, float):
@@ -36,18 +36,18 @@ def plain(value: Any) -> Any:
 
 
 def dumps(value: Any, indent: int | None = 2) -> str:
-    """Return ``value`` as strict, readable JSON, of which no terminal minds any character."""
-    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    if not text.replace("\n", "").isprintable():  # line breaks stand between values only
+    """Return ``value`` as strict, readable JSON without characters that could control a terminal."""
+    text = json.dumps(json_value(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    if not text.replace("\n", "").isprintable():  # line breaks are between values only
         text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     return text + "\n"
 
 
 def parse(text: str | bytes) -> Any:
-    """Return what JSON says. Raises ValueError for what is none, is nested too deep or cannot be printed."""
+    """Return the value of a JSON text. Raises ValueError if it is not JSON, is nested too deep or cannot be printed."""
     try:
         found = json.loads(text, parse_float=_finite, parse_constant=_finite)
-        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair can be printed nowhere
+        json.dumps(found, ensure_ascii=False).encode()  # fails for half a surrogate pair, which cannot be printed
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     level = [found]
@@ -59,14 +59,14 @@ def parse(text: str | bytes) -> Any:
 
 
 def _finite(text: str) -> float:
-    """A number of JSON, which has neither NaN nor infinities."""
+    """Parse a number. JSON has neither NaN nor infinities, though Python's parser accepts them."""
     if not math.isfinite(found := float(text)):
         raise ValueError(f"the number {text:.40} is not finite")
     return found
 
 
 def loads(path: Path) -> dict[str, Any]:
-    """Read a JSON object; a file that is missing is empty, one that is not a JSON object raises BadLog."""
+    """Read a JSON object; {} where the file is missing. Raises BadLog where it is not a JSON object."""
     try:
         found = parse(read_plain(path, _MAX_JSON))
     except (FileNotFoundError, NotADirectoryError):

@@ -17,7 +17,7 @@ from counterplay.core.errors import BadLog
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.segments import blocks_of
 from counterplay.core.run.checkpoint import load_checkpoint, save_checkpoint
-from counterplay.core.storage.checksum import LENGTH, seal
+from counterplay.core.storage.checksum import LENGTH, with_checksum
 
 from ..support.hostile import STEPS
 from ..support.logs import flip, interrupted, look
@@ -45,7 +45,7 @@ def test_numbers_changed_with_their_sum_are_found_by_hdf5(run: Path) -> None:
         chunk = file["step/losses"].id.get_chunk_info(0)
     whole = bytearray(log.read_bytes()[:-LENGTH])
     whole[chunk.byte_offset + chunk.size // 2] ^= 1
-    log.write_bytes(seal(bytes(whole)))
+    log.write_bytes(with_checksum(bytes(whole)))
     opened = open_log(run)
     assert len(opened["step/parameters"]) == STEPS  # the others can still be read
     with pytest.raises(BadLog, match=r"log\.h5"):

@@ -18,7 +18,7 @@ from counterplay.core.errors import UserError
 from counterplay.core.log import sandbox
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.schema import GROUPS
-from counterplay.core.storage.checksum import LENGTH, seal
+from counterplay.core.storage.checksum import LENGTH, with_checksum
 
 from ..support.hostile import GIB, most_memory
 from ..support.logs import look
@@ -68,7 +68,7 @@ def survived(run: Path, files: Sandbox, count: int) -> dict[str, int]:
     seen = {"read": 0, "refused": 0, "ended": 0}
     for number in range(count):
         rng = np.random.default_rng(number)
-        log.write_bytes(seal(mutate(forms[number % 3], rng)))
+        log.write_bytes(with_checksum(mutate(forms[number % 3], rng)))
         process = files._process
         began = time.monotonic()
         try:

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from counterplay.core.log.schema import Layout
-from counterplay.core.storage.checksum import seal
+from counterplay.core.storage.checksum import with_checksum
 from counterplay.core.storage.run_directory import RunDirectory
 
 from .logs import Row, written
@@ -83,7 +83,7 @@ def in_log(change: Callable[[h5py.File, Path], None]) -> Harm:
         log = path / "log.h5"
         with h5py.File(log, "r+", libver=("v110", "v110")) as file:  # cuts off the old sum
             change(file, away)
-        log.write_bytes(seal(log.read_bytes()))
+        log.write_bytes(with_checksum(log.read_bytes()))
 
     return harm
 

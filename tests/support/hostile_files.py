@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from counterplay.core.storage.checksum import LENGTH, seal
+from counterplay.core.storage.checksum import LENGTH, with_checksum
 
 from .hostile import Harm, Harms, collector, run
 
@@ -112,7 +112,7 @@ def other_members(path: Path, away: Path) -> None:
 def bytes_of(change: Callable[[bytes], bytes]) -> Harm:
     def harm(path: Path, away: Path) -> None:
         log = path / "log.h5"
-        log.write_bytes(seal(change(log.read_bytes()[:-LENGTH])))
+        log.write_bytes(with_checksum(change(log.read_bytes()[:-LENGTH])))
 
     return harm
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.products import Cost, Spent
-from ..game.buffers import plain_of
+from ..game.buffers import primitives_of
 from ..game.tree import Params, leaves, like
 from ..solver.solver import Draw, Memory, Solver, StepInfo
 from ..solver.state import State
@@ -166,7 +166,7 @@ def _source(game: Evaluator, solver: Solver, state: State) -> tuple[str, tuple[b
         given = iter(settings)
         own = _resettled(solver, game.members, lambda _: next(given))
         renewed = alone.refresh(params, buffers)
-        if plain_of(renewed) != plain_of(buffers):
+        if primitives_of(renewed) != primitives_of(buffers):
             raise Unwritable("its buffers change from step to step")
         after, memory, info = own.step(alone, params, memory, lambda: alone.draw([torch.Generator()], buffers))
         if info.inner:

@@ -18,7 +18,14 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from ..attribution import foreign, guarded
 from ..errors import PluginError
 from ..game.buffers import copied
-from ..game.checks import alike, contract_error, keepable, losses_of, parameters, require_mapping
+from ..game.checks import (
+    contract_error,
+    losses_of,
+    require_mapping,
+    require_one_dtype,
+    require_storable,
+    validated_parameters,
+)  # fmt: skip
 from ..game.game import Game, innermost
 from ..game.structure import changed
 from ..game.tree import Batch, Buffers, Params, Player
@@ -98,11 +105,11 @@ class Evaluator(Game):
         """Initial parameters and buffers; member m draws from ``rngs[m]``."""
         game, own = self.game, innermost(self.game)
         with guarded("starting", game, refusing=True):
-            params = [parameters(game, game.init(rng)) for rng in rngs]
+            params = [validated_parameters(game, game.init(rng)) for rng in rngs]
             buffers = [dict(require_mapping(own, "buffers", game.buffers(rng))) for rng in rngs]
             theta = self.stack_members(params.__getitem__, len(rngs), "init")
-            alike(own, theta)
-            return theta, keepable(own, self.stack_members(buffers.__getitem__, len(rngs), "buffers"))
+            require_one_dtype(own, theta)
+            return theta, require_storable(own, self.stack_members(buffers.__getitem__, len(rngs), "buffers"))
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """One batch, each member's from its own generator."""

@@ -11,7 +11,7 @@ from torch.func import vjp
 
 from ..game.checks import losses_of
 from ..game.game import Game
-from ..game.torch_errors import of_derivatives
+from ..game.torch_errors import explain_derivatives
 from ..game.tree import Batch, Params, Player
 from .products import Linear, Rows
 
@@ -27,7 +27,7 @@ def _pulled(pull: Callable[..., Any], w: Any) -> Any:
     try:
         return pull(w)[0]
     except RuntimeError as error:
-        if (told := of_derivatives(error)) is None:
+        if (told := explain_derivatives(error)) is None:
             raise
         raise told from error
 

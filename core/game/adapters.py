@@ -1,4 +1,4 @@
-"""Games from what a user already has: a function of the parameters and a starting point."""
+"""Games made from a function that gives the losses, and a starting point."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Sample = Callable[[torch.Generator], Batch]
 
 @dataclass(frozen=True)
 class GameFromLosses(Game):
-    """A game given by its losses and its starting point."""
+    """What :func:`game_from_losses` returns: ``of`` gives the losses, ``draw`` samples."""
 
     of: Losses
     start: Init
@@ -38,19 +38,20 @@ class GameFromLosses(Game):
         return buffers if self.draw is None else {**buffers, **require_mapping(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        return scalars(self.of(params, batch), self.players)
+        return validated_losses(self.of(params, batch), self.players)
 
 
 def game_from_losses(losses: Losses, init: Init, sample: Sample | None = None, zero_sum: bool = False) -> Game:
     """A game in one expression.
 
-    ``losses(params, batch)`` gives each player's loss as a scalar tensor, purely: ``params[player][name]`` are
-    tensors, everything random comes from ``sample(rng)``. ``init`` is the starting point {player: {name: tensor}},
-    or a function of a generator. Raises UsageError where ``init`` is not of that shape.
+    ``losses(params, batch)`` gives {player: scalar tensor} and must be pure: ``params[player][name]`` are tensors, and
+    everything random comes from ``batch``, which is what ``sample(rng)`` returns. ``init`` is the starting point,
+    {player: {name: tensor}}, or a function of a generator that returns it. ``zero_sum`` says that the mixed derivatives
+    are opposite, see :attr:`counterplay.Game.zero_sum`. Raises UsageError if ``init`` or a function is of another form.
     """
-    takes(losses, "losses", "params", "batch")
+    require_function(losses, "losses", "params", "batch")
     if sample is not None:
-        takes(sample, "sample", "rng")
+        require_function(sample, "sample", "rng")
     first = init(torch.Generator().manual_seed(0)) if callable(init) else init
     ok = isinstance(first, Mapping) and all(
         isinstance(t, Mapping) and t and all(isinstance(x, Tensor) for x in t.values()) for t in first.values()
@@ -65,8 +66,8 @@ def game_from_losses(losses: Losses, init: Init, sample: Sample | None = None, z
     return GameFromLosses(losses, init, sample, tuple(first), zero_sum)
 
 
-def takes(f: Any, name: str, *of: str) -> None:
-    """Raise UsageError unless ``f`` can be called with that many arguments."""
+def require_function(f: Any, name: str, *of: str) -> None:
+    """Raise UsageError unless ``f`` can be called with the arguments ``of``."""
     expected = f"{name} must be a function of ({', '.join(of)})"
     if not callable(f):
         raise UsageError(f"{expected}; got {type(f).__name__}.")
@@ -78,8 +79,8 @@ def takes(f: Any, name: str, *of: str) -> None:
         pass
 
 
-def scalars(losses: Any, players: tuple[Player, ...]) -> dict[Player, Tensor]:
-    """The losses a user's function gave, if they are one scalar tensor for each player."""
+def validated_losses(losses: Any, players: tuple[Player, ...]) -> dict[Player, Tensor]:
+    """What a user's function returned. Raises UsageError unless it is one scalar tensor for each player."""
     if not isinstance(losses, Mapping):
         raise UsageError(f"losses must be a table {{player: scalar tensor}}; got {type(losses).__name__}.")
     for i in {**dict.fromkeys(players), **losses}:

@@ -1,4 +1,4 @@
-"""What a game's functions promise to give back: looked at where it comes in, in words that name the game."""
+"""Checks of what a game's functions return, made where it comes in. The errors name the game and the function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PluginError
-from .buffers import unkept
+from .buffers import first_unstorable
 from .evaluation import evaluated
 from .game import Game, innermost
 from .structure import form, words
@@ -17,7 +17,7 @@ from .tree import Batch, Buffers, Params, Player
 
 
 def contract_error(game: Any, wrong: str) -> PluginError:
-    """``game``, or the regularizer that it is wrapped in, has done ``wrong``."""
+    """The error for ``wrong``, a breach of the contract by ``game`` or by the regularizer that wraps it."""
     regularizer = getattr(game, "regularizer", None)
     kind, who = ("game", innermost(game)) if regularizer is None else ("regularizer", regularizer)
     cls = type(who)
@@ -25,28 +25,28 @@ def contract_error(game: Any, wrong: str) -> PluginError:
 
 
 def describe_value(x: Any) -> str:
-    """What ``x`` is, in words."""
+    """What ``x`` is, in words: its type, and of a tensor also its shape."""
     if isinstance(x, Tensor):
         return words(form(x))
     return "None" if x is None else f"a {type(x).__name__}"
 
 
 def is_real_tensor(x: Any) -> bool:
-    """Whether ``x`` is a tensor of real floating numbers that are there."""
+    """Whether ``x`` is a dense tensor of real floating numbers, with data."""
     return (
         isinstance(x, Tensor) and x.is_floating_point() and x.layout is torch.strided and x.device.type != "meta"
     )  # fmt: skip
 
 
 def require_mapping(game: Any, function: str, x: Any) -> Any:
-    """``x`` itself, what ``function`` returned. Raises PluginError unless it is a dictionary."""
+    """Return ``x``, which ``function`` of the game returned. Raises PluginError unless it is a dictionary."""
     if not isinstance(x, Mapping):
         raise contract_error(game, f"its {function} returned {describe_value(x)}; expected: a dictionary")
     return x
 
 
-def parameters(game: Game, x: Any) -> Params:
-    """The first parameters themselves. Raises PluginError unless they are every player's floating tensors by name."""
+def validated_parameters(game: Game, x: Any) -> Params:
+    """Return ``x``, which init returned. Raises PluginError unless it is {player: {name: floating tensor}}."""
     game, players = innermost(game), tuple(game.players)
     expected = f"expected: {{player: {{name: floating tensor}}}} of the players {', '.join(map(str, players))}"
     if odd := [i for i in players if not isinstance(i, str)]:
@@ -71,8 +71,8 @@ def parameters(game: Game, x: Any) -> Params:
     return cast(Params, x)
 
 
-def alike(game: Game, params: Params) -> None:
-    """Raise PluginError unless all parameters are of one type."""
+def require_one_dtype(game: Game, params: Params) -> None:
+    """Raise PluginError unless all parameters have one dtype."""
     types = {str(x.dtype).removeprefix("torch."): f"{i}/{k}" for i, tree in params.items() for k, x in tree.items()}
     if len(types) > 1:
         are = " and ".join(f"{name} of type {kind}" for kind, name in types.items())
@@ -81,9 +81,9 @@ def alike(game: Game, params: Params) -> None:
         )
 
 
-def keepable(game: Game, buffers: Buffers) -> Buffers:
-    """The first buffers themselves. Raises PluginError where a checkpoint cannot keep them."""
-    if (found := unkept(buffers)) is not None:
+def require_storable(game: Game, buffers: Buffers) -> Buffers:
+    """Return ``buffers``. Raises PluginError if a checkpoint cannot store them."""
+    if (found := first_unstorable(buffers)) is not None:
         path, x = found
         raise contract_error(
             game,
@@ -94,7 +94,7 @@ def keepable(game: Game, buffers: Buffers) -> Buffers:
 
 
 def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
-    """``game.losses`` there. Raises PluginError unless they are one real number for every player."""
+    """``game.losses(params, batch)``. Raises PluginError unless it is one real scalar tensor for each player."""
     losses = evaluated(type(innermost(game)).__name__, game.losses, params, batch)
     if not isinstance(losses, Mapping):
         raise contract_error(

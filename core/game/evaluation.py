@@ -2,10 +2,11 @@
 
 A torch function mode sees every torch operation of the losses. It
 
-* computes by our own formulas what torch's fused kernels differentiate wrongly (:mod:`.written_out`);
-* refuses random numbers and ``torch.autograd.grad``, by name, with what to do instead;
-* lets ``detach``, ``data`` and ``no_grad`` hold for the gradients v is made of, and for them alone. J is the derivative
-  of v as it is played, so what v holds fixed still moves when J is asked for. torch would hold it fixed there, too.
+* replaces fused kernels whose derivatives are wrong in torch by our own formulas (:mod:`.written_out`);
+* refuses random numbers, ``torch.autograd.grad`` and the like, and says what to use instead;
+* makes ``detach``, ``data`` and ``no_grad`` act on the gradients in v only. J is the derivative of v, as v is played:
+  a tensor that v treats as a constant still depends on the parameters when v is differentiated. In torch it would be a
+  constant in every derivative, and J would not be the derivative of v.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from torch.utils._pytree import tree_map
 
 from ..errors import UsageError
-from .torch_errors import of_losses
+from .torch_errors import explain_losses
 from .written_out import INTERNAL, WRITTEN_OUT, Draws
 
 Action = Callable[["Evaluation", Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class Evaluation(TorchFunctionMode):
-    """What torch operations do while the losses of ``who`` are evaluated.
+    """The mode in which the losses of ``who``, a game by name, are evaluated.
 
-    ``level`` is the functorch level at which v is taken, None where no derivative is: what is detached is held fixed
-    at this level and at those inside it (gradients within a loss), and moves at those around it.
+    ``level`` is the functorch level of the gradients in v; None if no derivative is taken. A detached tensor is a
+    constant at this level and at the levels inside it (gradients within a loss), but not at the levels around it.
     """
 
     def __init__(self, who: str, level: int | None) -> None:
         super().__init__()
         self.who, self.level = who, level
-        self.fixed = False  # inside no_grad
-        self.opened: list[Any] = []
+        self.fixed = False  # whether the code is inside no_grad
+        self.opened: list[Any] = []  # functions of torch in Python whose operations are being looked at
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -53,12 +54,12 @@ class Evaluation(TorchFunctionMode):
             if _level() != self.level:
                 raise self.refuse("take derivatives inside torch.no_grad", "take them outside, and detach the result")
             args, kwargs = tree_map(self.cut, (tuple(args), kwargs))
-            with torch.enable_grad():  # for the derivatives around: what v holds fixed is cut already
+            with torch.enable_grad():  # the derivatives around this level go on; for v the arguments are constants
                 return func(*args, **kwargs) if action is None else action(self, func, args, kwargs)
         return func(*args, **kwargs) if action is None else action(self, func, args, kwargs)
 
     def cut(self, x: Any) -> Any:
-        """``x`` as a constant of v, if it is a tensor: without the levels from ``level`` on."""
+        """``x`` as a constant of v: a tensor is unwrapped of all levels from ``level`` on."""
         if not isinstance(x, Tensor) or self.level is None or _functorch.maybe_get_level(x) < self.level:
             return x
         inside = self.cut(_functorch.get_unwrapped(x))
@@ -67,11 +68,12 @@ class Evaluation(TorchFunctionMode):
         return inside
 
     def refuse(self, what: str, instead: str) -> UsageError:
+        """The error for losses that do ``what``."""
         return UsageError(f"the losses of {self.who} {what}: {instead}.")
 
 
 def evaluated(who: str, losses: Callable[..., Any], *args: Any) -> Any:
-    """``losses(*args)``, seen by an :class:`Evaluation` unless one at this level is looking already."""
+    """``losses(*args)`` in an :class:`Evaluation`, unless one is active at this level already."""
     level, current = _level(), _get_current_function_mode()
     if isinstance(current, Evaluation) and current.level == level:
         return losses(*args)
@@ -81,7 +83,7 @@ def evaluated(who: str, losses: Callable[..., Any], *args: Any) -> Any:
         with mode:
             return losses(*args)
     except RuntimeError as error:
-        if (known := of_losses(error)) is None:
+        if (known := explain_losses(error)) is None:
             raise
         raise mode.refuse(*known) from error
     finally:
@@ -94,16 +96,16 @@ def _level() -> int | None:
     return None if inside is None else inside.level()
 
 
-# ---------------------------------------------------------------------- what is done about which function
+# ---------------------------------------------------------------------- which function is treated how
 
-_OWN = ".".join(__name__.split(".")[:2]) + "."  # other modes of ours may stand between a user's code and torch's
+_OWN = ".".join(__name__.split(".")[:2]) + "."  # our other modes may stand between a user's code and torch's
 _NO_RANDOM = "draw them in sample, where they are frozen for the step, and read them from the batch"
 _GRAD_BY = "torch.func.grad(lambda x: D(x).sum())(x)"
 _GRAD = f"take them by {_GRAD_BY}"
 
 
 def _action(func: Any) -> Action | None:
-    """What is done when ``func`` is called; None: nothing but to call it."""
+    """What to do when ``func`` is called; None: just call it."""
     name = str(getattr(func, "__name__", "")).partition(".")[0]
     if func is torch._C._set_grad_enabled:
         return _grad_mode
@@ -143,7 +145,7 @@ def _detach(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str
 
 
 def _counted(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """In-place addition; torch's batch normalisation counts its calls by it, for statistics not kept in play."""
+    """In-place addition. In torch's batch normalisation it counts calls, and a game does not keep that count."""
     by = next(name for name in _callers() if not name.startswith(_OWN))
     return args[0] if by.startswith(_NORM.__name__) else func(*args, **kwargs)
 
@@ -155,7 +157,7 @@ def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kw
 
 
 def _callers() -> Iterator[str]:
-    """The functions that call, as module:name, up to the first that is neither torch's nor ours."""
+    """The calling functions, innermost first, as module:name, up to the first that is neither torch's nor ours."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         yield f"{(module := frame.f_globals.get('__name__', ''))}:{frame.f_code.co_name}"
@@ -165,12 +167,12 @@ def _callers() -> Iterator[str]:
 
 
 def _by_functorch() -> bool:
-    """Whether torch.func calls: it is made of the same functions as torch.autograd."""
+    """Whether torch.func is the caller: it uses the same functions as torch.autograd."""
     return any(name.startswith("torch._functorch") for name in _callers())
 
 
 def _dual(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Make a dual number. Raises UsageError for torch.func.linearize: what it gives is differentiated wrongly."""
+    """Make a dual number. Raises UsageError if torch.func.linearize does: derivatives of its result are wrong."""
     if "torch._functorch.eager_transforms:trace_fn" in _callers():
         raise mode.refuse("call torch.func.linearize, whose derivatives are wrong", "use torch.func.jvp")
     return func(*args, **kwargs)
@@ -200,7 +202,7 @@ def _generators() -> list[Tensor]:
 
 
 def _opened(twin: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
-    """A function of torch's that is written in Python, whose own operations are looked at as well."""
+    """Call a function that torch has in Python, by its ``twin``, so that the mode sees the operations inside it."""
     if func in mode.opened:
         return func(*args, **kwargs)
     mode.opened.append(func)
@@ -212,7 +214,7 @@ def _opened(twin: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kw
 
 
 def _twin(func: types.FunctionType) -> Callable[..., Any]:
-    """``func`` without its first lines, which hand it over to whoever overrides torch functions."""
+    """``func`` without its first lines, which would dispatch to the mode again."""
     hands_over: Mapping[str, Any] = {
         name: lambda *args: False
         for name in ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
@@ -225,7 +227,7 @@ def _twin(func: types.FunctionType) -> Callable[..., Any]:
 
 
 def _may_draw(name: str) -> bool:
-    """Whether torch's function of that name may draw random numbers."""
+    """Whether the torch operation called ``name`` may draw random numbers, by torch's own tags."""
     packet = getattr(torch.ops.aten, name, None) if name.isidentifier() and not name.startswith("__") else None
     overloads = [getattr(packet, o) for o in packet.overloads()] if packet is not None else []
     return any(torch.Tag.nondeterministic_seeded in o.tags for o in overloads)

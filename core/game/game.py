@@ -1,7 +1,7 @@
-"""What a differentiable game is: players, their parameters, and one loss for each.
+"""What a differentiable game is: players, their parameters, and one loss for each of them.
 
-Everyone minimises. A game's functions are pure: the parameters come in as arguments, and everything random or
-otherwise frozen during a step (data, noise, buffers) is in the batch.
+Every player minimises its own loss. The functions of a game are pure: parameters come in as arguments, and all that is
+fixed during a step (data, random numbers, buffers) comes in as the batch.
 """
 
 from __future__ import annotations
@@ -19,81 +19,92 @@ from .tree import Batch, Buffers, Params, Player, Tree
 
 
 class Game(ABC):
-    """A game of n players. Subclasses are frozen dataclasses whose fields are their options."""
+    """A game of n players. A subclass is a frozen dataclass whose fields are the game's options.
+
+    A game must define ``players``, ``init`` and ``losses``. Everything else has a default.
+    """
 
     players: tuple[Player, ...]
     work: tuple[int, int] | None = None
-    """The gradients of everyone and the products that one evaluation of v takes; None: (1, 0), and what is seen there:
-    a product for each derivative that the losses are made of."""
+    """What one evaluation of v costs: how many gradients of all players, and how many products with J or J^T. None:
+    one gradient, and one product for each derivative that the losses are seen to take."""
     zero_sum: bool = False
-    """Whether the mixed derivatives are opposite, J_ij = -J_ji^T: true of a two-player zero-sum game, also with
-    penalties that see one player only. Inner solves are then symmetric and half as dear."""
+    """Whether the mixed derivatives are opposite, J_ij = -J_ji^T. This holds in two-player zero-sum games, and still
+    holds when terms are added that depend on one player's parameters only. Inner solves are then symmetric and cost
+    half as much."""
 
     metric_axes: Mapping[str, tuple[str, ...]] = {}
-    """The names of the axes of those metrics that are no scalars."""
+    """The names of the axes of each metric that is not a scalar."""
 
     @abstractmethod
     def init(self, rng: torch.Generator) -> Params:
-        """Initial parameters of every player."""
+        """The initial parameters of every player: {player: {name: floating tensor}}."""
 
     def buffers(self, rng: torch.Generator) -> Buffers:
-        """What changes between steps without being anyone's strategy: power-iteration vectors, averages."""
+        """The first buffers: what changes from step to step but belongs to no player, such as a running average.
+
+        Tensors, numbers, text and None, in dictionaries, lists and tuples.
+        """
         return {}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        """All that is frozen in one step: the data and *every* random number the losses use."""
+        """The batch of one step: the buffers, the data, and *every* random number that the losses use.
+
+        All randomness comes from ``rng``: the same generator state must give the same batch.
+        """
         return buffers
 
     @property
     def draws(self) -> bool:
-        """Whether ``sample`` adds to the buffers: if not, generators stay as they are, whatever the members."""
+        """Whether ``sample`` draws anything. If not, it is not called, and the generators are never advanced."""
         return type(self).sample is not Game.sample
 
     def samples(self, drawn: Batch) -> int:
-        """How many samples of data are in ``drawn``, what ``sample`` added to the buffers: what a run's cost counts.
+        """The number of data samples in a batch, which a run's cost counts. ``drawn`` is the batch without the buffers.
 
-        By default the length of "real", else that of the first tensor that has one.
+        By default the length of "real", or else of the first tensor that has a length.
         """
         known = [drawn["real"]] if "real" in drawn else list(drawn.values())
         return next((len(x) for x in tree_leaves(known) if isinstance(x, Tensor) and x.dim() > 0), 0)
 
     @abstractmethod
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        """Each player's loss, a scalar. Pure: no random numbers, no mutation, no ``.item()``."""
+        """Each player's loss, a scalar tensor. Must be pure: no random numbers, no in-place change, no ``.item()``."""
 
     def refresh(self, params: Params, buffers: Buffers) -> Buffers:
-        """The buffers of the next step; called once before each."""
+        """The buffers that the next step uses, in the same structure. Called once before every step."""
         return buffers
 
     def project(self, params: Params) -> Params:
-        """The strategy set's point nearest to ``params`` (weight clipping, bounds); pure, and where it is it stays.
+        """The point of the strategy set that is nearest to ``params``, as for weight clipping or bounds.
 
-        It is applied after every move, at every point that a method looks ahead to, and after each step.
+        Must be pure, and return points of the set unchanged. It is applied after every move of a player, to every
+        point at which a solver evaluates v ahead, and after every step.
         """
         return params
 
     @property
     def projects(self) -> bool:
-        """Whether ``project`` does anything: if not, it is not called."""
+        """Whether ``project`` does anything. If not, it is not called."""
         return type(self).project is not Game.project
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        """The batch that ``metrics`` and ``show`` are given, drawn once: by default like any other."""
+        """The batch that ``metrics`` and ``show`` get, drawn once in a run. By default it is like any other batch."""
         return self.sample(rng, buffers)
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        """Figures of merit at ``params``, recorded with the samples: scalars or short vectors by name."""
+        """Measures of quality at ``params`` by name, recorded with the samples: scalars or short vectors."""
         return {}
 
     def show(self, params: Params, batch: Batch) -> Tensor | None:
-        """What a person would look at: images (B, C, H, W) in [0, 1] or points (B, 2); None for most games."""
+        """Samples to look at: images (B, C, H, W) in [0, 1], or points (B, 2). None: the game has nothing to show."""
         return None
 
 
 class GanGame(Game):
-    """Two players, "generator" and "discriminator", and a :class:`Loss` of the discriminator's logits.
+    """A game of two players, "generator" and "discriminator", with a :class:`Loss` of the discriminator's logits.
 
-    ``batch["real"]`` is the data (B, ...), ``batch["noise"]`` the latent z (B, Z).
+    ``batch["real"]`` holds the data (B, ...), ``batch["noise"]`` the latent z (B, Z).
     """
 
     players = ("generator", "discriminator")
@@ -105,11 +116,11 @@ class GanGame(Game):
 
     @abstractmethod
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
-        """Generated data (B, ...) from the latent z (B, Z)."""
+        """Generated data (B, ...) from the latent z (B, Z); ``generator`` holds the generator's parameters."""
 
     @abstractmethod
     def discriminate(self, discriminator: Tree, x: Tensor, batch: Batch) -> Tensor:
-        """Logits (B,) of the data x (B, ...)."""
+        """Logits (B,) of the data x (B, ...); ``discriminator`` holds the discriminator's parameters."""
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         fake = self.generate(params["generator"], batch["noise"], batch)
@@ -119,19 +130,19 @@ class GanGame(Game):
 
 
 def regularizer_of(game: Any) -> Any:
-    """The regularizer that ``game`` is another game under; None where it is a game by itself."""
+    """The regularizer with which ``game`` wraps another game; None where it does not."""
     return getattr(game, "regularizer", None) if isinstance(getattr(game, "game", None), Game) else None
 
 
 def regularizers_of(game: Any) -> list[Any]:
-    """All that ``game`` is regularised by, outermost first."""
-    inner, own = getattr(game, "game", None), regularizer_of(game)
-    below = regularizers_of(inner) if isinstance(inner, Game) else []
+    """All regularizers of ``game``, outermost first."""
+    wrapped, own = getattr(game, "game", None), regularizer_of(game)
+    below = regularizers_of(wrapped) if isinstance(wrapped, Game) else []
     return below if own is None else [own, *below]
 
 
 def innermost(game: Any) -> Game:
-    """The game itself, without what prepares and regularises it."""
+    """The user's own game, without the evaluator and the regularizers that wrap it."""
     while isinstance(getattr(game, "game", None), Game):
         game = game.game
     return game

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import UsageError
-from .adapters import Sample, scalars, takes
+from .adapters import Sample, require_function, validated_losses
 from .checks import describe_value, require_mapping
 from .game import Game
 from .module_state import ModuleState
@@ -22,7 +22,7 @@ Nets = dict[Player, nn.Module]
 
 @dataclass(frozen=True)
 class GameFromModules(Game):
-    """A game whose players are torch modules; their frozen parameters and buffers are buffers of the game."""
+    """What :func:`game_from_modules` returns. Frozen parameters and buffers of the modules are buffers of the game."""
 
     modules: dict[Player, nn.Module] = field(repr=False)
     of: Callable[[Nets, Batch], dict[Player, Tensor]]
@@ -46,14 +46,14 @@ class GameFromModules(Game):
         now = {(i, k): x for i, tree in params.items() for k, x in tree.items()}
         now |= {key: batch.get(name, self.constants[name]) for key in self.state.constant for name in ["/".join(key)]}
         with self.state.replaced(now):
-            return scalars(self.of(self.modules, batch), self.players)
+            return validated_losses(self.of(self.modules, batch), self.players)
 
     def trained(self, params: Params, *, batches: int = 100, seed: int = 0) -> dict[Player, nn.Module]:
-        """The modules themselves, with ``params`` written into them, for use outside the game.
+        """The modules, with ``params`` written into them, for use outside the game.
 
-        Running statistics of normalisation layers that were played in training mode, which the game never uses, are
-        those of ``batches`` batches drawn from ``seed``: their plain average at ``params``. Raises UsageError for
-        parameters of another shape.
+        The game never uses the running statistics of normalisation layers in training mode. They are set here to the
+        average over ``batches`` batches, drawn from ``seed``, at ``params``. Raises UsageError for parameters of
+        another shape.
         """
         for (i, name), x in self.state.trainable.items():
             given = params.get(i, {}).get(name)
@@ -71,7 +71,7 @@ class GameFromModules(Game):
             try:
                 for m in norms:
                     m.reset_running_stats()
-                    m.momentum = None  # a plain average
+                    m.momentum = None  # torch then averages over all batches, each with the same weight
                 rng = torch.Generator().manual_seed(seed)
                 for _ in range(batches if norms else 0):
                     self.of(self.modules, {**self.buffers(rng), **self.draw(rng)})
@@ -87,27 +87,27 @@ def game_from_modules(
     sample: Sample,
     zero_sum: bool = False,
 ) -> GameFromModules:
-    """A game whose players are existing modules; their present weights are the starting point.
+    """A game whose players are existing torch modules. Their present weights are the starting point.
 
-    ``losses(nets, batch)`` gets the modules, ``nets["generator"](z)``, and gives each player's loss, a scalar;
-    ``sample(rng)`` draws the batch. The modules run as they are, in the mode (train or eval) they are in now whatever
-    it is later, and are not changed by play: ``game.trained(result.params)`` writes the weights into them.
+    ``losses(nets, batch)`` gets the modules by player, as in ``nets["generator"](z)``, and gives {player: scalar
+    tensor}. ``sample(rng)`` draws the batch. The modules always run in the mode, train or eval, that they are in now. A
+    run does not change them; ``game.trained(result.params)`` writes the weights of a run into them.
 
-    Parameters that do not require a gradient stay as they are; weights that a module holds twice stay tied.
-    Normalisation uses formulas of our own, because torch's kernels have wrong higher derivatives. ``zero_sum`` says
-    that the mixed derivatives of the two losses are opposite, see :class:`counterplay.Game`.
+    Parameters that do not require a gradient are constants. Weights that a module holds in two places stay tied.
+    Normalisation layers run by our own formulas, since torch's kernels have wrong higher derivatives. ``zero_sum`` says
+    that the mixed derivatives are opposite, see :attr:`counterplay.Game.zero_sum`.
 
     Raises UsageError for what cannot be played: weights that two players share, lazy modules, a player without
-    parameters; and when the game is first evaluated, for losses that draw random numbers (dropout in training), for
-    modules that write to their buffers, for ``torch.autograd.grad``.
+    parameters. What the losses do is checked when the game is first evaluated: it is a UsageError if they draw random
+    numbers (dropout in training mode), write to buffers of modules, or call ``torch.autograd.grad``.
     """
     for i, m in modules.items() if isinstance(modules, Mapping) else ():
         if not isinstance(m, nn.Module) or not isinstance(i, str):
             raise UsageError(f"modules are {{player: torch.nn.Module}}; got {type(m).__name__} for {i!r:.40}.")
     if not isinstance(modules, Mapping) or not modules:
         raise UsageError(f"modules are {{player: torch.nn.Module}}; got {modules!r:.80}.")
-    takes(losses, "losses", "nets", "batch")
-    takes(sample, "sample", "rng")
+    require_function(losses, "losses", "nets", "batch")
+    require_function(sample, "sample", "rng")
     state = ModuleState.of(modules)
     start: Params = {i: {} for i in modules}
     for (i, name), x in state.trainable.items():

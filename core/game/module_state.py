@@ -1,7 +1,7 @@
-"""The parameters and buffers of torch modules: where they are, and how others are put in their place for a while.
+"""The parameters and buffers of torch modules: where they stand, and how others take their place for one evaluation.
 
-A parameter is known by identity. Wherever the modules, the losses, a list or a closure hold it, what is computed with
-it is computed with the tensor that stands for it now, so tied weights stay tied.
+A parameter is known by its identity. Wherever it is held, in a module, in a list or in a closure of the losses, each
+torch operation on it is done on the tensor that replaces it. Tied weights therefore stay tied.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Key = tuple[Player, str]
 
 @dataclass(frozen=True)
 class ModuleState:
-    """Of the modules of all players: what moves, what is constant, and every place where either is registered."""
+    """The tensors of all players' modules: which are trained, which are constant, and where each is registered."""
 
     modules: Mapping[Player, nn.Module]
     trainable: dict[Key, Tensor]
-    constant: dict[Key, Tensor]  # frozen parameters and buffers
-    places: list[tuple[dict[str, Any], str, Key | None]]  # None: it may be written to, and is thrown away
-    training: list[bool]  # the mode of each module, in which it is always played
+    constant: dict[Key, Tensor]  # frozen parameters, and buffers
+    places: list[tuple[dict[str, Any], str, Key | None]]  # Key None: modules may write to it, and it is thrown away
+    training: list[bool]  # of each module, whether it always runs in training mode
 
     @staticmethod
     def of(modules: Mapping[Player, nn.Module]) -> ModuleState:
-        """Raises UsageError for modules that no player's strategy can be made of."""
+        """Find the tensors of ``modules``. Raises UsageError for modules that cannot be played."""
         trainable: dict[Key, Tensor] = {}
         constant: dict[Key, Tensor] = {}
-        known: dict[int, Key] = {}  # by identity: what stands in several places is one tensor
+        known: dict[int, Key] = {}  # by identity: a tensor that stands in several places has one key
         places: dict[tuple[int, str], tuple[dict[str, Any], str, Key | None]] = {}
         for player, root in modules.items():
             for prefix, module in root.named_modules():
@@ -52,7 +52,7 @@ class ModuleState:
                             "before making the game."
                         )
                     if isinstance(module, _NormBase) and name == "num_batches_tracked":
-                        places[id(own), name] = own, name, None  # counts calls, for statistics not kept in play
+                        places[id(own), name] = own, name, None  # a count of calls, which a game never uses
                         continue
                     key = known.setdefault(id(x), (player, full))
                     moves = own is module._parameters and x.requires_grad
@@ -72,9 +72,9 @@ class ModuleState:
 
     @contextmanager
     def replaced(self, tensors: Mapping[Key, Tensor]) -> Iterator[None]:
-        """Inside, the modules compute with ``tensors``; afterwards they are as they were.
+        """Inside this context the modules compute with ``tensors``; afterwards they are as they were.
 
-        Raises UsageError where a module writes to its buffers, or has changed since.
+        Raises UsageError if a module writes to its buffers, or if submodules were added or removed.
         """
         every = self.all
         if len(every) != len(self.training) or any(name not in owner for owner, name, _ in self.places):
@@ -99,7 +99,7 @@ class ModuleState:
                 owner[name] = x
             for m, mode in switched:
                 m.training = mode
-            for now, then in attributes:  # what was kept of this evaluation belongs to it alone
+            for now, then in attributes:  # a tensor that a module kept as an attribute belongs to this evaluation
                 for name in [name for name, x in now.items() if isinstance(x, Tensor) and then.get(name) is not x]:
                     if name in then:
                         now[name] = then[name]
@@ -107,6 +107,7 @@ class ModuleState:
                         del now[name]
 
     def written(self, key: Key) -> UsageError:
+        """The error for a module that writes to the buffer ``key``."""
         player, name = key
         module = self.modules[player].get_submodule(name.rpartition(".")[0])
         return UsageError(
@@ -117,7 +118,7 @@ class ModuleState:
 
 
 def _unplayable(module: nn.Module) -> str | None:
-    """What forbids to evaluate and differentiate a module as torch.func does, and what to do; None: nothing."""
+    """Why torch.func cannot evaluate and differentiate a module, and what to do; None if it can."""
     if isinstance(module, torch.jit.ScriptModule):
         return "is compiled by torch.jit, which hides what it does: hand over the module that it was made from"
     if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
@@ -129,7 +130,7 @@ def _unplayable(module: nn.Module) -> str | None:
 
 
 def _registered(module: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
-    """The parameters and buffers of a module itself, each with the dictionary that holds it."""
+    """The module's own parameters and buffers, each as (the dictionary that holds it, its name there, the tensor)."""
     for own in (module._parameters, module._buffers):
         for name, x in own.items():
             if x is not None:
@@ -137,7 +138,7 @@ def _registered(module: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor
 
 
 class _ByIdentity(TorchFunctionMode):
-    """Puts the tensor that stands for a parameter or buffer in its place, wherever it was kept."""
+    """Replaces parameters and buffers, known by identity, among the arguments of every torch operation."""
 
     def __init__(self, instead: dict[int, Tensor], state: ModuleState) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Regularisers: transformers of games.
+"""Regularisers: each turns a game into another game of the same players.
 
-A regulariser may add penalties to the losses, reparametrise the players, project what they do, and put noise of
-its own into the batch; each part is optional. Several apply in the order given.
+A regulariser may add penalties to the losses, reparametrise the players, project their parameters, and add random
+numbers of its own to the batch. Each of these is optional. Several regularisers apply in the order given.
 """
 
 from __future__ import annotations
@@ -22,46 +22,47 @@ from .tree import Batch, Buffers, Params, Player, Tree
 
 
 class Regularizer(ABC):
-    """A frozen dataclass whose fields are its options. Override what it does."""
+    """A regulariser. A subclass is a frozen dataclass whose fields are its options; it overrides what it changes."""
 
     work: tuple[int, int] | None = None
-    """The gradients and products that it adds to one evaluation of v; None: one product for each derivative seen."""
+    """What it adds to the cost of one evaluation of v: gradients, and products. None: one product for each derivative
+    that it is seen to take."""
     unconstrained: str = ""
-    """Why it has no meaning where players are projected, as for :attr:`counterplay.Solver.unconstrained`."""
+    """Why it makes no sense in a game that projects; see :attr:`counterplay.Solver.unconstrained`."""
     mixes_players: bool = False
-    """Whether a penalty makes one player's loss depend on another's parameters in a way the other's does not."""
+    """Whether its penalties couple the players so that a zero-sum game does not stay one (J_ij = -J_ji^T is lost)."""
 
     def check(self, game: Game) -> None:
-        """Raise UsageError where it does not apply."""
+        """Raise UsageError if it cannot be applied to ``game``."""
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        """What to add to the losses of ``game``; pure, differentiable."""
+        """What is added to each player's loss, a scalar. Players without a penalty may be left out. Must be pure."""
         return {}
 
     def reparametrise(self, game: Game, player: Player, tree: Tree, batch: Batch) -> Tree:
-        """The parameters that ``game`` is played with, from those the solver moves."""
+        """The parameters with which ``game`` is evaluated, made from ``tree``, the parameters that the solver moves."""
         return tree
 
     def project(self, game: Game, params: Params) -> Params:
-        """The strategy set's point nearest to ``params``, as :meth:`counterplay.Game.project` has it."""
+        """The point of the strategy set that is nearest to ``params``, as in :meth:`counterplay.Game.project`."""
         return params
 
     def sample(self, game: Game, rng: torch.Generator, batch: Batch) -> Batch:
-        """The batch with what this regulariser draws for a step added."""
+        """``batch`` together with what this regulariser draws for a step."""
         return batch
 
     def buffers(self, game: Game, rng: torch.Generator, params: Params) -> Buffers:
-        """Buffers of its own; names must not be another's. ``params`` are shapes to go by."""
+        """The first values of its own buffers, under names that nobody else uses. ``params`` tell the shapes."""
         return {}
 
     def refresh(self, game: Game, params: Params, buffers: Buffers) -> Buffers:
-        """All buffers of the next step, its own renewed."""
+        """``buffers``, the game's among them, with its own renewed for the next step."""
         return buffers
 
 
 @dataclass(frozen=True)
 class Regularized(Game):
-    """``game`` under one regulariser."""
+    """``game`` under one regulariser, as a game."""
 
     game: Game
     regularizer: Regularizer
@@ -79,7 +80,7 @@ class Regularized(Game):
         return self.game.metric_axes
 
     def __getattr__(self, name: str) -> Any:
-        # Only what is not defined here: the game's own options and helpers (dtype, shapes, data).
+        # Python calls this for names that are not defined here: the game's own options and helpers.
         if name.startswith("__") or name == "game":
             raise AttributeError(name)
         return getattr(self.game, name)
@@ -94,20 +95,20 @@ class Regularized(Game):
     def buffers(self, rng: torch.Generator) -> Buffers:
         own = require_mapping(self.game, "buffers", self.game.buffers(rng))
         added = self.regularizer.buffers(self.game, rng, self._shapes())
-        self.__dict__["_added"] = frozenset(added)  # here: a generator cannot be asked inside a vmap
+        self.__dict__["_added"] = frozenset(added)  # kept from here, as inside a vmap no generator may be used
         return {**own, **added}
 
     def _shapes(self) -> Params:
-        """Parameters for their shapes alone, thrown away, from a generator of their own."""
+        """Parameters that only tell shapes. Their generator is not the run's, which must not advance here."""
         return self.game.init(torch.Generator().manual_seed(0))
 
     @cached_property
     def _added(self) -> frozenset[str]:
-        """The names of the buffers that are the regularizer's."""
+        """The names of the regularizer's own buffers."""
         return frozenset(self.regularizer.buffers(self.game, torch.Generator().manual_seed(0), self._shapes()))
 
     def _own(self, buffers: Buffers) -> Buffers:
-        """Those of the game, which may do with its own what it likes."""
+        """The game's own buffers. The game never gets those of the regularizer."""
         return {name: x for name, x in buffers.items() if name not in self._added}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
@@ -131,24 +132,25 @@ class Regularized(Game):
     def project(self, params: Params) -> Params:
         return self.regularizer.project(self.game, self.game.project(params))
 
-    def inner(self, params: Params, batch: Batch) -> Params:
+    def reparametrised(self, params: Params, batch: Batch) -> Params:
+        """The parameters with which the wrapped game is evaluated."""
         return {i: self.regularizer.reparametrise(self.game, i, tree, batch) for i, tree in params.items()}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        params = self.inner(params, batch)
+        params = self.reparametrised(params, batch)
         penalties = self.regularizer.penalties(self.game, params, batch)
         return {i: x + penalties[i] if i in penalties else x for i, x in losses_of(self.game, params, batch).items()}
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        return self.game.metrics(self.inner(params, batch), batch)
+        return self.game.metrics(self.reparametrised(params, batch), batch)
 
     def show(self, params: Params, batch: Batch) -> Tensor | None:
-        return self.game.show(self.inner(params, batch), batch)
+        return self.game.show(self.reparametrised(params, batch), batch)
 
 
 @dataclass(frozen=True)
 class RegularizedGan(Regularized, GanGame):
-    """The same for a GAN: generator and discriminator are the reparametrised ones."""
+    """A GAN under one regulariser. It generates and discriminates with the reparametrised players."""
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
         own = self.regularizer.reparametrise(self.game, "generator", generator, batch)
@@ -160,14 +162,14 @@ class RegularizedGan(Regularized, GanGame):
 
 
 def regularized(game: Game, *regularizers: Regularizer) -> Game:
-    """``game`` under ``regularizers``, the first one innermost."""
+    """``game`` under ``regularizers``. The first one is innermost: it is applied to ``game`` itself."""
     for r in regularizers:
         game = RegularizedGan(game, r) if isinstance(game, GanGame) else Regularized(game, r)
     return game
 
 
 def need_gan(name: str, game: Game) -> GanGame:
-    """Return ``game``. Raises UsageError unless it has a generator and a discriminator."""
+    """Return ``game`` if it is a :class:`GanGame`, else raise UsageError. ``name`` is the regularizer's."""
     if not isinstance(game, GanGame):
         players = ", ".join(game.players)
         raise UsageError(
@@ -178,7 +180,7 @@ def need_gan(name: str, game: Game) -> GanGame:
 
 
 def need_player(name: str, game: Game, player: Player) -> None:
-    """Raise UsageError unless ``player`` plays."""
+    """Raise UsageError unless ``player`` is a player of ``game``. ``name`` is the regularizer's."""
     if player not in game.players:
         players = ", ".join(game.players)
         raise UsageError(f"regularizer {name}: no player {player!r}; set its option player to one of {players}.")

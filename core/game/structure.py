@@ -1,4 +1,4 @@
-"""What nested dictionaries and lists of tensors look like, compared and told in words."""
+"""The form of nested tensors, which is all but their numbers: names, shapes, types, devices. Compared, and in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def form(x: Any) -> Any:
-    """Names, shapes, types and places of nested dictionaries, lists and tuples of tensors."""
+    """The form of ``x``: its dictionaries, lists and tuples, with (shape, dtype, device, layout) for each tensor."""
     if isinstance(x, dict):
         return {k: form(v) for k, v in x.items()}
     if isinstance(x, list | tuple):
@@ -18,13 +18,13 @@ def form(x: Any) -> Any:
 
 
 def changed(before: Any, after: Any) -> str:
-    """How ``after`` looks otherwise than ``before``, in words; "" where it does not."""
+    """How the form of ``after`` differs from that of ``before``, in words; "" if it does not."""
     had, has = form(before), form(after)
     return "" if had == has else difference(had, has)
 
 
 def difference(had: Any, has: Any, path: str = "") -> str:
-    """The first difference of two forms, in words."""
+    """The first place where two different forms differ, in words."""
     if isinstance(had, dict) and isinstance(has, dict):
         k = next(k for k in {**had, **has} if had.get(k) != has.get(k))
         return difference(had.get(k), has.get(k), f"{path}/{k}".lstrip("/"))
@@ -35,7 +35,7 @@ def difference(had: Any, has: Any, path: str = "") -> str:
 
 
 def words(x: Any) -> str:
-    """What a form is, in words."""
+    """A form in words. None stands for an entry that is not there."""
     if isinstance(x, tuple):
         shape, dtype, device, layout = x
         kind = "" if layout is torch.strided else f", {str(layout).removeprefix('torch.')}"

@@ -1,15 +1,15 @@
-"""What torch says where it cannot evaluate losses or differentiate them, in words that say what to do."""
+"""torch's errors about losses that it cannot evaluate or differentiate, told again with what to do about them."""
 
 from __future__ import annotations
 
 from ..errors import PluginError, UserError
 
-UNDERIVED = ("derivative for", "has no double backward", "no autograd formula")
+_NO_DERIVATIVE = ("derivative for", "has no double backward", "no autograd formula")
 
 _ELSEWHERE = "compute with tensors (torch.where), or play without members"
 _NUMPY = "take numbers out of a tensor (numpy, tolist)", "compute with tensors, through which derivatives pass"
 _UNSUPPORTED = "use others, or play without members"
-_WORDS = (  # in what torch says -> what the losses do, and what to do instead
+_WORDS = (  # a sign in torch's message; what the losses do; what to do instead
     ("mutate a captured", "write to a tensor that is neither parameter nor batch",
      "keep what changes in the game's buffers and refresh, or put the module that does it into eval mode"),
     ("setup_context", "use a torch.autograd.Function that torch.func cannot differentiate",
@@ -32,16 +32,16 @@ _WORDS = (  # in what torch says -> what the losses do, and what to do instead
 )  # fmt: skip
 
 
-def of_losses(error: Exception) -> tuple[str, str] | None:
-    """What the losses did that torch raised ``error``, and what to do instead; None where that is not known."""
+def explain_losses(error: Exception) -> tuple[str, str] | None:
+    """What losses did that made torch raise ``error``, and what to do instead. None: an error not known here."""
     said = str(error)
     return next(((what, instead) for sign, what, instead in _WORDS if sign in said), None)
 
 
-def of_derivatives(error: Exception) -> UserError | None:
-    """What ``error``, raised while a derivative was taken, is told as; None where that is not known."""
+def explain_derivatives(error: Exception) -> UserError | None:
+    """The error to raise in place of ``error``, which torch raised for a derivative. None: one not known here."""
     said = str(error).partition("\n")[0].strip().rstrip(".")
-    if not any(sign in said for sign in UNDERIVED):
+    if not any(sign in said for sign in _NO_DERIVATIVE):
         return None
     return PluginError(
         f"the losses use an operation that torch cannot differentiate as often as this needs ({said}): write it in "

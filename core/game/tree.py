@@ -1,8 +1,9 @@
-"""Linear algebra on joint strategies.
+"""Linear algebra on joint strategies: add, scale, dot, norm, and to and from one vector.
 
-A :data:`Tree` holds one player's parameters by flat names, :data:`Params` the joint strategy of all players;
-directions have the same type as the points they move. An ensemble of M members is a leading axis M on every
-tensor: every function here works on it unchanged, except that an inner product then has one value per member.
+A :data:`Tree` holds one player's parameters, {name: tensor}; :data:`Params` holds those of all players, {player: tree}.
+Directions have the type of the points that they move. In an ensemble of M members every tensor has a leading axis M.
+Most functions here need not know; :func:`dot`, :func:`norm` and :func:`ravel` give one result for each member if they
+are told of it by ``ensemble=True``.
 """
 
 from __future__ import annotations
@@ -21,59 +22,63 @@ Params = dict[Player, Tree]
 Batch = Mapping[str, Any]
 Buffers = dict[str, Any]
 Setting = float | list[float] | dict[str, float | list[float]]
-"""A number, one number per member, or either of these per player."""
+"""A solver's numeric option: a number, one number for each member, or either of these for each player."""
 Factor = float | Tensor | Mapping[Player, "float | Tensor"]
 
 
 def tmap(f: Callable[..., Tensor], *trees: Params) -> Params:
-    """Apply ``f`` tensor by tensor over joint strategies of the same structure."""
+    """``f`` applied tensor by tensor to joint strategies of one structure."""
     first = trees[0]
     return {i: {k: f(*(t[i][k] for t in trees)) for k in first[i]} for i in first}
 
 
 def leaves(params: Params) -> list[Tensor]:
-    """All tensors, players and names in the order in which they stand."""
+    """All tensors, in the order of players and names."""
     return [x for tree in params.values() for x in tree.values()]
 
 
 def like(params: Params, tensors: Sequence[Tensor]) -> Params:
-    """The inverse of :func:`leaves`: give ``tensors`` the structure of ``params``."""
+    """``tensors`` in the structure of ``params``: the inverse of :func:`leaves`."""
     it = iter(tensors)
     return {i: {k: next(it) for k in tree} for i, tree in params.items()}
 
 
 def add(x: Params, y: Params) -> Params:
+    """x + y."""
     return tmap(torch.add, x, y)
 
 
 def sub(x: Params, y: Params) -> Params:
+    """x - y."""
     return tmap(torch.sub, x, y)
 
 
 def neg(x: Params) -> Params:
+    """-x."""
     return tmap(torch.neg, x)
 
 
 def zeros_like(x: Params) -> Params:
+    """Zeros in the structure and shapes of ``x``."""
     return tmap(torch.zeros_like, x)
 
 
 def per_member(s: float | Tensor, x: Tensor) -> float | Tensor:
-    """``s`` shaped so that one number per member, (M,), multiplies the members of ``x``, (M, ...)."""
+    """``s`` in a shape that multiplies ``x`` (M, ...): one number for each member, (M,), becomes (M, 1, ..., 1)."""
     if isinstance(s, Tensor) and s.dim() == 1:
         return s.reshape(-1, *[1] * (x.dim() - 1))
     return s
 
 
 def scale(x: Params, s: Factor) -> Params:
-    """``s x`` with ``s`` a number, one number per member (M,), or either per player."""
+    """``s x``, where ``s`` is a number, one number for each member (M,), or either of these for each player."""
     if isinstance(s, Mapping):
         return {i: {k: per_member(s[i], t) * t for k, t in tree.items()} for i, tree in x.items()}
     return tmap(lambda t: per_member(s, t) * t, x)
 
 
 def dot(x: Params, y: Params, ensemble: bool = False) -> Tensor:
-    """The inner product over all players: a scalar, or one value per member (M,)."""
+    """The inner product <x, y> over all players: a scalar, or for an ensemble (M,)."""
     terms = [_dot(a, b, ensemble) for a, b in zip(leaves(x), leaves(y), strict=True)]
     return torch.stack(terms).sum(0)
 
@@ -83,7 +88,7 @@ def _dot(a: Tensor, b: Tensor, ensemble: bool) -> Tensor:
 
 
 def norm(x: Params, ensemble: bool = False) -> Tensor:
-    """The Euclidean norm over all players: a scalar, or one value per member (M,)."""
+    """The Euclidean norm over all players: a scalar, or for an ensemble (M,)."""
     if ensemble:
         return torch.stack([torch.linalg.vector_norm(t.reshape(t.shape[0], -1), dim=1) for t in leaves(x)]).norm(dim=0)
     return torch.stack(torch._foreach_norm(leaves(x))).norm()
@@ -92,14 +97,15 @@ def norm(x: Params, ensemble: bool = False) -> Tensor:
 def setting(
     value: Setting, players: Sequence[Player], like: Tensor, members: int | None = None
 ) -> dict[Player, float | Tensor]:
-    """A solver's option, resolved for each player: a number, or a tensor (M,) of one number per member.
+    """A solver's numeric option for each player: a number, or a tensor (M,) with one number for each member.
 
-    Raises UsageError where a player is missing or unknown, or a list has not one number for each member.
+    Tensors get the dtype and device of ``like``. Raises UsageError if a player is missing or unknown, or if a list does
+    not have one number for each member.
     """
 
     def number(v: float | list[float]) -> float | Tensor:
         if isinstance(v, Tensor):
-            return v  # one member's, in the trace of a step
+            return v  # while the step is traced, the number of one member is a tensor
         if not isinstance(v, list | tuple):
             return float(v)
         if len(v) != members:
@@ -120,21 +126,21 @@ def setting(
 
 
 def ravel(x: Params, ensemble: bool = False) -> Tensor:
-    """All numbers as one vector (N,), or (M, N) for an ensemble, in the order of :func:`leaves`."""
+    """All numbers of ``x`` as one vector (N,), or for an ensemble (M, N), in the order of :func:`leaves`."""
     return torch.cat([t.reshape(t.shape[0], -1) if ensemble else t.flatten() for t in leaves(x)], dim=-1)
 
 
 def unravel(vector: Tensor, x: Params) -> Params:
-    """The inverse of :func:`ravel`: (..., N) read with the structure and shapes of ``x``."""
+    """A vector (N,) or (M, N) in the structure and shapes of ``x``: the inverse of :func:`ravel`."""
     tensors = leaves(x)
     ensemble = vector.dim() == 2
     sizes = [t[0].numel() if ensemble else t.numel() for t in tensors]
-    parts = vector.split(sizes, dim=-1)
-    return like(x, [p.reshape(t.shape) for p, t in zip(parts, tensors, strict=True)])
+    flat = vector.split(sizes, dim=-1)
+    return like(x, [f.reshape(t.shape) for f, t in zip(flat, tensors, strict=True)])
 
 
 def names(x: Params, ensemble: bool = False) -> list[str]:
-    """A name for every number of :func:`ravel`: ``player/tensor[index]``."""
+    """The names of the N numbers of :func:`ravel`: ``player/tensor[index]``, or ``player/tensor`` if it has one."""
     out = []
     for i, tree in x.items():
         for k, t in tree.items():

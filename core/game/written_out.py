@@ -1,8 +1,9 @@
-"""Functions of torch whose fused kernels have wrong or missing derivatives, written out in plain operations.
+"""Functions of torch whose fused kernels have wrong or missing derivatives, in elementary operations.
 
-Products of a vmapped field with torch's normalisations, and every third derivative of them, are silently wrong by 2 to
-90 % in float64; its weight_norm is at the second derivative. Fused attention has no second derivative at all.
-Each function here takes the arguments of torch's own (``torch.batch_norm``, not ``torch.nn.functional.batch_norm``).
+torch's normalisations are silently wrong, by 2 to 90 % in float64, in every third derivative and in products with the
+Jacobian of a vmapped field; its weight_norm is wrong from the second derivative on. Fused attention has no second
+derivative. Each function here takes the arguments of torch's low-level function (``torch.batch_norm``, not
+``torch.nn.functional.batch_norm``), and returns the same numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .normalization import standardize
 
 
 class Draws(Exception):
-    """What is asked of a function would need random numbers."""
+    """With these arguments the function would draw random numbers."""
 
 
 def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
@@ -26,7 +27,7 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequen
 
 
 def _channels(x: Tensor) -> list[int]:
-    """The shape with which one number a channel multiplies ``x`` (B, C, ...)."""
+    """The shape (1, C, 1, ...) in which one number for each channel multiplies ``x`` (B, C, ...)."""
     return [1, -1, *[1] * (x.dim() - 2)]
 
 
@@ -41,7 +42,7 @@ def batch_norm(
     eps: float,
     cudnn_enabled: bool = True,
 ) -> Tensor:
-    """With the batch's statistics in training, else the running ones, which are never renewed here."""
+    """Uses the statistics of the batch in training, else the running ones. It never updates those."""
     x, shape = input, _channels(input)
     if training or running_mean is None or running_var is None:
         return _scaled(standardize(x, [d for d in range(x.dim()) if d != 1], eps), weight, bias, shape)
@@ -100,7 +101,7 @@ def rms_norm(
 
 
 def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """g v / ||v|| with the norm of each slice of ``dim``; dim -1 is that of the whole of ``v``, as in torch."""
+    """g v / ||v||, with one norm for each index of ``dim``; as in torch, dim -1 means one norm of all of ``v``."""
     dim = dim + v.dim() if dim < -1 else dim
     axes = [d for d in range(v.dim()) if d != dim]
     return v * (g * (v * v).sum(axes, keepdim=True).rsqrt())
@@ -115,7 +116,7 @@ def attention(
     is_causal: bool = False,
     **options: Any,
 ) -> Tensor:
-    """By torch's own plain formula, which can be differentiated as often as one likes."""
+    """By torch's unfused formula, which can be differentiated any number of times."""
     if dropout_p:
         raise Draws
     out: Tensor = torch.ops.aten._scaled_dot_product_attention_math(
@@ -125,7 +126,7 @@ def attention(
 
 
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """Without looking at the numbers, where the classes are counted: members have none that can be looked at."""
+    """If ``num_classes`` is given, no number is read: under vmap, which plays ensembles, none can be."""
     if num_classes < 0:
         return torch.nn.functional.one_hot(input)
     return (input.unsqueeze(-1) == torch.arange(num_classes, device=input.device)).to(torch.int64)
@@ -134,12 +135,12 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
 def embedding(
     weight: Tensor, input: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
 ) -> Tensor:
-    """With a dense gradient, which is the same and can be added to others."""
+    """With a dense gradient: the same numbers, in a form that can be added to other gradients."""
     return torch.embedding(weight, input, padding_idx, scale_grad_by_freq, False)
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> Tensor:
-    """The p-norms of all differences, by torch's convention without slope where a difference is 0."""
+    """The p-norms of all differences. As in torch, the derivative is 0 where a difference is 0."""
     d = (x1.unsqueeze(-2) - x2.unsqueeze(-3)).abs()
     if p == 0:
         return (d != 0).to(d.dtype).sum(-1)
@@ -171,7 +172,7 @@ WRITTEN_OUT: dict[str, Callable[..., Any]] = {
     "rrelu": rrelu,
 }
 
-INTERNAL = {  # torch's own names of the kernels -> what is written out
+INTERNAL = {  # torch's names of the kernels themselves -> what to use instead
     **dict.fromkeys(("native_layer_norm", "_fused_rms_norm"), "use torch.nn.functional.layer_norm or rms_norm"),
     **dict.fromkeys(("native_group_norm",), "use torch.nn.functional.group_norm"),
     **dict.fromkeys(

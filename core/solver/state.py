@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import nested
 from ..derivatives.products import Spent
 from ..errors import BadLog
-from ..game.buffers import plain_of, refilled, tensors_of
+from ..game.buffers import filled, primitives_of, tensors_of
 from ..game.tree import Buffers, Params
 from .solver import Memory
 
@@ -53,7 +53,7 @@ class State:
 
     def numbers(self) -> dict[str, Any]:
         """The step, what was spent, and what is plain in the buffers."""
-        return {"step": self.step, "cost": list(self.cost), "buffers": plain_of(self.buffers)}
+        return {"step": self.step, "cost": list(self.cost), "buffers": primitives_of(self.buffers)}
 
     def restored(self, tensors: Mapping[str, Any], numbers: Mapping[str, Any]) -> State:
         """The saved state, in the structure, on the devices and in the dtypes of this first one.
@@ -62,7 +62,7 @@ class State:
         """
         try:
             own = {**self.tensors(), "rngs": tensors["rngs"], "buffers": self.buffers}
-            found = refilled(own, tensors, {"buffers": numbers.get("buffers")}, "")
+            found = filled(own, tensors, {"buffers": numbers.get("buffers")}, "")
             for m in range(len(self.rngs)):
                 torch.Generator().set_state(found["rngs"][str(m)])
             return State(

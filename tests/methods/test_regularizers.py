@@ -181,7 +181,7 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
         both = regularized(game, make("spectral-norm", iterations=300))
         params, buffers = both.init(generator()), both.buffers(generator(1))
         batch = both.sample(generator(2), both.refresh(params, buffers))
-        own = both.inner(params, batch)
+        own = both.reparametrised(params, batch)
         for k, x in own["discriminator"].items():
             W = params["discriminator"][k]
             if k in names:
@@ -206,7 +206,7 @@ def test_spectral_norm_uses_its_buffers_frozen():
 
     def divided(W):
         discriminator = {**params["discriminator"], "W": W}
-        return both.inner({**params, "discriminator": discriminator}, batch)["discriminator"]["W"]
+        return both.reparametrised({**params, "discriminator": discriminator}, batch)["discriminator"]["W"]
 
     s, eye = u @ W @ v, torch.einsum("ik,jl->ijkl", torch.eye(4, dtype=F64), torch.eye(3, dtype=F64))
     close(divided(W), W / s)
@@ -235,7 +235,7 @@ def test_of_another_player():
     game = PlainGan()
     both = regularized(game, make("spectral-norm", player="generator", iterations=100))
     _, params, batch = started(both)
-    close(torch.linalg.matrix_norm(both.inner(params, batch)["generator"]["A"], 2), torch.ones((), dtype=F64), 1e-6)
+    close(torch.linalg.matrix_norm(both.reparametrised(params, batch)["generator"]["A"], 2), torch.ones((), dtype=F64), 1e-6)
 
 
 # ------------------------------------------------------------------------------------------------------------- several
@@ -359,7 +359,7 @@ def test_a_regularised_game_shows_and_measures_with_its_own_parameters():
     game = cp.make("game", "mixture", hidden=8, layers=1, latent=2, batch=16)
     both = regularized(game, make("spectral-norm", player="generator"), make("l2"))
     _, params, batch = started(both)
-    inner = both.game.inner(params, batch)
+    inner = both.game.reparametrised(params, batch)
     assert torch.equal(both.show(params, batch), game.show(inner, batch))
     assert identical(both.metrics(params, batch), game.metrics(inner, batch))
     assert both.centres is game.centres and both.hidden == 8

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.game.buffers import PLAIN, plain_of, refilled, tensors_of, unkept
+from counterplay.core.game.buffers import PRIMITIVES, filled, first_unstorable, primitives_of, tensors_of
 from counterplay.core.run.checkpoint import load_checkpoint, newest
 from counterplay.core.storage.strict_json import dumps
 
@@ -35,11 +35,11 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_everything_comes_back_exactly_and_of_its_type():
-    plain = json.loads(dumps(plain_of(CONTENTS)))
+    plain = json.loads(dumps(primitives_of(CONTENTS)))
     first = {**CONTENTS, "t": 0, "huge": 1, "rate": math.nan, "phase": "", "on": False}
-    assert same(refilled(first, tensors_of(CONTENTS), plain, ""), CONTENTS)
-    assert math.isnan(refilled(0.0, None, json.loads(dumps(plain_of(math.nan))), "x"))
-    assert unkept(CONTENTS) is None and set(PLAIN) == {bool, int, float, str, type(None)}
+    assert same(filled(first, tensors_of(CONTENTS), plain, ""), CONTENTS)
+    assert math.isnan(filled(0.0, None, json.loads(dumps(primitives_of(math.nan))), "x"))
+    assert first_unstorable(CONTENTS) is None and set(PRIMITIVES) == {bool, int, float, str, type(None)}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_everything_comes_back_exactly_and_of_its_type():
 )
 def test_what_does_not_fit_is_named(own, kept, words):
     with pytest.raises(ValueError, match=words):
-        refilled(own, tensors_of(kept), plain_of(kept), "")
+        filled(own, tensors_of(kept), primitives_of(kept), "")
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def work(game: Game, params: Params, batch: Batch) -> Work:
     wrapped = _wrapped(game)
     if wrapped is None or not _declared(game):
         return Work(1, 0, _inside(lambda: losses_of(game, params, batch)))
-    regularizer, inner = wrapped.regularizer, wrapped.inner(params, batch)
+    regularizer, inner = wrapped.regularizer, wrapped.reparametrised(params, batch)
     below = work(wrapped.game, inner, batch)
     if regularizer.work is not None:
         gradients, products = regularizer.work

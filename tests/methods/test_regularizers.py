@@ -235,7 +235,8 @@ def test_of_another_player():
     game = PlainGan()
     both = regularized(game, make("spectral-norm", player="generator", iterations=100))
     _, params, batch = started(both)
-    close(torch.linalg.matrix_norm(both.reparametrised(params, batch)["generator"]["A"], 2), torch.ones((), dtype=F64), 1e-6)
+    A = both.reparametrised(params, batch)["generator"]["A"]
+    close(torch.linalg.matrix_norm(A, 2), torch.ones((), dtype=F64), 1e-6)
 
 
 # ------------------------------------------------------------------------------------------------------------- several

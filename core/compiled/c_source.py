@@ -1,9 +1,9 @@
-"""A traced program of a few numbers written out as C: a line for each number it computes, and no tensor left.
+"""A traced program of few numbers as C source: one line for each number that it computes, without tensors.
 
-Tensors become arrays of names. What only moves numbers about (views, slices, concatenation) is done to the names, by
-the operation itself; arithmetic becomes one line for each element, in the precision that torch computes it in.
-Sums run from the first element to the last, so those of three or more numbers may round otherwise than torch's;
-exp and its like are the C library's. All else is what torch computes, bit for bit.
+Each tensor becomes a tensor of int64: the places of its numbers in a list of C names. Operations that only move numbers
+(views, slices, concatenation) are applied to this tensor itself. Arithmetic becomes one line for each element, in the
+precision that torch uses. Sums go from the first element to the last, so sums of three or more numbers may be rounded
+differently than in torch. exp and similar functions are those of the C library. All else is bit for bit as in torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from ..tracing.program.graph import HELD, INPUT, Graph, Node, substitute
 from ..tracing.program.simplify import A
 
-LINES = 40_000  # beyond this a C compiler takes too long
+LINES = 40_000  # for more lines a C compiler takes too long
 
 CTYPES = {torch.float64: "double", torch.float32: "float", torch.int64: "long long", torch.bool: "_Bool"}
 
@@ -31,7 +31,7 @@ static ll remainder_ll(ll a, ll b) { ll r = a % b; return r && (r < 0) != (b < 0
 static double remainder_d(double a, double b) { double r = fmod(a, b); return r && (r < 0) != (b < 0) ? r + b : r; }
 """
 
-MOVES = {  # operations that give the numbers of their operands, elsewhere
+MOVES = {  # operations whose result consists of numbers of the operands
     A.alias, A.cat, A.clone, A.detach, A.diagonal, A.expand, A.flip, A.index_select, A.permute, A.repeat, A.reshape,
     A.roll, A.select, A.select_scatter, A.slice, A.slice_scatter, A.split, A.split_with_sizes, A.squeeze, A.stack, A.t,
     A.transpose, A.unbind, A.unbind_copy, A.unsqueeze, A.view,
@@ -58,11 +58,11 @@ POWERS = {2: "{0} * {0}", 3: "{0} * {0} * {0}", 1: "{0}", 0.5: "sqrt({0})", -1: 
 
 
 class Unwritable(Exception):
-    """The program is not one of few numbers, or has an operation that is not among those above."""
+    """The program has too many numbers, or an operation that is not in the tables above."""
 
 
 class Writer:
-    """The lines of a program. A number is known by its place in ``values``: its dtype, and a name or a literal."""
+    """The lines of a program. A number is known by its place in ``values``, a list of (dtype, C name or literal)."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -72,7 +72,7 @@ class Writer:
     # ------------------------------------------------------------------ single numbers
 
     def value(self, dtype: torch.dtype, text: str) -> int:
-        """A literal, or the name of what stands elsewhere."""
+        """The place of a literal, or of a variable of that name."""
         if dtype not in CTYPES:
             raise Unwritable(f"it computes in {str(dtype).removeprefix('torch.')}")
         if (dtype, text) not in self._known:
@@ -81,7 +81,7 @@ class Writer:
         return self._known[dtype, text]
 
     def line(self, dtype: torch.dtype, expression: str) -> int:
-        """What ``expression`` gives, computed once."""
+        """The place of the value of ``expression``. The same expression is computed once."""
         if (dtype, "=" + expression) not in self._known:
             if len(self.lines) >= LINES:
                 raise Unwritable(f"a step is more than {LINES} operations on single numbers")
@@ -91,17 +91,18 @@ class Writer:
         return self._known[dtype, "=" + expression]
 
     def literal(self, x: float, dtype: torch.dtype) -> int:
+        """The place of the constant ``x``."""
         return self.value(dtype, literal(x, dtype))
 
     def name(self, place: int, dtype: torch.dtype) -> str:
-        """The number there, in ``dtype``."""
+        """The C expression for the number at ``place``, cast to ``dtype``."""
         own, text = self.values[place]
         return text if own == dtype else f"(({CTYPES[dtype]}) {text})"
 
-    # ------------------------------------------------------------------ tensors of them
+    # ------------------------------------------------------------------ tensors of places
 
     def held(self, x: Tensor) -> Tensor:
-        """A constant."""
+        """The places of the numbers of a constant tensor, in its shape."""
         if x.numel() > LINES:
             raise Unwritable(f"it holds a tensor of {x.numel()} numbers")
         return torch.tensor([self.literal(n, x.dtype) for n in x.flatten().tolist()], dtype=torch.int64).reshape(
@@ -109,34 +110,34 @@ class Writer:
         )
 
     def loaded(self, shape: Sequence[int], dtype: torch.dtype, name: str) -> Tensor:
-        """A tensor whose numbers have the names name_0, name_1, ..."""
+        """The places of a tensor whose numbers have the C names name_0, name_1, ..."""
         count = math.prod(shape)
         return torch.tensor([self.value(dtype, f"{name}_{k}") for k in range(count)], dtype=torch.int64).reshape(
             tuple(shape)
         )
 
-    def apply(self, template: str, dtype: torch.dtype, inner: torch.dtype, operands: Sequence[Any]) -> Tensor:
-        """``template`` for each element of the operands, broadcast; they are read in ``inner``."""
-        places = [x if isinstance(x, Tensor) else torch.tensor(self.literal(x, inner)) for x in operands]
+    def apply(self, template: str, dtype: torch.dtype, read_as: torch.dtype, operands: Sequence[Any]) -> Tensor:
+        """A line by ``template`` for each element of the broadcast operands, which are cast to ``read_as``."""
+        places = [x if isinstance(x, Tensor) else torch.tensor(self.literal(x, read_as)) for x in operands]
         spread = torch.broadcast_tensors(*places)
         rows = zip(*(x.flatten().tolist() for x in spread), strict=True)
-        found = [self.line(dtype, template.format(*(self.name(k, inner) for k in row))) for row in rows]
+        found = [self.line(dtype, template.format(*(self.name(k, read_as) for k in row))) for row in rows]
         return torch.tensor(found, dtype=torch.int64).reshape(spread[0].shape)
 
-    def fold(self, sign: str, dtype: torch.dtype, rows: Tensor, over: str = "") -> Tensor:
-        """Each row of names (R, n) joined by ``sign``, from the first to the last: (R,)."""
+    def fold(self, sign: str, dtype: torch.dtype, rows: Tensor, suffix: str = "") -> Tensor:
+        """Join each row of places (R, n) by ``sign``, from the first to the last: (R,)."""
         texts = ([self.name(k, dtype) for k in row] for row in rows.tolist())
-        return torch.tensor([self.line(dtype, _chain(row, sign) + over) for row in texts], dtype=torch.int64)
+        return torch.tensor([self.line(dtype, _chain(row, sign) + suffix) for row in texts], dtype=torch.int64)
 
     def product(self, dtype: torch.dtype, a: Tensor, b: Tensor) -> Tensor:
-        """(..., n, k) times (..., k, m)."""
+        """The matrix product of places (..., n, k) and (..., k, m)."""
         terms = self.apply("{0} * {1}", dtype, dtype, [a.unsqueeze(-1), b.unsqueeze(-3)])  # (..., n, k, m)
         terms = terms.movedim(-2, -1)
         return self.fold("+", dtype, terms.reshape(-1, terms.shape[-1])).reshape(terms.shape[:-1])
 
 
 def literal(x: float, dtype: torch.dtype) -> str:
-    """A number as C reads it, exactly."""
+    """The C literal of a number, exact."""
     if not dtype.is_floating_point:
         return f"{int(x)}{'LL' if dtype == torch.int64 else ''}" if x >= 0 else f"({int(x)}LL)"
     x = float(torch.tensor(x, dtype=dtype))
@@ -154,7 +155,7 @@ def _chain(texts: list[str], sign: str) -> str:
 
 
 def write(g: Graph, writer: Writer, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Append the lines of ``g`` for inputs of these names, and return the names of its outputs. Raises Unwritable."""
+    """Append the lines of ``g`` to ``writer``. ``inputs`` and the result are places. Raises Unwritable."""
     known: dict[Node, Any] = {}
     for node in g.live():
         known[node] = _node(node, writer, inputs, known)
@@ -169,18 +170,18 @@ def _node(node: Node, w: Writer, inputs: Sequence[Tensor], known: dict[Node, Any
     args = substitute(node.args, known.__getitem__)
     if node.op is operator.getitem:
         return args[0][args[1]]
-    if not any(True for _ in node.operands()):  # what depends on nothing is computed now
+    if not any(True for _ in node.operands()):  # depends on no input, so it is computed now
         return w.held(node.op(*node.args, **node.kwargs).cpu())
     packet = node.op.overloadpacket
     if packet in MOVES:
         return node.op(*args, **node.kwargs)
     if packet is A.full_like:
         return w.held(torch.full(node.meta.shape, args[1], dtype=node.meta.dtype))
-    inner = next(x.meta.dtype for x in node.operands())
     if packet in COMPARISONS:
-        if not inner.is_floating_point and any(isinstance(x, float) for x in args):
-            inner = torch.float64
-        return w.apply(COMPARISONS[packet], torch.bool, inner, args)
+        read_as = next(x.meta.dtype for x in node.operands())
+        if not read_as.is_floating_point and any(isinstance(x, float) for x in args):
+            read_as = torch.float64
+        return w.apply(COMPARISONS[packet], torch.bool, read_as, args)
     rule = RULES.get(packet)
     if rule is None and (packet not in ARITHMETIC or str(node.op).endswith("_mode")):
         raise Unwritable(f"it uses {node.op}")
@@ -238,8 +239,8 @@ def _reduced(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
     kept = [d for d in range(x.dim()) if d not in dims]
     count = math.prod(x.shape[d] for d in dims)
     rows = x.permute(*kept, *dims).reshape(-1, count) if x.dim() else x.reshape(1, 1)
-    over = f" / {w.name(w.literal(count, dtype), dtype)}" if node.op.overloadpacket is A.mean else ""
-    return w.fold("+", dtype, rows, over).reshape(node.meta.shape)
+    suffix = f" / {w.name(w.literal(count, dtype), dtype)}" if node.op.overloadpacket is A.mean else ""
+    return w.fold("+", dtype, rows, suffix).reshape(node.meta.shape)
 
 
 def _norm(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:

@@ -1,7 +1,7 @@
-"""Many steps of a compiled solver at once, as far as nothing happens that has to be looked at one step at a time.
+"""Many steps of a compiled solver at once.
 
-What a run shows and keeps does not depend on where chunks begin and end: a step that ends something, or that someone
-looks at closely, is left to the loop, which takes it by the same compiled function.
+A chunk ends before a step that ends the run, loses a member, or has an observer that needs the step itself. The loop
+takes such a step by the same compiled function. So what a run records does not depend on where chunks begin and end.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from ..loop.loop import Loop
 
 LONGEST = 4096  # steps
-SELDOM = 1 << 16  # steps after which the solver itself takes one, to be compared with
-NUMBERS = 1 << 18  # that a chunk writes down: a few milliseconds, so that signals are heard
+SELDOM = 1 << 16  # largest number of steps between two comparisons with the solver itself
+NUMBERS = 1 << 18  # largest number of values in a chunk: a few milliseconds, so that signals are handled in time
 
 
 class RowMonitor(Monitor):
-    """A watch that takes norms as a chunk does, row by row: which of the two took them must not be seen."""
+    """A monitor that computes norms row by row, as chunks do: both must give the same bits."""
 
     def _norms(self, x: list[Tensor]) -> list[Tensor]:
         norms = [torch.from_numpy(_norm(self._rows(t).detach().resolve_neg().double().numpy())) for t in x]
@@ -44,7 +44,7 @@ class RowMonitor(Monitor):
 
 
 def _norm(x: Array) -> Array:
-    """Of the rows of (..., n), n last and contiguous: each sum is taken by itself, in one order."""
+    """The norms of the rows of (..., n). Contiguous rows make numpy add each row in the same order."""
     x = np.ascontiguousarray(x)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return np.sqrt((x * x).sum(axis=-1))
@@ -52,34 +52,34 @@ def _norm(x: Array) -> Array:
 
 @dataclass
 class Chunks:
-    """Takes the steps ahead of a loop by the compiled ``solver``; ends at each checkpoint that is due."""
+    """Takes steps ahead of a loop with the compiled ``solver``. A chunk ends where a checkpoint is due."""
 
     solver: Compiled | None
-    start: int = 0  # the first step that is taken so
+    start: int = 0  # the first step that the compiled solver takes
     checkpoint_every: int = 0
-    since: int = 0  # the step at which it was made, or compared with its solver last
-    gap: int = 16  # steps from there to the next time
-    changes: int = 0
-    length: int = 64  # of the next one: twice the last that came through, so that little is taken in vain
+    since: int = 0  # the step at which it was compiled, or last compared with its solver
+    gap: int = 16  # steps until the next comparison
+    changes: int = 0  # how often it was compiled again
+    length: int = 64  # steps of the next chunk: twice the last complete one, so that few steps are taken in vain
 
-    def watching(self, watch: Monitor, state: State) -> Monitor:
-        """One that takes norms as chunks do, in the place of ``watch``."""
-        if isinstance(watch, RowMonitor):
-            return watch
-        return RowMonitor(state.params, watch.members, state.bound.numpy(), state.alive.numpy())
+    def watching(self, monitor: Monitor, state: State) -> Monitor:
+        """A monitor that computes norms as chunks do, to be used in the place of ``monitor``."""
+        if isinstance(monitor, RowMonitor):
+            return monitor
+        return RowMonitor(state.params, monitor.members, state.bound.numpy(), state.alive.numpy())
 
     def taking(self, game: Evaluator, solver: Solver, state: State) -> Compiled | None:
-        """What takes this step and those ahead: made again where something that it was made from has changed.
+        """The compiled solver for the coming steps, compiled again if something that it was made from has changed.
 
-        None where that happens again and again, or it cannot be made any more: then ``solver`` does. Raises PluginError
-        where something has changed that nobody saw.
+        None if that happened too often, or if it cannot be compiled any more: then ``solver`` takes the steps. Raises
+        PluginError where a comparison finds a change that was not noticed.
         """
         if self.solver is None or state.step < self.start:
             return None
         if not self.solver.guard.same():
             self.changes, self.solver = self.changes + 1, None
             if self.changes <= RETRACES:
-                with contextlib.suppress(Exception):  # anyone's code is traced, and anyone's compiler asked
+                with contextlib.suppress(Exception):  # from a plugin's code, or from the machine's compiler
                     self.solver = compiled_solver(game, solver, state)
             self.since, self.gap = state.step, 16
         elif state.step >= self.since + self.gap:
@@ -88,24 +88,24 @@ class Chunks:
         return self.solver
 
     def compared(self, game: Evaluator, solver: Solver, state: State) -> None:
-        """Hold a step against the solver's own. Raises Stale where something has changed that nobody saw."""
+        """Compare a compiled step with the solver's own. Raises Stale where a change was not noticed."""
         if self.solver is not None and state.step > self.since and self.solver.guard.same():
             if not self.solver.agrees(game, solver, state):
                 raise game.origin.stale(self.since)
             self.since = state.step
 
-    def ahead(self, loop: Loop, solver: Compiled, state: State, watch: Monitor) -> State:
-        """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""
+    def ahead(self, loop: Loop, solver: Compiled, state: State, monitor: Monitor) -> State:
+        """Take a chunk of steps, show them to the observers and return the state after them; ``state`` if none fits."""
         steps = self._room(loop, solver, state)
         if steps == 0:
             return state
         program, alive, cost = solver.program, state.alive.numpy(), loop.game.cost
         began = time.monotonic()
         played = program(state.params, state.memory, steps, alive)
-        norms, figures = _figures(watch, played)
-        quiet = _quiet(loop, state, watch, played, norms, figures)
-        if not quiet.all():
-            steps = int(np.argmin(quiet))
+        norms, metrics = _metrics(monitor, played)
+        uneventful = _uneventful(loop, state, monitor, played, norms, metrics)
+        if not uneventful.all():
+            steps = int(np.argmin(uneventful))
             self.length = max(1, steps)
             if steps == 0:
                 cost.solving += time.monotonic() - began
@@ -113,20 +113,20 @@ class Chunks:
             played = program(state.params, state.memory, steps, alive)
         else:
             self.length = min(2 * self.length, LONGEST)
-        watch.norms = norms[:, steps]
+        monitor.norms = norms[:, steps]
         columns = {
             "step": np.arange(state.step, state.step + steps),
-            **{f.name: getattr(figures, f.name)[:steps] for f in fields(figures)},
-            "parameters": _members(watch, played.points[:steps]),
+            **{f.name: getattr(metrics, f.name)[:steps] for f in fields(metrics)},
+            "parameters": _members(monitor, played.points[:steps]),
         }
-        for name, before, each in zip(("gradients", "products", "samples"), state.cost, solver.spent, strict=True):
-            columns[name] = before + each * np.arange(1, steps + 1)
-        players = len(watch.players)
-        columns["gradients"] = np.round(columns["gradients"] * players) / players  # as Cost.spend has it
+        for name, before, spent in zip(("gradients", "products", "samples"), state.cost, solver.spent, strict=True):
+            columns[name] = before + spent * np.arange(1, steps + 1)
+        players = len(monitor.players)
+        columns["gradients"] = np.round(columns["gradients"] * players) / players  # as Cost.spend rounds them
         shown = time.monotonic()
         cost.solving += shown - began
         for observer in loop.observers:
-            observer.rows(columns)  # type: ignore[attr-defined]  # the others left no room
+            observer.rows(columns)  # type: ignore[attr-defined]  # _room is 0 if an observer has no `rows`
         cost.measuring += time.monotonic() - shown
         state = replace(
             state, step=state.step + steps, params=played.params, memory=played.memory,
@@ -134,46 +134,46 @@ class Chunks:
         )  # fmt: skip
         if loop.progress is not None and state.step < loop.steps:
             losses = torch.from_numpy(columns["losses"][-1])  # ([M,] P)
-            loop.progress(state.step, loop.steps, dict(zip(watch.players, losses.unbind(-1), strict=True)))
+            loop.progress(state.step, loop.steps, dict(zip(monitor.players, losses.unbind(-1), strict=True)))
         return state
 
     def _room(self, loop: Loop, solver: Compiled, state: State) -> int:
-        """Steps until one has to be seen by itself."""
-        wide = solver.program.numbers * (solver.program.members or 1)
-        ends = [loop.steps - state.step, self.length, max(1, NUMBERS // (2 * wide))]
+        """The number of steps until the end of the run, a checkpoint, or a step that an observer needs by itself."""
+        numbers = solver.program.numbers * (solver.program.members or 1)
+        ends = [loop.steps - state.step, self.length, max(1, NUMBERS // (2 * numbers))]
         if self.checkpoint_every:
             ends.append(self.checkpoint_every - state.step % self.checkpoint_every)
         ends += [-state.step % n for n in map(period, loop.observers) if n]
         return min(ends)
 
 
-def _figures(watch: Monitor, played: Played) -> tuple[Array, StepMetrics]:
-    """Norms of each parameter tensor before each step and after the last (T, K + 1, [M]), and the steps' figures."""
-    sizes = np.cumsum([x[0].numel() if watch.members else x.numel() for x in leaves(played.params)])[:-1]
-    last = ravel(played.params, watch.members is not None).double().numpy()
+def _metrics(monitor: Monitor, played: Played) -> tuple[Array, StepMetrics]:
+    """Norms of each parameter tensor before each step and after the last (T, K + 1, [M]), and the steps' metrics."""
+    sizes = np.cumsum([x[0].numel() if monitor.members else x.numel() for x in leaves(played.params)])[:-1]
+    last = ravel(played.params, monitor.members is not None).double().numpy()
     points = np.concatenate([played.points, last.reshape(1, *played.points.shape[1:])])
     norms, gradients = (
-        np.stack([_norm(part) for part in np.split(_members(watch, x), sizes, axis=-1)])
+        np.stack([_norm(part) for part in np.split(_members(monitor, x), sizes, axis=-1)])
         for x in (points, played.gradients)
     )
     with np.errstate(invalid="ignore"):
-        by_player = [np.stack([joint(n[own]) for own in watch.owned], -1) for n in (gradients, norms[:, :-1])]
-    return norms, StepMetrics(_members(watch, played.losses), *by_player)
+        by_player = [np.stack([joint(n[own]) for own in monitor.owned], -1) for n in (gradients, norms[:, :-1])]
+    return norms, StepMetrics(_members(monitor, played.losses), *by_player)
 
 
-def _quiet(loop: Loop, state: State, watch: Monitor, played: Played, norms: Array, figures: StepMetrics) -> Any:
-    """(K,): whether a step neither ends the run nor loses a member."""
+def _uneventful(loop: Loop, state: State, monitor: Monitor, played: Played, norms: Array, metrics: StepMetrics) -> Any:
+    """Which steps (K,) neither end the run nor lose a member."""
     alive = state.alive.numpy()
     after = norms[:, 1:]
-    # A norm may overflow where every number is finite: whether that matters is for the watch to say.
-    sound = _members(watch, played.sound) & np.isfinite(after).all(0) & np.isfinite(figures.gradient_norms).all(-1)
-    sound = sound & (joint(after) <= watch.bound)
-    quiet = (sound | ~alive).reshape(len(sound), -1).all(-1)
-    if loop.met is not None and alive.all():  # a member that left meets nothing any more
-        quiet &= ~loop.met.holds(figures).reshape(len(sound), -1).all(-1)
-    return quiet
+    # A norm may overflow although every number is finite. The monitor then decides: leave such a step to the loop.
+    finite = np.isfinite(after).all(0) & np.isfinite(metrics.gradient_norms).all(-1)
+    sound = _members(monitor, played.sound) & finite & (joint(after) <= monitor.bound)
+    uneventful = (sound | ~alive).reshape(len(sound), -1).all(-1)
+    if loop.met is not None and alive.all():  # an ensemble that lost a member cannot meet the condition any more
+        uneventful &= ~loop.met.holds(metrics).reshape(len(sound), -1).all(-1)
+    return uneventful
 
 
-def _members(watch: Monitor, x: Any) -> Any:
-    """(K, M, ...), without the axis M where there is no ensemble."""
-    return x[:, 0] if watch.members is None else x
+def _members(monitor: Monitor, x: Any) -> Any:
+    """``x`` (K, M, ...), without the axis M where there is no ensemble."""
+    return x[:, 0] if monitor.members is None else x

@@ -1,7 +1,7 @@
-"""A solver's step on a small game as one C function that takes many steps, member by member.
+"""A solver's step on a small game as one C function, which takes many steps of each member.
 
-One member's step is traced, the settings that differ between members among its inputs, and written out by
-``core.compiled.c_source``. Before it is used, two steps of it are held against the solver's own.
+The step of one member is traced, with the settings that differ between members as inputs, and written as C by
+``core.compiled.c_source``. Before the function is used, two of its steps are compared with the solver's own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..tracing.pytrees import leaves_of, rebuild
 from .c_compiler import compile_c
 from .c_source import CTYPES, PRELUDE, Unwritable, Writer, write
 
-NUMBERS = 256  # parameters of a member: as many as a log holds whole
+NUMBERS = 256  # most parameters of a member; a log holds as many at every step
 
 Array = NDArray[np.float64]
 Alive = NDArray[np.bool_]
@@ -37,32 +37,32 @@ Alive = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Played:
-    """What K steps came to: where they led, and what each saw where it started."""
+    """The result of K steps: the last parameters and memory, and the values of each step at its start."""
 
     params: Params
     memory: Memory
     losses: Array  # (K, M, P)
     gradients: Array  # (K, M, N)
     points: Array  # (K, M, N)
-    sound: Alive  # (K, M): whether all that a step saw and made is finite
+    sound: Alive  # (K, M): whether all values before and after a step are finite
 
 
 @dataclass(frozen=True)
 class Program:
-    """The C function, and what it was made for."""
+    """The C function, and the game and ensemble that it was made for."""
 
     function: Any
     members: int | None
     players: tuple[str, ...]
     numbers: int
-    shared: tuple[bool, ...]  # which tensors of the state are one for all members: step counts
+    shared: tuple[bool, ...]  # which tensors of the state all members share, such as step counts
     constants: tuple[Tensor, ...]  # buffers and settings, (M, ...)
 
     def __call__(self, params: Params, memory: Memory, steps: int, alive: Alive | None = None) -> Played:
-        """Take ``steps`` steps. Members that are not ``alive`` take every one from where they stand."""
+        """Take ``steps`` steps. Members that are not ``alive`` stay where they are."""
         M = self.members or 1
         state = [x.expand(M) if own else x for x, own in zip(_tensors((params, memory)), self.shared, strict=True)]
-        state = [x.clone(memory_format=torch.contiguous_format) for x in state]  # moved in place
+        state = [x.clone(memory_format=torch.contiguous_format) for x in state]  # the function writes into it
         moving = np.ones(M, np.bool_) if alive is None else np.ascontiguousarray(alive.reshape(M))
         losses, gradients, points = (np.empty((steps, M, n)) for n in (len(self.players), self.numbers, self.numbers))
         sound = np.empty((steps, M), np.bool_)
@@ -77,9 +77,9 @@ class Program:
 
 @dataclass(frozen=True)
 class Compiled(Solver):
-    """The solver whose step ``program`` takes. ``spent``: gradients, products and samples of one step.
+    """A solver whose step is ``program``. ``spent`` are the gradients, products and samples of one step.
 
-    ``guard`` tells whether all that ``source`` was made from is as it was.
+    ``guard`` tells whether everything that ``source`` was made from is unchanged.
     """
 
     program: Program
@@ -88,7 +88,7 @@ class Compiled(Solver):
     guard: Guard
 
     def step(self, game: Any, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
-        draw()  # for those who look on
+        draw()  # for observers, which get the batch
         game.cost.spend(self.spent, len(self.program.players))
         played = self.program(params, memory, 1)
         tensors = leaves(params)
@@ -100,7 +100,7 @@ class Compiled(Solver):
         return played.params, played.memory, StepInfo(seen, like(params, gradient))
 
     def agrees(self, game: Evaluator, solver: Solver, state: State) -> bool:
-        """Whether a step from ``state`` still is the solver's own, or at least what the solver's would compile to."""
+        """Whether a step from ``state`` agrees with the solver's own, or at least has the source it would have now."""
         own = replace(game, trace=False, cost=Cost())
         before = state.params, state.memory
         params, memory, info = solver.step(own, *before, lambda: own.draw(state.generators(), state.buffers))
@@ -113,10 +113,10 @@ class Compiled(Solver):
 
 
 def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
-    """``solver``, its step on ``game`` compiled.
+    """Compile the step of ``solver`` on ``game``.
 
-    Raises Unwritable, Uncompilable or whatever comes up in anyone's code where a step cannot be: one that draws,
-    iterates until something holds, renews buffers, changes what it reads, or is large.
+    Raises Unwritable, Uncompilable, or an error of a plugin's code where a step cannot be compiled: if it draws,
+    iterates until a condition holds, renews buffers, changes what it reads, or is large.
     """
     params, M = state.params, game.members or 1
     numbers = sum(x.numel() for x in leaves(params)) // M
@@ -131,7 +131,7 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
         return Program(compile_c(source, "play"), game.members, tuple(params), numbers, shared, constants), source
 
     def evaluate() -> tuple[list[tuple[tuple[Params, Memory], Any]], Spent]:
-        """Two steps, each with where it began, and what one costs."""
+        """Two steps of the solver, each as (state before, result), and the cost of one."""
         steps: list[tuple[tuple[Params, Memory], Any]] = []
         before = params, state.memory
         for _ in range(2):
@@ -151,9 +151,9 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
 
 
 def _source(game: Evaluator, solver: Solver, state: State) -> tuple[str, tuple[bool, ...], tuple[Tensor, ...]]:
-    """The C source, which tensors of the state are one for all members, and the inputs that stay as they are."""
+    """The C source, which tensors of the state all members share, and the inputs that do not change."""
     alone = Evaluator(game.game, None, game.dtype, game.device)
-    lists: list[Tensor] = []  # settings of which each member has its own
+    lists: list[Tensor] = []  # settings that have a value for each member
 
     def first(values: list[float]) -> Tensor:
         lists.append(torch.tensor(values, dtype=leaves(state.params)[0].dtype))
@@ -176,7 +176,7 @@ def _source(game: Evaluator, solver: Solver, state: State) -> tuple[str, tuple[b
     args = params, memory, buffers, [x[0] for x in lists]
     form = params, memory, dict.fromkeys(params), params
     inputs = list(_tensors(args))
-    with torch.enable_grad():  # rules then write out what they else leave to kernels that work in place
+    with torch.enable_grad():  # step rules then use plain operations instead of kernels that work in place
         graph, _ = capture(step, args, inputs, lower=True)
     w = Writer()
     names = [w.loaded(x.shape, x.dtype, f"s{k}") for k, x in enumerate(inputs)]
@@ -195,9 +195,9 @@ def _source(game: Evaluator, solver: Solver, state: State) -> tuple[str, tuple[b
 def _function(
     w: Writer, inputs: list[Tensor], names: list[Tensor], made: list[Tensor], shared: tuple[bool, ...], players: int
 ) -> str:
-    """``play``: one member after another, each with its state in local variables.
+    """The C function ``play``, which plays one member after another, with the member's state in local variables.
 
-    ``made`` is the state after a step, as many tensors as ``shared`` has entries, then losses and gradients.
+    ``made`` are the places of the state after a step (one tensor for each entry of ``shared``), losses and gradients.
     """
     dtype = inputs[0].dtype
     state = list(zip(inputs, names, made, shared, strict=False))
@@ -213,7 +213,7 @@ def _function(
             load.append(f"{kind} {name} = {there};")
             if k < len(shared):
                 after = w.name(_places([made[k]])[j], x.dtype)
-                next_.append(f"{kind} n{name} = {after};")  # all of them before any moves
+                next_.append(f"{kind} n{name} = {after};")  # compute all new values before the first one is assigned
                 move.append(f"{'' if shared[k] else 'if (moves) '}{name} = n{name};")
                 keep.append(f"{there} = {name};")
     seen = [p for p in (*losses, *gradients, *_places(made[: len(shared)])) if w.values[p][0].is_floating_point]
@@ -248,7 +248,7 @@ def _seen(params: Params, memory: Memory, info: StepInfo) -> tuple[Any, ...]:
 
 
 def _ordered(x: Any, like: Any) -> Any:
-    """``x`` with its names in the order of ``like``: tensors are counted in it."""
+    """``x`` with its names in the order of ``like``, as tensors are numbered in that order."""
     if isinstance(like, tuple):
         return tuple(_ordered(a, b) for a, b in zip(x, like, strict=True))
     return {k: _ordered(x[k], b) for k, b in like.items()} if isinstance(like, Mapping) else x
@@ -268,7 +268,7 @@ def _pointers(*arrays: Any) -> Any:
 
 
 def _resettled(x: Any, members: int | None, of: Callable[[list[float]], Tensor]) -> Any:
-    """A solver with every list of one number for each member replaced by what ``of`` makes of it."""
+    """``x``, a solver or a part of one, with ``of`` applied to every list that has a number for each member."""
     if isinstance(x, list) and members is not None and len(x) == members:
         return of(x)
     if isinstance(x, Mapping):

@@ -1,6 +1,6 @@
-"""What conformance checks are made of: small cases in float64, and findings that say what is wrong.
+"""Helpers of the conformance checks: small cases in float64, and comparisons that raise `Broken` with a sentence.
 
-No check is an ``assert``: ``python -O`` leaves those out.
+No check uses ``assert``, which ``python -O`` would leave out.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ def require(holds: object, otherwise: str) -> None:
 
 
 def evaluator_of(game: Game, members: int | None = None) -> Evaluator:
+    """An evaluator of ``game`` in float64."""
     return Evaluator(game, members, torch.float64)
 
 
 def point(evaluator: Evaluator, seed: int = 0) -> tuple[Params, Batch]:
+    """The first parameters of a game and a batch, both drawn from ``seed``."""
     rngs = evaluator.generators(seed)
     params, buffers = evaluator.start(rngs)
     buffers = evaluator.refresh(params, buffers)
@@ -43,16 +45,19 @@ def point(evaluator: Evaluator, seed: int = 0) -> tuple[Params, Batch]:
 
 
 def direction(params: Params, seed: int) -> Params:
+    """A random direction of norm 1 with the shapes of ``params``."""
     rng = torch.Generator().manual_seed(seed)
     u = like(params, [torch.randn(x.shape, generator=rng, dtype=torch.float64).to(x) for x in leaves(params)])
     return scale(u, 1 / float(norm(u)))
 
 
 def copied(x: Any) -> Any:
+    """``x`` with a copy of every tensor in it."""
     return tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, x)
 
 
 def same(a: Any, b: Any) -> bool:
+    """Whether the leaves of two nested structures are equal, tensors bit for bit."""
     x, y = tree_leaves(a), tree_leaves(b)
     return len(x) == len(y) and all(
         torch.equal(p, q) if isinstance(p, Tensor) and isinstance(q, Tensor) else p == q
@@ -61,13 +66,14 @@ def same(a: Any, b: Any) -> bool:
 
 
 def close(a: Tensor, b: Tensor, tol: float, what: str, size: float = 0.0) -> None:
+    """Raise `Broken` unless |a - b| <= tol · max(1, max |b|, size); ``what`` begins the sentence."""
     error = float((a - b).abs().max()) if a.numel() else 0.0
     bound = tol * max(1.0, float(b.abs().max()) if b.numel() else 0.0, size)
     require(error <= bound, f"{what}: off by {error:.2e}, {bound:.2e} allowed")
 
 
 def is_pure(f: Callable[..., Any], *args: Any) -> None:
-    """``f`` gives the same twice, leaves its arguments alone, and draws no random number."""
+    """Raise `Broken` unless ``f`` gives the same twice, leaves its arguments unchanged and draws no random number."""
     before, state = copied(args), torch.get_rng_state()
     first = copied(f(*args))
     require(same(before, args), "the arguments were changed in place")
@@ -77,4 +83,5 @@ def is_pure(f: Callable[..., Any], *args: Any) -> None:
 
 
 def member(many: Any, m: int) -> Any:
+    """Member ``m`` of every tensor in ``many``, whose first axis has the members."""
     return tree_map(lambda x: x[m] if isinstance(x, Tensor) and x.dim() else x, many)

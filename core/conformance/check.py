@@ -1,6 +1,6 @@
-"""Checks that anything registered must pass, ours and a third party's: ``counterplay check KIND NAME``.
+"""Checks that everything registered must pass: ``counterplay check KIND NAME``.
 
-Each check is a function that raises `Broken` with a sentence. They run in float64 on small cases.
+Each check is a function that raises `Broken` with a sentence. Checks run in float64 on small cases.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def check(kind: str, name: str) -> list[tuple[str, bool, str]]:
             run()
         except Broken as error:
             results.append((label, False, str(error)))
-        except Exception as error:  # a plugin under test may raise anything, and that is the finding
+        except Exception as error:  # the plugin under test may raise anything, which is then the finding
             results.append((label, False, f"{type(error).__name__}: {error}"))
         else:
             results.append((label, True, ""))

@@ -1,4 +1,4 @@
-"""The checks of any game: losses, derivatives against differences, members against runs alone."""
+"""The checks of a game: losses, derivatives against differences, members against runs of their own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from .assertions import TOL, Case, close, direction, evaluator_of, is_pure, memb
 
 
 def games(name: str) -> Iterator[Case]:
+    """The checks of the game ``name``, as (label, function) pairs."""
     yield from game_cases(lambda: make("game", name))
 
 
 def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
-    """The checks of any game, as (name, function) pairs."""
+    """The checks of the game that ``build`` makes, as (label, function) pairs."""
 
     def losses() -> None:
         game = build()
@@ -71,7 +72,7 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
         params, batch = point(evaluator)
         J = LocalGame.of(evaluator, params, batch).jacobian()
         if ravel(params).numel() > 300:
-            return  # the product itself has been checked
+            return  # too large for a matrix; its products are checked above
         u = direction(params, 5)
         close(J.dense() @ ravel(u), ravel(J.mv(u)), TOL.adjoint, "dense J against its products")
 

@@ -14,6 +14,7 @@ from .games import game_cases
 
 
 def losses(name: str) -> Iterator[Case]:
+    """The checks of the loss ``name``, as (label, function) pairs."""
     d = torch.linspace(-4.0, 4.0, 9, dtype=torch.float64)
     parts = ("f_real", "f_fake", "g_real", "g_fake")
 
@@ -48,11 +49,12 @@ def losses(name: str) -> Iterator[Case]:
 
 
 def regularizers(name: str) -> Iterator[Case]:
+    """The checks of the regularizer ``name``, as (label, function) pairs."""
     small = {"hidden": 6, "layers": 1, "latent": 3, "batch": 5, "std": 0.3, "loss": "saturating"}
     yield from game_cases(lambda: regularized(make("game", "mixture", **small), make("regularizer", name)))
 
     def fits() -> None:
-        """On a game it does not suit, it says so in words."""
+        """A regularizer that does not suit a game must refuse it with a UsageError."""
         regularizer = make("regularizer", name)
         try:
             regularized(make("game", "quadratic"), regularizer)

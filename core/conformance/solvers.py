@@ -1,4 +1,4 @@
-"""The checks of any solver, on a few small games: purity, memory, rest, members, shapes."""
+"""The checks of a solver, on a few small games: purity, memory, equilibria, members, shapes."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def _general_sum() -> Game:
     return game_from_losses(losses, init)
 
 
-class _AtLeast(Regularizer):
-    """Every number is at least 0."""
+class _NonNegative(Regularizer):
+    """Strategy sets in which every parameter is at least 0."""
 
     def project(self, game: Game, params: Params) -> Params:
         return {i: {k: x.clamp(min=0) for k, x in tree.items()} for i, tree in params.items()}
 
 
 def _bounded() -> tuple[Game, Params]:
-    """A zero-sum game of numbers that are at least 0, and its solution, where each player has one at its bound."""
+    """A zero-sum game of parameters that are at least 0, and its solution, where each player has one that is 0."""
     P, Q, B = (
         torch.tensor(x).double()
         for x in ([[2.0, 0.3], [0.3, 1.5]], [[1.8, 0.1], [0.1, 2.2]], [[1.0, -0.5], [0.4, 0.8]])
@@ -63,7 +63,7 @@ def _bounded() -> tuple[Game, Params]:
         return {"x": value, "y": -value}
 
     at = {"x": {"value": x0}, "y": {"value": y0}}
-    return regularized(game_from_losses(losses, at, zero_sum=True), _AtLeast()), at
+    return regularized(game_from_losses(losses, at, zero_sum=True), _NonNegative()), at
 
 
 ARENAS: dict[str, Callable[[], Game]] = {
@@ -74,8 +74,10 @@ ARENAS: dict[str, Callable[[], Game]] = {
 
 
 def solvers(name: str) -> Iterator[Case]:
+    """The checks of the solver ``name``, as (label, function) pairs."""
+
     def suits(arena: str) -> bool:
-        """A method may be defined for some games only; it then says so in words."""
+        """Whether the solver plays this game. A method that is defined for some games only refuses others in words."""
         evaluator, solver, params, batch = started(arena)
         try:
             solver.step(evaluator, params, solver.init(evaluator, params), lambda: batch)
@@ -88,7 +90,7 @@ def solvers(name: str) -> Iterator[Case]:
         params, batch = point(evaluator)
         return evaluator, make("solver", name), params, batch
 
-    @cache  # asked when a check runs, so that a solver that breaks is a finding of that check
+    @cache  # computed when a check runs, so that an error of the solver is a finding of that check
     def arenas() -> list[str]:
         return [arena for arena in ARENAS if suits(arena)]
 
@@ -114,7 +116,7 @@ def solvers(name: str) -> Iterator[Case]:
             require(shapes[0] == shapes[1], "the memory's structure changed in a step")
 
     def rest() -> None:
-        """At a point where v = 0 and nothing is remembered, a solver stays."""
+        """At a point where v = 0, with the first memory, a solver must not move."""
         for arena in arenas():
             evaluator, solver, params, batch = started(arena)
             zero = scale(params, 0.0)
@@ -122,7 +124,7 @@ def solvers(name: str) -> Iterator[Case]:
             close(ravel(after), ravel(zero), 1e-12, f"it leaves the equilibrium of {arena}")
 
     def boundary() -> None:
-        """Where everyone's best move is none, or is cut off, a solver stays, unless it says that it knows no sets."""
+        """At a solution on the boundary a solver must not move, unless it refuses strategy sets."""
         solver = make("solver", name)
         game, solution = _bounded()
         evaluator = evaluator_of(game)
@@ -159,10 +161,10 @@ def solvers(name: str) -> Iterator[Case]:
             after, _, info = solver.step(evaluator, params, solver.init(evaluator, params), lambda b=batch: b)
             kinds = [[(i, k, x.shape, x.dtype) for i, t in p.items() for k, x in t.items()] for p in (after, params)]
             require(kinds[0] == kinds[1], "the parameters came back with other players, shapes or types")
-            told = set(info.losses) == set(params) == set(info.gradient)
-            require(told, "StepInfo lacks a player's loss or gradient")
+            complete = set(info.losses) == set(params) == set(info.gradient)
+            require(complete, "StepInfo lacks a player's loss or gradient")
 
-    def setting() -> None:
+    def step_size() -> None:
         names = {o.name for o in options_of(find("solver", name).factory)}
         require("lr" in names, "a solver's step size is the option lr")
         make("solver", name, lr=0.01), make("solver", name, lr={"x": 0.01, "y": 0.02})
@@ -174,4 +176,4 @@ def solvers(name: str) -> Iterator[Case]:
     yield "strategy sets are kept or refused", boundary
     yield "a member is the run alone", ensemble
     yield "parameters keep their shape", shape
-    yield "lr is the step size", setting
+    yield "lr is the step size", step_size

@@ -1,4 +1,4 @@
-"""What was made by name: the table that makes an object again, found by its class, and who brought what is in it."""
+"""Objects that were made by name: the table that makes such an object again, and the registered things in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ..storage.strict_json import dumps, parse
 
 
 def table_of(thing: Any) -> dict[str, Any] | None:
-    """The table {"name": registered name, every option} that makes ``thing`` again; None where none does.
+    """The table {"name": registered name, every option} that makes ``thing`` again; None where there is none.
 
-    It is tried: what the table makes, read back from JSON, must be equal in every field. Nothing is imported.
+    The table is tried: it is written as JSON, read back, and what it makes must equal ``thing`` in every field. No
+    third party is imported.
     """
     if name_of(thing) is None:
         return None
@@ -22,7 +23,7 @@ def table_of(thing: Any) -> dict[str, Any] | None:
         table: dict[str, Any] = parse(dumps(registry.settings(thing)))
         with registry.REGISTRY.without_third_parties():
             again = registry.make(str(kind_of(type(thing))), table)
-    except Exception:  # it was not made from plain data, or its factory, which is anyone's, does not take it back
+    except Exception:  # not made from plain data, or the factory, which may be a plugin's, refuses the table
         return None
     return table if equal_values(thing, again) else None
 
@@ -35,7 +36,7 @@ def name_of(thing: Any) -> str | None:
 
 
 def used(thing: Any) -> Iterator[tuple[str, str]]:
-    """The kind and name of ``thing`` and of everything made by name among its options."""
+    """Yield kind and name of ``thing`` and of everything among its options that is registered."""
     if (name := name_of(thing)) is not None:
         yield str(kind_of(type(thing))), name
     if isinstance(thing, Mapping | list | tuple):
@@ -47,7 +48,7 @@ def used(thing: Any) -> Iterator[tuple[str, str]]:
 
 
 def equal_values(a: Any, b: Any) -> bool:
-    """Whether two values are the same to whoever computes with them: 1 and 1.0 are, 1 and True are not."""
+    """Whether two values give the same results in computations: 1 and 1.0 do, 1 and True do not."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return set(a) == set(b) and all(equal_values(x, b[k]) for k, x in a.items())
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
@@ -58,5 +59,5 @@ def equal_values(a: Any, b: Any) -> bool:
         return False
     try:
         return a is b or bool(a == b)
-    except (TypeError, ValueError, RuntimeError):  # arrays of more than one number, and whatever compares oddly
+    except (TypeError, ValueError, RuntimeError):  # an array has no truth value, and other types may raise too
         return False

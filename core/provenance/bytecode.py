@@ -1,4 +1,4 @@
-"""What a Python function does, and what it reads besides its arguments, as its bytecode says."""
+"""What a Python function does and what it reads besides its arguments, according to its bytecode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..registry.source_digest import is_library
 
 
 def code_of(code: types.CodeType, doc: str | None = None) -> list[Any]:
-    """Instructions, names and constants: neither comments nor the place where it stands."""
+    """Instructions, names and constants of a function, without comments, docstring and line numbers."""
     constants = [c for n, c in enumerate(code.co_consts) if not (n == 0 and isinstance(c, str) and c == doc)]
     names = [list(n) for n in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)]
     return [code.co_code.hex(), code.co_flags, names, [_constant(c) for c in constants]]
@@ -25,12 +25,15 @@ def _constant(c: Any) -> Any:
 
 
 def names_read(f: types.FunctionType) -> dict[str, Any]:
-    """The variables around a function, and the globals it reads: of its user's modules what it takes from them."""
+    """The values that a function reads: variables of enclosing functions and globals, by name.
+
+    Of the user's own modules, the attributes that the function reads, as "module.attribute".
+    """
     found: dict[str, Any] = {}
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         try:
             found[name] = cell.cell_contents
-        except ValueError:  # not set yet
+        except ValueError:  # the variable is not set yet
             continue
     loaded, attributes = _loaded(f.__code__)
     for name in loaded:
@@ -43,7 +46,7 @@ def names_read(f: types.FunctionType) -> dict[str, Any]:
 
 
 def _loaded(code: types.CodeType) -> tuple[set[str], set[str]]:
-    """Global names and attributes that the code reads, that of the functions in it too."""
+    """Names of globals and of attributes that the code reads, including the code of functions defined in it."""
     names: set[str] = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     attributes = set(code.co_names) - names
     for inner in code.co_consts:

@@ -1,7 +1,8 @@
-"""What an object put together in Python is, as plain data: its class, its options, its code; alike in every process.
+"""Describe an object that was built in Python, as plain data: its class, its options, its code.
 
-By it a run that goes on knows the game and the solver it was begun with. Nothing in it is an address, a time or a
-count of anything. What is large is told by a digest. Of a library's objects the name is enough: versions are recorded.
+When a run is resumed, descriptions tell whether game and solver are those that the run began with. Two processes
+describe equal objects alike, so a description has no addresses, times or counters. Large values are given by a digest.
+An object of a library is given by its name, as the versions of libraries are recorded.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ from ..tracing.inspection import SCALARS, slots
 from .bytecode import code_of, names_read
 from .recorded_names import recorded_module
 
-CODE = "its code"  # keys with a blank: no field of a dataclass has such a name
-FIRST = "first values"  # of parameters: a checkpoint has later ones, so that they matter only before there is one
-_DEEP, _MANY, _LONG = 4, 40, 200  # levels, entries and characters that are shown; the rest is a digest
+CODE = "its code"  # keys with a blank, as no field of a dataclass has such a name
+FIRST = "first values"  # of parameters; once there is a checkpoint they no longer matter
+_DEEP, _MANY, _LONG = 4, 40, 200  # levels, entries and characters that are shown; anything beyond becomes a digest
 _DEEPEST = 30
 _MADE = {f"__{n}__" for n in ("init", "eq", "repr", "hash", "setattr", "delattr", "replace", "getstate", "setstate")}
 
 
 def describe(x: Any) -> Any:
-    """``x`` as plain data that JSON holds, nothing of it longer than a screen."""
+    """Describe ``x`` as plain data that JSON can hold, short enough to be read."""
     return _folded(_Describing().of(x), 0)
 
 
 class _Describing:
-    """One description: what was met already is not looked at again, and a circle ends where it began."""
+    """One description. An object that was described already is not described again, so circles end."""
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[Any, Any]] = {}  # with the object: its id must stay its own
+        self.known: dict[int, tuple[Any, Any]] = {}  # by id; the object is kept, so that no other gets its id
         self.depth = 0
 
     def of(self, x: Any) -> Any:
@@ -96,7 +97,7 @@ class _Describing:
         if is_dataclass(x):
             return self._dataclass(x)
         if is_library(type(x).__module__) and not isinstance(x, Namespace | types.SimpleNamespace):
-            wrapped = getattr(x, "__wrapped__", None)  # a function's cache, say
+            wrapped = getattr(x, "__wrapped__", None)  # for instance of a cached function
             return _name(type(x)) if wrapped is None else {"class": _name(type(x)), "of": self.of(wrapped)}
         own = self._attributes(x)
         if not isinstance(own.get("name"), str):
@@ -104,7 +105,7 @@ class _Describing:
         return {"class": _name(type(x)), **self._code(type(x)), **own}
 
     def _dataclass(self, x: Any) -> dict[str, Any]:
-        """Every field, and what its ``__post_init__`` may have added."""
+        """Every field, and the attributes that ``__post_init__`` may have added."""
         name = getattr(type(x), "name", None)
         head = {"name": name if isinstance(name, str) else type(x).__name__, "class": _name(type(x))}
         head |= self._code(type(x))
@@ -115,13 +116,13 @@ class _Describing:
         shapes = {} if callable(x.start) else {"start": {i: _shapes(tree) for i, tree in x.start.items()}}
         return {**head, **own, **shapes, FIRST: _digest(own["start"])}
 
-    def _attributes(self, x: Any, but: Any = ()) -> dict[str, Any]:
+    def _attributes(self, x: Any, without: Any = ()) -> dict[str, Any]:
         cached = {k for c in type(x).__mro__ for k, v in vars(c).items() if isinstance(v, functools.cached_property)}
         held = {k: getattr(x, k) for k in slots(type(x)) if hasattr(x, k)} | getattr(x, "__dict__", {})
-        return {k: self.of(v) for k, v in held.items() if k not in cached and k not in but}
+        return {k: self.of(v) for k, v in held.items() if k not in cached and k not in without}
 
     def _function(self, f: types.FunctionType) -> dict[str, Any]:
-        """Its name and its code, and all that it reads besides its arguments."""
+        """The name, the code, and all that the function reads besides its arguments."""
         head = {"function": _name(f)}
         reads, own = names_read(f), not is_library(f.__module__)
         if own:
@@ -132,7 +133,7 @@ class _Describing:
         return {**head, "reads": shown} if shown else head
 
     def _code(self, cls: type) -> dict[str, str]:
-        """The digest of what a user's class does, its bases' included."""
+        """The digest of the code and constants of a user's class and of its bases."""
         found: dict[str, Any] = {}
         for c in reversed([c for c in cls.__mro__ if not is_library(c.__module__)]):
             for name, member in vars(c).items():
@@ -145,7 +146,7 @@ class _Describing:
         return {CODE: _code_digest(found)} if found else {}
 
     def _module(self, x: nn.Module) -> dict[str, Any]:
-        """Classes and settings of all modules, shapes of what is trained, the numbers of what is not."""
+        """Classes and settings of all submodules, shapes of trained parameters, values of fixed ones and buffers."""
         parts = {}
         for name, m in x.named_modules():
             own = {k: v for k, v in vars(m).items() if k[0] != "_" and not isinstance(v, nn.Module)}
@@ -158,7 +159,7 @@ class _Describing:
 
 
 def _folded(x: Any, depth: int) -> Any:
-    """``x`` with a digest for what is too deep, too long or too many to be shown."""
+    """``x`` with a digest in place of each part that is too deep, too long or has too many entries."""
     if isinstance(x, str):
         return x if len(x) <= _LONG and x.isprintable() else {"text of": len(x), "sha256": _digest(x)}
     if not isinstance(x, dict | list):
@@ -172,11 +173,11 @@ def _folded(x: Any, depth: int) -> Any:
 
 def _digest(x: Any) -> str:
     text = dumps(x, None).encode(errors="backslashreplace")
-    return hashlib.sha256(text).hexdigest()[:16]  # told apart are mistakes, not attacks
+    return hashlib.sha256(text).hexdigest()[:16]  # short, as it guards against mistakes, not against attacks
 
 
 def _code_digest(code: Any) -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor} {_digest(code)}"  # bytecode is each Python's own
+    return f"{sys.version_info.major}.{sys.version_info.minor} {_digest(code)}"  # bytecode differs between versions
 
 
 def _shapes(tree: Mapping[str, Any]) -> dict[str, str]:
@@ -186,21 +187,24 @@ def _shapes(tree: Mapping[str, Any]) -> dict[str, str]:
 def _shape(x: Any) -> str:
     try:
         return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
-    except (AttributeError, RuntimeError):  # a lazy module's, which has none yet
+    except (AttributeError, RuntimeError):  # a parameter of a lazy module, which has no shape yet
         return type(x).__name__
 
 
 def _numbers(x: Any) -> str:
-    """Type, shape and digest of an array's numbers."""
+    """Type and shape of an array, and a digest of its numbers."""
     try:
         held = x.detach().cpu().resolve_conj().resolve_neg() if isinstance(x, Tensor) else torch.from_numpy(x)
         data = held.contiguous().reshape(-1).view(torch.uint8).numpy().data
         return f"{_shape(x)} {hashlib.sha256(data).hexdigest()[:16]}"
-    except Exception:  # without numbers of its own: on no device, sparse, a subclass's, an array of objects
+    except Exception:  # its numbers cannot be read: on the meta device, sparse, a subclass, an array of objects
         return f"{type(x).__name__} {_shape(x)}"
 
 
 def _name(x: Any) -> str:
-    """Of what its user wrote without the module: what is run as a script may be imported later."""
+    """The qualified name of a class or function, with the module only for those of libraries.
+
+    A user's module may be a script in one process and imported in another.
+    """
     module, own = getattr(x, "__module__", None), getattr(x, "__qualname__", type(x).__qualname__)
     return f"{recorded_module(module)}.{own}" if module and is_library(module) else own

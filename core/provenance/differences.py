@@ -1,4 +1,4 @@
-"""What is handed to a run that goes on, compared with what run.json says it was begun with."""
+"""Compare the game, solver and regularizers given to a resumed run with those that run.json says it began with."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def differences(
     regularizers: Sequence[Regularizer] | None,
     begun: bool,
 ) -> list[str]:
-    """In words, how what was handed over (None: nothing was) is not what run.json says.
+    """Return, in words, how the given objects differ from those of ``experiment``; None means that one was not given.
 
-    ``begun`` where there is a checkpoint: then the parameters' first values no longer matter.
+    ``begun`` says that there is a checkpoint: then the first values of the parameters no longer matter.
     """
-    if "origins" not in experiment:  # written by a version that noted less
+    if "origins" not in experiment:  # written by an older version, whose descriptions are shorter
         under = None if game is None else regularized(game, *(regularizers or ()))
         handed = {"game": under, "solver": solver}
         pairs = [(kind, experiment[kind], x) for kind, x in handed.items() if x is not None and kind in experiment]
@@ -53,7 +53,7 @@ def _one(kind: str, was: Any, thing: Any, begun: bool) -> list[str]:
         return list(_walk(where, was, words, begun))
     try:
         made = registry.make(kind, was)
-    except UserError:  # by a plugin that is not here: its options can still be compared
+    except UserError:  # its plugin is not installed here; its options can still be compared
         return list(_walk(where, was, table_of(thing) or words, begun))
     if equal_values(made, thing):
         return []
@@ -63,7 +63,7 @@ def _one(kind: str, was: Any, thing: Any, begun: bool) -> list[str]:
 
 
 def _walk(where: str, was: Any, now: Any, begun: bool, noted: bool = False) -> Iterator[str]:
-    """Every difference of two descriptions; of ``noted`` ones only what the first has."""
+    """Yield every difference of two descriptions, in words. With ``noted``, only keys of the first are compared."""
     where = printable(where)
     if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         was, now = ({f"[{n}]": x for n, x in enumerate(xs)} for xs in (was, now))
@@ -101,7 +101,7 @@ def _plain(x: Any) -> Any:
 
 
 def _noted(x: Any) -> Any:
-    """What run.json said of an object before it said more."""
+    """The description of an object as older versions wrote it to run.json."""
     if is_dataclass(x) and not isinstance(x, type):
         shown = {f.name: _noted(getattr(x, f.name)) for f in fields(x) if f.repr}
         return {"name": getattr(type(x), "name", type(x).__name__), **shown}

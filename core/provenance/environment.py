@@ -1,4 +1,4 @@
-"""What a run is made of and under what it runs, as plain data: what run.json keeps, and resume compares."""
+"""What a run is made of and where it runs, as plain data for run.json, which resume compares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .description import describe
 
 
 def versions() -> dict[str, str]:
-    """What a run depends on, by version."""
+    """The versions of all that a run depends on."""
     import h5py
     import numpy
 
@@ -32,7 +32,8 @@ def versions() -> dict[str, str]:
     }  # fmt: skip
 
 
-def circumstances(game: Evaluator, params: Params) -> dict[str, Any]:
+def run_facts(game: Evaluator, params: Params) -> dict[str, Any]:
+    """Facts for run.json: the players' numbers of parameters, dtype, device, threads, machine and command line."""
     first = leaves(params)[0]
     counts: dict[Player, int] = {
         i: sum(x.numel() for x in t.values()) // (game.members or 1) for i, t in params.items()
@@ -45,9 +46,9 @@ def circumstances(game: Evaluator, params: Params) -> dict[str, Any]:
 
 
 def described(game: Evaluator, solver: Any, experiment: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The experiment as run.json holds it: what can be made by name as the table that makes it, the rest in words.
+    """The experiment as run.json holds it: a thing that can be made by name as its table, others described.
 
-    ``experiment`` is what else the caller says of it; where it has ``origins``, all was made by the names in it.
+    ``experiment`` has further facts. If it has ``origins``, everything in it was made by name, and it is complete.
     """
     if experiment is not None and "origins" in experiment:
         return dict(experiment)
@@ -60,7 +61,7 @@ def described(game: Evaluator, solver: Any, experiment: Mapping[str, Any] | None
 
 
 def sources(things: Any) -> dict[str, Any]:
-    """Who brought what is made by name in ``things``, with the digest of a third party's file, and what to cite."""
+    """The plugins that registered what is in ``things``, with the digest of a third party's file; and what to cite."""
     names = dict.fromkeys(used(things))
     return {
         "origins": [registry.REGISTRY.origin(*pair) for pair in names],
@@ -69,13 +70,13 @@ def sources(things: Any) -> dict[str, Any]:
 
 
 def as_recorded(thing: Any) -> Any:
-    """What makes it again by name, or what it is."""
+    """The table that makes ``thing`` again by name, or its description."""
     table = table_of(thing)
     return describe(thing) if table is None else table
 
 
 def without_regularizers(game: Game) -> tuple[Game, list[Regularizer]]:
-    """A game without its regularisers, and these in the order given."""
+    """A game without its regularizers, and the regularizers in the order in which they were given."""
     regularizers: list[Regularizer] = []
     while isinstance(game, Regularized):
         regularizers.insert(0, game.regularizer)

@@ -1,14 +1,13 @@
-"""The names under which descriptions know modules of ours: those that they had when runs first recorded them.
+"""The module names that descriptions use for our own classes and functions: those of the first recorded runs.
 
-A run that goes on knows its game and its solver by their descriptions, in which classes and functions of ours stand by
-module, also inside digests of a user's code. Where a file of ours moves, records and what is compared with them must
-not tell.
+A resumed run compares the descriptions of its game and solver with those in run.json. Descriptions, and digests of a
+user's code, contain names of our modules. When a file of ours moves, these names must stay the same.
 """
 
 from __future__ import annotations
 
 _OWN = __name__.partition(".")[0]
-# file -> what it was called at first
+# file -> its name in the first recorded runs
 _FORMER = {
     "at_point": "measured",
     "buffers": "kept",
@@ -34,7 +33,7 @@ _FORMER = {
 
 
 def recorded_module(module: str) -> str:
-    """``module`` as records have it: without the folders that came later, by its file's first name."""
+    """The name of ``module`` in records: without folders that were added later, and with the first name of its file."""
     top, _, rest = module.partition(".")
     if top != _OWN or not rest.startswith(("core.", "games.", "plugins.", "analysis.")):
         return module

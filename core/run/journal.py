@@ -26,7 +26,7 @@ from ..log.segments import blocks_of, column, merge, pieces_of
 from ..log.writer import LogWriter
 from ..loop.loop import Ending
 from ..loop.observers import Observer
-from ..provenance.environment import circumstances, described, versions
+from ..provenance.environment import described, run_facts, versions
 from ..solver.state import State
 from ..storage.lock import NAME
 from ..storage.run_directory import RunDirectory, claim
@@ -86,7 +86,7 @@ class Journal:
             "start_given": start_given,
             "checks": checks or {},
         }  # F' is the derivative of so many steps
-        facts |= {"seed": settings.seed, "versions": versions(), **circumstances(game, state.params)}
+        facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
         made = not Path(out).exists()
         lock = claim(Path(out))
         try:

@@ -18,7 +18,7 @@ from ..log.segments import missing
 from ..loop.loop import Progress
 from ..loop.observers import Observer
 from ..provenance.differences import differences
-from ..provenance.environment import circumstances, versions
+from ..provenance.environment import run_facts, versions
 from ..registry.build import Unmade, other_code, rebuild
 from ..solver.solver import Solver
 from ..solver.state import State
@@ -179,7 +179,7 @@ def _made(
 
 def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> list[str]:
     """What is not as it was, in words."""
-    now = circumstances(evaluator, params)
+    now = run_facts(evaluator, params)
     out = [
         f"torch was {facts['versions'][name]} and is {found}"
         for name, found in versions().items()

@@ -18,7 +18,7 @@ from ..game.regularizer import Regularizer, regularized
 from ..game.tree import Batch, Params, ravel, scale
 from ..options import options_of
 from ..registry.registry import find, make
-from ..solver.solver import suited
+from ..solver.solver import require_suited
 from .assertions import TOL, Case, close, evaluator_of, is_pure, member, point, require
 
 
@@ -129,7 +129,7 @@ def solvers(name: str) -> Iterator[Case]:
         game, solution = _bounded()
         evaluator = evaluator_of(game)
         try:
-            suited(solver, evaluator)
+            require_suited(solver, evaluator)
             params, memory = solution, solver.init(evaluator, solution)
             for _ in range(3):
                 params, memory, _ = solver.step(evaluator, params, memory, dict)

@@ -86,7 +86,7 @@ class _Wrapped(Protocol):
     game: Game
     regularizer: Any
 
-    def inner(self, params: Params, batch: Batch) -> Params:
+    def reparametrised(self, params: Params, batch: Batch) -> Params:
         """The parameters that the game inside is played with."""
 
 

@@ -26,7 +26,7 @@ from ..loop.monitor import Monitor, joint
 from ..loop.observers import Observer
 from ..loop.stopping import Condition, until
 from ..seeding import SCHEME
-from ..solver.solver import Memory, Solver, suited
+from ..solver.solver import Memory, Solver, require_suited
 from ..solver.state import State
 from ..spectra.game_check import check_game
 from ..tolerances import tolerances
@@ -198,7 +198,7 @@ def initial_state(
     game: Evaluator, solver: Solver, settings: Settings, start: Params | None = None, memory: Memory | None = None
 ) -> State:
     """The state before the first step."""
-    suited(solver, game)
+    require_suited(solver, game)
     rngs = game.generators(settings.seed)
     params, buffers = game.start(rngs)
     if start is not None:

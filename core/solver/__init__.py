@@ -1,5 +1,5 @@
-"""The waist: a solver turns the state of a run into the next one. What solvers are made of is here too.
+"""Solvers: from the state of a run to the next one. And what they are made of: step rules, play orders, linear solves.
 
-To be taken: `solver.Solver`, `Composed` and `StepInfo`, `state.State`, `step_rules`, `play_orders`, `krylov`,
-`inner_solve`, `safe_sqrt`.
+For other packages: `solver.Solver`, `Composed` and `StepInfo`, `state.State`, `step_rules`, `play_orders`, `krylov`,
+`inner_solve`, `safe_sqrt`. Read `solver` first.
 """

@@ -42,17 +42,18 @@ class InnerSolve:
 
 
 def is_dense(method: str, size: int, *known: Tensor) -> bool:
-    """Whether a system of ``size`` unknowns is solved densely, ``known`` being what it is made of."""
+    """Whether a system of ``size`` unknowns is solved densely. ``known`` are the tensors that it is made of."""
     small = method == "auto" and size <= DENSE_UNKNOWNS
     return method == "dense" or small or (size <= DENSE_DERIVATIVE and differentiated(*known))
 
 
 def differentiated(*known: Tensor) -> bool:
+    """Whether the step is being differentiated by autograd."""
     return any(x.requires_grad for x in known)
 
 
 def tolerance(tol: float | None, like: Tensor) -> float:
-    """The relative residual asked for: the solver's option, or what the dtype allows."""
+    """The relative residual to reach: the option ``tol``, or if it is None the default for the dtype."""
     return tolerances(like.dtype).inner if tol is None else tol
 
 
@@ -64,15 +65,15 @@ def solve(
     max_iter: int,
     start: Tensor | None = None,
 ) -> tuple[Tensor, Report]:
-    """x with A x = b for vectors (..., N), and what to report: iterations, relative residual, convergence.
+    """Solve A x = b for vectors (..., N); also returns how it went.
 
-    ``method`` is auto, dense, cg (A symmetric positive definite) or gmres. ``system(freeze)`` builds A from what it
-    depends on after passing that through ``freeze``: a step that is being differentiated is solved with everything
-    held still, and then given its derivative (see :func:`implicit`). GMRES may be given a ``start``.
+    ``method`` is auto, dense, cg (A symmetric positive definite) or gmres. GMRES may start at ``start``.
+    ``system(freeze)`` builds A from tensors to which it has applied ``freeze``. If the step is being differentiated,
+    the iterations run on a frozen copy of A (``freeze`` is detach), and :func:`implicit` then gives x its derivative.
     """
-    moving = system(lambda x: x)
+    live = system(lambda x: x)
     if is_dense(method, b.shape[-1], b):
-        return dense(moving.matrix(), b, tol)
+        return dense(live.matrix(), b, tol)
     tol = tolerance(tol, b)
 
     def iterate(A: Vector, b: Tensor) -> Solution:
@@ -81,24 +82,24 @@ def solve(
         return gmres(A, b, tol, max_iter, None if start is None else start.detach())
 
     if not differentiated(b):
-        solution = iterate(moving.A, b)
+        solution = iterate(live.A, b)
         return solution.x, report(solution)
-    still = system(detach)
-    solution = iterate(still.A, b.detach())
-    x = implicit(solution.x, b - moving.A(solution.x), lambda w: gmres(still.At, w, tol, max_iter).x)
+    frozen = system(detach)
+    solution = iterate(frozen.A, b.detach())
+    x = implicit(solution.x, b - live.A(solution.x), lambda w: gmres(frozen.At, w, tol, max_iter).x)
     return x, report(solution)
 
 
 def detach(x: Any) -> Any:
-    """Tensors, alone or in any nest, as constants."""
+    """``x`` with all tensors in it detached."""
     return tree_map(lambda t: t.detach() if isinstance(t, Tensor) else t, x)
 
 
 def implicit(x: Tensor, residual: Tensor, adjoint: Vector) -> Tensor:
-    """``x``, the solution of A x = b, with the derivative A^{-1} d(b - A x) of the implicit function.
+    """``x``, the solution of A x = b, with the derivative of the implicit function: dx = A^{-1} d(b - A x).
 
-    ``residual`` is b - A x with ``x`` held fixed, ``adjoint(w)`` solves A^T z = w. Unrolling the iterations instead
-    is wrong where b is zero: they take no step there, and the derivative is lost.
+    ``residual`` is b - A x, differentiable in A and b but not in x. ``adjoint(w)`` solves A^T z = w. To differentiate
+    the iterations instead would be wrong where b is 0: no iteration is made there, and the derivative would be 0.
     """
     return _Implicit.apply(residual, x, adjoint)
 
@@ -118,11 +119,12 @@ class _Implicit(torch.autograd.Function):
 
 
 def dense(A: Tensor, b: Tensor, tol: float | None = None) -> tuple[Tensor, Report]:
-    """The same by LU factorisation. Where a system is singular or not finite so is x: the engine stops there.
+    """Solve A x = b by LU factorisation, A (..., N, N), b (..., N); also returns how it went.
 
-    A factorisation of an almost singular matrix has a solution, but not of this system: it has converged where the
-    residual is at most ``tol``. LAPACK never sees a system that is not finite. A x = 0 is solved by 0 whatever A is: a
-    solver stays at rest.
+    If A is singular, or A or b is not finite, x is not finite, and the run then ends as diverged. With an almost
+    singular A rounding can give an x that does not solve the system: "converged" says whether the relative residual
+    is at most ``tol``. LAPACK is never called on numbers that are not finite. For b = 0 the solution is 0, whatever A
+    is, so that a solver at rest stays at rest.
     """
     finite = torch.isfinite(A).all(-1).all(-1) & torch.isfinite(b).all(-1)  # (...)
     A = torch.where(finite[..., None, None], A, torch.eye(A.shape[-1], dtype=A.dtype, device=A.device))
@@ -138,5 +140,5 @@ def dense(A: Tensor, b: Tensor, tol: float | None = None) -> tuple[Tensor, Repor
 
 
 def report(solution: Solution) -> Report:
-    """What the log keeps of an iterative solve."""
+    """The report of an iterative solve."""
     return {"iterations": solution.iterations, "residual": solution.residual, "converged": solution.converged}

@@ -1,6 +1,7 @@
-"""Krylov methods on vectors (..., N): one system, or one for each ensemble member on the leading axis.
+"""Krylov methods for vectors (..., N): one system, or one for each member of an ensemble on the leading axis.
 
-All members share each product; one that has converged is frozen, and the loop stops when all have.
+One call of the matrix-vector product serves all members. A member that has converged no longer changes, and the
+iterations end when all have.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ MatVec = Callable[[Tensor], Tensor]
 
 
 class Solution(NamedTuple):
-    """``x`` (..., N) with the iterations (...) taken, the relative residual (...) and whether it met the tolerance."""
+    """``x`` (..., N), and for each system (...): iterations, relative residual, whether that met the tolerance."""
 
     x: Tensor
     iterations: Tensor
@@ -23,13 +24,13 @@ class Solution(NamedTuple):
     converged: Tensor
 
 
-def inner(a: Tensor, b: Tensor) -> Tensor:
-    """<a, b> along the last axis, which is kept: (..., 1)."""
+def inner_product(a: Tensor, b: Tensor) -> Tensor:
+    """<a, b> over the last axis, which stays with length 1: (..., 1)."""
     return torch.linalg.vecdot(a, b).unsqueeze(-1)
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and 0 where b is 0."""
+    """a / b, or 0 where b is 0."""
     return torch.where(b == 0, torch.zeros_like(a), a / torch.where(b == 0, torch.ones_like(b), b))
 
 
@@ -47,52 +48,51 @@ def conjugate_gradient_with_image(
     max_iter: int,
     start: Tensor | None = None,
 ) -> tuple[Solution, Tensor]:
-    """The same where A(p) returns (A p, K p) for another linear K, with K x (like ``image``) as well as x.
+    """Solve A x = b by conjugate gradient and also return K x, where A(p) returns (A p, K p) for a linear map K.
 
-    For A = I + M M^T the product K p = M^T p is on the way, and K x costs no further one. From x = ``start``, at the
-    cost of one more product with A, or from 0.
+    For A = I + M M^T, K p = M^T p is computed on the way to A p, so K x costs no further product. ``image`` is any
+    vector of the shape of K x. The iterations begin at ``start``, which costs one more product with A, or at 0.
 
-    The residual is the one that the iterations carry along, but never below what rounding makes of the true one,
-    sqrt(k) eps ||A|| ||x|| / ||b|| after k iterations (Greenbaum 1997, SIAM J. Matrix Anal. Appl. 18:3, has k, which is
-    the worst case): to compute that would be a product more.
+    The residual reported is the one that the iterations update, but at least the rounding error of the true residual,
+    estimated as sqrt(k) eps ||A|| ||x|| / ||b|| after k iterations. (The bound of Greenbaum 1997, SIAM J. Matrix Anal.
+    Appl. 18:3, has k in place of sqrt(k), for the worst case.) To compute the true residual would cost a product.
     """
     x, Kx, r = torch.zeros_like(b), torch.zeros_like(image), b
     if start is not None:
         Ax, Kx = A(start)
         x, r = start, b - Ax
-    p, bb, rr = r, inner(b, b), inner(r, r)
+    p, bb, rr = r, inner_product(b, b), inner_product(r, r)
     target = tol**2 * bb
-    largest = torch.zeros_like(bb)  # Rayleigh quotient so far
+    largest = torch.zeros_like(bb)  # the largest Rayleigh quotient so far, as an estimate of ||A||
     count = torch.zeros(b.shape[:-1], dtype=torch.int64, device=b.device)
     going = rr > target
     for _ in range(max_iter):
         if not bool(going.any()):
             break
         Ap, Kp = A(p)
-        curvature = inner(p, Ap)
-        largest = torch.maximum(largest, _ratio(curvature, inner(p, p)))
+        curvature = inner_product(p, Ap)
+        largest = torch.maximum(largest, _ratio(curvature, inner_product(p, p)))
         alpha = torch.where(going, _ratio(rr, curvature), torch.zeros_like(rr))
         x, Kx, r = torch.addcmul(x, alpha, p), torch.addcmul(Kx, alpha, Kp), torch.addcmul(r, alpha, Ap, value=-1)
-        new = inner(r, r)
+        new = inner_product(r, r)
         p = torch.addcmul(r, _ratio(new, rr), p)
         rr = new
         count = count + going.squeeze(-1)
         going = going & (rr > target)
-    rr = torch.maximum(rr, count.unsqueeze(-1) * (torch.finfo(b.dtype).eps * largest) ** 2 * inner(x, x))
+    rr = torch.maximum(rr, count.unsqueeze(-1) * (torch.finfo(b.dtype).eps * largest) ** 2 * inner_product(x, x))
     return Solution(x, count, _ratio(rr, bb).sqrt().squeeze(-1), _met(rr, target)), Kx
 
 
 def _met(size: Tensor, target: Tensor) -> Tensor:
-    """Whether size <= target (..., 1): never where a number is not finite, which ends a loop but solves nothing."""
+    """Whether size <= target, (..., 1) to (...). False where ``size`` is not finite."""
     return ((size <= target) & torch.isfinite(size)).squeeze(-1)
 
 
 def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, start: Tensor | None = None, restart: int = 50) -> Solution:
-    """Solve A x = b for any non-singular A (Saad and Schultz 1986), restarted to bound the memory.
+    """Solve A x = b for any non-singular A, from x = ``start`` or from 0 (Saad and Schultz 1986).
 
-    From x = ``start``, or from 0.
-
-    The residual reported is the true one, b - A x, computed afresh at every restart.
+    It restarts after ``restart`` iterations, to bound the memory. The residual reported is the true one, b - A x, which
+    is computed at every restart and at the end.
     """
     x, r = (torch.zeros_like(b), b) if start is None else (start, b - A(start))
     size = torch.linalg.vector_norm(b, dim=-1, keepdim=True)
@@ -118,9 +118,9 @@ def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, start: Tensor | None 
 
 
 def _least_squares(H: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-    """min_y ||beta e_1 - H y|| with its minimum; H is (..., m + 1, m), of full rank or padded with zeros.
+    """The y that minimises ||beta e_1 - H y||, and the minimum. H is (..., m + 1, m); its last columns may be zero.
 
-    NaN where H is not finite: LAPACK must not see it.
+    NaN where H is not finite: LAPACK is never called on such numbers.
     """
     e1 = torch.zeros(*H.shape[:-1], 1, dtype=H.dtype, device=H.device)
     e1[..., 0, 0] = beta.squeeze(-1)
@@ -130,31 +130,31 @@ def _least_squares(H: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _combine(y: Tensor, V: Tensor) -> Tensor:
-    """sum_j y_j V_j: (..., k) and (..., k, N) to (..., N)."""
+    """sum_j y_j V_j, from y (..., k) and V (..., k, N) to (..., N)."""
     return (y.unsqueeze(-2) @ V).squeeze(-2)
 
 
 def arnoldi(A: MatVec, start: Tensor, m: int, stop: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
-    """An orthonormal basis V (..., k + 1, N) of the Krylov space of ``start`` and its H (..., k + 1, k), k <= m.
+    """An orthonormal basis V (..., k + 1, N) of the Krylov space of ``start``, and H (..., k + 1, k), with k <= m.
 
-    A V_k = V_{k+1} H (Arnoldi 1951), orthogonalised twice, since once loses orthogonality in float32. Ends early
-    where ``stop(H)`` holds for every member. A member whose space is exhausted has zero vectors from there on.
+    A V_k = V_{k+1} H (Arnoldi 1951). Each vector is orthogonalised twice; once is not enough in float32. It ends early
+    when ``stop(H)`` holds for every member. A member whose Krylov space is exhausted gets zero vectors from there on.
     """
-    V, H = reserved(start, m)
-    k = extend(A, V, H, 0, stop)
+    V, H = allocate_basis(start, m)
+    k = extend_basis(A, V, H, 0, stop)
     return V[..., : k + 1, :], H[..., : k + 1, :k]
 
 
-def reserved(start: Tensor, m: int) -> tuple[Tensor, Tensor]:
-    """Room for m + 1 vectors (..., m + 1, N), the first of them ``start`` at length 1, and zeros (..., m + 1, m)."""
-    V = start.new_empty(*start.shape[:-1], m + 1, start.shape[-1])  # a page that is never written is never taken
+def allocate_basis(start: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """V (..., m + 1, N) with ``start`` / ||start|| as its first vector, and H (..., m + 1, m) of zeros."""
+    V = start.new_empty(*start.shape[:-1], m + 1, start.shape[-1])  # memory that is never written costs nothing
     beta = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
     V[..., 0, :] = _ratio(start, beta.expand_as(start))
     return V, start.new_zeros(*start.shape[:-1], m + 1, m)
 
 
-def extend(A: MatVec, V: Tensor, H: Tensor, k: int, stop: Callable[[Tensor], Tensor] | None = None) -> int:
-    """Go on with ``V`` and ``H``, in place, from k columns to all of H's, or fewer as in :func:`arnoldi`; how many."""
+def extend_basis(A: MatVec, V: Tensor, H: Tensor, k: int, stop: Callable[[Tensor], Tensor] | None = None) -> int:
+    """Fill ``V`` and ``H`` in place, from k columns of H to all, or fewer as in :func:`arnoldi`. Returns how many."""
     tiny = 10 * torch.finfo(V.dtype).eps
     for j in range(k, H.shape[-1]):
         w = A(V[..., j, :])
@@ -165,7 +165,7 @@ def extend(A: MatVec, V: Tensor, H: Tensor, k: int, stop: Callable[[Tensor], Ten
             w = w - _combine(h, basis)
             H[..., : j + 1, j] += h
         size = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
-        more = size > tiny * before  # else what is left is rounding: no direction, but a residual it stays
+        more = size > tiny * before  # else w is rounding error: no new direction, but it still counts in H
         V[..., j + 1, :] = _ratio(w, torch.where(more, size, torch.zeros_like(size)).expand_as(w))
         H[..., j + 1, j] = size.squeeze(-1)
         k = j + 1

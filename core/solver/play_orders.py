@@ -1,4 +1,4 @@
-"""Play orders other than simultaneous: who sees whom within a step."""
+"""Play orders other than simultaneous: which players move when, and at which point their gradients are taken."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from .solver import Composed, Draw, Memory, StepInfo
 
 @dataclass(frozen=True)
 class Alternating:
-    """Players in turn, each seeing the moved ones and a fresh batch (Mescheder et al. 2017, Alg. 3).
+    """Players move in turn, each from a gradient that sees the moves before it, on a new batch.
 
-    ``repeats`` moves a turn, one number or one per player (five discriminator moves in Gulrajani et al. 2017).
-    The losses and gradients reported are each player's own at its first move.
+    Mescheder et al. (2017, arXiv 1705.10461), supplement, Alg. 3. ``repeats``: moves in each turn, one number or one
+    for each player (five of the discriminator in Gulrajani et al. 2017, arXiv 1704.00028). The loss and the gradient
+    reported of a player are those at its first move.
     """
 
     repeats: int | dict[Player, int] = 1
@@ -51,10 +52,10 @@ class Alternating:
 def extragradient(
     solver: Composed, game: Game, params: Params, memory: Memory, draw: Draw
 ) -> tuple[Params, Memory, StepInfo]:
-    """Look ahead with one step, then step from where one stood along the direction found there, on one batch.
+    """Take a step, then step from the old point along the direction found at the new one, on the same batch.
 
-    Both points are projected, and a rule's memory advances on both half-steps (Gidel et al. 2019, arXiv 1802.10551,
-    Alg. 2 and 4).
+    Both points are projected, and the rule's memory advances in both half-steps. Gidel et al. (2019, arXiv
+    1802.10551), Alg. 2 and 4.
     """
     local = LocalGame.of(game, params, draw())
     d, own = solver.directed(local, memory["direction"])

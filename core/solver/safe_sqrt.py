@@ -1,4 +1,4 @@
-"""The square root as step rules take it: flat at 0, where it has no derivative; whoever asks is told where."""
+"""The square root that step rules take. At 0, where it has no derivative, its derivative is 0 here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-_watchers: list[list[Tensor]] = []
+_records: list[list[Tensor]] = []
 
 
-def root(x: Tensor) -> Tensor:
-    """The square root, with derivative 0 where x is exactly 0 (there it has none)."""
-    for taken in _watchers:
-        taken.append(x)
+def safe_sqrt(x: Tensor) -> Tensor:
+    """sqrt(x), with derivative 0 where x is exactly 0."""
+    for record in _records:
+        record.append(x)
     if not torch.is_grad_enabled():
         return x.sqrt()
     zero = x == 0
@@ -22,11 +22,11 @@ def root(x: Tensor) -> Tensor:
 
 
 @contextmanager
-def roots() -> Iterator[list[Tensor]]:
-    """What roots are taken of meanwhile."""
-    taken: list[Tensor] = []
-    _watchers.append(taken)
+def recorded_roots() -> Iterator[list[Tensor]]:
+    """Inside this context, a list of all tensors that :func:`safe_sqrt` is called with."""
+    record: list[Tensor] = []
+    _records.append(record)
     try:
-        yield taken
+        yield record
     finally:
-        _watchers.remove(taken)
+        _records.remove(record)

@@ -1,4 +1,10 @@
-"""The narrow waist: a solver turns the state of a run into the next one, and most are composed of three choices."""
+"""Solvers: a solver turns the state of a run into the next one. Most are composed of three choices.
+
+    theta <- theta - lr * rule(direction)
+
+The direction is a function of the game at a point, the step rule turns it into a step, and the play order says which
+players move when. Everything around a solver relies on this one interface: ``step`` is a pure function of the state.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +28,9 @@ Draw = Callable[[], Batch]
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a step saw: each player's loss, v as first evaluated, and what the inner solve reported.
+    """What a step reports: each player's loss and v where it first evaluated them, and how its inner solve went.
 
-    ``inner`` may hold "iterations", "residual" and "converged", each a scalar or one value per member.
+    ``inner`` may hold "iterations", "residual" (relative) and "converged", each a scalar or (M,) for an ensemble.
     """
 
     losses: dict[Player, Tensor]
@@ -33,31 +39,36 @@ class StepInfo:
 
     @staticmethod
     def at(local: LocalGame, **inner: Tensor) -> StepInfo:
+        """The losses and v of ``local``, with the report of an inner solve."""
         return StepInfo(local.losses(), local.gradient(), inner)
 
 
 class Solver(ABC):
-    """A method of play. A frozen dataclass whose fields are its options; ``step`` is pure but for ``draw``."""
+    """A method. A subclass is a frozen dataclass whose fields are its options. ``step`` is pure except for ``draw``."""
 
     period: int = 1
-    """Steps after which what the solver does repeats: the update map is that of one period."""
+    """The number of steps after which the solver repeats what it does. The update map is that of one period."""
 
     unconstrained: str = ""
-    """Why the method has no meaning where a game or a regularizer projects, as "its step is ..."; such games are then
-    refused. By default it has one: Composed projects every move, and after any solver's step the loop projects, which
-    is right where a solution, theta = P(theta - lr v), is a fixed point of the step. ``counterplay check`` tries it."""
+    """Why the method makes no sense in games that project onto strategy sets, as in "its step is ..."; such games are
+    then refused. Empty, as by default: it does. :class:`Composed` projects every move, and after a step of any solver
+    the loop projects. This is right if a solution, theta = P(theta - lr v), is a fixed point of the step, which
+    ``counterplay check`` tests."""
 
     def init(self, game: Game, params: Params) -> Memory:
-        """The memory before the first step: nested dictionaries of tensors, zeros, of a structure that stays."""
+        """The memory before the first step: zeros, in nested dictionaries of tensors. Its structure never changes."""
         return {}
 
     @abstractmethod
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
-        """The next parameters and memory. ``draw()`` gives a batch; call it once, or once per move."""
+        """The next parameters and memory, and what the step reports.
+
+        ``draw()`` gives a new batch of the game; call it once a step, or once for each move of a player.
+        """
 
 
-def suited(solver: Solver, game: Game) -> None:
-    """Raise UsageError where ``game`` has strategy sets and ``solver``, or a regularizer, no meaning on them."""
+def require_suited(solver: Solver, game: Game) -> None:
+    """Raise UsageError if ``game`` projects and ``solver``, or a regularizer, makes no sense in such games."""
     for method in (solver, *regularizers_of(game)):
         if method.unconstrained and game.projects:
             raise UsageError(
@@ -67,7 +78,7 @@ def suited(solver: Solver, game: Game) -> None:
 
 
 class Order(Protocol):
-    """Who sees whom: one step of a composed solver, from its direction and its rule."""
+    """A play order: one step of a composed solver, made of its direction and its rule."""
 
     def __call__(
         self, solver: Composed, game: Game, params: Params, memory: Memory, draw: Draw
@@ -77,7 +88,7 @@ class Order(Protocol):
 def simultaneous(
     solver: Composed, game: Game, params: Params, memory: Memory, draw: Draw
 ) -> tuple[Params, Memory, StepInfo]:
-    """Everyone moves at once, seeing where the others stood."""
+    """All players move at once, from gradients at the same point."""
     local = LocalGame.of(game, params, draw())
     d, own = solver.directed(local, memory["direction"])
     params, rule = solver.move(local, params, d, memory["rule"])
@@ -86,25 +97,26 @@ def simultaneous(
 
 @dataclass(frozen=True)
 class Composed(Solver):
-    """direction x step rule x play order: theta - lr * rule(direction), played in some order."""
+    """theta - lr * rule(direction), in some play order. A subclass defines ``direction``, and perhaps ``order``."""
 
     lr: StepSize = option(0.01, "step size: a number, one per player, or one per member")
     rule: Rule = option(Rule.parse("sgd"), "step rule: sgd, momentum, rmsprop, adam or adamw, with its settings")
 
     @property
     def order(self) -> Order:
+        """The play order; simultaneous by default."""
         return simultaneous
 
     def direction(self, local: LocalGame) -> Params:
-        """What to step along: v, or v and more."""
+        """The direction to step along (downwards): v by default."""
         return local.gradient()
 
     def directed(self, local: LocalGame, memory: Memory) -> tuple[Params, Memory]:
-        """The same for directions that remember (optimism)."""
+        """The direction and its next memory, for directions that have a memory (optimism)."""
         return self.direction(local), memory
 
     def remember(self, params: Params) -> Memory:
-        """The first memory of such a direction."""
+        """The first memory of a direction that has one."""
         return {}
 
     def init(self, game: Game, params: Params) -> Memory:
@@ -114,12 +126,12 @@ class Composed(Solver):
         return self.order(self, game, params, memory, draw)
 
     def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
-        """params - lr * rule(d) for the players in ``d``, projected; the others, and their memory, stay."""
+        """``params`` after the players in ``d`` have moved by -lr * rule(d), projected, and the rules' next memory."""
         steps, after = self.steps(local, params, d, memory)
         return local.project({**params, **sub({i: params[i] for i in d}, steps)}), after
 
     def steps(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
-        """lr * rule(d) for the players in ``d``, and the rules' memory after it."""
+        """lr * rule(d) for the players in ``d``, and the rules' next memory. The other players keep theirs."""
         steps, after = {}, dict(memory)
         for i, direction in d.items():
             steps[i], after[i] = self.rule.step(direction, memory[i], params[i])

@@ -1,4 +1,4 @@
-"""The state of a run: all that the next step depends on, and how a checkpoint holds it."""
+"""The state of a run: all that the next step depends on, and how a checkpoint stores it."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def tensors(x: Any) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class State:
-    """Before step ``step``: parameters, solver memory, buffers, the members' generators, and what has been spent."""
+    """The state of a run before step ``step``."""
 
     step: int
     params: Params
-    memory: Memory
-    buffers: Buffers
-    rngs: tuple[Tensor, ...]  # the generators' states, one for each member
-    alive: Tensor  # (), or (M,): the members that have stayed finite
-    bound: Tensor  # (), or (M,): the norm at which parameters count as blown up
-    cost: Spent = (0.0, 0, 0)  # gradients, products, samples so far
+    memory: Memory  # the solver's
+    buffers: Buffers  # the game's
+    rngs: tuple[Tensor, ...]  # the state of each member's random generator
+    alive: Tensor  # bool, () or (M,): the members that have stayed finite
+    bound: Tensor  # () or (M,): the norm of the parameters from which on they count as diverged
+    cost: Spent = (0.0, 0, 0)  # gradients, products and samples so far
 
     def generators(self) -> list[torch.Generator]:
-        """The members' generators, in the state they had."""
+        """New generators of the members, in the states of ``rngs``."""
         out = [torch.Generator() for _ in self.rngs]
         for rng, saved in zip(out, self.rngs, strict=True):
             rng.set_state(saved)
         return out
 
     def tensors(self) -> dict[str, Any]:
-        """Everything but :meth:`numbers`, in nested dictionaries of tensors."""
+        """What a checkpoint stores as tensors, in nested dictionaries."""
         return {
             "params": self.params, "memory": self.memory,
             "buffers": tensors_of(self.buffers),
@@ -52,13 +52,13 @@ class State:
         }  # fmt: skip
 
     def numbers(self) -> dict[str, Any]:
-        """The step, what was spent, and what is plain in the buffers."""
+        """What a checkpoint stores as JSON: the step, the cost, and the numbers and texts in the buffers."""
         return {"step": self.step, "cost": list(self.cost), "buffers": primitives_of(self.buffers)}
 
     def restored(self, tensors: Mapping[str, Any], numbers: Mapping[str, Any]) -> State:
-        """The saved state, in the structure, on the devices and in the dtypes of this first one.
+        """The state stored as ``tensors`` and ``numbers``, on the devices of this one, the first state of the run.
 
-        Raises BadLog where the two do not fit: it belongs to another game or solver.
+        Raises BadLog if structure, shapes or dtypes differ: then it belongs to another game or solver.
         """
         try:
             own = {**self.tensors(), "rngs": tensors["rngs"], "buffers": self.buffers}

@@ -1,8 +1,8 @@
 """Step rules: how one player's direction becomes a step.
 
-A rule is a pure pair ``init(tree) -> memory`` and ``step(direction, memory, theta) -> (step, memory)``; the solver
-then moves theta - lr * step. The formulas are those of torch.optim at lr = 1, which the tests hold them to; they
-are written out because an optimiser that works in place can be neither differentiated (the update map) nor replayed.
+A rule is a pair of pure functions, ``init(tree) -> memory`` and ``step(direction, memory, theta) -> (step, memory)``.
+The solver then moves to theta - lr * step. The formulas are those of torch.optim at lr = 1, which the tests check. They
+are written here again because torch.optim works in place, which can be neither differentiated nor replayed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..coerce import Mismatch, coerce, describe, shown
 from ..errors import UsageError, did_you_mean
 from ..game.tree import Tree
 from ..options import Decay, NonNegative, option, options_of
-from .safe_sqrt import root
+from .safe_sqrt import safe_sqrt
 
 RuleMemory = dict[str, Any]
 
@@ -38,21 +38,21 @@ def _count(tree: Tree) -> Tensor:
 
 @dataclass(frozen=True)
 class Rule:
-    """A step rule. Subclasses are frozen dataclasses whose fields are its settings."""
+    """A step rule. A subclass is a frozen dataclass whose fields are its settings."""
 
     name: ClassVar[str]
 
     def init(self, tree: Tree) -> RuleMemory:
-        """The memory before the first step: tensors only, all zero."""
+        """The memory before the first step: a dictionary of tensors, all zero."""
         return {}
 
     def step(self, g: Tree, memory: RuleMemory, theta: Tree) -> tuple[Tree, RuleMemory]:
-        """What to subtract at lr = 1, and the next memory."""
+        """What to subtract from ``theta`` at lr = 1, and the next memory. ``g`` is the direction."""
         raise TypeError("a step rule defines step")
 
     @staticmethod
     def parse(value: Any) -> Rule:
-        """A rule from its name, from a table {name, settings...}, or unchanged."""
+        """A rule from its name or from a table {name, settings...}; a rule is returned as it is. Raises UsageError."""
         if isinstance(value, Rule):
             return value
         table = dict(value) if isinstance(value, Mapping) else {"name": value}
@@ -76,13 +76,13 @@ class Rule:
 
 
 def _plain(cls: type, value: Any) -> Any:
-    """No setting of a rule is an object of its own."""
+    """Reject settings that would be objects of a registered kind: no rule has any."""
     raise Mismatch
 
 
 @dataclass(frozen=True)
 class Sgd(Rule):
-    """The direction itself."""
+    """The direction itself is the step."""
 
     name: ClassVar[str] = "sgd"
 
@@ -92,7 +92,7 @@ class Sgd(Rule):
 
 @dataclass(frozen=True)
 class Momentum(Rule):
-    """m = beta m + g (Polyak 1964; negative beta: Gidel et al. 2019, arXiv 1807.04740). torch.optim.SGD."""
+    """m = beta m + g; step m (Polyak 1964; beta < 0: Gidel et al. 2019, arXiv 1807.04740). As in torch.optim.SGD."""
 
     name: ClassVar[str] = "momentum"
     beta: Annotated[float, Meta(gt=-1, lt=1)] = option(0.9, "share of the last step kept; may be negative")
@@ -108,7 +108,7 @@ class Momentum(Rule):
 
 @dataclass(frozen=True)
 class RmsProp(Rule):
-    """s = alpha s + (1 - alpha) g^2; g / (sqrt(s) + eps) (Tieleman and Hinton 2012). torch.optim.RMSprop."""
+    """s = alpha s + (1 - alpha) g^2; step g / (sqrt(s) + eps) (Tieleman and Hinton 2012). As in torch.optim.RMSprop."""
 
     name: ClassVar[str] = "rmsprop"
     alpha: Decay = option(0.99, "decay of the second moment")
@@ -119,12 +119,15 @@ class RmsProp(Rule):
 
     def step(self, g: Tree, memory: RuleMemory, theta: Tree) -> tuple[Tree, RuleMemory]:
         s = _map(lambda s, g: torch.addcmul(self.alpha * s, g, g, value=1 - self.alpha), memory["s"], g)
-        return _map(lambda g, s: g / (root(s) + self.eps), g, s), {"s": s}
+        return _map(lambda g, s: g / (safe_sqrt(s) + self.eps), g, s), {"s": s}
 
 
 @dataclass(frozen=True)
 class Adam(Rule):
-    """Bias-corrected first over root second moment (Kingma and Ba 2015, arXiv 1412.6980). torch.optim.Adam."""
+    """m / (sqrt(s) + eps) with bias-corrected moments m of g and s of g^2, as in torch.optim.Adam.
+
+    Kingma and Ba (2015, arXiv 1412.6980), Alg. 1.
+    """
 
     name: ClassVar[str] = "adam"
     betas: tuple[Decay, Decay] = option((0.9, 0.999), "decay of the two moments")
@@ -136,18 +139,18 @@ class Adam(Rule):
     def step(self, g: Tree, memory: RuleMemory, theta: Tree) -> tuple[Tree, RuleMemory]:
         b1, b2 = self.betas
         t = memory["t"] + 1
-        if not torch.is_grad_enabled():  # nobody differentiates the step: torch's fused kernel, on copies
+        if not torch.is_grad_enabled():  # the step is not differentiated: use torch's fused kernel, on copies
             return self._fused(g, memory, t)
         m = _map(lambda m, g: torch.lerp(m, g, 1 - b1), memory["m"], g)
         s = _map(lambda s, g: torch.addcmul(b2 * s, g, g, value=1 - b2), memory["s"], g)
         like = next(iter(g.values()))
         c1, c2 = 1 - torch.pow(b1, t.to(torch.float64)), 1 - torch.pow(b2, t.to(torch.float64))
         c1, c2 = c1.to(like.dtype), c2.sqrt().to(like.dtype)
-        u = _map(lambda m, s: m / c1 / (root(s) / c2 + self.eps), m, s)
+        u = _map(lambda m, s: m / c1 / (safe_sqrt(s) / c2 + self.eps), m, s)
         return u, {"m": m, "s": s, "t": t}
 
     def _fused(self, g: Tree, memory: RuleMemory, t: Tensor) -> tuple[Tree, RuleMemory]:
-        """The same by one kernel over all tensors: it moves -u from 0 at lr = 1, and the moments in place."""
+        """The same step u by one kernel for all tensors: at lr = 1 it moves x from 0 to -u, and m and s in place."""
         x, m, s = _zeros(g), _map(torch.clone, memory["m"]), _map(torch.clone, memory["s"])
         steps = [t.to(torch.float32)] * len(x)
         torch._fused_adam_(
@@ -160,7 +163,7 @@ class Adam(Rule):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101). torch.optim.AdamW."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101). As in torch.optim.AdamW."""
 
     name: ClassVar[str] = "adamw"
     weight_decay: NonNegative = option(1e-2, "share of the parameter subtracted, times lr")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..solver.krylov import MatVec, extend, reserved
+from ..solver.krylov import MatVec, allocate_basis, extend_basis
 
 PIECE = 1 << 16  # columns of the basis that are rotated at a time
 INDEPENDENT = 1e-6  # least relative singular value of eigenvectors whose span is known to working precision
@@ -24,10 +24,10 @@ def krylov_schur(
     for large eigenproblems).
     """
     n, done = 0, 0
-    V, H = reserved(start, min(space, max_products))
+    V, H = allocate_basis(start, min(space, max_products))
     while True:
         before = n
-        n = extend(A, V, H[..., : n + max_products - done], n, stop)
+        n = extend_basis(A, V, H[..., : n + max_products - done], n, stop)
         done += n - before
         found = H[..., : n + 1, :n]
         if n < H.shape[-1] or done >= max_products or bool(stop(found).all()):

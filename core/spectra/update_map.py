@@ -26,8 +26,8 @@ from ..game.game import Game
 from ..game.regularizer import Regularizer, regularized
 from ..game.tree import Batch, Params
 from ..solver.inner_solve import DENSE_DERIVATIVE
-from ..solver.safe_sqrt import roots
-from ..solver.solver import Memory, Solver, suited
+from ..solver.safe_sqrt import recorded_roots
+from ..solver.solver import Memory, Solver, require_suited
 from .game_check import DIFFERS, jacobian_check, single_member
 
 
@@ -43,7 +43,7 @@ class UpdateMap:
         # Evaluated eagerly: a replayed graph cannot be differentiated once more.
         evaluator = Evaluator.of(game)
         self.game = Evaluator(evaluator.game, evaluator.members, evaluator.dtype, evaluator.device)
-        suited(solver, self.game)
+        require_suited(solver, self.game)
         self.solver, self.batch = solver, batch
         state = (params, solver.init(self.game, params) if memory is None else memory)
         self.leaves, self.structure = tree_flatten(state)
@@ -114,7 +114,7 @@ class UpdateMap:
 
     def _zeros(self, state: Tensor) -> list[Tensor]:
         """For each root of the step, where its argument is 0; the step is computed as it is for differentiation."""
-        with roots() as taken, torch.enable_grad():
+        with recorded_roots() as taken, torch.enable_grad():
             self(state)
         return [x.detach() == 0 for x in taken]
 

@@ -5,17 +5,20 @@ It offers what `hdf5` offers, `contents` and `read`, so that whatever reads logs
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Iterable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any, BinaryIO
 
 import msgspec
@@ -25,7 +28,6 @@ from .. import errors
 from ..errors import BadLog, UserError, printable
 from ..storage.safe_open import open_plain
 from .consistency import Contents, row_ranges
-from .sandbox_worker import ANSWER, REQUEST
 
 # The limits, all of them.
 SECONDS = 30.0  # one answer takes no longer, half of it computing, but for the time it takes to read the file
@@ -90,32 +92,36 @@ class Sandbox:
         self._end()
         self._process = None
 
-    def _ask(self, asked: dict[str, Any], file: BinaryIO) -> tuple[dict[str, Any], bytearray]:
+    def _ask(self, asked: dict[str, Any], file: BinaryIO) -> tuple[dict[str, Any], bytes]:
         path = asked["path"] = printable(asked["path"])  # for messages: what is read is ``file``
         reading = os.fstat(file.fileno()).st_size / RATE
-        until = time.monotonic() + SECONDS + reading
         asked["seconds"] = SECONDS / 2 + reading
         with self._lock:
+            process, worker = self._started()
+            until = time.monotonic() + SECONDS + reading
+            late = Timer(SECONDS + reading, process.kill)
+            late.daemon = True
+            late.start()
             try:
-                parent = self._started()
-                request = json.dumps(asked).encode()
-                socket.send_fds(parent, [REQUEST.pack(len(request))], [file.fileno()])
-                parent.sendall(request)
-                length, size = ANSWER.unpack(_receive(parent, ANSWER.size, until))
-                if length > TEXT or size > MOST:  # a row larger than a part comes whole
-                    raise BadLog(f"{path} has {size + length:,} bytes to be read at once, {_NO}.")
-                answer, data = json.loads(_receive(parent, length, until)), _receive(parent, size, until)
-            except TimeoutError:
-                self.close()
-                raise BadLog(f"{path} kept its reader busy for more than {SECONDS:.0f} seconds, {_NO}.") from None
-            except (EOFError, BrokenPipeError, ConnectionError) as error:
-                raise BadLog(f"{path} made its reader end ({self._how()}), {_NO}.") from error
+                send_handle(worker, file.fileno(), process.pid)
+                worker.send_bytes(json.dumps(asked).encode())
+                answer = msgspec.json.decode(worker.recv_bytes(TEXT), type=dict[str, Any])
+                data = worker.recv_bytes(MOST) if "dtype" in answer else b""
+            except (EOFError, OSError) as error:
+                if str(error) == "bad message length":  # as Connection says of more than it may receive
+                    self.close()
+                    raise BadLog(f"{path} has too many bytes to be read at once, {_NO}.") from error
+                busy, what = time.monotonic() >= until, f"made its reader end ({self._how(process)})"
+                what = f"kept its reader busy for more than {SECONDS:.0f} seconds" if busy else what
+                raise BadLog(f"{path} {what}, {_NO}.") from error
             except ValueError as error:
                 self.close()
                 raise self._strange(path) from error
             except BaseException:  # Ctrl-C too: the next answer must not be taken for another's
                 self.close()
                 raise
+            finally:
+                late.cancel()
         if "error" in answer:
             kind = {"StorageError": errors.StorageError, "UsageError": errors.UsageError}.get(answer["error"], BadLog)
             raise kind(str(answer.get("message")))
@@ -124,15 +130,17 @@ class Sandbox:
     def _strange(self, path: Path | str) -> BadLog:
         return BadLog(f"{path} made its reader answer nonsense, {_NO}.")
 
-    def _how(self) -> str:
-        process, self._process = self._process, None
-        code = process.wait() if process is not None else 0
-        self._end()
+    def _how(self, process: subprocess.Popen[bytes]) -> str:
+        """In words, how the process came to its end, which is at hand: it has closed the pipe."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS)
+        self.close()
+        code = process.returncode
         return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
 
-    def _started(self) -> socket.socket:
+    def _started(self) -> tuple[subprocess.Popen[bytes], Connection]:
         if self._process is None:
-            ours, theirs = socket.socketpair()
+            ours, theirs = Pipe()
             args = f"{theirs.fileno()}, {MEMORY}"
             with theirs:
                 process = subprocess.Popen(
@@ -143,28 +151,18 @@ class Sandbox:
                     env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 )  # fmt: skip
             self._end = weakref.finalize(self, _ended, process, ours)
-            self._process, self._socket = process, ours
+            self._process, self._worker = process, ours
             try:
-                _receive(ours, ANSWER.size, time.monotonic() + 2 * SECONDS)
+                if not ours.poll(2 * SECONDS):
+                    raise TimeoutError
+                ours.recv_bytes()
             except (EOFError, OSError) as error:
                 self.close()
                 raise RuntimeError("The process that reads logs did not start.") from error
-        return self._socket
+        return self._process, self._worker
 
 
-def _receive(parent: socket.socket, count: int, until: float) -> bytearray:
-    data = bytearray(count)
-    view, at = memoryview(data), 0
-    while at < count:
-        parent.settimeout(max(until - time.monotonic(), 1e-3))
-        got = parent.recv_into(view[at:])
-        if not got:
-            raise EOFError("the process ended")
-        at += got
-    return data
-
-
-def _ended(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
-    ours.close()
+def _ended(process: subprocess.Popen[bytes], worker: Connection) -> None:
+    worker.close()
     process.kill()
     process.wait()

@@ -1,6 +1,7 @@
 """The process in which HDF5 reads a stranger's file: it can open nothing, write nothing, and dies before it harms.
 
-It gets open files from its parent (`sandbox`), one at a time, and answers with JSON and the bytes of arrays.
+Its parent (`sandbox`) sends an open file and a question in JSON, one at a time. The answer is JSON, and the bytes of
+the array if there is one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import math
 import os
 import resource
 import socket
-import struct
 import time
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recvfds
 from typing import Any, BinaryIO
 
 import msgspec
@@ -24,30 +26,26 @@ from ..errors import BadLog, StorageError, UserError
 from .hdf5 import Table, contents, encode, read
 from .schema import GROUPS
 
-REQUEST = struct.Struct("<I")  # bytes of JSON that follow
-ANSWER = struct.Struct("<IQ")  # bytes of JSON, bytes of an array that follow
-_SOCKET = 3
+_PIPE = 3  # the number by which the pipe to the parent is open here
 
 
 def serve(handle: int, memory: int) -> None:
-    """Answer the requests that come through the socket ``handle`` until it closes."""
-    os.dup2(handle, _SOCKET)
-    os.closerange(_SOCKET + 1, 256)
+    """Answer the questions that come through the pipe ``handle`` until it closes."""
+    os.dup2(handle, _PIPE)
+    os.closerange(_PIPE + 1, 256)
     _warm()
     _limit(memory)
-    with socket.socket(fileno=_SOCKET) as parent:
-        parent.sendall(ANSWER.pack(0, 0))  # ready
+    parent, files = Connection(_PIPE), socket.socket(fileno=_PIPE)
+    parent.send_bytes(b"ready")
+    with contextlib.suppress(EOFError):
         while True:
-            head, handles, _, _ = socket.recv_fds(parent, REQUEST.size, 1)
-            if len(head) < REQUEST.size or not handles:
-                return
-            asked = json.loads(_exactly(parent, REQUEST.unpack(head)[0]))
-            _most("RLIMIT_CPU", math.ceil(time.process_time() + asked["seconds"]), again=True)
-            with os.fdopen(handles[0], "rb") as file:
+            with os.fdopen(recvfds(files, 1)[0], "rb") as file:
+                asked = json.loads(parent.recv_bytes())
+                _most("RLIMIT_CPU", math.ceil(time.process_time() + asked["seconds"]), again=True)
                 text, data = _answer(asked, file)
-            parent.sendall(ANSWER.pack(len(text), 0 if data is None else data.nbytes) + text)
+            parent.send_bytes(text)
             if data is not None:
-                parent.sendall(data.data.cast("B"))
+                parent.send_bytes(data.reshape(-1).view(np.uint8).data)
 
 
 def _answer(asked: dict[str, Any], file: BinaryIO) -> tuple[bytes, np.ndarray | None]:
@@ -56,7 +54,7 @@ def _answer(asked: dict[str, Any], file: BinaryIO) -> tuple[bytes, np.ndarray | 
         if "key" not in asked:
             return msgspec.json.encode({"contents": contents(path, file)}), None
         data = np.ascontiguousarray(read(path, asked["key"], asked["start"], asked["stop"], file))
-        return msgspec.json.encode({"dtype": data.dtype.str, "shape": data.shape}), data if data.size else None
+        return msgspec.json.encode({"dtype": data.dtype.str, "shape": data.shape}), data
     except MemoryError:
         error: UserError = BadLog(f"{path} takes more memory than any log of counterplay: it was not read.")
     except OSError as failed:
@@ -64,13 +62,6 @@ def _answer(asked: dict[str, Any], file: BinaryIO) -> tuple[bytes, np.ndarray | 
     except UserError as failed:
         error = failed
     return msgspec.json.encode({"error": type(error).__name__, "message": str(error)}), None
-
-
-def _exactly(parent: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count and (more := parent.recv(count - len(data))):
-        data += more
-    return data
 
 
 def _warm() -> None:
@@ -90,7 +81,7 @@ def _limit(memory: int) -> None:
     _most("RLIMIT_AS", memory)
     for name in ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NPROC"):
         _most(name, 0)
-    _most("RLIMIT_NOFILE", _SOCKET + 2)  # the socket, and the one file that is being read
+    _most("RLIMIT_NOFILE", _PIPE + 2)  # the pipe, and the one file that is being read
 
 
 def _most(name: str, limit: int, again: bool = False) -> None:

@@ -24,25 +24,26 @@ STUCK = {
     "opens": ("open('/etc/passwd')", "Too many open files"),
     "writes": ("import os; os.write(os.memfd_create('a'), b'a')", "Too many open files"),
     "forks": ("import os; os.setuid(os.getuid() or 65534); os.fork()", "temporarily unavailable"),
-    "raves": ("return {'contents': {'variables': 3}}", "answer nonsense"),
+    "stalls": ("import os, time; os.write(3, b'\\0\\0\\1\\0part'); time.sleep(1e6)", "busy for more than"),
+    "raves": ("__import__('json').dumps(dict(contents=dict(variables=3))).encode(), None", "answer nonsense"),
+    "counts": ("b'3', None", "answer nonsense"),
 }
 
 
-OFTEN = ("sleeps", "crashes", "eats", "opens", "raves")
+OFTEN = ("sleeps", "stalls", "crashes", "eats", "opens", "raves", "counts")
 
 
 @pytest.mark.parametrize("does", [d if d in OFTEN else pytest.param(d, marks=pytest.mark.slow) for d in STUCK])
 def test_whatever_reading_does_costs_a_bad_log(run: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
     code, said = STUCK[does]
-    if does == "raves":
-        nonsense = "json.dumps(dict(contents=dict(variables=3))).encode(), None"
-        code = f"import json, counterplay.core.log.sandbox_worker as w; w._answer = lambda *a: ({nonsense})"
+    if said == "answer nonsense":
+        code = f"import counterplay.core.log.sandbox_worker as w; w._answer = lambda *a: ({code})"
     else:
         body = f"def contents(*a):\n    {code}\n"
         code = f"import counterplay.core.log.sandbox_worker as w; w._warm = lambda: None; exec({body!r}, w.__dict__)"
     honest = sandbox._START
     monkeypatch.setattr(sandbox, "_START", f"import sys; sys.path[:] = {{path!r}}\n{code}\n{honest}")
-    monkeypatch.setattr(sandbox, "SECONDS", {"sleeps": 0.5, "hangs": 6.0}.get(does, 20.0))
+    monkeypatch.setattr(sandbox, "SECONDS", {"sleeps": 0.5, "stalls": 0.5, "hangs": 6.0}.get(does, 20.0))
     files = Sandbox()
     began = time.monotonic()
     with pytest.raises(UserError, match=f"{re.escape(said)}|{re.escape(STUCK['sleeps'][1])}"):  # on a busy machine
@@ -52,6 +53,15 @@ def test_whatever_reading_does_costs_a_bad_log(run: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sandbox, "SECONDS", 20.0)
     files.close()
     assert len(open_log(run, sandbox=files)["step/step"]) == STEPS  # the next one is read again
+
+
+def test_an_answer_that_is_too_long(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "TEXT", 100)
+    files = Sandbox()
+    with pytest.raises(BadLog, match=r"run/log\.h5 has too many bytes to be read at once, which no log of counterplay"):
+        open_log(run, sandbox=files)
+    monkeypatch.undo()
+    assert len(open_log(run, sandbox=files)["step/step"]) == STEPS
 
 
 def test_a_process_that_cannot_start_is_no_bad_log(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

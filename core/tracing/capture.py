@@ -1,4 +1,4 @@
-"""From a Python function to a program: run it once on tensors without numbers and write down what it does."""
+"""From a Python function to a program: run it once on tensors without numbers and record its operations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .pytrees import CONSTANTS, leaves_of, rebuild
 
 
 class Untraceable(Exception):
-    """The function does something a replay could not repeat; the message says what."""
+    """The function does something that a replay could not repeat; the message says what."""
 
 
 def capture(
@@ -32,16 +32,16 @@ def capture(
     point: int | None = None,
     rewrite: Rewrite | None = None,
 ) -> tuple[Graph, Any]:
-    """The program of ``fn(*args)`` as a function of ``leaves``, and its result's structure with tensors numbered.
+    """Return the program of ``fn(*args)`` as a function of ``leaves``, and the structure of its result with Slots.
 
-    ``leaves`` are the tensors of ``args``. Tensors that ``fn`` closes over are held by reference. ``lower`` writes
-    compound operations (softplus and its like, and their derivatives) as the simple ones they are made of. Of a
-    function to be replayed, the first ``point`` leaves stay for several uses with other ones after them; what
-    ``rewrite`` makes of it is used where it pays.
+    ``leaves`` are the tensors of ``args``. Tensors that ``fn`` closes over are held by reference. ``lower`` replaces
+    compound operations (softplus and similar, and their derivatives) by simple ones. If ``point`` is given, the first
+    ``point`` leaves stay the same for several runs with other tangents, which are the further leaves; then the program
+    that ``rewrite`` makes is used where it saves work.
 
     Raises:
-        Untraceable: ``fn`` mutates, draws random numbers, or looks at the numbers it computes with.
-        Exception: whatever else came up while tracing.
+        Untraceable: ``fn`` mutates, draws random numbers, or branches on numbers that it computes.
+        Exception: any other error while tracing.
     """
     from torch._decomp import core_aten_decompositions
     from torch.fx.experimental.proxy_tensor import make_fx  # slow to import
@@ -60,10 +60,10 @@ def capture(
         return tuple(x for x in found if isinstance(x, Tensor))
 
     with warnings.catch_warnings(), _unharmed():
-        warnings.simplefilter("ignore")  # make_fx's own; the function's own are shown when it runs for comparison
-        # In-place operations become functional ones, so that equal expressions are equal values.
+        warnings.simplefilter("ignore")  # those of make_fx; the function's own are shown when it runs for comparison
+        # Make in-place operations functional, so that equal expressions have equal values.
         pure = torch.func.functionalize(flat, remove="mutations_and_views")
-        # One tensor given twice, or also closed over, would be traced as one input: give each place its own.
+        # A tensor that is given twice, or is also closed over, would be traced as one input: make each one distinct.
         apart = [x.detach() for x in leaves]
         simple: Any = core_aten_decompositions() if lower else None
         module = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
@@ -73,7 +73,7 @@ def capture(
 
 @contextlib.contextmanager
 def _unharmed() -> Iterator[None]:
-    """Inside, torch may fail as it traces, where it would leave autograd switched off and write to the terminal."""
+    """Contain a failure of torch's tracing, which could leave autograd switched off and write to the terminal."""
     log = logging.getLogger("torch._subclasses.fake_tensor")
     before, log.disabled = log.disabled, True
     try:
@@ -84,7 +84,7 @@ def _unharmed() -> Iterator[None]:
                 yield
             except Exception as error:
                 told: BaseException | None = error
-                while told is not None:  # what its frames hold of torch's guards ends here, not whenever they are freed
+                while told is not None:  # its frames hold guards of torch, which must end now, not when they are freed
                     traceback.clear_frames(told.__traceback__)
                     told = told.__cause__ or told.__context__
                 raise

@@ -1,4 +1,4 @@
-"""From a program to Python functions: one line per operation, each result let go after its last use."""
+"""From a program to Python functions: one line for each operation; each result is released after its last use."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .program.memory import IN_PLACE, overwritten, own_outputs, root_of
 from .program.simplify import A
 from .pytrees import leaves_of
 
-SMALL = 1 << 14  # elements: constants up to this size are computed once and kept
+SMALL = 1 << 14  # numbers up to which a constant tensor is computed once and kept
 
-# The Python bindings parse arguments faster than the operator objects do (0.9 against 1.4 us for a product of two
-# numbers), which is what small games spend their time on.
+# The Python bindings parse arguments faster than operator objects do (0.9 against 1.4 us for a product of two numbers),
+# and in small games most time is spent there.
 QUICK: dict[Any, Callable[..., Any]] = {
     getattr(getattr(A, name), overload): getattr(torch, name)
     for names, overload in (
@@ -39,10 +39,10 @@ Stage = Callable[..., Any]
 
 
 def replay(g: Graph, results: tuple[Any, ...], counts: Sequence[int]) -> tuple[Stage, list[Stage]]:
-    """The program in stages: one for what the first ``counts[0]`` inputs decide, one for each further group of inputs.
+    """The program in stages: one for the first ``counts[0]`` inputs (the point), one for each further group of inputs.
 
-    The first is a function of the list of its inputs and returns ``results[0]`` and the residuals: what the other
-    stages read of its operations. Stage k is a function of the list of its inputs and of that, and returns
+    The first stage is a function of the list of its inputs. It returns ``results[0]`` and the residuals: the values
+    that other stages need. Stage k is a function of the list of its inputs and the residuals. It returns
     ``results[k]``, which must not depend on other groups.
     """
     inputs = iter([node for node in g.nodes if node.op is INPUT])
@@ -50,7 +50,7 @@ def replay(g: Graph, results: tuple[Any, ...], counts: Sequence[int]) -> tuple[S
     own, *others = [[k for k in leaves_of(result) if isinstance(k, Slot)] for result in results]
     moving = list(chain(*tangents))
     free = set(g.nodes) - g.reached_from([*point, *moving, *(node for node in g.nodes if node.op is HELD)])
-    late = free | g.reached_from(moving)  # what depends on nothing is made anew by whoever reads it
+    late = free | g.reached_from(moving)  # each stage makes anew what depends on no input
     late |= own_outputs(g, chain(*others), late)
     constants = _constants(g)
     nodes = [node for node in g.live() if node not in constants]
@@ -79,17 +79,17 @@ def replay(g: Graph, results: tuple[Any, ...], counts: Sequence[int]) -> tuple[S
 
 
 def _upstream(nodes: list[Node], wanted: set[Node], inside: set[Node]) -> tuple[set[Node], set[Node]]:
-    """Those ``inside`` that ``wanted`` needs, and the others that these read."""
+    """The nodes of ``inside`` that ``wanted`` needs, and the nodes outside that these read."""
     needed = set(wanted)
     for node in reversed(nodes):
         if node in needed and node in inside:
             needed.update(node.operands())
-    needed &= set(nodes)  # constants are neither
+    needed &= set(nodes)  # without constants
     return needed & inside, needed - inside
 
 
 def _constants(g: Graph) -> dict[Node, Tensor]:
-    """The tensors known beforehand: those held by reference, and small ones that depend on nothing."""
+    """The tensors that are known before a run: those held by reference, and small ones that depend on no input."""
     known: dict[Node, Tensor] = {}
     for node in g.live():
         if node.op is HELD:
@@ -100,7 +100,7 @@ def _constants(g: Graph) -> dict[Node, Tensor]:
 
 
 def _function(nodes: list[Node], signature: list[list[Node]], result: Any, constants: dict[Node, Tensor]) -> Stage:
-    """Compile ``nodes`` as a function of one list per entry of ``signature`` that returns ``result``."""
+    """Compile ``nodes`` to a function that takes one list for each entry of ``signature`` and returns ``result``."""
     space: dict[str, Any] = {}
     names: dict[Node, str] = {}
 
@@ -119,7 +119,7 @@ def _function(nodes: list[Node], signature: list[list[Node]], result: Any, const
             return "[" + ", ".join(map(text, x)) + "]"
         if type(x) is tuple:
             return "(" + "".join(text(item) + ", " for item in x) + ")"
-        if isinstance(x, tuple):  # a named one
+        if isinstance(x, tuple):  # a named tuple
             return f"{bound(type(x))}(*{text(tuple(x))})"
         if x is None or type(x) in (int, bool, str) or (type(x) is float and math.isfinite(x)):
             return repr(x)
@@ -129,7 +129,7 @@ def _function(nodes: list[Node], signature: list[list[Node]], result: Any, const
         space[f"k{len(space)}"] = x
         return f"k{len(space) - 1}"
 
-    last = {x: node for node in nodes for x in node.operands()}  # later readers overwrite earlier ones
+    last = {x: node for node in nodes for x in node.operands()}  # the last reader of x, as later ones replace earlier
     returned = set(_nodes(result))
     over = overwritten(nodes, returned)
     lines = [f"{''.join(name_of(x) + ', ' for x in group)} = a{k}" for k, group in enumerate(signature) if group]
@@ -143,7 +143,7 @@ def _function(nodes: list[Node], signature: list[list[Node]], result: Any, const
         lines.append("; ".join([f"{name_of(node)} = {call}", *(f"{name_of(x)} = None" for x in gone)]))
     lines.append(f"return {text(result)}")
     arguments = ", ".join(f"a{k}" for k in range(len(signature)))
-    exec(f"def stage({arguments}):\n  " + "\n  ".join(lines), space)  # our own text, made of names and literals
+    exec(f"def stage({arguments}):\n  " + "\n  ".join(lines), space)  # the text has only our own names and literals
     return space["stage"]
 
 

@@ -1,8 +1,8 @@
 """What code reads besides its arguments, found by following names: from a function to its closure, globals, objects.
 
-An attribute counts where code that is reached names it. Code of torch, numpy, the standard library and counterplay
-stays as it is; what its objects hold may change. Where something is met whose value cannot be looked up again, that is
-said, and nothing is concluded.
+An attribute counts as read if code that can be reached names it. The code of torch, numpy, the standard library and
+counterplay does not change, but what their objects hold may change. If code reads something whose value cannot be
+looked up again, ``reason`` says so, and the function must not be replayed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .inspection import OWN, Named, library, library_of, made, parts, plain, slo
 Read = Callable[[], Iterable[Any]]
 Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called
 
-MOST = 20_000  # things that are looked at before each replay, or found in a second
-BYTES = 1 << 14  # up to which an array is compared by what it holds
-MAKING = {"__init__", "__new__", "__post_init__"}  # called where the class is
+MOST = 20_000  # most objects that may be read; they are found in a second and looked at before each replay
+BYTES = 1 << 14  # size up to which an array is compared by its bytes
+MAKING = {"__init__", "__new__", "__post_init__"}  # called when the class is called
 UNSEEN = MAKING | {"__init_subclass__", "__set_name__", "__repr__", "__str__", "__del__", "__reduce__", "__reduce_ex__"}
 _FUNCTIONS = types.FunctionType | staticmethod | classmethod | property
 _BARE = {nn.Module, *(nn.Module.__mro__), torch.autograd.Function}
@@ -48,16 +48,16 @@ _NUMBERS = {Tensor, nn.Parameter, np.ndarray, bytearray}
 
 
 class Reads:
-    """All that is read from ``roots``: functions that look it up again, by what it is called.
+    """All that is read from ``roots``: ``reads`` are pairs of a name for messages and a function that looks again.
 
-    ``reason`` says what cannot be looked up. ``held`` are the containers that are met, whose items code may change,
+    ``reason`` says what cannot be looked up again. ``held`` are the containers, whose items code may change, and
     ``moving`` the iterators.
     """
 
     def __init__(self, roots: Roots) -> None:
         self.names: set[str] = set().union(*(names for _, names in roots))
-        self.said: set[str] = set()  # by the user's own code
-        self.every = False  # attributes are named while it runs: all count
+        self.said: set[str] = set()  # names in the user's own code
+        self.every = False  # code computes names of attributes as it runs, so every attribute counts
         before = None
         while before != (before := (len(self.names), len(self.said), self.every)):
             self.reason = ""
@@ -69,14 +69,14 @@ class Reads:
             self.moving: list[tuple[str, Any]] = []
             self._seen: dict[Any, Any] = {}
             self._todo: list[tuple[Any, str]] = [(x, "") for x, _ in roots]
-            while self._todo:  # what is named on the way may be an attribute of what was met before: again, then
+            while self._todo:  # a name found late may be an attribute of an object met early: then all is done again
                 if len(self._seen) > MOST:
                     self.reason = f"it reads more than {MOST:,} things"
                     return
                 x, label = self._todo.pop()
                 try:
                     self._visit(x, label)
-                except Exception:  # attributes are anyone's code
+                except Exception:  # attributes may be properties, which are a plugin's code
                     self._unknown(x, label)
             for n in FILES & self.said:
                 self._refuse(f"what {n} gives")
@@ -88,7 +88,7 @@ class Reads:
         self._refuse(f"{label}, a {type(x).__name__}: it cannot be looked into")
 
     def _first(self, key: Any, x: Any) -> bool:
-        """Whether this is met for the first time. What is met stays alive, so that its identity is its own."""
+        """Whether ``x`` is met for the first time. It is kept alive, so that no other object gets its id."""
         if key in self._seen:
             return False
         self._seen[key] = x
@@ -98,7 +98,7 @@ class Reads:
         if plain(x) or not self._first(id(x), x):
             return
         if isinstance(x, Tensor):
-            while is_functorch_wrapped_tensor(x):  # kept from inside of a derivative
+            while is_functorch_wrapped_tensor(x):  # it was kept from inside a derivative
                 x = get_unwrapped(x)
             self.tensors.append((label, x))
             self._hung(x, label)
@@ -137,7 +137,7 @@ class Reads:
                 self._object(x, label)
 
     def _hung(self, x: Any, label: str) -> None:
-        """What someone has hung on a tensor or an array, or given it by a class of their own."""
+        """Look at attributes that were set on a tensor or an array, or that its subclass has."""
         own = getattr(x, "__dict__", None)
         if own or type(x) not in _NUMBERS:
             self._todo += [] if own is None else [(own, label)]
@@ -170,7 +170,7 @@ class Reads:
             inside = {n: c.cell_contents for n, c in cells.items()}
         except ValueError:
             return self._refuse(f"a variable of {label} that has no value yet")
-        if whose not in (OWN, None):  # a decorator, perhaps
+        if whose not in (OWN, None):  # a library's; a decorator may wrap a user's function
             self._todo += [(x, n) for n, x in inside.items() if isinstance(x, types.FunctionType | types.MethodType)]
             if fickle(f.__module__, {f.__name__}):
                 self._refuse(f"what {f.__module__}.{f.__name__} gives")
@@ -205,7 +205,7 @@ class Reads:
         if library(m.__name__) is not None:
             if fickle(m.__name__, self.said):
                 self._refuse(f"what {m.__name__} gives")
-            # Its own functions stay as they are, unless someone puts others in their place.
+            # The functions of a library do not change, unless they are replaced.
             if used := sorted(self.said & vars(m).keys()):
                 self.reads.append((m.__name__, partial(map, vars(m).get, used)))
             return
@@ -228,11 +228,11 @@ class Reads:
                 self.reads.append((c.__qualname__, partial(map, vars(c).get, names)))
                 self.reads.append((f"the bases of {c.__qualname__}", partial(map, _BASES, (c,))))
             self._todo += [(vars(c)[n], f"{c.__name__}.{n}") for n in names if n in vars(c) and not made(vars(c)[n])]
-        if library(type(cls).__module__) is None:  # a metaclass, whose attributes are the class's, too
+        if library(type(cls).__module__) is None:  # a metaclass; the class has its attributes too
             self._class(type(cls), called=False)
 
     def _counts(self, name: str, x: Any) -> bool:
-        """Whether an attribute of a class may be read: by name, or by Python itself."""
+        """Whether an attribute of a class may be read, by name or by Python itself."""
         if name.startswith("__") and name.endswith("__"):
             return isinstance(x, _FUNCTIONS) and name not in UNSEEN
         return (self.every and name != "_abc_impl") or name in self.names
@@ -254,7 +254,7 @@ class Reads:
         ):
             self._unknown(x, label)
         self._class(cls, called=False)
-        # Code of libraries reads what it likes of its own.
+        # Code of a library may read any attribute of its own objects.
         others = [c for c in cls.__mro__ if c not in _BARE and c.__module__ not in STATELESS]
         whole = self.every or any(library(c.__module__) not in (None, OWN) for c in others)
         if isinstance(state, dict):
@@ -262,7 +262,7 @@ class Reads:
             names = (known & self.names) | (_MODULE if isinstance(x, nn.Module) else set())
             names |= state.keys() if whole else set()
             self.held.append(state)
-            # Dictionaries of hooks are filled, hardly ever replaced: what is in them will do.
+            # Dictionaries of hooks are filled but hardly ever replaced: their items are watched, not they themselves.
             self.reads.append((label, partial(map, state.get, sorted(n for n in names if "_hooks" not in n))))
             self._todo += [(state[n], f"{label}.{n}") for n in names if n in state]
         places = [n for n in places if whole or n in self.names]

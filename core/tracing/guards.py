@@ -1,4 +1,4 @@
-"""Whether what a function reads is still what it was, looked at before each replay; and leaving it as it was found."""
+"""Guards check before each replay that all a function reads is unchanged; `settled` undoes what a function changes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from .dependencies import Reads, Roots
 from .inspection import alike
 
-SMALL = 1 << 16  # numbers up to which a tensor can be put back
-FEW = 64  # numbers up to which a tensor is compared by what it holds: a write to x.data or by numpy counts nowhere
+SMALL = 1 << 16  # numbers up to which a tensor is copied, so that a change can be undone
+FEW = 64  # numbers up to which a tensor's values are compared: writes to x.data or by numpy do not change its version
 _version, _place = attrgetter("_version"), methodcaller("data_ptr")
 _form = attrgetter("shape", "requires_grad")
 
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class Impure(Exception):
-    """What a function reads cannot be told, or is changed by it; the message says what."""
+    """A function changes what it reads, or reads something that cannot be watched; the message says what."""
 
 
 class Guard:
-    """All that a program was made from. ``followed`` are tensors that it reads as they are, whatever they hold."""
+    """Watches all that a program was made from. ``followed`` are tensors whose current values the program reads."""
 
     def __init__(self, reads: Reads, followed: Iterable[Tensor] = ()) -> None:
         places = {x.data_ptr() for x in followed}
@@ -40,14 +40,14 @@ class Guard:
         self._counted = [x for x in self._tensors if x.data_ptr() not in places]
         self._small = [x.detach() for x in self._counted if x.is_cpu and x.numel() <= FEW]
         self._arrays = [x for _, x in reads.arrays]
-        self._alive = reads  # identities stay
+        self._alive = reads  # keeps objects alive, so that no other object gets their id
         self._values, self._others = self._now(), self._state()
 
     def _now(self) -> list[Any]:
         return [*chain.from_iterable([read() for read in self._reads])]
 
     def _state(self) -> Any:
-        """What tensors and arrays are: where each lies, its form, how often it was written to; what small ones hold."""
+        """For tensors: address, shape and version, and the values of small ones. For arrays: their bytes."""
         written = [*map(_version, self._counted), *map(_held, self._small)]
         return (
             list(map(_place, self._tensors)),
@@ -57,7 +57,7 @@ class Guard:
         )
 
     def same(self) -> bool:
-        """Whether nothing has changed; else ``changed`` says what has."""
+        """Whether nothing has changed; otherwise ``changed`` says what has."""
         try:
             now = self._now()
             if len(now) == len(self._values) and all(map(is_, now, self._values)):
@@ -66,13 +66,13 @@ class Guard:
                 values = self._alike()
             if values and not any(map(len, self._empty)) and self._state() == self._others:
                 return True
-        except (ValueError, RuntimeError, AttributeError):  # gone, or changing meanwhile
+        except (ValueError, RuntimeError, AttributeError):  # something is gone, or changes at the same time
             values = False
         self.changed = self.changed or ("a tensor, an array or what was empty" if values else "something")
         return False
 
     def _alike(self) -> bool:
-        """The same, by value where that is known."""
+        """Whether all values are alike, not only identical; names the first that is not."""
         found, start = [], 0
         for label, read in self._labels:
             now = list(read())
@@ -96,7 +96,7 @@ def _bytes(x: Any) -> Any:
 
 
 class Kept:
-    """What is reached, as it is now."""
+    """A copy of all that was reached, as it is now."""
 
     def __init__(self, reads: Reads) -> None:
         self._items = [(x, _copy(x)) for x in reads.held]
@@ -104,7 +104,7 @@ class Kept:
         self._arrays = [(x, x.copy()) for _, x in reads.arrays]
 
     def changes(self) -> list[Callable[[], Any]]:
-        """What puts back each thing that has changed since."""
+        """For each thing that has changed since, a function that puts it back."""
         back: list[Callable[[], Any]] = [partial(_put, x, c) for x, c in self._items if not _same(x, c)]
         back += [partial(_write, x, c) for x, n, c in self._tensors if x._version != n]
         return back + [partial(x.__setitem__, slice(None), c) for x, c in self._arrays if bytes(x) != bytes(c)]
@@ -116,16 +116,16 @@ def _write(x: Tensor, numbers: Tensor | None) -> None:
 
 
 def undone(kept: list[Kept]) -> None:
-    """Put everything back, the newest first."""
+    """Put everything back, the newest copy first."""
     for back in (back for each in reversed(kept) for back in each.changes()):
         back()
 
 
 def settled(roots: Roots, make: Callable[[], S], evaluate: Callable[[], T]) -> tuple[Reads, S, T]:
-    """What is read from ``roots``, ``make()`` and ``evaluate()``, which leave all of that as it is.
+    """Return what is read from ``roots``, and the values of ``make()`` and ``evaluate()``.
 
-    What is filled once, a cache, may be filled. Raises Impure where a function changes what it reads, or what that is
-    cannot be told; or whatever is raised inside. Then all is as it was.
+    Neither may change what is read, except once, as when a cache is filled. Raises Impure where one does, or where
+    something that is read cannot be watched; errors raised inside pass through. After an error everything is put back.
     """
     kept: list[Kept] = []
     try:

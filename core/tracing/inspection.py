@@ -1,4 +1,4 @@
-"""What code names, whose code it is, and which objects never change."""
+"""The names that code uses, the library that code belongs to, and which objects never change."""
 
 from __future__ import annotations
 
@@ -43,30 +43,30 @@ PLAIN = (
 
 
 def library(module: Any) -> str | None:
-    """The library a module is of, whose code stays as it is; None: it is the user's."""
+    """The library that a module belongs to, whose code does not change; None for a user's module."""
     top = module.partition(".")[0] if isinstance(module, str) else None
     return top if top in LIBRARIES else None
 
 
 def library_of(x: Any) -> str | None:
-    """The library that a function or a class is of."""
+    """The library that a function or a class belongs to; None for a user's."""
     return library(x.__globals__.get("__name__") if isinstance(x, types.FunctionType) else x.__module__)
 
 
 def made(x: Any) -> bool:
-    """Whether nobody wrote this: the methods of a dataclass name all its fields."""
+    """Whether a function is generated, as the methods of a dataclass are, which name all its fields."""
     return isinstance(x, types.FunctionType) and x.__code__.co_filename == "<string>"
 
 
 def plain(x: Any) -> bool:
-    """Whether ``x`` is what it is for ever."""
+    """Whether ``x`` can never change."""
     if type(x) is object:
         return True
     return isinstance(x, PLAIN) and not isinstance(x, np.void) and library(type(x).__module__) is not None
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Whether two objects are one, or the same number or text: 1, 1.0 and True are not, nan is."""
+    """Whether two objects are identical, or equal numbers or texts of one type; nan is alike to nan."""
     if a is b:
         return True
     if type(a) is not type(b):
@@ -81,7 +81,7 @@ _COMPARED = {int, float, complex, bool, str, bytes, np.float64, np.float32, np.i
 
 @functools.lru_cache(maxsize=4096)
 class Named:
-    """What a code object, and those within it, name: globals, attributes, modules that are imported, texts."""
+    """The names in a code object and those inside it: globals, attributes, imported modules, identifiers in texts."""
 
     def __init__(self, code: types.CodeType) -> None:
         self.globals: set[str] = set()
@@ -92,7 +92,7 @@ class Named:
             if step.opcode in dis.hasname:
                 named = self.globals if "GLOBAL" in step.opname or step.opname == "LOAD_NAME" else self.attributes
                 (self.imports if step.opname == "IMPORT_NAME" else named).add(step.argval)
-            if step.opname == "MATCH_CLASS":  # whose attributes are named elsewhere
+            if step.opname == "MATCH_CLASS":  # the names of its attributes are in __match_args__
                 self.attributes.add("__dict__")
         for inner in (Named(x) for x in code.co_consts if isinstance(x, types.CodeType)):
             self.globals |= inner.globals
@@ -102,7 +102,7 @@ class Named:
 
 
 def parts(x: Any) -> list[Any] | None:
-    """What wraps others, taken apart; None for anything else."""
+    """The objects that a wrapper, such as a method or a partial, consists of; None for anything else."""
     for kind, names in _PARTS.items():
         if isinstance(x, kind):
             return [part for name in names if not isinstance(part := getattr(x, name), types.ModuleType)]
@@ -125,7 +125,7 @@ _PARTS: dict[Any, tuple[str, ...]] = {
 
 
 def slots(cls: type) -> Iterator[str]:
-    """The names of the slots of a class, as its objects have them."""
+    """Yield the names of the slots of a class, as they are in its objects (private names are mangled)."""
     for c in cls.__mro__:
         given = vars(c).get("__slots__", ())
         for name in (given,) if isinstance(given, str) else given:

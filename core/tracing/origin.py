@@ -1,4 +1,4 @@
-"""Where traced functions come from: what they may read, and how to call it."""
+"""The origin of traced functions: the objects that they may read, and their name for messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .program.optimize import Rewrite
 
 @dataclass
 class Clock:
-    """The step at which a run is, whether anything was made to be replayed, and whether a replay is compared now."""
+    """The current step of a run, whether it has replayed anything, and whether replays are to be compared now."""
 
     step: int = 0
     replaying: bool = False
@@ -25,17 +25,20 @@ class Clock:
 
 @dataclass
 class Origin:
-    """Where functions come from: what to look through for what they read, what to call it, and the clock of the run."""
+    """The origin of functions: ``roots`` of all that they read, a name and a module for messages, the run's clock."""
 
     roots: Roots
     name: str = "a function"
     module: str = ""
     clock: Clock = field(default_factory=Clock)
-    rewrite: Rewrite | None = None  # of programs, where it pays
-    eager: str | None = None  # why nothing of it is replayed; "": it is; None: not known yet
+    rewrite: Rewrite | None = None  # an optional rewrite of programs, used where it saves work
+    eager: str | None = None  # why its functions are not replayed; "" if they are; None if not known yet
 
     def pure(self, evaluate: Callable[[], Any]) -> bool:
-        """Whether a replay can be told from the function, by ``evaluate()``, which is undone where it cannot."""
+        """Whether its functions may be replayed: all that they read can be watched, and they do not change it.
+
+        ``evaluate()`` calls them to find out; if it changes what they read, the change is undone.
+        """
         if self.eager is None:
             try:
                 with torch.random.fork_rng(devices=[]):
@@ -46,7 +49,7 @@ class Origin:
         return not self.eager
 
     def stale(self, since: int) -> Stale:
-        """What to say where a replay and its function have come apart since a step."""
+        """The error for a replay that no longer agrees with its function; it did agree at step ``since``."""
         return Stale(
             f"{self.name} read something that has changed since step {since}, where they were traced or last compared: "
             f"what was computed from there to step {self.clock.step} cannot be trusted. Let the batch or the buffers "

@@ -1,4 +1,4 @@
-"""Nested dicts, lists and tuples of tensors and constants: their tensors, and what must be equal to reuse a program."""
+"""Nested dicts, lists and tuples of tensors and constants: their tensors, and the key that a program is reused by."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CONSTANTS = (int, float, complex, bool, str, type(None), torch.dtype, torch.devi
 
 
 def flatten(x: Any, leaves: list[Tensor], key: list[Any]) -> None:
-    """Append ``x``'s tensors to ``leaves``, and to ``key`` all but their numbers: structure, shapes, constants.
+    """Append the tensors of ``x`` to ``leaves``, and everything but their numbers (structure, shapes, ...) to ``key``.
 
     Raises:
-        TypeError: something is neither a plain tensor nor a constant, so equality with the next call's is unknown.
+        TypeError: an item is neither a plain tensor nor a constant, so it cannot be compared with the next call's.
     """
     kind = type(x)
     if kind is Tensor or kind is torch.nn.Parameter:
@@ -35,7 +35,7 @@ def flatten(x: Any, leaves: list[Tensor], key: list[Any]) -> None:
         raise TypeError(f"an argument is a {kind.__name__}")
     else:
         hash(x)
-        # 1, 1.0 and True are equal keys but compute differently; nan is no key at all.
+        # 1, 1.0 and True are equal but compute differently, and nan does not equal itself.
         key += (kind, repr(x) if isinstance(x, float | complex) else x)
 
 
@@ -52,7 +52,7 @@ def rebuild(x: Any, replace: Callable[[Tensor], Any]) -> Any:
 
 
 def leaves_of(x: Any) -> Iterator[Any]:
-    """Every tensor and constant in ``x``."""
+    """Yield every tensor and constant in ``x``."""
     if isinstance(x, Mapping):
         x = tuple(x.values())
     if isinstance(x, list | tuple):

@@ -1,14 +1,14 @@
-"""Pure functions traced once for the shapes at hand and replayed: no torch.func overhead, no dead work, no compiler.
+"""Pure functions that are traced once for given shapes and then replayed, without the overhead of torch.func.
 
-``traced`` replays a whole function. ``staged`` replays a function together with linear maps at its argument, its
-derivatives say: what belongs to the point is computed once, in the pass that gives the value, and each map adds what
-depends on its tangent. Whatever cannot be traced runs as written, and says why.
+``traced`` replays a whole function. ``staged`` replays a function together with linear maps at its argument, such as
+its derivatives: what depends on the point alone is computed once, with the value, and each map computes only what
+depends on its tangent. A function that cannot be traced runs as written, and ``fallback`` says why.
 
-What a caller may rely on: a program belongs to the arguments' structure, shapes, dtypes, devices and constants, and to
-all else that the function reads (``dependencies``): where that has changed it is traced again, and not
-replayed where it cannot be told. At first, now and then and when a run ends the result is compared with the function's
-own. A function that draws random numbers, mutates or looks at numbers is never replayed; inside torch.func transforms
-and under autograd the function itself runs.
+Guarantees: a program is used only for arguments of the same structure, shapes, dtypes, devices and constants, and only
+while all else that the function reads (``dependencies``) is unchanged. After a change the function is traced again; if
+it reads what cannot be watched, it is never replayed. The result is compared with the function's own at first, from
+time to time, and when a run ends. A function that draws random numbers, mutates, or branches on numbers is never
+replayed. Inside torch.func transforms and under autograd the function itself runs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .guards import Guard, settled
 from .origin import Origin
 from .pytrees import flatten, rebuild
 
-PROGRAMS = 32  # per function: a constant that changes every step (its number, say) must not retrace for ever
-RETRACES = 3  # per function, because something that it reads has changed: then it runs as written
-# Calls at which a replay is compared with its function once more: these, and every so many.
+PROGRAMS = 32  # most programs of a function: a constant that changes every step must not cause a trace at every step
+RETRACES = 3  # most traces of a function after a change of what it reads; then the function runs as written
+# A replay is compared with its function at these calls, and at every OFTEN-th call.
 FIRST, OFTEN = (4, 16, 64, 256), 1000
 
 Map = Callable[[Any], Any]
@@ -39,11 +39,11 @@ Key = tuple[Any, ...]
 
 
 def traced(fn: Callable[..., Any], origin: Origin | None = None) -> Traced:
-    """``fn``, a pure function of nested dicts, lists, tuples of tensors and constants, replayed after its first call.
+    """Return ``fn``, a pure function of nested dicts, lists and tuples of tensors and constants, in a replayed form.
 
-    The result is ``fn``'s, but without autograd history, with a plain dict for every mapping, and as if zeros that
-    derivatives are made of stayed zero when multiplied by infinity. Tensors ``fn`` closes over are held by reference.
-    What it reads besides is looked for in ``origin``, by default in ``fn`` itself.
+    The result is that of ``fn``, but without autograd history, with a dict for every mapping, and with structural zeros
+    of derivatives that stay zero when multiplied by infinity. Tensors that ``fn`` closes over are held by reference.
+    What else it reads is looked for in ``origin``, by default in ``fn`` itself.
     """
     return Traced(fn, origin or Origin(((fn, frozenset()),)))
 
@@ -51,18 +51,18 @@ def traced(fn: Callable[..., Any], origin: Origin | None = None) -> Traced:
 def staged(
     fn: Callable[..., tuple[Any, Sequence[Map]]], plain: Callable[..., Any] | None = None, origin: Origin | None = None
 ) -> Staged:
-    """``fn(*point)``, which returns a value and linear maps, as ``staged(fn)(tangents, *point)``.
+    """Return a replayed form of ``fn(*point)``, which gives a value and linear maps: ``staged(fn)(tangents, *point)``.
 
-    ``tangents`` has a tangent for each map, of which only the shapes matter. One pass through the point gives the
-    value and what the maps share; everything else is as for :func:`traced`. ``plain``, by default ``fn``, returns the
-    same where ``fn`` cannot be replayed, and is what a program is compared with.
+    ``tangents`` has a tangent for each map, of which only structure and shapes matter. One pass through the point gives
+    the value and what the maps share. All else is as for :func:`traced`. ``plain``, by default ``fn``, is another form
+    of the same function: it runs where ``fn`` cannot be replayed, and programs are compared with it.
     """
     return Staged(fn, plain or fn, origin or Origin(((fn, frozenset()),)))
 
 
 @dataclass
 class Program:
-    """A replay in stages, when it was compared with its function, and what must be as it was then."""
+    """A replay in stages, with the guard of what it was made from, and the step of its last comparison."""
 
     first: Stage
     others: list[Stage]
@@ -71,13 +71,13 @@ class Program:
     calls: int = 0
 
     def __call__(self, point: list[Tensor], tangents: Sequence[Any]) -> tuple[Any, ...]:
-        """What the function of the point and the tangents gives."""
+        """The value of the function and of its maps at the point and the tangents."""
         value, kept = self.first(point)
         return value, *(stage(_read(x)[1], kept) for stage, x in zip(self.others, tangents, strict=True))
 
 
 class _Replayed:
-    """One function's programs, by everything of its arguments but the numbers."""
+    """The programs of one function, by the key of its arguments: everything but the numbers in their tensors."""
 
     def __init__(
         self, fn: Callable[..., tuple[Any, ...]], plain: Callable[..., tuple[Any, ...]], origin: Origin
@@ -85,7 +85,7 @@ class _Replayed:
         """``fn`` and ``plain`` return a tuple with one result for each argument: see ``codegen.replay``."""
         self._fn, self._plain, self._origin = fn, plain, origin
         self.fallback: str | None = None
-        """Why the last call that could not be replayed ran eagerly."""
+        """Why the last call that was not replayed ran eagerly."""
         self._programs: dict[tuple[Any, ...], Program | None] = {}
         self._changes = 0
 
@@ -121,12 +121,12 @@ class _Replayed:
             if len(self._programs) >= PROGRAMS:
                 raise RuntimeError(f"it was called with more than {PROGRAMS} different shapes or constants")
             return self._made(args, groups)
-        except Exception as error:  # anyone's code runs through torch's internals here: anything can come up
+        except Exception as error:  # a plugin's code is run by torch's internals, and may raise anything
             self.fallback = f"{type(error).__name__}: {error}".partition("\n")[0]
             return None
 
     def _made(self, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> Program:
-        """The program for ``args``, which agrees with the function at this point or, kinks aside, at two beside it."""
+        """Make the program for ``args``. It must agree with the function there or, at a kink, at two points nearby."""
         from .capture import capture
         from .codegen import replay
 
@@ -143,7 +143,7 @@ class _Replayed:
         for seed in (1, 2):
             if abs(votes) < 2:
                 beside = _renewed(point, seed, 0.01)
-                with contextlib.suppress(Exception):  # the function may have no value there
+                with contextlib.suppress(Exception):  # the function may not be defined there
                     votes += _agree(program, _read(beside)[1], tangents, self._plain(beside, *tangents))
         if votes <= 0:
             raise ArithmeticError("its replayed result differs from its own")
@@ -151,13 +151,13 @@ class _Replayed:
         return program
 
     def _checked(self, program: Program, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> None:
-        """Compare the replay with the function once more. Raises PluginError where they have come apart."""
+        """Compare the replay with the function again. Raises PluginError where they no longer agree."""
         point, *tangents = args[0], *map(_renewed, args[1:])
         with torch.no_grad():
             found = program(groups[0], tangents)
             try:
                 compare(found, self._plain(point, *tangents), 1.0)
-            except ArithmeticError:  # rounding at a kink, perhaps: then the same is traced again
+            except ArithmeticError:  # maybe only rounding at a kink: then a new trace gives the same result
                 again = self._trace(args, groups)
                 if again is None or not identical(found, again(groups[0], tangents)):
                     raise self._origin.stale(program.since) from None
@@ -209,7 +209,7 @@ class Staged(_Replayed):
 
 
 def _applied(fn: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
-    """The function of a point and tangents that gives the value and the maps' values."""
+    """Turn ``fn`` into a function of a point and tangents that returns the value and the values of the maps."""
 
     def applied(point: tuple[Any, ...], *tangents: Any) -> tuple[Any, ...]:
         value, maps = fn(*point)
@@ -219,7 +219,7 @@ def _applied(fn: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
 
 
 def _read(x: Any) -> tuple[Key, list[Tensor]]:
-    """All of ``x`` but the numbers, and its tensors. Raises TypeError: see ``pytrees.flatten``."""
+    """The key of ``x`` (everything but numbers) and its tensors. Raises TypeError: see ``pytrees.flatten``."""
     leaves: list[Tensor] = []
     key: list[Any] = []
     flatten(x, leaves, key)
@@ -227,7 +227,7 @@ def _read(x: Any) -> tuple[Key, list[Tensor]]:
 
 
 def _agree(program: Program, point: list[Tensor], tangents: Sequence[Any], expected: Any) -> int:
-    """1, or -1 where the replay is not what is expected."""
+    """1 if the replay agrees with ``expected``, else -1."""
     with torch.no_grad():
         try:
             compare(program(point, tangents), expected)
@@ -237,7 +237,7 @@ def _agree(program: Program, point: list[Tensor], tangents: Sequence[Any], expec
 
 
 def _renewed(x: Any, seed: int = 0, share: float = 1.0) -> Any:
-    """``x`` with random numbers, or with a ``share`` of them: of a map, zeros and the like would compare nothing."""
+    """``x`` with random numbers (a zero tangent would compare nothing), or with noise of a relative size ``share``."""
     rng = torch.Generator().manual_seed(seed)
 
     def one(t: Tensor) -> Tensor:
@@ -250,12 +250,12 @@ def _renewed(x: Any, seed: int = 0, share: float = 1.0) -> Any:
 
 
 def _differentiated(*groups: list[Tensor]) -> bool:
-    """Whether autograd is watching any of these."""
+    """Whether autograd records operations on any of these tensors."""
     return torch.is_grad_enabled() and any(x.requires_grad for leaves in groups for x in leaves)
 
 
 def watched() -> bool:
-    """Whether something is watching what tensors do: torch.func, forward mode, autocast, another trace."""
+    """Whether something records or changes what tensors do: torch.func, forward mode, autocast, another trace."""
     return (
         peek_interpreter_stack() is not None
         or torch._C._len_torch_dispatch_stack() > 0
@@ -267,6 +267,6 @@ def watched() -> bool:
 
 
 def lanes() -> int:
-    """How many calls a vmap is making in one."""
+    """How many calls the innermost vmap makes at once; 1 outside of vmap."""
     inside = peek_interpreter_stack()
     return CVmapInterpreterPtr(inside).batchSize() if inside is not None and inside.key() == TransformType.Vmap else 1

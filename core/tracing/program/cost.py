@@ -1,4 +1,4 @@
-"""What a program costs, roughly: to choose between two that do the same."""
+"""A rough cost of a program, to choose between two programs that compute the same."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from .graph import INPUT, Graph, Meta, Node
 from .simplify import A
 
-USES = 8  # of what depends on tangents, for each pass through the point: an inner solve's products
-CALL = 20_000  # multiplications in the time that any operation takes
-MOVE = 8  # and in the time that an element is read and written
+USES = 8  # runs with new tangents for each pass through the point: the products of an inner solve
+CALL = 20_000  # multiplications that take as long as the call of an operation
+MOVE = 8  # multiplications that take as long as reading and writing an element
 
 
 def work(g: Graph, tangents: set[int]) -> float:
-    """Multiplications of one pass through the point and of ``USES`` products; ``tangents`` are the inputs of these."""
+    """The cost, in multiplications, of one pass through the point and ``USES`` runs with new ``tangents``."""
     late = g.late(tangents)
     return sum(_own(node) * (USES if node in late else 1) for node in g.live() if node.op is not INPUT)
 
@@ -41,7 +41,7 @@ def _convolution_backward(node: Node) -> float:
 
 
 def _each(where: Meta, weight: Node) -> float:
-    """The weight is applied at every sample and place of the side that the kernel moves over."""
+    """Multiplications of a convolution: the weight is applied for every sample at every position of the kernel."""
     return where.numel // where.shape[1] * weight.meta.numel
 
 

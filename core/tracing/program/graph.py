@@ -1,7 +1,7 @@
-"""A straight-line program of tensor operations that simplifies itself while it is written down.
+"""A straight-line program of tensor operations that is simplified while it is recorded.
 
-Nothing in it mutates, draws random numbers or depends on data for its shapes, so equal operations on equal operands
-are one node, and a node nobody reads may be forgotten.
+No operation mutates or draws random numbers, and no shape depends on data. So equal operations on equal operands are
+one node, and a node without readers may be dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 
 class Meta(NamedTuple):
-    """What is known of a tensor before it exists."""
+    """What is known of a tensor before it is computed."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -28,12 +28,12 @@ class Meta(NamedTuple):
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-INPUT, HELD = "input", "held"  # the two operations that compute nothing: argument i, a tensor held by reference
+INPUT, HELD = "input", "held"  # two operations that compute nothing: argument i, and a tensor held by reference
 
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One operation; ``meta`` is a Meta, a tuple of them for several results, or None for anything else."""
+    """One operation. ``meta`` is a Meta, a tuple of them for several results, or None for other results."""
 
     op: Any
     args: tuple[Any, ...]
@@ -41,7 +41,7 @@ class Node:
     meta: Any
 
     def operands(self) -> Iterator[Node]:
-        """The nodes this one reads, each as often as it is read."""
+        """The nodes that this one reads, each as often as it is read."""
         return nodes_in((self.args, tuple(self.kwargs.values())))
 
 
@@ -53,18 +53,18 @@ Rule = Callable[["Graph", Any, tuple[Any, ...], Mapping[str, Any], Any], "Node |
 
 
 class Graph:
-    """Nodes in an order in which they can run; ``rule`` may answer an operation with a cheaper equal node."""
+    """Nodes in an order in which they can run. ``rule`` may replace an operation by an equal but cheaper node."""
 
     def __init__(self, rule: Rule | None = None) -> None:
         self.rule = rule
         self.nodes: list[Node] = []
         self.outputs: list[Node] = []
-        self.effects: list[Node] = []  # return nothing, may raise: kept
-        self.returned: set[int] = set()  # outputs that are arguments, returned as they came
+        self.effects: list[Node] = []  # operations that return nothing but may raise: they are kept
+        self.returned: set[int] = set()  # numbers of the outputs that are arguments, returned unchanged
         self._known: dict[Any, Node] = {}
 
     def emit(self, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = NOTHING, meta: Any = None) -> Node:
-        """The node for ``op(*args, **kwargs)``: a simpler equal one, the same one met before, or a new one."""
+        """The node for ``op(*args, **kwargs)``: a simpler equal one, the same one recorded before, or a new one."""
         if self.rule is not None and (simpler := self.rule(self, op, args, kwargs, meta)) is not None:
             return simpler
         key = (op, _hashable(args), _hashable(tuple(sorted(kwargs.items()))))
@@ -82,28 +82,28 @@ class Graph:
         return [node for node in self.nodes if node in needed]
 
     def in_order(self) -> list[Node]:
-        """What a rewriting goes through: every input, also those nobody reads, for they have their places; the rest."""
+        """The nodes that a rewrite goes through: every input, as inputs are numbered, then the other live nodes."""
         inputs = [node for node in self.nodes if node.op is INPUT]
         return inputs + [node for node in self.live() if node.op is not INPUT]
 
     def again(self, node: Node, known: Mapping[Node, Node]) -> Node:
-        """``node``, of another program, here: its operands are ``known`` by what they were there."""
+        """Copy ``node`` from another program; ``known`` maps its operands there to nodes here."""
         kwargs = {name: substitute(x, known.__getitem__) for name, x in node.kwargs.items()}
         return self.emit(node.op, substitute(node.args, known.__getitem__), kwargs, node.meta)
 
     def ending_as(self, old: Graph, known: Mapping[Node, Node]) -> Graph:
-        """This, with the results of ``old``."""
+        """Give this program the results of ``old`` and return it; ``known`` maps nodes of ``old`` to nodes here."""
         self.outputs = [known[node] for node in old.outputs]
         self.effects = [known[node] for node in old.effects]
         self.returned = old.returned
         return self
 
     def followed(self) -> list[torch.Tensor]:
-        """The tensors that are held by reference: what they hold is read at each run."""
+        """The tensors that are held by reference: their values are read at each run."""
         return [node.args[0] for node in self.nodes if node.op is HELD]
 
     def late(self, tangents: Iterable[int]) -> set[Node]:
-        """Every live node that depends on one of these inputs, by number."""
+        """Every live node that depends on one of the inputs with these numbers."""
         wanted = set(tangents)
         return self.reached_from(node for node in self.nodes if node.op is INPUT and node.args[0] in wanted)
 
@@ -117,7 +117,7 @@ class Graph:
 
 
 def nodes_in(x: Any) -> Iterator[Node]:
-    """Every node in nested tuples and lists."""
+    """Yield every node in nested tuples and lists."""
     if isinstance(x, Node):
         yield x
     elif isinstance(x, tuple | list):
@@ -137,5 +137,5 @@ def _hashable(x: Any) -> Any:
         return tuple(_hashable(item) for item in x)
     if isinstance(x, torch.Tensor):
         return id(x)
-    # 1, 1.0 and True hash alike but promote dtypes differently; nan differs from itself.
+    # 1, 1.0 and True have equal hashes but promote dtypes differently, and nan does not equal itself.
     return (type(x), repr(x)) if isinstance(x, int | float | complex) else x

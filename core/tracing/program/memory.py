@@ -1,4 +1,4 @@
-"""Who owns which memory: copies where a result must own its own, reuse where an operand's is free."""
+"""Memory of a program: copies for results that must have their own, and reuse of memory that is not needed again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from .graph import HELD, INPUT, Graph, Node
 from .simplify import A
 
-# Views that give each element a place of its own.
+# Views in which no two elements share memory.
 PLAIN = {A.reshape.default, A.permute.default, A.select.int, A.slice.Tensor, A.unsqueeze.default, A.diagonal.default}
 PLAIN |= {A.squeeze.default, A.squeeze.dim, A.squeeze.dims}
 
-# Operations that can write over their first operand. Half the time of an addition to a megabyte is a fresh megabyte.
+# Operations that can write over their first operand. To allocate the result takes half the time of a large addition.
 IN_PLACE: dict[Any, Callable[..., Any]] = {
     A.add.Tensor: Tensor.add_,
     A.sub.Tensor: Tensor.sub_,
@@ -32,30 +32,30 @@ IN_PLACE: dict[Any, Callable[..., Any]] = {
     A.baddbmm.default: Tensor.baddbmm_,
     A.threshold_backward.default: lambda x, y, limit: A.threshold_backward.grad_input._op(x, y, limit, grad_input=x),
 }
-# Operations whose result is new memory, each element at one place.
+# Operations whose result is new memory in which no two elements share a place.
 OWNERS = set(IN_PLACE) | {A.mm.default, A.bmm.default, A.convolution.default, A.leaky_relu_backward.default}
 OWNERS |= {A.tanh_backward.default, A.sigmoid_backward.default, A.softplus_backward.default}
 
 
 def viewed(node: Node) -> Node | None:
-    """The node whose memory ``node`` may be looking at, None if it has its own."""
+    """The node of which ``node`` may be a view; None if it has its own memory."""
     source = node.args[0] if node.op is operator.getitem else node
     looks = isinstance(source.op, torch._ops.OpOverload) and any(x.alias_info for x in source.op._schema.returns)
     return next(source.operands(), None) if looks else None
 
 
 def root_of(node: Node) -> Node:
-    """Where the memory ``node`` may be looking at comes from."""
+    """The node that owns the memory of ``node``."""
     while (source := viewed(node)) is not None:
         node = source
     return node
 
 
 def own_outputs(g: Graph, slots: Iterable[int], fresh: set[Node]) -> set[Node]:
-    """Copy each of these outputs that would share memory with an argument, a constant or another one of them, or is
-    not ``fresh``; return the copies.
+    """Copy outputs that would share memory, and return the copies.
 
-    Exempt are arguments returned as they came (``g.returned``).
+    An output is copied if it shares memory with an argument, a constant or another of these outputs, or is not in
+    ``fresh``. Arguments that are returned unchanged (``g.returned``) are not copied.
     """
     roots: set[Node] = set()
     copies: set[Node] = set()
@@ -67,7 +67,7 @@ def own_outputs(g: Graph, slots: Iterable[int], fresh: set[Node]) -> set[Node]:
         shared |= root.op in (INPUT, HELD) or root in roots or root not in fresh
         roots.add(root)
         if shared and k not in g.returned:
-            # Written around the rules, which drop copies because nothing inside the program needs one.
+            # Append the node without `emit`, whose rules would drop the copy.
             out = g.outputs[k]
             g.outputs[k] = Node(A.clone.default, (out,), {"memory_format": torch.contiguous_format}, out.meta)
             g.nodes.append(g.outputs[k])
@@ -76,9 +76,9 @@ def own_outputs(g: Graph, slots: Iterable[int], fresh: set[Node]) -> set[Node]:
 
 
 def overwritten(nodes: list[Node], result: Iterable[Node]) -> dict[Node, int]:
-    """For each node that may write over one of its operands: which. ``nodes`` run in order, ``result`` is read last."""
+    """For each node that may write over an operand: the operand's number. ``result`` is read after all ``nodes``."""
     end = len(nodes)
-    last: dict[Node, int] = {}  # by root: when its memory is read for the last time
+    last: dict[Node, int] = {}  # by root: the place of the last node that reads its memory
     for i, node in enumerate(nodes):
         for x in node.operands():
             last[root_of(x)] = i

@@ -1,4 +1,4 @@
-"""Improvements that need the whole program: what pays only where a result has no other reader."""
+"""Improvements that need the whole program, as they save work only where a result has a single reader."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ FUSED = {A.mm.default: A.addmm.default, A.bmm.default: A.baddbmm.default}
 PRODUCTS = set(FUSED) | set(FUSED.values())
 
 Rewrite = Callable[[Graph, set[int]], Graph]
-"""The same program in another way, which may pay; its argument besides are the tangents: see :func:`improve`."""
+"""Makes an equal program from a program and its tangents; :func:`improve` uses it where it costs less."""
 
 
 def improve(g: Graph, tangents: set[int] | None = None, rewrite: Rewrite | None = None) -> Graph:
-    """The same program with dead work gone, gradients nobody reads not asked for, and sums of products fused.
+    """The same program without dead operations and unread gradients, and with sums of products fused.
 
-    Of a program to be replayed ``tangents`` are the inputs that change from use to use, while what does not depend on
-    them is computed once; the program that ``rewrite`` makes of it is taken where that leaves less to do. None of any
-    other.
+    ``tangents`` are the inputs that change from run to run; what does not depend on them is computed once. With them,
+    the program that ``rewrite`` makes is used if it costs less. They are None for a program that runs as a whole.
     """
     plain = _fused(g)
     if tangents is None or rewrite is None:
@@ -30,13 +29,13 @@ def improve(g: Graph, tangents: set[int] | None = None, rewrite: Rewrite | None 
 
 
 def _fused(g: Graph) -> Graph:
-    for _ in range(3):  # what is no longer read leaves others with a single reader
+    for _ in range(3):  # when a reader is gone, another node may have a single reader left
         g = _again(g)
     return g
 
 
 def _again(old: Graph) -> Graph:
-    """``old``'s live nodes once more, each through its improvement if it has one."""
+    """Copy the live nodes of ``old``, each in its improved form if it has one."""
     new = Graph(simplify)
     known: dict[Node, Node] = {}
     readers: dict[Node, list[Node]] = {node: [] for node in old.in_order()}
@@ -57,7 +56,7 @@ def _again(old: Graph) -> Graph:
 
 
 def _transposed(g: Graph, node: Node, args: tuple[Any, ...], alone: list[bool]) -> Node | None:
-    """(c + a b)' = c' + b' a': the product is written where it is wanted, so weight gradients are contiguous."""
+    """(c + a b)' = c' + b' a': the product is computed in its final layout, so weight gradients are contiguous."""
     if node.op is not A.permute.default or not alone[0] or args[0].op not in PRODUCTS:
         return None
     n = len(node.meta.shape)
@@ -74,7 +73,7 @@ def _transposed(g: Graph, node: Node, args: tuple[Any, ...], alone: list[bool]) 
 def _accumulated(
     g: Graph, node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any], alone: list[bool]
 ) -> Node | None:
-    """x + a b and x - a b in one operation, where the product is nobody else's."""
+    """x + a b and x - a b in one operation, where the product has no other reader."""
     if node.op not in (A.add.Tensor, A.sub.Tensor) or len(args) != 2:
         return None
     sign = 1 if node.op is A.add.Tensor else -1

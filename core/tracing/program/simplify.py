@@ -1,7 +1,7 @@
-"""What the traced program may be simplified by: rules that hold for every input.
+"""Rules that simplify a traced program and hold for every input.
 
-Derivatives taken in Python leave aliases, cotangents that are zero or one everywhere, sums broadcast back to full
-size, and two of everything. A structural zero times anything is zero, as in a derivative written by hand.
+Derivatives taken in Python leave aliases, cotangents that are zero or one everywhere, sums that are broadcast back to
+full size, and repeated operations. A structural zero times anything is zero, as in a derivative written by hand.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ELEMENTWISE = {A.add.Tensor, A.sub.Tensor, A.mul.Tensor, A.div.Tensor, A.mul.Sca
 BILINEAR = {A.mul.Tensor, A.mm.default, A.bmm.default, A.mv.default, A.dot.default}
 FILLS = {A.zeros.default: 0.0, A.zeros_like.default: 0.0, A.new_zeros.default: 0.0, A._efficientzerotensor.default: 0.0}
 FILLS |= {A.ones.default: 1.0, A.ones_like.default: 1.0, A.new_ones.default: 1.0}
-# Linear in the first argument, like everything whose first argument is called grad.
+# Linear in the first argument, as is every operation whose first argument is called grad.
 LINEAR = {A.neg.default, A.mul.Scalar, A.div.Scalar, A.div.Tensor, A.sum.default, A.sum.dim_IntList, A.mean.default}
 LINEAR |= {A.mean.dim, A._to_copy.default, A.cumsum.default, A.index.Tensor, A.gather.default}
-# The same numbers elsewhere, some of them or several times.
+# Operations whose result consists of numbers of the operand.
 PICKS = {A.t.default, A.transpose.int, A.permute.default, A.unsqueeze.default, A.squeeze.default, A.squeeze.dim}
 PICKS |= {A.squeeze.dims, A.select.int, A.slice.Tensor, A.expand.default, A.reshape.default, A.diagonal.default}
 PICKS |= {A.flip.default}
@@ -33,7 +33,7 @@ GRADS = {"grad", "grad_output", "grad_out"}
 
 
 def simplify(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], meta: Any) -> Node | None:
-    """A :data:`counterplay.core.tracing.program.graph.Rule`: the node ``op(*args)`` can be replaced by, or None."""
+    """The node that can replace ``op(*args)``, or None. A :data:`counterplay.core.tracing.program.graph.Rule`."""
     if (view := _VIEWS.get(op)) is not None:
         return g.emit(view, args, kwargs, meta)
     if op in FILLS and meta.dtype.is_floating_point:
@@ -51,7 +51,7 @@ def simplify(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         return _SHAPES[op](g, x, args, meta)
     if op is operator.getitem and args[1] == 0 and meta is not None and x.op is A.convolution_backward.default:
         return convolved_back(g, x.args[0], x.args[2], x.args[4:10], meta)
-    if op is A.sum.dim_IntList and x.op is A.neg.default:  # the smaller one
+    if op is A.sum.dim_IntList and x.op is A.neg.default:  # negate the sum, which is smaller
         return g.emit(A.neg.default, (g.emit(op, (x.args[0], *args[1:]), kwargs, meta),), NOTHING, meta)
     if op is A.add.Tensor and not kwargs and x.op is A.add.Tensor and x.args[1] is args[1] and not x.kwargs:
         return g.emit(op, x.args, {"alpha": 2}, meta)
@@ -61,7 +61,7 @@ def simplify(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 
 
 def fill(g: Graph, value: float, meta: Meta) -> Node:
-    """A tensor of one number."""
+    """A tensor that is ``value`` everywhere."""
     return g.emit(A.full.default, (meta.shape, value), {"dtype": meta.dtype, "device": meta.device}, meta)
 
 
@@ -76,8 +76,9 @@ def expand(g: Graph, x: Node, meta: Meta) -> Node:
 
 
 def convolved_back(g: Graph, k: Node, weight: Node, how: tuple[Any, ...], here: Meta) -> Node:
-    """What the convolution ``how`` (stride, padding, dilation, transposed, output padding, groups) of something like
-    ``here`` sends back to it of ``k``: a convolution the other way.
+    """The gradient of a convolution by its input, which has the Meta ``here``, from the gradient ``k`` of its output.
+
+    It is a transposed convolution. ``how`` is (stride, padding, dilation, transposed, output padding, groups).
     """
     stride, padding, dilation, transposed, _, groups = how
     axes = len(here.shape) - 2
@@ -117,7 +118,7 @@ def _zero(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], m
 
 
 def _zero_item(g: Graph, x: Node, i: int, meta: Any) -> Node | None:
-    """Result i of an operation with several results, where it is zero."""
+    """Result i of an operation with several results, if it is zero."""
     if not isinstance(meta, Meta) or not meta.dtype.is_floating_point or not x.args:
         return None
     reads = {0: (0, 2), 1: (0, 1), 2: (0,)}[i] if x.op is A.convolution_backward.default else (0,)
@@ -127,7 +128,7 @@ def _zero_item(g: Graph, x: Node, i: int, meta: Any) -> Node | None:
 
 
 def _grad_first(op: Any) -> bool:
-    """Whether ``op`` is some operation's backward, linear in the gradient it is given first."""
+    """Whether ``op`` is the backward of an operation, and so linear in the gradient that is its first argument."""
     return "backward" in str(op) and op._schema.arguments[0].name in GRADS
 
 
@@ -154,7 +155,7 @@ def _turn(g: Graph, x: Node, args: tuple[Any, ...], meta: Meta) -> Node | None:
     order = _order(A.t.default if len(args) == 1 else A.transpose.int if len(args) == 3 else A.permute.default, args)
     if order == tuple(range(len(order))):
         return x
-    if x.op is A.permute.default:  # a turn of a turn is one turn
+    if x.op is A.permute.default:  # two permutations are one
         return g.emit(A.permute.default, (x.args[0], tuple(x.args[1][k] for k in order)), NOTHING, meta)
     canonical = (x, order)
     return None if args == canonical else g.emit(A.permute.default, canonical, NOTHING, meta)
@@ -175,7 +176,7 @@ _SHAPES: dict[Any, Callable[[Graph, Node, tuple[Any, ...], Meta], Node | None]]
 _SHAPES = {A.reshape.default: _reshape, A.expand.default: _expand, A.permute.default: _turn}
 _SHAPES |= {A.t.default: _turn, A.transpose.int: _turn}
 
-# Functionalised programs copy where a view does: as nothing mutates, look instead.
+# Functionalised programs have copies of views. As nothing mutates, a view is enough.
 _VIEWS = {A.view_copy.default: A.reshape.default, A.view.default: A.reshape.default, A.t_copy.default: A.t.default}
 _VIEWS |= {A._unsafe_view.default: A.reshape.default, A.expand_copy.default: A.expand.default}
 _VIEWS |= {A.permute_copy.default: A.permute.default, A.transpose_copy.int: A.transpose.int}
@@ -188,11 +189,11 @@ _VIEWS |= {A.unsqueeze_copy.default: A.unsqueeze.default, A.diagonal_copy.defaul
 
 
 def _elementwise(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], meta: Meta) -> Node | None:
-    """Arithmetic on something broadcast happens before the broadcast, or lets the arithmetic broadcast it."""
+    """Do arithmetic before its operand is broadcast, or let the arithmetic broadcast it."""
     nodes = [a for a in args if isinstance(a, Node)]
     if not meta.dtype.is_floating_point or any(a.meta[1:] != meta[1:] for a in nodes):
-        return None  # a tensor of no dimension promotes dtypes differently
-    if all(a.op is A.full.default for a in nodes):  # the same arithmetic in the same dtype, now
+        return None  # a tensor without dimensions promotes dtypes differently
+    if all(a.op is A.full.default for a in nodes):  # compute it now, in the same dtype
         numbers = substitute(args, lambda a: torch.tensor(a.args[1], dtype=meta.dtype))
         return fill(g, op(*numbers, **kwargs).item(), meta)
     if op in (A.mul.Tensor, A.div.Tensor) and is_fill(args[1], 1.0):

@@ -1,8 +1,8 @@
-"""One number a sample at the end of a chain of linear layers, computed from the other end.
+"""A chain of linear layers that ends in one number for each sample is computed from its other end.
 
-y = <w, L_n ... L_1 t>, sample by sample, takes a pass through the layers for each tangent t. As <L_1' ... L_n' w, t> it
-takes the adjoints' pass once for all tangents, and that is the pass which the gradient has taken anyway. So the
-derivative of a discriminator's output along its own parameters needs no layer at all.
+For each sample, y = <w, L_n ... L_1 t> takes a pass through the layers for each tangent t. Written as
+<L_1' ... L_n' w, t> it takes one pass through the adjoints for all tangents, which the gradient has taken anyway. So
+the derivative of a discriminator's output along its own parameters needs no further pass through the layers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .samplewise import added, adjoint, inner, is_linear, reshaped, summed, time
 
 
 def from_the_other_end(old: Graph, late: set[Node]) -> Graph:
-    """The same program with such numbers computed so; ``late`` is what depends on a tangent."""
+    """The same program with such chains computed from the other end; ``late`` nodes depend on a tangent."""
     new = Graph(simplify)
     known: dict[Node, Node] = {}
     readers = Counter(chain(old.outputs, *(node.operands() for node in old.live())))
 
     def dot(k: Node, z: Node) -> Node:
-        """<k, z>, sample by sample (B, 1): back along the chain that ends in ``z``, while nobody else reads it."""
+        """<k, z> for each sample, (B, 1): go back along the chain that ends in ``z``, as long as it has one reader."""
         if z not in late or readers[z] > 1 or z.meta.shape != k.meta.shape:
             return inner(new, k, known[z])
         if z.op is A.add.Tensor and not z.kwargs and all(isinstance(x, Node) for x in z.args):

@@ -1,9 +1,9 @@
-"""One number a sample, taken out of what it multiplies.
+"""A factor with one number for each sample is taken out of the products that it occurs in.
 
-A network that ends in one number a sample sends back a gradient that is, at every layer, the derivative of that number
-times the loss's derivative by it. So what several losses, or a loss and its tangent, send back differs by one number a
-sample, as long as the layers on the way have no tangents of their own: it is computed once. In weight gradients the
-factor goes to the layer's input, where several become one: sum_k (s_k a)' x_k = a' sum_k s_k x_k.
+In a network whose output is one number for each sample, the gradient at every layer is the derivative of the output
+times the derivative of the loss by the output. So the gradients of several losses, or of a loss and its tangent, differ
+only by such a factor, as long as the layers between have no tangents: they are computed once. In weight gradients the
+factor is moved to the layer's input, where several terms become one: sum_k (s_k a)' x_k = a' sum_k s_k x_k.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from ..program.simplify import A, expand, simplify
 from .adjoint_rewrite import from_the_other_end
 from .samplewise import added, is_linear, reshaped, scaled, summed, times, turned
 
-LEFT, RIGHT = ("left",), ("right",)  # what is sent back is the first factor of a weight gradient, or the second
+LEFT, RIGHT = ("left",), ("right",)  # whether the gradient of the output is the first factor of a weight gradient
 
 
 @dataclass
 class _Sum:
-    """sum_k scale_k base_k + rest, sample by sample; a base does not depend on tangents, a scale (B, 1) may."""
+    """sum_k scale_k base_k + rest, for each sample. A base does not depend on tangents; a scale (B, 1) may."""
 
     terms: dict[Node, Node] = field(default_factory=dict)
     rest: Node | None = None
 
 
 Weight = dict[tuple[Node, tuple[Any, ...]], Node]
-"""A weight gradient: the layer's input by what is sent back and by the operation's other arguments."""
+"""A weight gradient: (gradient of the output, other arguments of the operation) -> the layer's input."""
 
 
 def rewritten(g: Graph, tangents: set[int]) -> Graph:
-    """The same program with one number a sample computed from the other end, and taken out of what it multiplies."""
+    """The same program after both rewrites: `adjoint_rewrite.from_the_other_end`, then `factored`."""
     return factored(from_the_other_end(g, g.late(tangents)), tangents)
 
 
 def factored(old: Graph, tangents: set[int]) -> Graph:
-    """The same program with such numbers taken out; ``tangents`` are the inputs that change from use to use."""
+    """The same program with such factors taken out; ``tangents`` are the inputs that change from run to run."""
     return _Factored(old, tangents).g
 
 
 class _Factored(dict[Node, Node]):
-    """A program's nodes by those of the old one; what is kept as a sum or a weight is written when it is asked for."""
+    """Maps the nodes of the old program to new ones. Nodes kept as a sum or a weight are written when they are used."""
 
     def __init__(self, old: Graph, tangents: set[int]) -> None:
         self.g, self.tangents = Graph(simplify), tangents
@@ -129,7 +129,7 @@ class _Factored(dict[Node, Node]):
     # ------------------------------------------------------------------------------------------------ over the batch
 
     def _terms(self, x: Any) -> dict[Node, Node] | None:
-        """The terms of a sum that is nothing else; with a rest to be multiplied, too, one product is cheaper."""
+        """The terms of a sum without a rest. With a rest, which must be multiplied too, one product is cheaper."""
         held = self.sums.get(x) if isinstance(x, Node) else None
         return held.terms if held is not None and held.rest is None else None
 
@@ -159,7 +159,7 @@ class _Factored(dict[Node, Node]):
         return self.g.emit(operator.getitem, (both, 1), NOTHING, meta)
 
     def _over_samples(self, node: Node) -> Node | None:
-        """A sum over the batch, and perhaps over other axes: these are summed once."""
+        """A sum over the batch and perhaps over other axes; the sums over the other axes are computed once."""
         x: Any = None
         axes: tuple[int, ...] = ()
         if node.op is A.sum.dim_IntList:

@@ -1,6 +1,6 @@
-"""Operations that are linear in their first operand and treat the samples of a batch, its first axis, apart and alike.
+"""Operations that are linear in their first operand and treat the samples of a batch, its first axis, independently.
 
-One number a sample passes through them unchanged, and their adjoints are such operations again.
+They commute with a factor that has one number for each sample, and their adjoints are such operations again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from ..program.graph import NOTHING, Graph, Meta, Node
 from ..program.simplify import A, convolved_back
 
-# Times something that does not depend on the first operand, element by element.
+# Products, element by element, with something that does not depend on the first operand.
 ELEMENTWISE = {A.leaky_relu_backward.default, A.threshold_backward.default, A.tanh_backward.default}
 ELEMENTWISE |= {A.sigmoid_backward.default, A.softplus_backward.default, A.gelu_backward.default}
 ELEMENTWISE |= {A.silu_backward.default, A.elu_backward.default, A.hardtanh_backward.default}
@@ -30,7 +30,7 @@ def is_linear(node: Node) -> bool:
 
 
 def adjoint(g: Graph, node: Node, k: Node, others: tuple[Any, ...]) -> Node:
-    """The adjoint of ``node`` in its first operand, of ``k``; ``others`` are the other arguments."""
+    """The adjoint of ``node`` (as a map of its first operand) applied to ``k``; ``others`` are its other arguments."""
     here = node.args[0].meta
     if node.op is A.convolution.default:
         return convolved_back(g, k, others[0], others[2:], here)
@@ -57,23 +57,23 @@ def reshaped(g: Graph, x: Node, shape: tuple[int, ...]) -> Node:
 
 
 def summed(g: Graph, x: Node, axes: tuple[int, ...]) -> Node:
-    """The sum over ``axes``, which are kept, of length 1."""
+    """The sum over ``axes``, which are kept with length 1."""
     shape = tuple(1 if k in axes else n for k, n in enumerate(x.meta.shape))
     return g.emit(A.sum.dim_IntList, (x, axes, True), NOTHING, x.meta._replace(shape=shape)) if axes else x
 
 
 def added(g: Graph, x: Node, y: Node) -> Node:
-    """The sum of two of one shape."""
+    """The sum of two nodes of one shape."""
     return g.emit(A.add.Tensor, (x, y), NOTHING, x.meta)
 
 
 def scaled(g: Graph, x: Node, scale: Node) -> Node:
-    """``x`` (B, ...) times ``scale`` (B, 1), one number a sample."""
+    """``x`` (B, ...) times ``scale`` (B, 1), which has one number for each sample."""
     fit = reshaped(g, scale, (scale.meta.shape[0], *(1 for _ in x.meta.shape[1:])))
     return g.emit(A.mul.Tensor, (x, fit), NOTHING, x.meta)
 
 
 def inner(g: Graph, k: Node, x: Node) -> Node:
-    """<k, x>, sample by sample (B, 1); ``x`` may be broadcast."""
+    """<k, x> for each sample, (B, 1); ``x`` may be broadcast."""
     product = g.emit(A.mul.Tensor, (k, x), NOTHING, k.meta)
     return reshaped(g, summed(g, product, tuple(range(1, len(k.meta.shape)))), (k.meta.shape[0], 1))

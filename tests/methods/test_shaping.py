@@ -10,9 +10,9 @@ from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import leaves, ravel, unravel
 
-from ..papers.test_targets import moved_by
 from ..support.arenas import SIZES, arena, every_game, order, response
 from ..support.cases import F64, close, close_trees, generator, matrix_game, one_step, radius, same_spectrum
+from ..support.rates import moved_by
 
 # ----------------------------------------------------------------------------------------------------- opponent shaping
 

@@ -8,20 +8,9 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.local import LocalGame
-from counterplay.core.game.tree import ravel, unravel
-from counterplay.core.solver import inner_solve
-from counterplay.core.spectra.update_map import UpdateMap
+from counterplay.core.game.tree import ravel
 
-from ..support.arenas import arena
-from ..support.cases import (
-    F64,
-    close,
-    matrix_game,
-    one_step,
-    radius,
-    random,
-)
+from ..support.cases import F64, close, matrix_game, radius, random
 from ..support.rates import moved_by, norms_of, rate, zero
 
 ARENAS = {
@@ -117,45 +106,3 @@ def test_a_run_converges_at_the_rate_of_its_update_map(name, options):
     slope = rate(norms, F, 40)
     assert radius(F) < 0.999
     assert slope == pytest.approx(math.log(radius(F)), rel=5e-3, abs=2e-5)
-
-
-@pytest.mark.parametrize("sizes", [(2, 3), (2, 1, 2)], ids=["two players", "three players"])
-@pytest.mark.parametrize("where", ["equilibrium", "elsewhere"])
-@pytest.mark.parametrize("name", ["implicit-euler", "stackelberg", "follow-the-ridge"])
-def test_a_matrix_free_solve_has_the_derivative_of_the_dense_one(name, where, sizes, monkeypatch):
-    """Through the implicit function, with no matrix in sight, on a bent game; also where the solve takes no step."""
-    a = arena(sizes, 30, curvature=5.0, shift=False, bend=0.7)
-    params, lr = unravel(a.theta * (where == "elsewhere"), a.params), [0.2, 0.5, 0.3][: len(sizes)]
-    options, eye = {"lr": a.named(lr), "tol": 1e-13}, torch.eye(5, dtype=F64)
-    plain = cp.make("solver", name, method="dense", **options)
-    dense = cp.update_jacobian(a.game, plain, params)
-    if where == "equilibrium":
-        close(dense, at_equilibrium(name, LocalGame.of(a.game, params, {}), sizes[0], a.rows(lr)), 1e-9)
-    h = 1e-4
-    for n, e in enumerate(eye):
-        up, down = (ravel(one_step(a.game, plain, unravel(ravel(params) + s * h * e, params))) for s in (1, -1))
-        close(dense[:, n], (up - down) / (2 * h), 1e-6)
-    monkeypatch.setattr(inner_solve, "DENSE_DERIVATIVE", 0)
-    monkeypatch.setattr(inner_solve, "dense", None)
-    symmetric = name != "implicit-euler" and len(sizes) == 2  # one follower: J_FF is its Hessian
-    for method in ("gmres", "cg") if symmetric else ("gmres",):
-        F = UpdateMap(a.game, cp.make("solver", name, method=method, **options), params, None, {})
-        _, pull = torch.func.vjp(F, F.vector((params, plain.init(a.game, params))))
-        close(torch.stack([pull(e)[0] for e in eye]), dense, 1e-8)
-
-
-def at_equilibrium(name, local, m, eta):
-    """I - eta times the derivative of the method's field, where v = 0 (the derivative of J drops out)."""
-    J = local.jacobian().dense()
-    eye, D = torch.eye(len(J), dtype=F64), torch.diag(eta)
-    if name == "implicit-euler":
-        return torch.linalg.inv(eye + D @ J)
-    r = -torch.linalg.solve(J[m:, m:], J[m:, :m])
-    if name == "follow-the-ridge":
-        along = torch.cat([J[:m], J[m:] + torch.linalg.inv(D[m:, m:]) @ r @ D[:m, :m] @ J[:m]])
-        return eye - D @ along
-    # grad_F l_1 vanishes there, too (no linear terms), and its derivative is the Hessian of l_1.
-    H = torch.func.jacrev(lambda x: ravel(local.at(unravel(x, local.params)).loss_gradient(local.players[0])))(
-        ravel(local.params)
-    )
-    return eye - D @ torch.cat([J[:m] + r.T @ H[m:], J[m:]])

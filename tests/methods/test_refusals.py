@@ -1,4 +1,4 @@
-"""Options of solvers and step rules that no method takes: refused in one sentence, before anything is played."""
+"""Options of solvers and step rules that no method takes: refused in one sentence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from counterplay.core.registry.registry import entries
 from counterplay.core.solver.step_rules import Rule
 
 from ..conftest import Run
+from ..support.arenas import arena
 
 WRONG_RULES = [
     ("momentum", "beta=[0.1,0.2]", "beta must be a number, more than -1, less than 1; got [0.1, 0.2]"),
@@ -129,3 +130,60 @@ def test_who_is_solved_for_is_a_choice_of_two(solver: str) -> None:
             play(zero_sum, solver, solve_for="x", method=method)
     for method in ("auto", "cg"):
         play(zero_sum, solver, solve_for="x", method=method)
+
+
+def step(name, a, **options):
+    solver = cp.make("solver", name, **options)
+    return solver.step(a.game, a.params, solver.init(a.game, a.params), lambda: {})
+
+
+@pytest.mark.parametrize("name", ["stackelberg", "follow-the-ridge"])
+def test_a_leader_must_play_and_have_followers(name):
+    with pytest.raises(cp.UsageError, match=r"'p7'.*p0, p1"):
+        step(name, arena((2, 2), 31), leader="p7")
+    with pytest.raises(cp.UsageError, match="at least two players"):
+        step(name, arena((2,), 31))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("lookahead-minmax", {"k": 0}, "1 or more"),
+        ("unrolled", {"k": -1}, "k must be at least 0"),
+        ("best-response", {"points": 200}, "odd"),
+        ("best-response", {"points": 1}, "odd"),
+        ("best-response", {"radius": 0.0}, "more than 0"),
+        ("best-response", {"information": "some"}, "full"),
+        ("implicit-euler", {"method": "cg"}, "gmres"),
+    ],
+)
+def test_options_out_of_range_are_refused_when_made(name, options, words):
+    with pytest.raises(cp.UsageError, match=words):
+        cp.make("solver", name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("adversarial-extrapolation", "gamma"),
+        ("reg-generator-only", "gamma"),
+        ("sga", "strength"),
+        ("la", "opponent_lr"),
+        ("lola", "opponent_lr"),
+        ("sos", "opponent_lr"),
+        ("unrolled", "opponent_lr"),
+        ("implicit-euler", "lr"),
+        ("ogda", "lr"),
+        ("past-extragradient", "lr"),
+        ("stackelberg", "lr"),
+        ("follow-the-ridge", "lr"),
+        ("hamiltonian", "lr"),
+        ("lookahead-minmax", "lr"),
+    ],
+)
+def test_an_option_for_someone_who_does_not_play_is_refused(name, option):
+    a = arena((2, 2), 31, curvature=3.0)
+    with pytest.raises(cp.UsageError, match=r"one for q, who does not play.*p0, p1"):
+        step(name, a, **{option: {"p0": 0.1, "p1": 0.1, "q": 0.1}})
+    with pytest.raises(cp.UsageError, match="none for p1"):
+        step(name, a, **{option: {"p0": 0.1}})

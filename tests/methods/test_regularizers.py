@@ -13,18 +13,7 @@ from counterplay.core.game.regularizer import RegularizedGan, regularized
 from counterplay.core.game.tree import leaves, ravel, tmap
 from counterplay.plugins.regularizers.gradient_penalty import MIX
 
-from ..support.cases import (
-    F64,
-    SmoothGan,
-    close,
-    close_trees,
-    generator,
-    identical,
-    one_step,
-    random,
-    simgd,
-    started,
-)
+from ..support.cases import F64, SmoothGan, close, close_trees, generator, identical, one_step, random, simgd, started
 
 QUADRATIC = cp.make("game", "quadratic")
 

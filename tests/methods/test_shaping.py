@@ -14,8 +14,6 @@ from ..support.arenas import SIZES, arena, every_game, order, response
 from ..support.cases import F64, close, close_trees, generator, matrix_game, one_step, radius, same_spectrum
 from ..support.rates import moved_by
 
-# ----------------------------------------------------------------------------------------------------- opponent shaping
-
 
 def test_exact_lola_is_the_gradient_of_the_look_ahead_loss():
     """Central differences of l_i(theta_i, theta_j - alpha_j v_j(theta)) on a bent game of three players."""
@@ -123,9 +121,6 @@ def test_unrolling_many_steps_is_stackelberg():
     close(ravel({"p0": d["p0"]}), g[lead] + r.T @ g[F], 1e-9)
 
 
-# ----------------------------------------------------------------------------------------------- identities, zero-sum
-
-
 @every_game
 def test_the_halves_of_jare_make_jare(sizes, opposed):
     a = arena(sizes, 22, opposed)
@@ -208,9 +203,6 @@ def test_alignment_turns_sga_away_from_an_unstable_point():
         found = ravel(cp.make("solver", "sga").direction(LocalGame.of(game, params, {})))
         v = J @ theta
         close(found, v + sign * (A.T @ v))
-
-
-# ----------------------------------------------------------------------------------------------- leaders and followers
 
 
 def answered(a, x, start):
@@ -304,3 +296,13 @@ def test_follow_the_ridge_has_no_rotation_where_simgd_has():
     F = moved_by(game, "follow-the-ridge", lr=eta)
     close(F, torch.eye(2, dtype=F64) - eta * torch.tensor([[-6.0, 4.0], [-16.0, 10.0]], dtype=F64))
     same_spectrum(F, [0.8, 0.8], 1e-6)
+
+
+def test_a_follower_with_no_step_of_its_own_still_follows():
+    """v_F is what it was: the ridge is not approached, and not left."""
+    a = arena((2, 2), 31)
+    ridge = lambda **lr: cp.make("solver", "follow-the-ridge", lr=lr)  # noqa: E731
+    after = ravel(one_step(a.game, ridge(p0=0.1, p1=0.0), a.params))
+    close(a.v(after)[2:], a.v()[2:])
+    still = one_step(a.game, ridge(p0=0.0, p1=0.1), a.params)
+    close_trees(still, one_step(a.game, cp.make("solver", "simgd", lr={"p0": 0.0, "p1": 0.1}), a.params))

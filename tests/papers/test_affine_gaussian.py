@@ -15,14 +15,7 @@ import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import ravel
 
-from ..support.cases import (
-    F64,
-    close,
-    eigenvalues,
-    radius,
-    same_spectrum,
-    started,
-)
+from ..support.cases import F64, close, eigenvalues, radius, same_spectrum, started
 
 
 def factors(spectrum):

@@ -16,12 +16,7 @@ from hypothesis import strategies as st
 
 import counterplay as cp
 
-from ..support.cases import (
-    close,
-    eigenvalues,
-    property_test,
-    radius,
-)
+from ..support.cases import close, eigenvalues, property_test, radius
 from ..support.rates import moved_by
 
 

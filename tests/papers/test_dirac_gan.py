@@ -14,12 +14,7 @@ import pytest
 import counterplay as cp
 from counterplay.core.game.regularizer import regularized
 
-from ..support.cases import (
-    jacobian,
-    radius,
-    same_spectrum,
-    started,
-)
+from ..support.cases import jacobian, radius, same_spectrum, started
 from ..support.rates import norms_of, rate, zero
 
 

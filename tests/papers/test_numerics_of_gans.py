@@ -16,15 +16,7 @@ from hypothesis import strategies as st
 
 import counterplay as cp
 
-from ..support.cases import (
-    F64,
-    close,
-    eigenvalues,
-    matrix_game,
-    property_test,
-    radius,
-    same_spectrum,
-)
+from ..support.cases import F64, close, eigenvalues, matrix_game, property_test, radius, same_spectrum
 from ..support.rates import moved_by
 
 

@@ -14,13 +14,7 @@ import torch
 import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
 
-from ..support.cases import (
-    F64,
-    close,
-    jacobian,
-    radius,
-    same_spectrum,
-)
+from ..support.cases import F64, close, jacobian, radius, same_spectrum
 from ..support.rates import moved_by, norms_of, rate, zero
 
 QUADRATIC = [((0.09, 0.01), 0.96250), ((0.03, 0.03), 1.04231), ((0.01, 0.09), 1.11642)]

@@ -193,6 +193,9 @@ def formulas(a, eta, x, players):
     named, w = a.named(x), a.rows(x)
     first = a.rows([i == 0 for i in range(players)])
     off, v, last = a.off, a.v(), players - 1
+    yield "simgd", {}, v
+    yield "conopt", {"gamma": named}, v + w * (a.J.T @ v)
+    yield "jare", {"gamma": named}, v + w * (off.T @ v)
     yield "reg-generator-only", {"gamma": named}, v + first * w * (off.T @ v)
     yield "reg-discriminator-only", {"gamma": named}, v + (1 - first) * w * (off.T @ v)
     yield "adversarial-extrapolation", {"gamma": named}, v - w / 2 * (off @ v)

@@ -1,19 +1,11 @@
-"""What is handed to a run that goes on is compared with what it was begun with; what was made by name is made again."""
+"""What is handed to a run that goes on is compared with what it was begun with."""
 
 from __future__ import annotations
 
-import array
-import collections
 import functools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,128 +16,10 @@ from torch import Tensor, nn
 
 import counterplay as cp
 from counterplay.core.errors import UsageError
-from counterplay.core.provenance.by_name import equal_values, table_of
-from counterplay.core.provenance.description import describe
-from counterplay.core.registry.registry import REGISTRY, make
-from counterplay.core.storage.strict_json import dumps, parse
+from counterplay.core.registry.registry import make
 
 from ..run.test_resume_marks import altered
-
-STEPS = 8
-SOLVER = make("solver", "simgd", lr=0.01)
-QUADRATIC = make("game", "quadratic", b=10.0)
-
-
-def stopped(path: Path, game: cp.Game, solver: cp.Solver = SOLVER, **asked: Any) -> Path:
-    left = iter(range(3))
-    cp.run(game, solver, steps=STEPS, out=path, stop=lambda: next(left, None) is None, **asked)
-    return path
-
-
-def same(one: Any, other: Any) -> bool:
-    return all(torch.equal(x, other.params[i][k]) for i, tree in one.params.items() for k, x in tree.items())
-
-
-# ------------------------------------------------------------------------------------------------------- made by name
-
-
-@pytest.mark.parametrize("kind", ["solver", "game", "regularizer"])
-def test_whatever_is_made_by_name_has_the_table_that_makes_it(kind: str) -> None:
-    for name, found in REGISTRY.built_in(kind).items():
-        for thing in (make(kind, name), found.entry.factory()):  # by name, and straight from its class
-            table = table_of(thing)
-            assert table is not None and table["name"] == name
-            assert equal_values(make(kind, parse(dumps(table))), thing)
-
-
-def test_what_no_table_makes_again_is_described() -> None:
-    Simgd = REGISTRY.built_in("solver")["simgd"].entry.factory
-
-    class Mine(Simgd):  # type: ignore[misc, valid-type]
-        pass
-
-    assert table_of(Mine(0.1)) is None
-    assert table_of(Simgd(lr=torch.tensor(0.1))) is None
-    assert table_of(Simgd(lr=float("nan"))) is None  # JSON has none
-    assert table_of(Simgd(lr=(0.1, 0.2))) == {"name": "simgd", "lr": [0.1, 0.2], "rule": {"name": "sgd"}}
-
-
-def test_the_readme_s_own_run_goes_on_by_itself(tmp_path: Path, cli: Any) -> None:
-    solver = make("solver", "simgd", lr={"x": 0.09, "y": 0.01})
-    whole = cp.run(QUADRATIC, solver, steps=STEPS)
-    run = stopped(tmp_path / "q", QUADRATIC, solver)
-    facts = json.loads((run / "run.json").read_text())["experiment"]
-    assert facts["game"] == {"name": "quadratic", "a": 1.0, "b": 10.0, "c": 1.0}
-    assert facts["solver"] == {"name": "simgd", "lr": {"x": 0.09, "y": 0.01}, "rule": {"name": "sgd"}}
-    assert [o["source"] for o in facts["origins"]] == ["built in"] * 2
-    code, out, err = cli("spectrum", run, "--json")
-    assert code == 0, err
-    radius = json.loads(out)["meaning"]["update_radius"]
-    F = torch.eye(2, dtype=torch.float64) - torch.tensor([[0.18, 0.9], [-0.1, -0.02]], dtype=torch.float64)
-    assert radius == pytest.approx(torch.linalg.eigvals(F).abs().max().item(), rel=1e-12)
-    code, _, err = cli("resume", run)
-    assert code == 0, err
-    assert same(whole, cp.resume(run))
-
-
-def test_regularizers_are_part_of_it(tmp_path: Path) -> None:
-    game = make("game", "mixture", hidden=6, layers=1, batch=8, loss="wgan")
-    norm = [make("regularizer", "r1", gamma=0.5)]
-    whole = cp.run(game, SOLVER, steps=STEPS, regularizers=norm)
-    run = stopped(tmp_path / "a", game, regularizers=norm)
-    names = {(o["kind"], o["name"]) for o in json.loads((run / "run.json").read_text())["experiment"]["origins"]}
-    assert names == {("game", "mixture"), ("loss", "wgan"), ("solver", "simgd"), ("regularizer", "r1")}
-    with pytest.raises(UsageError, match="the regularizers were r1 and are none"):
-        cp.resume(run, game=game, solver=SOLVER, regularizers=[])
-    with pytest.raises(UsageError, match=r"the regularizer's gamma was 0\.5 and is 2\.0"):
-        cp.resume(run, regularizers=[make("regularizer", "r1", gamma=2.0)])
-    with pytest.raises(UsageError, match=r"the game's loss was wgan and is saturating"):
-        cp.resume(run, game=make("game", "mixture", hidden=6, layers=1, batch=8, loss="saturating"))
-    assert same(whole, cp.resume(run, game=game))
-
-
-PLUGIN = """
-from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
-import counterplay as cp
-from counterplay.core.options import option
-
-@dataclass(frozen=True)
-class Slow(cp.Composed):
-    factor: float = option(0.5, "of the field")
-    def direction(self, local):
-        return local.scale(self.factor, local.gradient())
-
-@cp.hookimpl
-def register_solvers():
-    return [cp.Entry("slow", Slow, "a part of v", "nobody")]
-"""
-PLAYED = """
-import sys, counterplay as cp
-from counterplay.core.registry.registry import load_file
-load_file("slow.py")
-left = iter(range(3))
-solver = cp.make("solver", "slow", lr=0.01, factor=0.25)
-cp.run(cp.make("game", "quadratic"), solver, steps=8, out="d", stop=lambda: next(left, None) is None)
-"""
-
-
-def test_a_plugin_s_solver_is_made_again_with_the_code_it_had(tmp_path: Path, cli: Any) -> None:
-    Path("slow.py").write_text(PLUGIN)
-    done = subprocess.run([sys.executable, "-c", PLAYED], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(Path("d/run.json").read_text())["experiment"]
-    assert found["solver"] == {"name": "slow", "lr": 0.01, "rule": {"name": "sgd"}, "factor": 0.25}
-    assert found["origins"][1]["source"] == "file slow.py" and len(found["origins"][1]["sha256"]) == 64
-    code, _, err = cli("resume", "d")
-    assert code == 2 and "unknown solver 'slow'" in err
-    code, _, err = cli("resume", "d", "--plugin", "slow.py")
-    assert code == 0, err
-
-
-# --------------------------------------------------------------------------------------------------- put together here
+from ..support.stopped import QUADRATIC, SOLVER, STEPS, same, stopped
 
 GAMMA = 1.0
 SETTINGS = SimpleNamespace(delta=1.0)
@@ -336,67 +210,6 @@ def test_another_python_s_bytecode_cannot_be_compared(tmp_path: Path) -> None:
     altered(run, **facts)
     with pytest.raises(UsageError, match=r"cannot be compared: it was compiled by Python 3\.8"):
         cp.resume(run, game=Bowl())
-
-
-HOSTILE = """
-import functools, itertools, threading, types, torch, counterplay as cp
-from counterplay.core.provenance.description import describe
-from counterplay.core.storage.run_directory import dumps
-class Data(torch.utils.data.Dataset):
-    def __init__(self): self.x, self.lock = torch.arange(5.), threading.Lock(); self.me = self
-    def __len__(self): return 5
-    def __getitem__(self, i): return self.x[i]
-    @functools.cached_property
-    def later(self): return object()
-torch.manual_seed(0)
-data, odd = Data(), {object: {"b", "a", "c"}, "f": lambda x: x in {"p", "q", "r"}}
-def f(p, b, *, deep=[[[[[[[[{1: 2}]]]]]]]]): return data.x.sum() + len(odd) + g(p)
-def g(p): return f
-many = list(range(10_000))
-things = [f, data, odd, functools.partial(f, 1), functools.lru_cache(g), torch.nn.Linear(2, 2).eval().forward, many,
-    iter(many), itertools.count(), types.SimpleNamespace(a=1), torch.compile, torch.func.grad(f), 10**30, float("inf"),
-    "x" * 9999, "\\ud800", torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2, device="meta"), data.__len__, Data, cp]
-for thing in things: print(dumps(describe(thing), None), end="")
-"""
-
-
-def test_a_description_is_the_same_in_every_process(tmp_path: Path) -> None:
-    said = set()
-    (tmp_path / "script.py").write_text(HOSTILE)
-    for seed in ("0", "1"):
-        done = subprocess.run(
-            [sys.executable, "script.py"], cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        said.add(done.stdout)
-    assert len(said) == 1 and "0x" not in said.pop()
-
-
-class Slotted:
-    __slots__ = ("weight",)
-
-    def __init__(self, weight: float) -> None:
-        self.weight = weight
-
-
-def test_a_description_tells_what_computes_differently() -> None:
-    def made(n: int) -> Callable[[], int]:
-        return lambda: n
-
-    pairs = [(made(1), made(2)), (lambda x: x + 1, lambda x: x + 2), (lambda x: x.a, lambda x: x.b), (1, True)]
-    pairs += [(torch.zeros(2), torch.zeros(2).double()), (functools.partial(made, 1), functools.partial(made, 2))]
-    pairs += [(list(range(1000)), list(range(1, 1001))), (nn.Dropout(0.1), nn.Dropout(0.2)), ("x" * 999, "x" * 998)]
-    pairs += [(Slotted(1), Slotted(2)), (Fraction(1, 2), Fraction(1, 3)), (range(3), range(4)), (slice(1), slice(2))]
-    pairs += [(collections.deque([1]), collections.deque([2])), (bytearray(b"a"), bytearray(b"b"))]
-    pairs += [
-        (array.array("d", [1.0]), array.array("d", [2.0])),
-        (timedelta(1), timedelta(2)),
-        (Decimal(1), Decimal(2)),
-    ]
-    for a, b in pairs:
-        assert not equal_values(describe(a), describe(b)), (describe(a), describe(b))
-    assert describe(made(1)) == describe(made(1)) and describe(nn.Linear(2, 2)).keys() == describe(nn.ReLU()).keys()
 
 
 class Plain(cp.Game):

@@ -7,9 +7,8 @@ takes such a step by the same compiled function. So what a run records does not 
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +16,13 @@ from torch import Tensor
 
 from ..derivatives.evaluator import Evaluator
 from ..game.tree import leaves, ravel
+from ..loop.leaper import Leap
 from ..loop.monitor import Monitor, StepMetrics, joint
-from ..loop.observers import period
+from ..loop.stopping import Condition
 from ..solver.solver import Solver
 from ..solver.state import State
 from ..tracing.traced import RETRACES
 from .compiled_step import Array, Compiled, Played, compiled_solver
-
-if TYPE_CHECKING:
-    from ..loop.loop import Loop
 
 LONGEST = 4096  # steps
 SELDOM = 1 << 16  # largest number of steps between two comparisons with the solver itself
@@ -62,20 +59,20 @@ class Chunks:
     changes: int = 0  # how often it was compiled again
     length: int = 64  # steps of the next chunk: twice the last complete one, so that few steps are taken in vain
 
-    def watching(self, monitor: Monitor, state: State) -> Monitor:
+    def monitor(self, monitor: Monitor, state: State) -> Monitor:
         """A monitor that computes norms as chunks do, to be used in the place of ``monitor``."""
         if isinstance(monitor, RowMonitor):
             return monitor
         return RowMonitor(state.params, monitor.members, state.bound.numpy(), state.alive.numpy())
 
-    def taking(self, game: Evaluator, solver: Solver, state: State) -> Compiled | None:
+    def solver_at(self, game: Evaluator, solver: Solver, state: State) -> Solver:
         """The compiled solver for the coming steps, compiled again if something that it was made from has changed.
 
-        None if that happened too often, or if it cannot be compiled any more: then ``solver`` takes the steps. Raises
-        PluginError where a comparison finds a change that was not noticed.
+        ``solver`` itself if that happened too often, or if it cannot be compiled any more. Raises PluginError where a
+        comparison finds a change that was not noticed.
         """
-        if self.solver is None or state.step < self.start:
-            return None
+        if self.solver is None:
+            return solver
         if not self.solver.guard.same():
             self.changes, self.solver = self.changes + 1, None
             if self.changes <= RETRACES:
@@ -83,33 +80,30 @@ class Chunks:
                     self.solver = compiled_solver(game, solver, state)
             self.since, self.gap = state.step, 16
         elif state.step >= self.since + self.gap:
-            self.compared(game, solver, state)
+            self.compare(game, solver, state)
             self.gap = min(4 * self.gap, SELDOM)
-        return self.solver
+        return self.solver or solver
 
-    def compared(self, game: Evaluator, solver: Solver, state: State) -> None:
+    def compare(self, game: Evaluator, solver: Solver, state: State) -> None:
         """Compare a compiled step with the solver's own. Raises Stale where a change was not noticed."""
         if self.solver is not None and state.step > self.since and self.solver.guard.same():
             if not self.solver.agrees(game, solver, state):
                 raise game.origin.stale(self.since)
             self.since = state.step
 
-    def ahead(self, loop: Loop, solver: Compiled, state: State, monitor: Monitor) -> State:
-        """Take a chunk of steps, show them to the observers and return the state after them; ``state`` if none fits."""
-        steps = self._room(loop, solver, state)
-        if steps == 0:
-            return state
-        program, alive, cost = solver.program, state.alive.numpy(), loop.game.cost
-        began = time.monotonic()
+    def leap(self, state: State, room: int, monitor: Monitor, until: Condition | None) -> Leap | None:
+        """Take a chunk of at most ``room`` steps in which nothing happens; None if there is no such step."""
+        if self.solver is None or (steps := self._room(state, room)) == 0:
+            return None
+        program, alive = self.solver.program, state.alive.numpy()
         played = program(state.params, state.memory, steps, alive)
         norms, metrics = _metrics(monitor, played)
-        uneventful = _uneventful(loop, state, monitor, played, norms, metrics)
+        uneventful = _uneventful(state, monitor, until, played, norms, metrics)
         if not uneventful.all():
-            steps = int(np.argmin(uneventful))
-            self.length = max(1, steps)
+            steps = self.length = int(np.argmin(uneventful))
             if steps == 0:
-                cost.solving += time.monotonic() - began
-                return state
+                self.length = 1
+                return None
             played = program(state.params, state.memory, steps, alive)
         else:
             self.length = min(2 * self.length, LONGEST)
@@ -119,31 +113,23 @@ class Chunks:
             **{f.name: getattr(metrics, f.name)[:steps] for f in fields(metrics)},
             "parameters": _members(monitor, played.points[:steps]),
         }
-        for name, before, spent in zip(("gradients", "products", "samples"), state.cost, solver.spent, strict=True):
+        for name, before, spent in zip(
+            ("gradients", "products", "samples"), state.cost, self.solver.spent, strict=True
+        ):
             columns[name] = before + spent * np.arange(1, steps + 1)
         players = len(monitor.players)
         columns["gradients"] = np.round(columns["gradients"] * players) / players  # as Cost.spend rounds them
-        shown = time.monotonic()
-        cost.solving += shown - began
-        for observer in loop.observers:
-            observer.rows(columns)  # type: ignore[attr-defined]  # _room is 0 if an observer has no `rows`
-        cost.measuring += time.monotonic() - shown
-        state = replace(
-            state, step=state.step + steps, params=played.params, memory=played.memory,
-            cost=tuple(columns[name][-1].item() for name in ("gradients", "products", "samples")),
-        )  # fmt: skip
-        if loop.progress is not None and state.step < loop.steps:
-            losses = torch.from_numpy(columns["losses"][-1])  # ([M,] P)
-            loop.progress(state.step, loop.steps, dict(zip(monitor.players, losses.unbind(-1), strict=True)))
-        return state
+        cost = tuple(columns[name][-1].item() for name in ("gradients", "products", "samples"))
+        step = state.step + steps
+        return Leap(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
 
-    def _room(self, loop: Loop, solver: Compiled, state: State) -> int:
-        """The number of steps until the end of the run, a checkpoint, or a step that an observer needs by itself."""
-        numbers = solver.program.numbers * (solver.program.members or 1)
-        ends = [loop.steps - state.step, self.length, max(1, NUMBERS // (2 * numbers))]
+    def _room(self, state: State, room: int) -> int:
+        """The length of the next chunk: up to the next checkpoint, and short enough to be done soon."""
+        program = self.solver.program  # type: ignore[union-attr]
+        wide = program.numbers * (program.members or 1)
+        ends = [room, self.length, max(1, NUMBERS // (2 * wide))]
         if self.checkpoint_every:
             ends.append(self.checkpoint_every - state.step % self.checkpoint_every)
-        ends += [-state.step % n for n in map(period, loop.observers) if n]
         return min(ends)
 
 
@@ -161,7 +147,9 @@ def _metrics(monitor: Monitor, played: Played) -> tuple[Array, StepMetrics]:
     return norms, StepMetrics(_members(monitor, played.losses), *by_player)
 
 
-def _uneventful(loop: Loop, state: State, monitor: Monitor, played: Played, norms: Array, metrics: StepMetrics) -> Any:
+def _uneventful(
+    state: State, monitor: Monitor, until: Condition | None, played: Played, norms: Array, metrics: StepMetrics
+) -> Any:
     """Which steps (K,) neither end the run nor lose a member."""
     alive = state.alive.numpy()
     after = norms[:, 1:]
@@ -169,8 +157,8 @@ def _uneventful(loop: Loop, state: State, monitor: Monitor, played: Played, norm
     finite = np.isfinite(after).all(0) & np.isfinite(metrics.gradient_norms).all(-1)
     sound = _members(monitor, played.sound) & finite & (joint(after) <= monitor.bound)
     uneventful = (sound | ~alive).reshape(len(sound), -1).all(-1)
-    if loop.met is not None and alive.all():  # an ensemble that lost a member cannot meet the condition any more
-        uneventful &= ~loop.met.holds(metrics).reshape(len(sound), -1).all(-1)
+    if until is not None and alive.all():  # an ensemble that lost a member cannot meet the condition any more
+        uneventful &= ~until.holds(metrics).reshape(len(sound), -1).all(-1)
     return uneventful
 
 

@@ -237,8 +237,10 @@ class Evaluator(Game):
 
     def replays(self, params: Params, batch: Batch) -> bool:
         """Whether graphs are replayed at this step: not where the losses leave traces, or read what cannot be told."""
-        if not self.trace or self.clock.step < self.trace_from or watched():
+        if not self.trace or self.clock.step < self.trace_from:
             return False
+        if self.origin.eager is None and watched():
+            return False  # whether they do cannot be told now
         return self.origin.pure(lambda: self.eager.field(self.players, params, batch))
 
     @cached_property

@@ -42,6 +42,8 @@ class Work:
     inside: Mapping[Player, Numbers]
 
     def products_of(self, rows: Iterable[Player]) -> int:
+        if not self.inside:
+            return self.products
         return self.products + len(frozenset[Any]().union(*(self.inside.get(i, ()) for i in rows)))
 
 

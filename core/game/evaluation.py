@@ -50,6 +50,8 @@ class Evaluation(TorchFunctionMode):
             action = _ACTIONS[func]
         except KeyError:
             action = _ACTIONS[func] = _action(func)
+        if action is None and not self.fixed:
+            return func(*args, **kwargs)
         if self.fixed and self.level is not None and action is not _grad_mode:
             if _level() != self.level:
                 raise self.refuse("take derivatives inside torch.no_grad", "take them outside, and detach the result")

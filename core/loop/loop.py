@@ -6,26 +6,27 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..attribution import blamed, guarded, ours
+from ..attribution import blamed, guarded
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
-from ..errors import PluginError, Stale, StorageError, UsageError
-from ..game.game import innermost
-from ..game.tree import Batch, Buffers
+from ..errors import Stale, StorageError
+from ..game.tree import Batch
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
+from .audience import Audience
 from .contract import Contract
-from .monitor import Monitor
+from .leaper import Leaper
+from .monitor import Finding, Monitor, StepMetrics
 from .observers import Observer, Seen
+from .step import Step
 from .stopping import Condition
-from .untouched import Intact
 
 Progress = Callable[[int, int, Mapping[str, Tensor]], None]
 
@@ -39,26 +40,6 @@ class Ending:
     message: str = ""
 
 
-class Ahead(Protocol):
-    """What takes many steps at once, as far as nothing happens in them: see ``core.compiled``."""
-
-    @property
-    def start(self) -> int:
-        """The first step that may be taken so."""
-
-    def watching(self, watch: Monitor, state: State) -> Monitor:
-        """The watch of a run from its step ``start`` on."""
-
-    def taking(self, game: Evaluator, solver: Solver, state: State) -> Any:
-        """The solver that takes this step and those ahead; None: the run's own does."""
-
-    def ahead(self, loop: Loop, solver: Any, state: State, watch: Monitor) -> State:
-        """The state after as many steps as nothing happens in, all shown; ``state`` itself if that is none."""
-
-    def compared(self, game: Evaluator, solver: Solver, state: State) -> None:
-        """Hold what was taken against ``solver`` once more. Raises Stale."""
-
-
 @dataclass
 class Loop:
     """One run's moving parts. ``save(state, last)`` may write a checkpoint; ``stop()`` asks for an early end."""
@@ -66,105 +47,180 @@ class Loop:
     game: Evaluator
     solver: Solver
     steps: int
-    met: Condition | None
+    until: Condition | None
     observers: Sequence[Observer]
     save: Callable[[State, bool], None]
     progress: Progress | None = None
     stop: Callable[[], bool] = lambda: False
-    chunks: Ahead | None = None  # of a compiled solver
-
-    def __post_init__(self) -> None:
-        """Our recorders, which call the game, are told from the caller's observers, whose errors are the caller's."""
-        known = [(o, ours(getattr(o, "observer", o))) for o in self.observers]
-        self._own, self._callers = ([o for o, own in known if own is which] for which in (True, False))
-        self._intact = Intact(self.solver, self.game)
+    leaper: Leaper | None = None  # of a compiled solver
 
     def play(self, state: State) -> Ending:
-        game, rngs = self.game, state.generators()
-        self._spend(state)
-        watch = Monitor(state.params, game.members, state.bound.numpy(), state.alive.numpy())
-        contract = Contract(self.solver, game, state, game.members)
-        batches: list[Batch] = []
+        """Step after step from ``state``, until the steps are spent, ``until`` holds or nothing finite is left."""
+        self._begin(state)
         while state.step < self.steps:
             if self.stop():
-                self._compare(state, batches)
-                self._save(state, True)
-                return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
-            self._save(state, False)
-            game.clock.step, solver = state.step, self.solver
-            if self.chunks is not None and state.step >= self.chunks.start:
-                watch = self.chunks.watching(watch, state)
-                if (compiled := self.chunks.taking(game, solver, state)) is not None:
-                    if (ahead := self.chunks.ahead(self, compiled, state, watch)) is not state:
-                        state = ahead
-                        self._spend(state)
-                        continue
-                    solver = compiled
-            batches = []
-            began = time.monotonic()
-            with self._saving(state):
-                buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
+                return self._interrupted(state)
+            self.save(state, False)
+            if (later := self._leap(state)) is not None:
+                state = later
+                continue
+            step, metrics, finding = self._take(state)
+            alive = _still_alive(state, finding)
+            if finding is not None and not alive.any():
+                return self._diverged(state, step, metrics, finding)
+            if self._holds(metrics, alive):
+                return self._converged(state, step, metrics)
+            self._show(state, step, metrics)
+            state = self._commit(state, step, alive)
+        return self._finish(state)
 
-                def draw(buffers: Buffers = buffers, batches: list[Batch] = batches) -> Batch:
-                    batches.append(game.draw(rngs, buffers))
-                    return batches[-1]
+    # ------------------------------------------------------------------ one step
 
-                params, memory, info, kept = contract(solver.step(game, state.params, state.memory, draw))
-                params = game.project(params)
-                named = {"memory": memory, "buffer": buffers}
-                figures, finding = watch(info, params, kept + tensors(buffers), named)  # waits for the device
-            game.cost.solving += time.monotonic() - began
-            alive = state.alive.numpy()
-            sound = alive if finding is None else alive & ~finding.bad
-            whole = bool(sound.all())
-            over = not (whole or sound.any())
-            done = whole and self.met is not None and self.met(figures)  # a member that left meets nothing any more
-            if over or done:
-                self._compare(state, batches)
-                self._save(state, True)  # first: a run resumed from here looks at this point once more
-            seen = Seen(state.step, state.params, state.memory, batches[0], info, figures, bool(over or done), buffers)
-            self._show(state, seen)
-            if finding is not None and over:
-                return self._diverged(state, sound, finding.what)
-            if done:
-                self._progress(state, info)
-                return Ending(state, "converged")
-            if not whole:  # members that did not stay finite stand where they last were, for good
-                new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
-                params, memory, buffers = _keep(sound, new, old)
-                watch.rebase(params, sound)
-                state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
-            state = replace(
-                state, step=state.step + 1, params=params, memory=memory, buffers=buffers,
-                rngs=tuple(r.get_state() for r in rngs) if game.draws else state.rngs, cost=game.cost.spent,
-            )  # fmt: skip
-            if state.step < self.steps:
-                self._progress(state, info)
-        self._compare(state, batches)
-        return self._last(state, watch, contract)
+    def _begin(self, state: State) -> None:
+        self._rngs = state.generators()
+        self._contract = Contract(self.solver, self.game, state, self.game.members)
+        self._monitor = Monitor(state.params, self.game.members, state.bound.numpy(), state.alive.numpy())
+        self._audience = Audience(self.observers, self.solver, self.game)
+        self._taking = self.solver  # the solver that takes the next step
+        self._batches: list[Batch] = []  # what the last step drew
+        self._restore_cost(state)
+        self._time = time.monotonic()
 
-    def _save(self, state: State, last: bool) -> None:
-        with self._measuring():
-            self.save(state, last)
+    def _leap(self, state: State) -> State | None:
+        """The state after as many steps as nothing happens in; None if that is none."""
+        self.game.clock.step = state.step
+        if self.leaper is None or state.step < self.leaper.start:
+            return None
+        self._monitor = self.leaper.monitor(self._monitor, state)
+        self._taking = self.leaper.solver_at(self.game, self.solver, state)
+        due = self._audience.room(state.step)
+        room = self.steps - state.step if due is None else min(due, self.steps - state.step)
+        self.game.cost.measuring += self._lap()
+        leap = self.leaper.leap(state, room, self._monitor, self.until)
+        self.game.cost.solving += self._lap()
+        if leap is None:
+            return None
+        self._audience.rows(leap.columns)
+        self._restore_cost(leap.state)
+        losses = torch.from_numpy(leap.columns["losses"][-1])  # ([M,] P)
+        if leap.state.step < self.steps:
+            self._tell(leap.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
+        return leap.state
 
-    @contextlib.contextmanager
-    def _measuring(self) -> Iterator[None]:
-        began = time.monotonic()
+    def _take(self, state: State) -> tuple[Step, StepMetrics, Finding | None]:
+        """The next step, its metrics, and what is wrong with it. The solver's time is this; all other is measuring."""
+        self.game.cost.measuring += self._lap()
+        with self._guarding(state):
+            step = self._step(state)
+            metrics, finding = self._monitor(step)  # waits for the device
+        self.game.cost.solving += self._lap()
+        return step, metrics, finding
+
+    def _step(self, state: State) -> Step:
+        game, rngs, batches = self.game, self._rngs, list[Batch]()
+        self._batches = batches
+        buffers = self._contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
+
+        def draw() -> Batch:
+            batches.append(game.draw(rngs, buffers))
+            return batches[-1]
+
+        answer = self._taking.step(game, state.params, state.memory, draw)
+        params, memory, info, rest = self._contract.answered(answer)
+        return Step(game.project(params), memory, buffers, info, batches, rest + tensors(buffers))
+
+    def _commit(self, state: State, step: Step, alive: Tensor) -> State:
+        """The state after the step. Members that did not stay finite stand where they last were, for good."""
+        game, params, memory, buffers = self.game, step.params, step.memory, step.buffers
+        if alive.dim() and not alive.all():
+            new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
+            params, memory, buffers = tree_map(lambda a, b: _where(alive, a, b), new, old)
+            self._monitor.rebase(params, alive.numpy())
+        rngs = tuple(r.get_state() for r in self._rngs) if game.draws else state.rngs
+        state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent)
+        if state.step < self.steps:
+            self._tell(state, step.info.losses)
+        return state
+
+    # ------------------------------------------------------------------ those who look on
+
+    def _show(self, state: State, step: Step, metrics: StepMetrics, last: bool = False) -> None:
+        """Whoever looks on, and whatever is raised: what was played stays."""
+        batch, info, buffers = step.batches[0], step.info, step.buffers
         try:
-            yield
-        finally:
-            self.game.cost.measuring += time.monotonic() - began
+            self._audience(Seen(state.step, state.params, state.memory, batch, info, metrics, last, buffers))
+        except BaseException:
+            self._rescue(state)
+            raise
 
-    def _compare(self, state: State, batches: list[Batch]) -> None:
-        """Where a run ends: hold once more what was replayed against its function. Raises Stale."""
+    def _tell(self, state: State, losses: Mapping[str, Tensor]) -> None:
+        if self.progress is not None:
+            self.progress(state.step, self.steps, losses)
+
+    def _holds(self, metrics: StepMetrics, alive: Tensor) -> bool:
+        """Whether the condition holds: for all members, and one that diverged meets nothing any more."""
+        return self.until is not None and bool(alive.all()) and self.until(metrics)
+
+    # ------------------------------------------------------------------ the end
+
+    def _interrupted(self, state: State) -> Ending:
+        self._save_last(state)
+        return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
+
+    def _converged(self, state: State, step: Step, metrics: StepMetrics) -> Ending:
+        self._save_last(state)  # before anyone looks: a run resumed from here looks at this point once more
+        self._show(state, step, metrics, last=True)
+        self._tell(state, step.info.losses)
+        return Ending(state, "converged")
+
+    def _diverged(self, state: State, step: Step, metrics: StepMetrics, finding: Finding) -> Ending:
+        self._save_last(state)
+        self._show(state, step, metrics, last=True)
+        return _divergence(state, finding)
+
+    def _finish(self, state: State) -> Ending:
+        """The steps are spent: look at the last point too, on the batch that the next step would draw."""
+        self._save_last(state)
+        step = self._stand(state)
+        metrics, finding = self._monitor(step)
+        self._restore_cost(state)  # looking costs the solver nothing
+        self.game.cost.measuring += self._lap()
+        self._show(state, step, metrics, last=True)
+        self._tell(state, step.info.losses)
+        alive = _still_alive(state, finding)
+        if finding is not None and not alive.any():
+            return _divergence(state, finding)
+        state = replace(state, alive=alive)
+        if self.until is None:
+            return Ending(state, "max_steps")
+        if self._holds(metrics, alive):
+            return Ending(state, "converged")
+        return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
+
+    def _stand(self, state: State) -> Step:
+        """What there is to see at ``state``, from which no step is taken."""
+        game = replace(self.game, trace=False)
+        self._contract.hold(state)
+        with guarded("the last look", game):
+            buffers = self._contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
+            batch = game.draw(state.generators(), buffers)
+            info = StepInfo.at(LocalGame.of(game, state.params, batch))
+        return Step(state.params, state.memory, buffers, info, [batch], [])  # the rest was looked at when it was made
+
+    def _save_last(self, state: State) -> None:
+        self._compare(state)
+        self.save(state, True)
+
+    def _compare(self, state: State) -> None:
+        """Compare what was replayed with its function once more. Raises Stale where they have come apart."""
         game, clock, spent = self.game, self.game.clock, self.game.cost.spent
-        with self._saving(state), self._measuring():
+        with self._guarding(state):
             clock.step, clock.comparing = state.step, True
             try:
-                if self.chunks is not None and state.step > self.chunks.start:
-                    self.chunks.compared(game, self.solver, state)
-                if clock.replaying and batches:
-                    self.solver.step(game, state.params, state.memory, lambda: batches[0])
+                if self.leaper is not None and state.step > self.leaper.start:
+                    self.leaper.compare(game, self.solver, state)
+                if clock.replaying and self._batches:
+                    self.solver.step(game, state.params, state.memory, lambda: self._batches[0])
             except Stale:
                 raise
             except Exception:  # nobody will take this step: it may fail as it likes
@@ -172,42 +228,15 @@ class Loop:
             finally:
                 clock.comparing, game.cost.spent = False, spent
 
-    def _progress(self, state: State, info: StepInfo) -> None:
-        if self.progress is not None:
-            self.progress(state.step, self.steps, info.losses)
-
-    def _last(self, state: State, watch: Monitor, contract: Contract) -> Ending:
-        """The steps are spent: look at the last point too, on the batch the next step would draw."""
-        self._save(state, True)
-        self._intact.hold(state)
-        game = replace(self.game, trace=False)
-        with self._measuring(), guarded("the last look", game):
-            buffers = contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
-            batch = game.draw(state.generators(), buffers)
-            info = StepInfo.at(LocalGame.of(game, state.params, batch))
-        figures, finding = watch(info, state.params, [], {})  # the rest of the state was looked at when it was made
-        self._spend(state)  # looking costs the solver nothing
-        self._show(state, Seen(state.step, state.params, state.memory, batch, info, figures, True, buffers))
-        self._progress(state, info)
-        if finding is not None:
-            sound = state.alive.numpy() & ~finding.bad
-            if not sound.any():
-                return self._diverged(state, sound, finding.what)
-            state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
-        if self.met is None:
-            return Ending(state, "max_steps")
-        if finding is None and state.alive.all() and self.met(figures):
-            return Ending(state, "converged")
-        return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
+    # ------------------------------------------------------------------ what fails
 
     @contextlib.contextmanager
-    def _saving(self, state: State) -> Iterator[None]:
+    def _guarding(self, state: State) -> Iterator[None]:
         """A step that fails, whatever the reason, takes nothing with it."""
-        self._intact.hold(state)
+        self._contract.hold(state)
         try:
             yield
-            if not self._intact.untouched(state):
-                raise self._intact.spoilt()
+            self._contract.require_untouched(state)
         except BaseException as error:
             self._rescue(state)
             told = blamed(error, "a step", self.solver, self.game, refusing=state.step == 0)
@@ -217,48 +246,32 @@ class Loop:
 
     def _rescue(self, state: State) -> None:
         """Save the state before a step that failed, if it is whole."""
-        if self._intact.whole(state):
+        if self._contract.whole(state):
             with contextlib.suppress(StorageError):  # what failed first is what is told
-                self._save(state, True)
+                self.save(state, True)
 
-    def _show(self, state: State, seen: Seen) -> None:
-        try:
-            with self._measuring():
-                self._record(seen)
-                for observer in self._callers:
-                    observer(seen)
-        except BaseException:  # whoever looks on, and whatever is raised: what was played stays
-            self._rescue(state)
-            raise
-
-    def _record(self, seen: Seen) -> None:
-        try:
-            for observer in self._own:
-                observer(seen)
-        except UsageError as error:
-            game = type(innermost(self.game))
-            raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error
-        except BaseException as error:
-            told = blamed(error, "what a run records", self.solver, self.game)
-            if told is error:
-                raise
-            raise told from error
-
-    def _spend(self, state: State) -> None:
+    def _restore_cost(self, state: State) -> None:
         self.game.cost.spent = state.cost
 
-    def _diverged(self, state: State, sound: Any, what: str) -> Ending:
-        state = replace(state, alive=torch.from_numpy(np.asarray(sound)))
-        return Ending(state, "diverged", f"{what[0].upper()}{what[1:]} at step {state.step}.")
+    def _lap(self) -> float:
+        """Seconds since the last lap."""
+        before, self._time = self._time, time.monotonic()
+        return self._time - before
 
 
-def _keep(alive: Any, new: Any, old: Any) -> Any:
+def _still_alive(state: State, finding: Finding | None) -> Tensor:
+    """(), or (M,): the members that are finite after a step from ``state`` as well."""
+    return state.alive if finding is None else state.alive & ~torch.from_numpy(np.asarray(finding.bad))
+
+
+def _divergence(state: State, finding: Finding) -> Ending:
+    """``state`` is the last finite one; no member stays alive."""
+    what = f"{finding.what[0].upper()}{finding.what[1:]} at step {state.step}."
+    return Ending(replace(state, alive=torch.zeros_like(state.alive)), "diverged", what)
+
+
+def _where(alive: Tensor, new: Any, old: Any) -> Any:
     """``new`` for the members alive, ``old`` for the others."""
-
-    def one(a: Any, b: Any) -> Any:
-        if not isinstance(a, Tensor) or a.dim() == 0:
-            return a  # a step count: the same for all
-        mask = torch.as_tensor(alive, device=a.device).reshape(-1, *[1] * (a.dim() - 1))
-        return torch.where(mask, a, b)
-
-    return tree_map(one, new, old)
+    if not isinstance(new, Tensor) or new.dim() == 0:
+        return new  # a step count: the same for all
+    return torch.where(alive.to(new.device).reshape(-1, *[1] * (new.dim() - 1)), new, old)

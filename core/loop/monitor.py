@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..game.tree import Params
-from ..solver.solver import StepInfo
+from .step import Step
 
 Array = NDArray[np.float64]
 
@@ -86,15 +86,11 @@ class Monitor:
     def _by_player(self, norms: Array) -> Array:
         return np.array([joint(norms[own]) for own in self.owned]).T  # ([M,] P)
 
-    def __call__(
-        self, info: StepInfo, after: Params, kept: list[Tensor], named: dict[str, Any]
-    ) -> tuple[StepMetrics, Finding | None]:
-        """The figures at the point the step started from, and what is wrong there or in the state after it.
-
-        ``kept`` are the tensors of the state besides the parameters, ``named`` the dictionaries they are from.
-        """
-        x, v, rest = self._tensors(after), self._tensors(info.gradient), [t for t in kept if t.is_floating_point()]
-        losses = [info.losses[i].detach() for i in self.players]
+    def __call__(self, step: Step) -> tuple[StepMetrics, Finding | None]:
+        """The figures at the point that the step started from, and what is wrong there or in the state after it."""
+        x, v = self._tensors(step.params), self._tensors(step.info.gradient)
+        rest = [t for t in step.rest if t.is_floating_point()]
+        losses = [step.info.losses[i].detach() for i in self.players]
         values = self._host(self._norms(v + x + rest) + losses)
         T, P = len(x), len(self.players)
         gradient, norms, others, loss = values[:T], values[T : 2 * T], values[2 * T : -P], values[-P:]
@@ -103,7 +99,7 @@ class Monitor:
         if not np.isfinite(values).all() or (joint(norms) > self.bound).any():
             gradient, norms = self._recheck(gradient, v), self._recheck(norms, x)
             figures = StepMetrics(figures.losses, self._by_player(gradient), figures.parameter_norms)
-            finding = self._find(loss, gradient, norms, self._recheck(others, rest), _paths(named))
+            finding = self._find(loss, gradient, norms, self._recheck(others, rest), step)
         self.norms = norms
         return figures, finding
 
@@ -121,10 +117,11 @@ class Monitor:
         norm = torch.where(top.isfinite(), norm.clamp(max=torch.finfo(torch.float64).max), top)
         return norm[0] if self.members is None else norm
 
-    def _find(self, loss: Array, gradient: Array, norms: Array, others: Array, paths: list[str]) -> Finding | None:
+    def _find(self, loss: Array, gradient: Array, norms: Array, others: Array, step: Step) -> Finding | None:
         labels = [f"the loss of {i}" for i in self.players]
         labels += [f"the gradient of {name}" for name in self.names] + [f"the parameter {name}" for name in self.names]
-        labels += [f"the {path}" for path in paths]
+        if step.rest:
+            labels += [f"the {path}" for path in _paths({"memory": step.memory, "buffer": step.buffers})]
         sound = np.isfinite(np.concatenate([loss, gradient, norms, others])) | ~self.alive  # (K,) or (K, M)
         bad = ~sound.all(0)
         if bad.any():

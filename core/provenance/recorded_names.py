@@ -27,7 +27,6 @@ _FORMER = {
     "structure": "form",
     "system": "competitive",
     "transforms": "shaping",
-    "untouched": "intact",
     "update_map": "update",
 }
 

@@ -170,7 +170,7 @@ def play(
 ) -> Result:
     """From ``state`` to the end, written down by ``journal``."""
     with journal:
-        loop = Loop(game, solver, steps, met, [*journal.observers, *observers], journal.save, progress, chunks=chunks)
+        loop = Loop(game, solver, steps, met, [*journal.observers, *observers], journal.save, progress, leaper=chunks)
         loop.stop = stop or loop.stop
         ending = loop.play(state)
         gone = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()

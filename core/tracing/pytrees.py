@@ -23,11 +23,13 @@ def flatten(x: Any, leaves: list[Tensor], key: list[Any]) -> None:
     if kind is Tensor or kind is torch.nn.Parameter:
         leaves.append(x)
         key += (x.shape, x.dtype, x.device)
-    elif isinstance(x, Mapping):
+    elif kind is str:
+        key += (str, x)
+    elif kind is dict or isinstance(x, Mapping):
         key.append((kind, tuple(x)))
         for item in x.values():
             flatten(item, leaves, key)
-    elif isinstance(x, list | tuple):
+    elif kind is tuple or isinstance(x, list | tuple):
         key += (kind, len(x))
         for item in x:
             flatten(item, leaves, key)

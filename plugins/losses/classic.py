@@ -19,7 +19,7 @@ from ...core.game.loss import Loss
 
 @dataclass(frozen=True)
 class Saturating(Loss):
-    """The zero-sum original: both players share one function."""
+    """Zero-sum: the generator descends f, and the discriminator ascends the same f."""
 
     zero_sum = True
 
@@ -38,7 +38,7 @@ class Saturating(Loss):
 
 @dataclass(frozen=True)
 class NonSaturating(Loss):
-    """The generator maximises log sigma(D(G(z))): the same fixed points, stronger gradients early."""
+    """The generator ascends E log sigma(D(G(z))): the same fixed points, with larger gradients at the beginning."""
 
     def f_fake(self, d: Tensor) -> Tensor:
         return -logsigmoid(d)
@@ -52,7 +52,7 @@ class NonSaturating(Loss):
 
 @dataclass(frozen=True)
 class Wgan(Loss):
-    """Difference of means; the Lipschitz bound on D is a regulariser's business."""
+    """The difference of the mean logits. It does not bound the Lipschitz constant of D: add a regulariser for that."""
 
     zero_sum = True
 

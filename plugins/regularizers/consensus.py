@@ -1,7 +1,7 @@
-"""Consensus optimisation as a game: adds  gamma * 1/2 ||v||^2  to every player's loss.
+"""Consensus optimisation as a regulariser: adds  gamma/2 ||v||^2  to every player's loss.
 
-Its gradient field is v + gamma J^T v, the direction of the solver conopt. Mescheder, Nowozin and Geiger (2017,
-arXiv 1705.10461), eq. 14.
+The v of the regularised game is v + gamma J^T v, the direction of the solver conopt. Mescheder, Nowozin and Geiger
+(2017, arXiv 1705.10461), eq. 14.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...core.options import option
 
 @dataclass(frozen=True)
 class Consensus(Regularizer):
-    """gamma/2 ||v||^2 for everyone."""
+    """gamma/2 ||v||^2, added to every player's loss."""
 
     mixes_players = True
     unconstrained = "the size of v is not least at a solution on the boundary, where v does not vanish"

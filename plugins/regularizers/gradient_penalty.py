@@ -5,8 +5,8 @@ gradient-penalty   weight * E (||grad_x D(x)|| - 1)^2   on points between real a
 r1                 gamma/2 * E ||grad_x D(x)||^2        on real samples
                    Mescheder, Geiger and Nowozin (2018, arXiv 1801.04406), eq. 9
 
-The gradient is that of the sum over the batch, which is each sample's own gradient unless the discriminator uses
-batch statistics; then it is the gradient of the function that is actually played with.
+The gradient is taken of the sum of D over the batch. This is each sample's own gradient, unless the discriminator uses
+statistics of the batch; then it includes the effect of a sample on the logits of the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...core.game.regularizer import Regularizer, need_gan
 from ...core.game.tree import Batch, Params, Player
 from ...core.options import option
 
-MIX = "gradient_penalty/mix"  # batch entry: the share of the real sample in each interpolate, (B,)
+MIX = "gradient_penalty/mix"  # the entry of the batch that holds the share of the real sample in each point, (B,)
 
 
 def input_gradient(game: GanGame, params: Params, x: Tensor, batch: Batch) -> Tensor:
@@ -33,9 +33,9 @@ def input_gradient(game: GanGame, params: Params, x: Tensor, batch: Batch) -> Te
 
 @dataclass(frozen=True)
 class GradientPenalty(Regularizer):
-    """weight * E (||grad_x D|| - 1)^2 on interpolates, in the discriminator's loss."""
+    """weight * E (||grad_x D|| - 1)^2 on points between real and generated samples, in the discriminator's loss."""
 
-    mixes_players = True  # the interpolates contain generated samples, of which the generator's loss has no such term
+    mixes_players = True  # the points depend on the generator, and the generator's loss has no such term
     weight: float = option(10.0, "lambda")
 
     def check(self, game: Game) -> None:
@@ -52,7 +52,7 @@ class GradientPenalty(Regularizer):
         mix = batch[MIX].reshape(-1, *[1] * (real.dim() - 1))
         g = input_gradient(gan, params, mix * real + (1 - mix) * fake, batch)
         square = g.square().sum(1)
-        zero = square == 0  # the norm has no derivative there; 0 is a subgradient
+        zero = square == 0  # the norm has no derivative there; we take 0, which is a subgradient
         norm = torch.where(zero, torch.zeros_like(square), torch.where(zero, torch.ones_like(square), square).sqrt())
         return {"discriminator": self.weight * (norm - 1).square().mean()}
 

@@ -2,8 +2,8 @@
 
     W -> W / (u^T W v)
 
-Miyato et al. (2018, arXiv 1802.05957), Alg. 1. Both u and v are buffers, frozen within a step and renewed by one
-power iteration before it: recomputing v inside the loss would give another function, whose Jacobian is wrong.
+Miyato et al. (2018, arXiv 1802.05957), Alg. 1. Both u and v are buffers: they are renewed by a power iteration before
+each step, and constant during it. If the loss recomputed v, it would be another function, with another Jacobian.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...core.options import Count, option
 
 @dataclass(frozen=True)
 class SpectralNorm(Regularizer):
-    """W / sigma(W) for the weights of ``player``; biases and other vectors are left alone."""
+    """W / sigma(W) for the weights of ``player``. Biases and other vectors stay as they are."""
 
     player: str = option("discriminator", "whose weights")
     iterations: Count = option(1, "power iterations before each step")

@@ -1,4 +1,4 @@
-"""Built-in solvers. A solver's file is a name card and a formula; this is the list of them."""
+"""The list of the built-in solvers. Each has a file with its formula, its source and its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Solvers of players who each move to the equilibrium of a local game.
+"""Competitive gradient descent: each player moves to its strategy in the Nash equilibrium of a local game.
 
-`system` is the linear system that they have in common.
+`system` holds the step that cgd and acgd share.
 """

@@ -4,8 +4,8 @@
     theta <- theta + d,                 d = -(I + eta J_off)^{-1} eta v
 
 Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), Alg. 1 and A.5: competitive gradient descent whose step
-sizes are those of RMSProp. The algorithm as printed overwrites s with its bias-corrected value, which compounds
-from step to step; here the raw moment is kept. General-sum games and n players as in :mod:`.cgd`.
+sizes are those of RMSProp. The printed algorithm overwrites s with its bias-corrected value, so that the correction
+would accumulate from step to step; here s stays uncorrected. General-sum games and n players as in :mod:`.cgd`.
 """
 
 from __future__ import annotations

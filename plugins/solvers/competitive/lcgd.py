@@ -1,9 +1,9 @@
-"""Linearised competitive gradient descent: cgd's inverse truncated after the first order.
+"""Linearised competitive gradient descent: the inverse in the step of cgd, to first order.
 
     theta <- theta - eta (v - J_off eta v)
 
-The opponents' steps that are foreseen end where a strategy set does. Schäfer and Anandkumar (2019, arXiv
-1905.12103), section 3 (LCGD); there a stepping stone and a baseline.
+The steps expected of the opponents stay in their strategy sets. Schäfer and Anandkumar (2019, arXiv 1905.12103),
+section 3 (LCGD), where it is a baseline.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ....core.derivatives.local import LocalGame
 from ....core.game.tree import Params, sub
 from ....core.solver.solver import Composed
-from ..shaping.lookahead import expected
+from ..shaping.lookahead import expected_steps
 
 
 @dataclass(frozen=True)
@@ -22,4 +22,4 @@ class Lcgd(Composed):
 
     def direction(self, local: LocalGame) -> Params:
         v = local.gradient()
-        return sub(v, local.jacobian().off_diagonal().mv(expected(local, self.lr, v)))
+        return sub(v, local.jacobian().off_diagonal().mv(expected_steps(local, self.lr, v)))

@@ -1,1 +1,1 @@
-"""Solvers that descend a field at the point where they are: v, and v corrected by J."""
+"""Solvers that step along v, or v with a correction by J, at the present point."""

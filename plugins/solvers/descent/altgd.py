@@ -2,8 +2,9 @@
 
     theta_1 <- theta_1 - eta v_1(theta_1, theta_2),   then   theta_2 <- theta_2 - eta v_2(theta_1, theta_2), ...
 
-Players in turn, each seeing the moved ones. Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), supplement,
-Alg. 3; ``repeats`` is n_critic of Gulrajani et al. (2017, arXiv 1704.00028), who move the critic five times.
+Players move in turn, each from a gradient that sees the moves before it. Mescheder, Nowozin and Geiger (2017, arXiv
+1705.10461), supplement, Alg. 3. ``repeats`` is n_critic of Gulrajani et al. (2017, arXiv 1704.00028), who move the
+critic five times a turn.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ....core.solver.solver import Composed
 
 @dataclass(frozen=True)
 class Altgd(Composed):
-    """Each player in turn moves theta_i - lr * rule(v_i), ``repeats`` times."""
+    """theta_i - lr * rule(v_i) for each player in turn, ``repeats`` times."""
 
     repeats: int | dict[str, int] = option(1, "moves of each player a turn, one number or one per player")
 

@@ -2,8 +2,8 @@
 
     theta <- theta - eta J^T v
 
-It is drawn to every stationary point, unstable ones included: Mescheder, Nowozin and Geiger (2017,
-arXiv 1705.10461), section 4.1, name it to show that it does not work.
+It may end in an unstable stationary point of v, or in a minimum of 1/2 ||v||^2 where v is not 0. Mescheder, Nowozin and
+Geiger (2017, arXiv 1705.10461), section 4.1, who found that it does not work well.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     theta <- theta - eta (v + lambda A^T v),     A = (J - J^T)/2
 
-with lambda, if ``align``, times the sign of  <v, J^T v> <A^T v, J^T v> / N + 1/10  over all N numbers of all players:
-towards stable fixed points and away from unstable ones. Balduzzi et al. (2018, arXiv 1802.05642), Alg. 1.
+With ``align``, lambda is multiplied by the sign of  <v, J^T v> <A^T v, J^T v> / N + 1/10,  with N the number of all
+players' parameters: this leads towards stable fixed points and away from unstable ones. Balduzzi et al. (2018, arXiv
+1802.05642), Alg. 1.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Sga(Composed):
         JTv = J.rmv(v)
         ATv = scale(sub(JTv, J.mv(v)), 0.5)
         if self.align:
-            # The sign is a constant almost everywhere, and is differentiated as one.
+            # The sign is constant almost everywhere, so its derivative is 0.
             product = local.dot(v, JTv) * local.dot(ATv, JTv)  # scalar, or (M,)
             N = sum(x.numel() for x in leaves(v)) // product.numel()
             sign = (product / N + ALIGNMENT).sign().detach()

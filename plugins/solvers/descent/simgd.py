@@ -2,8 +2,8 @@
 
     theta <- theta - eta v
 
-Each player descends its own loss, seeing where the others stood. Mescheder, Nowozin and Geiger (2017,
-arXiv 1705.10461), Alg. 1, in the sign where everyone minimises.
+All players descend their own losses at once, from the same point. Mescheder, Nowozin and Geiger (2017, arXiv
+1705.10461), Alg. 1, with the sign changed, since there everyone maximises.
 """
 
 from __future__ import annotations

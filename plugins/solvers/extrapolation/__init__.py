@@ -1,1 +1,1 @@
-"""Solvers that take their gradients elsewhere than where they are: one step ahead, or behind."""
+"""Solvers that take v at another point than the present one: at a point ahead, or at the next point itself."""

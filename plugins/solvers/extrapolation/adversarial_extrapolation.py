@@ -2,10 +2,10 @@
 
     theta_i <- theta_i - eta v_i(theta_i, theta_j - gamma_i/2 v_j for all j != i)
 
-The prediction stays in the strategy sets; it is held fixed, not differentiated. Nie and Patel (2020, arXiv
-1806.09235), eq. 13-14, who propose it and did not run it. Where J_ij = -J_ji^T it is jare with
-gamma/2 up to O(gamma^2), and exactly so on quadratic games (their text says gamma; the fixed prediction halves it).
-Each player predicts with its own gamma, as jare charges.
+The predicted points stay in the strategy sets, and are constants: they are not differentiated. Nie and Patel (2020,
+arXiv 1806.09235), eq. 13-14, who propose it but do not try it. If J_ij = -J_ji^T it is jare with gamma/2 up to
+O(gamma^2), and exactly on quadratic games. (They say with gamma, which would need a derivative of the prediction.) Each
+player i has its own gamma, as in jare.
 """
 
 from __future__ import annotations

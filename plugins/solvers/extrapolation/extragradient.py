@@ -16,7 +16,7 @@ from ....core.solver.solver import Composed, Order
 
 @dataclass(frozen=True)
 class Extragradient(Composed):
-    """theta - lr * rule(v at the point one step ahead)."""
+    """theta - lr * rule(v at the point that one step leads to)."""
 
     @property
     def order(self) -> Order:

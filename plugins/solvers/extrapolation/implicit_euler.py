@@ -2,9 +2,10 @@
 
     theta+ = theta - eta v(theta+)
 
-solved by Newton's method, each step's system (I + eta J) dx = -(x - theta + eta v(x)) densely or by GMRES, on one
-batch. Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), section 6, call its stability "appealing" and leave
-it undone; Rockafellar (1976). Newton's method has converged at ``tol``, or when its step is lost in rounding.
+The equation is solved by Newton's method on one batch. Each of its systems, (I + eta J) dx = -(x - theta + eta v(x)),
+is solved densely or by GMRES. It has converged when the residual has fallen to ``tol`` times the first, or when dx is
+no larger than rounding errors of x. Rockafellar (1976); Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), section
+6, mention its stability but do not try it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ....core.tolerances import tolerances
 
 @dataclass(frozen=True)
 class ImplicitEuler(Solver):
-    """theta - lr * v(theta+)."""
+    """theta - lr * v(theta+), with theta+ the new point."""
 
     lr: StepSize = option(0.01, "step size: a number, one per player, or one per member")
     method: Literal["auto", "dense", "gmres"] = option("auto", "inner solve; auto is dense when small")
@@ -54,17 +55,18 @@ class ImplicitEuler(Solver):
         for _ in range(self.newton):
             if bool(done.all()):
                 break
-            dx, inner = self._solve(there, eta, -g)
+            dx, solved = self._solve(there, eta, -g)
             dx = torch.where(done.unsqueeze(-1), 0.0, dx)
-            x, total = x + dx, total + torch.where(done, 0, inner["iterations"])
+            x, total = x + dx, total + torch.where(done, 0, solved["iterations"])
             there, g = at(x, fixed)
             size = norm(g)
-            # Near an equilibrium v, and so the first residual, is smaller than the rounding of x: no step is better.
+            # Near an equilibrium v, and with it the first residual, is below the rounding errors of x. Then tol cannot
+            # be reached, and Newton's method is done when its steps are of that size.
             done = done | (size <= tol * first) | (norm(dx) <= 4 * torch.finfo(x.dtype).eps * norm(x))
         residual = torch.where(first == 0, size, size / torch.where(first == 0, 1.0, first))
         if differentiated(theta):
-            # The loop above stood still for the derivative. One more Newton step from the solution moves nothing and
-            # has that of the implicit function, (I + eta J)^{-1}.
+            # The loop above works on constants. One more Newton step from the solution does not move x, but gives it
+            # the derivative of the implicit function, (I + eta J)^{-1}.
             there, g = at(x, theta)
             x = x + self._solve(there, eta, -g)[0]
         report: Report = {"iterations": total, "residual": residual, "converged": done}
@@ -83,4 +85,5 @@ class ImplicitEuler(Solver):
 
 
 def norm(x: Tensor) -> Tensor:
+    """The norm over the last axis: (..., N) to (...)."""
     return torch.linalg.vector_norm(x, dim=-1)

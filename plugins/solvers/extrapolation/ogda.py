@@ -2,8 +2,8 @@
 
     theta_{k+1} <- theta_k - eta (2 s_k - s_{k-1}),     s_k = rule(v_k),     s_{-1} = 0
 
-Daskalakis et al. (2018, arXiv 1711.00141), section 2; with the rule adam it is their optimistic Adam (Alg. 1), whose
-moments see v alone. With the rule sgd its points are those to which past-extragradient looks ahead.
+Daskalakis et al. (2018, arXiv 1711.00141), section 2. With the rule adam it is their optimistic Adam (Alg. 1), whose
+moments are those of v. With the rule sgd, its points are the look-ahead points of past-extragradient.
 """
 
 from __future__ import annotations

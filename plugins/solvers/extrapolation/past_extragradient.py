@@ -1,9 +1,9 @@
-"""Extragradient from the past: the look-ahead uses the field of the last look-ahead, so a step has one gradient.
+"""Extragradient from the past: it looks ahead along the last v that it evaluated, so a step costs one gradient.
 
     theta'_k = theta_k - eta v'_{k-1},   v'_k = v(theta'_k),   theta_{k+1} = theta_k - eta v'_k,     v'_{-1} = 0
 
-Popov (1980); for GANs Gidel et al. (2019, arXiv 1802.10551), eq. 14-15 and Alg. 4 (moments advance on both moves).
-Without a rule's memory the look-ahead points theta'_k are ogda's.
+Popov (1980); for GANs Gidel et al. (2019, arXiv 1802.10551), eq. 14-15 and Alg. 4, where the moments of a rule advance
+in both moves. With the rule sgd, the look-ahead points theta'_k are those of ogda.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ....core.solver.solver import Composed, Draw, Memory, StepInfo
 
 @dataclass(frozen=True)
 class PastExtragradient(Composed):
-    """theta - lr * rule(v one remembered step ahead). Losses and v reported are those at that look-ahead point."""
+    """theta - lr * rule(v at the look-ahead point). The losses and the v reported are those at that point."""
 
     def remember(self, params: Params) -> Memory:
         return {"v": zeros_like(params)}

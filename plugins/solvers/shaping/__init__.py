@@ -1,1 +1,1 @@
-"""Solvers of players who reckon with how the others will move: lookahead, leadership, best answers."""
+"""Solvers whose players foresee how the others will move: opponent shaping, leader and followers, best responses."""

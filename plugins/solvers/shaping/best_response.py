@@ -1,13 +1,13 @@
-"""Best-response play in one number each: every round, each player moves at most ``radius`` to where it does best.
+"""Best responses, in games of two players of one number each: every step, each player moves by at most ``radius``.
 
-full    knows its loss everywhere: heads for its best point far away, the other staying
-local   knows its loss within reach, the other staying, and goes to the best point there
-aware   knows the game within reach of both, and plays the best it can be sure of: the minimum over its own moves of
-        the maximum over the others'
+full    it knows its loss everywhere, with the other player staying, and moves towards its minimum, however far
+local   it knows its loss within ``radius``, with the other player staying, and moves to the minimum there
+aware   it knows its loss for all moves of both players within ``radius``, and makes the move whose worst case is best:
+        the minimum over its own moves of the maximum over the other's
 
-Schäfer, Zheng and Anandkumar (2019, workshop version of arXiv 1910.05852), section 2 and Fig. 1, where full
-information runs off at once, local information oscillates and then diverges, and local information with awareness
-of the opponent stays. Points within reach are compared on a grid; a game of two players of one number each is needed.
+Schäfer, Zheng and Anandkumar (2019, workshop version of arXiv 1910.05852), section 2 and Fig. 1: with
+full information play diverges at once, with local information it oscillates and then diverges, and with awareness of
+the opponent it stays. The minima and maxima are taken over a grid of points.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ....core.game.tree import Params, leaves
 from ....core.options import Positive, StepSize, option
 from ....core.solver.solver import Draw, Memory, Solver, StepInfo
 
-FAR = 10.0  # full information looks this many radii ahead
+FAR = 10.0  # with full information, the grid reaches this many radii
 
 
 @dataclass(frozen=True)
 class BestResponse(Solver):
-    """Each player's best move of at most ``radius``, under what it knows."""
+    """Each player makes its best move of at most ``radius``, given what it knows."""
 
     information: Literal["full", "local", "aware"] = option("aware", "what the players know")
     radius: Positive = option(1.0, "how far a player moves in a round, at most")
@@ -57,15 +57,15 @@ class BestResponse(Solver):
         return local.project(out), memory, StepInfo.at(local)
 
     def _move(self, local: LocalGame, i: str) -> Tensor:
-        """Player i's move: a number, or one for each member (M,)."""
+        """Player i's move: a scalar, or for an ensemble (M,)."""
         one = leaves(local.params)[0]
         reach = torch.linspace(-1, 1, self.points, dtype=one.dtype, device=one.device) * self.radius  # (P,)
         if self.information == "full":
             table = self._table(local, i, FAR * reach, torch.zeros_like(reach[:1]))
         else:
             table = self._table(local, i, reach, reach if self.information == "aware" else torch.zeros_like(reach[:1]))
-        worst = table.amax(1)  # (P, [M]): over the other's moves
-        # Where moves are equally good, as at an equilibrium, the shortest is made.
+        worst = table.amax(1)  # (P, [M]): the maximum over the other's moves
+        # Of moves that are equally good, as at an equilibrium, the shortest is made.
         order = reach.abs().argsort(stable=True)
         best = order[worst[order].argmin(0)]  # ([M])
         move = FAR * reach[best] if self.information == "full" else reach[best]

@@ -1,17 +1,17 @@
 """A leader and its followers: stackelberg and follow-the-ridge.
 
-With F the followers (all players but the leader 1) and J_FF, J_F1 blocks of J; where the followers' v_F vanishes,
-their response to the leader changes by r' = -J_FF^{-1} J_F1.
+Player 1 leads, the others are the followers F; J_FF and J_F1 are blocks of J. The followers' best response to theta_1
+is where v_F = 0; if theta_1 moves, it moves by r' = -J_FF^{-1} J_F1 times as much.
 
 stackelberg        d_1 = grad_1 l_1 + r'^T grad_F l_1,   d_F = v_F
-                   the leader descends its loss along the followers' response.
+                   The leader descends its loss as a function of theta_1 alone, with the followers responding.
                    Fiez, Chasnov and Ratliff (2020, arXiv 1906.01217)
 follow-the-ridge   theta_1+ = theta_1 - s_1,   theta_F+ = theta_F - s_F - r' s_1,   s_i = eta_i rule(v_i)
-                   the followers move along with the leader's own step, whatever its rule makes of it, so that they
-                   stay on the ridge. Wang et al. (2020, arXiv 1910.07512), Alg. 1, where s = eta v; with the rule
-                   momentum it is theirs where r' is constant
+                   The followers also respond to the leader's step s_1, and so stay on the ridge v_F = 0.
+                   Wang et al. (2020, arXiv 1910.07512), Alg. 1, where s = eta v; with the rule momentum it is their
+                   method if r' is constant
 
-In general-sum games alike. Several followers respond jointly. ``damping`` is added to J_FF.
+The games may be general-sum. Several followers respond jointly. ``damping`` is added to the diagonal of J_FF.
 """
 
 from __future__ import annotations
@@ -46,18 +46,19 @@ class Stackelberg(InnerSolve, Composed):
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
-        d, inner = self.led(local, *self._roles(local))
+        d, solved = self.total_derivative(local, *self._roles(local))
         params, rule = self.move(local, params, {i: d[i] for i in params}, memory["rule"])
-        return params, {**memory, "rule": rule}, StepInfo.at(local, **inner)
+        return params, {**memory, "rule": rule}, StepInfo.at(local, **solved)
 
-    def led(self, local: LocalGame, leader: str, followers: tuple[str, ...]) -> tuple[Params, Report]:
-        """The direction of everyone, and how the inner solve went."""
+    def total_derivative(self, local: LocalGame, leader: str, followers: tuple[str, ...]) -> tuple[Params, Report]:
+        """d, the direction of all players, and how the inner solve went."""
         v, J = local.gradient(), local.jacobian()
         g = local.loss_gradient(leader)
-        z, inner = self._response(local, followers, {j: g[j] for j in followers}, transposed=True)
-        return {**v, **sub({leader: v[leader]}, J.between(followers, (leader,)).rmv(z))}, inner
+        z, solved = self._solve(local, followers, {j: g[j] for j in followers}, transposed=True)
+        return {**v, **sub({leader: v[leader]}, J.between(followers, (leader,)).rmv(z))}, solved
 
     def _roles(self, local: LocalGame) -> tuple[str, tuple[str, ...]]:
+        """The leader and the followers. Raises UsageError where there are none, or cg cannot solve for them."""
         players = local.players
         leader = players[0] if self.leader is None else self.leader
         if leader not in players or len(players) < 2:
@@ -72,10 +73,10 @@ class Stackelberg(InnerSolve, Composed):
             )
         return leader, followers
 
-    def _response(
+    def _solve(
         self, local: LocalGame, followers: tuple[str, ...], b: Params, transposed: bool
     ) -> tuple[Params, Report]:
-        """J_FF^{-1} b, or J_FF^{-T} b."""
+        """J_FF^{-1} b, or J_FF^{-T} b, with the damping; and how the solve went."""
 
         def system(freeze: Freeze) -> System:
             J = local.at(freeze(local.params)).only(followers).jacobian()
@@ -87,20 +88,20 @@ class Stackelberg(InnerSolve, Composed):
 
             return System(lambda u: A.vmv(u) + self.damping * u, lambda u: A.vrmv(u) + self.damping * u, matrix)
 
-        x, inner = solve(system, ravel(b, local.ensemble), self.method, self.tol, self.max_iter)
-        return unravel(x, b), inner
+        x, solved = solve(system, ravel(b, local.ensemble), self.method, self.tol, self.max_iter)
+        return unravel(x, b), solved
 
 
 @dataclass(frozen=True)
 class FollowTheRidge(Stackelberg):
-    """theta - lr * rule(v), and r' times the leader's step for the followers."""
+    """theta - lr * rule(v), and the followers' response to the leader's step."""
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
         leader, followers = self._roles(local)
         v, J = local.gradient(), local.jacobian()
         steps, rule = self.steps(local, params, {i: v[i] for i in params}, memory["rule"])
-        lead = J.between(followers, (leader,)).mv({leader: steps[leader]})
-        turn, inner = self._response(local, followers, lead, transposed=False)
-        steps |= {j: sub({j: steps[j]}, {j: turn[j]})[j] for j in followers}
-        return sub(params, steps), {**memory, "rule": rule}, StepInfo.at(local, **inner)
+        J_F1_s = J.between(followers, (leader,)).mv({leader: steps[leader]})
+        response, solved = self._solve(local, followers, J_F1_s, transposed=False)
+        steps |= sub({j: steps[j] for j in followers}, response)
+        return sub(params, steps), {**memory, "rule": rule}, StepInfo.at(local, **solved)

@@ -1,17 +1,18 @@
 """Opponent shaping: la, lola and sos.
 
-With xi = v and alpha the opponents' step sizes (``opponent_lr``, by default lr):
+alpha are the step sizes expected of the opponents (``opponent_lr``, by default lr):
 
-la      xi_0 = (I - J_off alpha) xi         each player sees the others one step ahead
-                                            (Zhang and Lesser 2010; Letcher et al. 2019, section 3.1)
-lola    xi_0 - chi_alpha                    and shapes that step: chi_i = sum_j alpha_j J_ji^T grad_j l_i
-                                            Foerster et al. (2018, arXiv 1709.04326), in the first-order form of
-                                            Letcher et al.; ``exact`` differentiates the look-ahead loss itself
-sos     xi_0 - p chi_alpha                  with p in [0, 1] chosen so that it converges:
-          p1 = 1 if <-chi, xi_0> >= 0, else min(1, -a ||xi_0||^2 / <-chi, xi_0>);  p2 = ||xi||^2 if ||xi|| < b, else 1
+la      xi_0 = v - J_off alpha v    v_i, to first order, where the others will be after a step: Zhang and Lesser (2010),
+                                    Letcher et al. (2019), section 3.1
+lola    xi_0 - chi                  which also uses player i's influence on the others' steps,
+                                    chi_i = sum_j alpha_j J_ji^T grad_j l_i: Foerster et al. (2018, arXiv 1709.04326) in
+                                    the first-order form of Letcher et al.; ``exact`` differentiates the look-ahead loss
+sos     xi_0 - p chi                with p in [0, 1] chosen so that it converges:
+          p1 = 1 if <-chi, xi_0> >= 0, else min(1, -a ||xi_0||^2 / <-chi, xi_0>);  p2 = ||v||^2 if ||v|| < b, else 1
           p = min(p1, p2)                   Letcher et al. (2019, arXiv 1811.08469), Alg. 1, a = 0.5, b = 0.1
 
-Expected steps end where a strategy set does. In general-sum games of n players alike. At alpha = 0 all three are simgd.
+The expected steps stay in the strategy sets. The games may be general-sum, of n players. At alpha = 0 all three are
+simgd.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from ....core.solver.solver import Composed
 from .transforms import ExactLola, FirstOrderLola
 
 
-def expected(local: LocalGame, alpha: StepSize, v: Params) -> Params:
-    """alpha v, the way (downwards) that every player is expected to go: as far as its strategy set lets it."""
-    way = local.scale(alpha, v)
-    return sub(local.params, local.project(sub(local.params, way))) if local.game.projects else way
+def expected_steps(local: LocalGame, alpha: StepSize, v: Params) -> Params:
+    """alpha v, the step (downwards) that each player is expected to take; shorter where its strategy set ends."""
+    steps = local.scale(alpha, v)
+    return sub(local.params, local.project(sub(local.params, steps))) if local.game.projects else steps
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,17 @@ class La(Composed):
     def alpha(self) -> StepSize:
         return self.lr if self.opponent_lr is None else self.opponent_lr
 
-    def looked(self, local: LocalGame) -> Params:
+    def look_ahead(self, local: LocalGame) -> Params:
         """xi_0 = v - J_off alpha v."""
         v = local.gradient()
-        return sub(v, local.jacobian().off_diagonal().mv(expected(local, self.alpha, v)))
+        return sub(v, local.jacobian().off_diagonal().mv(expected_steps(local, self.alpha, v)))
 
-    def shaped(self, local: LocalGame, exact: bool = False) -> Params:
-        """xi_0 - chi: the field of the losses that foresee the opponents' steps."""
+    def shape(self, local: LocalGame, exact: bool = False) -> Params:
+        """xi_0 - chi: the v of losses that foresee the opponents' steps."""
         return local.under(ExactLola if exact else FirstOrderLola, opponent_lr=self.alpha).gradient()
 
     def direction(self, local: LocalGame) -> Params:
-        return self.looked(local)
+        return self.look_ahead(local)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Lola(La):
     exact: bool = option(False, "the look-ahead loss itself instead of its first order")
 
     def direction(self, local: LocalGame) -> Params:
-        return self.shaped(local, self.exact)
+        return self.shape(local, self.exact)
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,15 @@ class Sos(La):
     unconstrained = "its shaping fades out with the size of v, which stays at a solution on the boundary"
 
     def direction(self, local: LocalGame) -> Params:
-        v, xi = local.gradient(), self.looked(local)
-        shaping = sub(self.shaped(local), xi)  # -chi
-        return add(xi, scale(shaping, self._share(local, v, xi, shaping)))
+        v, xi_0 = local.gradient(), self.look_ahead(local)
+        shaping = sub(self.shape(local), xi_0)  # -chi
+        return add(xi_0, scale(shaping, self._share(local, v, xi_0, shaping)))
 
-    def _share(self, local: LocalGame, v: Params, xi: Params, shaping: Params) -> Tensor:
-        """p: a scalar, or (M,) for an ensemble."""
-        along = local.dot(shaping, xi)
+    def _share(self, local: LocalGame, v: Params, xi_0: Params, shaping: Params) -> Tensor:
+        """p: a scalar, or for an ensemble (M,)."""
+        along = local.dot(shaping, xi_0)
         against = torch.where(along < 0, along, -torch.ones_like(along))
-        p1 = torch.where(along < 0, (-self.a * local.dot(xi, xi) / against).clamp(max=1), torch.ones_like(along))
+        p1 = torch.where(along < 0, (-self.a * local.dot(xi_0, xi_0) / against).clamp(max=1), torch.ones_like(along))
         square = local.dot(v, v)
         p2 = torch.where(square < self.b**2, square, torch.ones_like(square))
         return torch.minimum(p1, p2)

@@ -1,6 +1,7 @@
-"""Games whose losses foresee the opponents' learning, for the solvers that shape it.
+"""Games whose losses foresee the opponents' next steps, for the solvers that shape these.
 
-A wrapped game has the same players and parameters; the opponents' step sizes are in the batch under ``opponent_lr``.
+A wrapped game has the same players and parameters. The step sizes expected of the opponents are in its batch, as
+``opponent_lr``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ALPHA = "opponent_lr"
 
 @dataclass(frozen=True)
 class Wrapped(Game):
-    """The players and the start of ``game``; a subclass gives the losses."""
+    """``game`` with other losses, which a subclass gives."""
 
     game: Game
 
@@ -38,7 +39,7 @@ class Wrapped(Game):
         return self.game.project(params)
 
     def ahead(self, params: Params, v: Params, alpha: dict[Player, Tensor]) -> Params:
-        """``params`` after a step of the players in ``v``, in their strategy sets."""
+        """``params`` after a step -alpha v of the players in ``v``, projected."""
         moved = {**params, **{j: {k: x - alpha[j] * v[j][k] for k, x in params[j].items()} for j in v}}
         there = self.project(moved) if self.projects else moved
         return {**params, **{j: there[j] for j in v}}
@@ -49,11 +50,11 @@ class Wrapped(Game):
 
 @dataclass(frozen=True)
 class FirstOrderLola(Wrapped):
-    """l_i + sum_{j != i} <grad_j l_i, -alpha_j v_j>: the opponents' step within l_i, to first order."""
+    """l_i + sum_{j != i} <grad_j l_i, -alpha_j v_j>: l_i after the opponents' step, to first order."""
 
     @property
     def work(self) -> tuple[int, int]:  # type: ignore[override]
-        """Gradients of a loss set, and products: v's and each loss's, and their derivatives."""
+        """v, the gradient of each of the n losses, and the gradient of all that; n + 1 of them are differentiated."""
         n = len(self.players)
         return n + 2, n + 1
 
@@ -71,9 +72,9 @@ class FirstOrderLola(Wrapped):
 
 @dataclass(frozen=True)
 class ExactLola(Wrapped):
-    """l_i(theta_i, theta_j - alpha_j v_j(theta) for all j != i), the opponents' steps differentiated."""
+    """l_i(theta_i, theta_j - alpha_j v_j(theta) for all j != i), with the steps differentiated."""
 
-    work = (2, 1)  # v and the gradient after it, and v's derivative
+    work = (2, 1)  # v, and the gradient of the losses after the step; v is differentiated
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         v, _ = field_of(self.game, self.players, params, batch)
@@ -83,20 +84,20 @@ class ExactLola(Wrapped):
 
 @dataclass(frozen=True)
 class Unrolled(Wrapped):
-    """l_i after the opponents have taken k gradient steps, for the players in ``seers``; l_i for the others."""
+    """l_i after k gradient steps of the opponents, for the players ``foreseeing``; l_i for the others."""
 
     k: int
-    seers: tuple[Player, ...]
+    foreseeing: tuple[Player, ...]
 
     @property
     def work(self) -> tuple[int, int]:  # type: ignore[override]
-        """The gradients and products of a step of every player: each step ahead is taken and differentiated."""
-        ahead = self.k * len(self.seers)
+        """Each of the k steps that a player foresees costs a gradient, and is differentiated."""
+        ahead = self.k * len(self.foreseeing)
         return 1 + ahead, ahead
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         losses = self.game.losses(params, batch)
-        for i in self.seers:
+        for i in self.foreseeing:
             others = tuple(j for j in self.players if j != i)
             at = params
             for _ in range(self.k):

@@ -1,10 +1,10 @@
-"""Unrolled play: a player descends its loss as it will be after the opponents' next k gradient steps.
+"""Unrolled play: a player descends its loss at the point that k gradient steps of its opponents lead to.
 
     theta_i <- theta_i - eta grad_i l_i(theta_i, theta_{-i}^(k)(theta)),  theta_j^(t+1) = theta_j^(t) - alpha grad_j l_j
 
-differentiated through the k steps. Metz et al. (2017, arXiv 1611.02163), section 2: there the generator, the first
-player, sees ahead and the discriminator does not; ``everyone`` lets all of them. With several opponents they step
-simultaneously. k = 0 is simgd; k = 1 with ``everyone`` is the exact lola.
+The k steps are differentiated. Metz et al. (2017, arXiv 1611.02163), section 2, where the generator, the first player,
+foresees and the discriminator does not; with ``everyone`` all players do. Several opponents step simultaneously.
+k = 0 is simgd; k = 1 with ``everyone`` is the exact lola.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from . import transforms
 
 
 @lru_cache
-def _wrap(k: int, seers: tuple[str, ...]) -> Any:
-    """One object for the same arguments: the table keeps what it traced by it."""
-    return partial(transforms.Unrolled, k=k, seers=seers)
+def _wrap(k: int, foreseeing: tuple[str, ...]) -> Any:
+    """The same object for the same arguments: the evaluator keeps what it traced of a wrapped game under it."""
+    return partial(transforms.Unrolled, k=k, foreseeing=foreseeing)
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,5 @@ class Unrolled(Composed):
 
     def direction(self, local: LocalGame) -> Params:
         alpha = self.lr if self.opponent_lr is None else self.opponent_lr
-        seers = local.players if self.everyone else local.players[:1]
-        return local.under(_wrap(self.k, seers), opponent_lr=alpha).gradient()
+        foreseeing = local.players if self.everyone else local.players[:1]
+        return local.under(_wrap(self.k, foreseeing), opponent_lr=alpha).gradient()

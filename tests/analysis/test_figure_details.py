@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("matplotlib")
-
 from matplotlib.text import Text
 
 from counterplay.analysis.commands.summary import summarize, table
@@ -55,10 +52,11 @@ def test_three_runs_leave_every_panel_its_room(three: dict[str, list[Path]], nam
         drawn = plot(name, three[KINDS[name]])
         drawn.draw_without_rendering()
     inches = drawn.get_size_inches() * drawn.dpi
-    for axes in drawn.axes:
-        if axes.get_label() != "<colorbar>" and axes.axison:
-            box = axes.get_window_extent()
-            assert min(box.width, box.height) > 1.4 * drawn.dpi, "a panel is squeezed"
+    panels = [axes for axes in drawn.axes if axes.get_label() != "<colorbar>" and axes.axison]
+    assert panels
+    for axes in panels:
+        box = axes.get_window_extent()
+        assert min(box.width, box.height) > 1.4 * drawn.dpi, "a panel is squeezed"
     for legend in [*drawn.legends, *(a.get_legend() for a in drawn.axes if a.get_legend())]:
         box = legend.get_window_extent()
         assert box.x0 > -1 and box.y0 > -1 and box.x1 < inches[0] + 1 and box.y1 < inches[1] + 1, "a legend is cut off"

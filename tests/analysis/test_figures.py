@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib")
-
 from counterplay.analysis.commands.report import html
 from counterplay.analysis.figures.plot import FIGURES, holds, plot, render, save
 from counterplay.analysis.figures.samples import sheet

@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("pandas")
-pytest.importorskip("xarray")
-
 from counterplay.analysis import optional
 from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log import log as reader

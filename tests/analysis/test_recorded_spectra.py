@@ -194,7 +194,6 @@ def _texts(drawn: Any) -> str:
 
 
 def test_the_picture_names_both_ends(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     words = _texts(plot("spectrum", log_of(tmp_path / "run", **NEW)))
     assert words.count("of largest modulus") == 3  # of J and of the blocks, which have no other end, and of F'
     assert "farthest from 1" in words and "ρ(F') ≥ 1.28" in words
@@ -205,7 +204,6 @@ def test_the_picture_names_both_ends(tmp_path: Path) -> None:
 
 
 def test_a_border_of_bounds_is_not_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     experiment = {"solver": {"name": "simgd", "lr": {"generator": [0.1, 0.2], "discriminator": [0.3, 0.1]}}}
     rows = {**NEW, "update_eigenvalues": np.array([LARGE, [0.9, 0.5, 0.5]])}
     log = log_of_members(tmp_path / "two", rows)
@@ -214,7 +212,6 @@ def test_a_border_of_bounds_is_not_drawn(tmp_path: Path) -> None:
 
 
 def test_the_report_says_bounds(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     log = log_of(tmp_path / "run", **NEW)
     text = write_report([log], tmp_path / "r.html").read_text(encoding="utf-8")
     assert "≥ 1.2802" in text and "unstable" in text and "stable but not" not in text

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib")
-
 from counterplay.analysis.commands.report import write_report
 from counterplay.analysis.figures import NAMES, plot
 from counterplay.analysis.figures.plot import FIGURES, holds

@@ -129,7 +129,6 @@ def test_counts_in_scientific_notation(cli: Run) -> None:
 
 
 def test_the_home_directory_and_spaces(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib")
     home = tmp_path / "at home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

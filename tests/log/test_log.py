@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray
 
 from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log.log import open_log
@@ -24,7 +25,6 @@ from counterplay.core.storage import atomic
 from counterplay.core.storage.atomic import write_atomic
 from counterplay.core.storage.run_directory import RunDirectory, claim
 
-xarray = pytest.importorskip("xarray")
 LAYOUT = Layout(("x", "yé"), ("x/value[0]", "yé/value[0]"), attrs={"experiment": '{"game": "quadratic"}', "seed": 3})
 
 
@@ -219,7 +219,6 @@ def test_every_variable_says_what_it_is() -> None:
 
 
 def test_xarray_opens_it_unaided(tmp_path: Path) -> None:
-    pytest.importorskip("h5netcdf")
     put = fill(tmp_path)
     merge(tmp_path)
     with xarray.open_datatree(tmp_path / "log.h5", engine="h5netcdf") as tree:
@@ -268,18 +267,19 @@ class Killed(BaseException):
 def test_a_kill_at_any_system_call_loses_no_sealed_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: int
 ) -> None:
-    calls = 0
+    moments = 0  # before and after each call
 
-    def dying(call, half=False):
+    def moment() -> None:
+        nonlocal moments
+        moments += 1
+        if moments > death:  # dead: what tidies up afterwards does not run either
+            raise Killed
+
+    def dying(call):
         def called(*args, **kwargs):
-            nonlocal calls
-            calls += 1
-            if calls == death + 1:
-                raise Killed
+            moment()
             result = call(*args, **kwargs)
-            calls += 1
-            if calls == death + 1:  # killed just after it, before anyone knows
-                raise Killed
+            moment()
             return result
 
         return called
@@ -300,6 +300,7 @@ def test_a_kill_at_any_system_call_loses_no_sealed_row(
         writer.finish()
     except Killed:
         pass
+    assert moments > death, "it was killed"
     monkeypatch.undo()
     if acknowledged or blocks_of(tmp_path) or (tmp_path / "log.h5").exists():
         log = open_log(tmp_path)

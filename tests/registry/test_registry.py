@@ -41,14 +41,16 @@ def test_make_by_name_table_or_object(fresh: Registry) -> None:
         cp.make("solver", {"lr": 1.0})
 
 
-def test_settings_make_the_same_again(fresh: Registry) -> None:
-    for kind in KINDS:
-        for name in fresh.built_in(kind):
-            if all(o.default is not MISSING for o in options_of(registry.find(kind, name).factory)):
-                made = cp.make(kind, name)
-                table = registry.settings(made)
-                assert table["name"] == name
-                assert cp.make(kind, {k: v for k, v in table.items() if v is not None}) == made
+EVERY = [(kind, name) for kind in KINDS for name in Registry().built_in(kind)]
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY, ids=[f"{kind}-{name}" for kind, name in EVERY])
+def test_settings_make_the_same_again(fresh: Registry, kind: str, name: str) -> None:
+    assert all(option.default is not MISSING for option in options_of(registry.find(kind, name).factory))
+    made = cp.make(kind, name)
+    table = registry.settings(made)
+    assert table["name"] == name
+    assert cp.make(kind, {k: v for k, v in table.items() if v is not None}) == made
 
 
 def test_wrong_names_say_the_right_ones(fresh: Registry) -> None:

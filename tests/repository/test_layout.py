@@ -83,12 +83,13 @@ def _statements(tree: ast.AST, typing: bool) -> Iterator[ast.Import | ast.Import
     ],
 )
 def test_who_imports_whom(folder: str, allowed: set[str]) -> None:
-    for name, imports in _imports().items():
-        if name.split(".")[0] == folder:
-            for other in imports:
-                top = other.split(".")[0]
-                assert top != "counterplay", f"{name} imports {other}: import relatively"
-                assert top in allowed or top not in (*FOLDERS, ""), f"{name} imports {other}"
+    inside = {name: imports for name, imports in _imports().items() if name.split(".")[0] == folder}
+    assert inside
+    for name, imports in inside.items():
+        for other in imports:
+            top = other.split(".")[0]
+            assert top != "counterplay", f"{name} imports {other}: import relatively"
+            assert top in allowed or top not in (*FOLDERS, ""), f"{name} imports {other}"
 
 
 def _package(name: str) -> str:

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
-
-pytest.importorskip("matplotlib")
 
 import counterplay as cp
 from counterplay.analysis.figures.plot import plot

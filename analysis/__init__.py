@@ -1,4 +1,4 @@
-"""Reading what was recorded: logs, measures, figures, reports. Nothing here needs torch.
+"""Logs are read here: measures, figures, summaries and reports. Nothing here needs torch.
 
-`optional` imports what only the ``analysis`` extra installs.
+`optional` imports packages that only the ``analysis`` extra installs.
 """

@@ -1,4 +1,4 @@
-"""The commands that read logs: summary, plot, report, log. What is heavy is imported when a command runs."""
+"""The commands that read logs: summary, plot, report, log. Large packages are imported when a command runs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def register_commands(group: click.Group) -> None:
 @click.command()
 @_PATHS
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON: one object, or a list for several runs.")
-@click.option("--follow", is_flag=True, help="Of a run under way: again whenever there is news, until it ends.")
+@click.option("--follow", is_flag=True, help="Print again whenever a run under way has new rows, until it ends.")
 def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
-    """Print what came out of one or several runs.
+    """Print the results of one or several runs.
 
-    With --follow and --json every piece of news is an object on a line of its own; Ctrl-C stops looking.
+    With --follow and --json each result is an object on a line of its own. Ctrl-C ends --follow, not the run.
     """
     from ...core.storage.strict_json import dumps
     from ..log.log import open_log

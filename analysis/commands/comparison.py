@@ -1,4 +1,4 @@
-"""Runs beside each other in lines that fit: a column for each of a few, a row for each of many."""
+"""Several runs in one table: a column for each of a few runs, a row for each of many."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...core.errors import printable
 
 Facts = dict[str, str]  # label -> text, of one run
 
-BESIDE = 3  # so many runs may be columns
+BESIDE = 3  # most runs that are shown as columns
 _ENDING = ("status", "steps")
-_CELL = 28  # the longest text in a row; its middle is left out
+_CELL = 28  # longest text of a cell; of a longer one the middle is left out
 
 
 def compared(runs: Sequence[Facts], asked: Sequence[Mapping[str, Any]], width: int) -> str:
-    """One run's facts under each other, a few runs' beside each other, or a row for each of many."""
+    """The facts of the runs as a table in lines of ``width``; ``asked`` are their experiments."""
     if len(runs) == 1:
         return "\n".join(aligned(list(runs[0].items())))
     if len(runs) <= BESIDE:
@@ -29,7 +29,7 @@ def compared(runs: Sequence[Facts], asked: Sequence[Mapping[str, Any]], width: i
 
 
 def _columns(runs: Sequence[Facts], width: int) -> list[str]:
-    """A line for each label, or several where a text needs them."""
+    """A line for each label, or several lines if a text is too long for one."""
     labels = _labels(runs)
     wide = max((width - max(map(len, labels))) // len(runs) - 2, 12)
     cells: list[list[str]] = []
@@ -40,13 +40,13 @@ def _columns(runs: Sequence[Facts], width: int) -> list[str]:
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of cells under each other."""
+    """Lines of cells, with the columns aligned."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def _labels(runs: Sequence[Facts]) -> list[str]:
-    """Every label once; what only some runs have stands where those runs have it."""
+    """Every label once, each behind the label that it follows in its run."""
     labels: list[str] = []
     for run in runs:
         at = 0
@@ -58,7 +58,7 @@ def _labels(runs: Sequence[Facts]) -> list[str]:
 
 
 def _rows(runs: Sequence[Facts], asked: Sequence[Facts], width: int) -> Iterator[str]:
-    """What all runs have in common, then a row for each with what differs, as far as it fits."""
+    """What all runs have in common; then a row for each run with what differs, as far as it fits."""
     place, names = _named([run.get("run", "") for run in runs])
     known = _labels(runs)
     whole = [run | {k: v for k, v in more.items() if k not in known} for run, more in zip(runs, asked, strict=True)]
@@ -89,7 +89,7 @@ def _rows(runs: Sequence[Facts], asked: Sequence[Facts], width: int) -> Iterator
 
 
 def _rank(results: set[str]) -> Callable[[str], int]:
-    """What comes first: how it ended, what was asked, how near it came; what is long comes last."""
+    """A key that sorts labels: how a run ended, what was asked, how near it came; long texts come last."""
     first = ("game", "solver", "loss", "regularizers", "seed", "members")
 
     def rank(label: str) -> int:
@@ -104,7 +104,7 @@ def _rank(results: set[str]) -> Callable[[str], int]:
 
 
 def _column(label: str, texts: list[str]) -> list[str]:
-    """A heading of several lines, no wider than it must be, and the cells."""
+    """The heading, in as many lines as its words need to be as narrow as the cells, and the cells."""
     cells = [_cut(text, _CELL) for text in texts]
     wide = max([*map(len, cells), *map(len, label.split()), 8])
     return ["\n".join(textwrap.wrap(label, wide) or [""]), *cells]
@@ -116,16 +116,16 @@ def _cut(text: str, length: int) -> str:
 
 
 def _named(paths: list[str]) -> tuple[str, list[str]]:
-    """The folder that all runs are in, and their names there."""
+    """The folder that has all runs, and their paths in it."""
     try:
         place = os.path.commonpath([os.path.dirname(path) for path in paths])
-    except ValueError:  # absolute and relative ones
+    except ValueError:  # absolute and relative paths are mixed
         place = ""
     return place, [_cut(os.path.relpath(path, place) if place else path, 40) for path in paths]
 
 
 def _settings(asked: Sequence[Mapping[str, Any]]) -> list[Facts]:
-    """What each run was asked for in which they differ, of those that have it: ``lr.x`` for the solver's lr.x."""
+    """The settings of each run in which the runs differ. The solver's lr.x is named ``lr.x`` if no other setting is."""
     flat = [dict(_flat(experiment)) for experiment in asked]
     values: dict[str, set[str]] = {}
     for key, text in (item for one in flat for item in one.items()):
@@ -142,5 +142,5 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             continue
         if isinstance(x, Mapping):
             yield from _flat(x, f"{prefix}{key}.")
-        elif key != "name" or prefix.count(".") > 1:  # what the game and the solver are called is said already
+        elif key != "name" or prefix.count(".") > 1:  # the names of game and solver are facts already
             yield printable(f"{prefix}{key}"), printable(x if isinstance(x, str) else json.dumps(x, default=str))

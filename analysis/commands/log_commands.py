@@ -20,9 +20,9 @@ def log() -> None:
 @log.command()
 @_PATHS
 def verify(paths: tuple[str, ...]) -> None:
-    """Check run directories and log files: every sum, every number, every checkpoint.
+    """Check run directories and log files: every checksum, every number, every checkpoint.
 
-    Prints a line for each thing looked at. Exit code 65 if one is bad.
+    Prints a line for each thing that was checked. Exit code 65 if one is bad.
     """
     from ...core.errors import BadLog, printable
     from ..log.verify import verify
@@ -40,12 +40,12 @@ def verify(paths: tuple[str, ...]) -> None:
 
 @log.command()
 @click.argument("directory", metavar="DIR", type=PLACE)
-@click.option("--to", "target", type=PLACE, metavar="FILE.h5", help="Write the log there, and leave DIR as it is.")
+@click.option("--to", "target", type=PLACE, metavar="FILE.h5", help="Write the log to FILE.h5, and leave DIR as it is.")
 @_FORCE
 def merge(directory: str, target: str | None, force: bool) -> None:
-    """Make one file log.h5 of the blocks of the run in DIR, as the end of a run does.
+    """Merge the blocks of the run in DIR into one file log.h5, as is done when a run ends.
 
-    A run that can go on needs its blocks: of that one, --to writes a copy.
+    A run that can be resumed needs its blocks: use --to to write a copy.
     """
     from ..log.merge import merge, merge_to
 
@@ -61,7 +61,7 @@ def merge(directory: str, target: str | None, force: bool) -> None:
 def export(path: str, target: str, group: str, force: bool) -> None:
     """Write a group of a log as CSV, JSON or NPZ.
 
-    CSV has a column for each number of a row, complex ones two, and no images; NaN is nan, in JSON null.
+    CSV has a column for each number of a row, two for a complex number, and no images. NaN is nan in CSV, null in JSON.
     """
     from ..log.export import export
     from ..log.log import open_log

@@ -1,4 +1,4 @@
-"""One HTML file on one or several runs that needs nothing else: pictures and style are inside it."""
+"""A report on one or several runs as one HTML file, which includes its pictures and its style."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...core.errors import StorageError, printable
 from ...core.log.schema import RUN_STATES
 from ...core.storage.atomic import write_atomic
 from ..figures.plot import FIGURES, holds, plot, render
-from ..figures.style import title, told_apart
+from ..figures.style import title, with_distinct_names
 from ..log.log import Log, open_log
 from .summary import rows, summarize
 
@@ -35,7 +35,7 @@ pre { padding: .6rem .9rem; overflow: auto; }
 @media print { body { margin: 0; max-width: none; } figure, table { break-inside: avoid; } }
 """
 
-# Even a name that slipped past escaping could load and run nothing.
+# With this policy, even a text that was not escaped could not load or run anything.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _ENDED_BADLY = ("diverged", "failed", "not_converged", "interrupted")
@@ -60,8 +60,8 @@ def write_report(paths: Sequence[str | Path | Log], output: str | Path | None = 
 
 
 def html(logs: Sequence[Log]) -> str:
-    """Return the report on ``logs`` as HTML. Whatever a log says is escaped: it may come from a stranger."""
-    logs = told_apart(logs)
+    """Return the report on ``logs`` as HTML. All text from a log is escaped, as it may come from a stranger."""
+    logs = with_distinct_names(logs)
     heading = title(logs[0]) if len(logs) == 1 else f"{len(logs)} runs compared"
     body = [f"<h1>{escape(heading)}</h1>"]
     if len(logs) > 1:
@@ -137,13 +137,13 @@ def _table(pairs: Any) -> str:
 
 
 def _references(log: Log) -> list[tuple[str, str]]:
-    """What to cite, as the run noted it: reading a log imports no plugin to ask."""
+    """The references that the run recorded; they are not taken from plugins, as reading a log imports none."""
     found = log.run.get("references")
     return [(str(k), str(v)) for k, v in found.items() if v] if isinstance(found, Mapping) else []
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Name every setting by its path; what was left at "none" is left out."""
+    """Yield (path, text) of every setting, without those that are empty."""
     for key, item in value.items():
         if key == "references" and not prefix:
             continue

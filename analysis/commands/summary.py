@@ -1,4 +1,4 @@
-"""What came out of a run: one table of facts for people and for programs."""
+"""The results of a run: one table of facts, for people and for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...core.errors import printable
 from ...core.log.schema import SPECTRUM_STATUS
 from ...core.stability.certainty import bound, largest, whole
 from ...core.stability.conditioning import ROUNDING
-from ...core.stability.numerals import figure, rate
+from ...core.stability.numerals import number_text, rate_text
 from ...core.stability.step_sizes import name_of
 from ...core.stability.verdict import beside_v
 from ...core.stability.words import eigenvalue, lines
@@ -31,7 +31,7 @@ def _own(value: Any, option: str) -> Any:
     return value.get(option) if isinstance(value, Mapping) else None
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what has blown up says so by itself
+@np.errstate(over="ignore", invalid="ignore")  # of a run that has blown up: its numbers show it
 def summarize(log: Log) -> dict[str, Any]:
     """Return the facts of a run as plain JSON values: NaN and infinities are None, ensembles have lists."""
     asked, status = log.experiment, log.status
@@ -65,7 +65,7 @@ def summarize(log: Log) -> dict[str, Any]:
 
 
 def _inexact(log: Log) -> Any:
-    """From which steps on, and why, the run is not the one that was never stopped; [] where it is."""
+    """The steps from which on the run may differ from one without interruption, and what has changed; [] if none."""
     try:
         return parse(str(log.attrs.get("inexact", "[]")))
     except ValueError:
@@ -82,7 +82,7 @@ def _is_metric(key: str) -> bool:
 
 
 def _last_finite(log: Log, key: str) -> np.ndarray | None:
-    """Return a metric's last evaluation: metrics on other schedules leave rows of NaN between."""
+    """Return a metric's last evaluation. Rows in which only other metrics were evaluated have NaN."""
     rows = log[key]
     seen = ~np.isnan(rows).reshape(len(rows), -1).all(axis=1)
     return rows[np.flatnonzero(seen)[-1]] if seen.any() else None
@@ -97,7 +97,7 @@ def _inner(log: Log) -> dict[str, Any] | None:
     if "step/inner_converged" not in log:
         return None
     converged = log["step/inner_converged"]
-    solved = converged >= 0  # the last row of a run comes without a step, so without a solve
+    solved = converged >= 0  # -1 in the last row, as no step follows it
     found: dict[str, Any] = {"solves": int(solved.sum()), "not_converged": int((converged == 0).sum())}
     if "step/inner_iterations" in log:
         found["mean_iterations"] = log["step/inner_iterations"][solved].mean() if solved.any() else None
@@ -108,9 +108,9 @@ def _inner(log: Log) -> dict[str, Any] | None:
 
 
 def _spectrum(log: Log) -> dict[str, Any] | None:
-    """The last spectrum's facts, over all members of an ensemble together: what is certain, and whether that is all.
+    """The facts of the last spectrum, of all members of an ensemble together, from the certain eigenvalues.
 
-    Where it is not, ``max_modulus`` and ``update_radius`` are at least, ``min_real`` at most, what is given.
+    Where a spectrum is not complete, ``max_modulus`` and ``update_radius`` are lower bounds, ``min_real`` an upper one.
     """
     values, found = last(log, "spectrum/eigenvalues"), spectra(log)
     if values is None or found is None:
@@ -145,7 +145,7 @@ def _statuses(log: Log, key: str) -> list[str] | None:
 
 
 def rows(facts: dict[str, Any]) -> dict[str, str]:
-    """Return one run's facts as label -> text."""
+    """Return the facts of one run as label -> text."""
     found = {
         "run": facts["path"],
         "game": facts["game"],
@@ -177,7 +177,7 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
-    """What decides first, ρ(F') and min Re λ(J), then the rest."""
+    """First the numbers that decide, ρ(F') and min Re λ(J), then the others."""
     known, period = spectrum["complete"], facts["meaning"].get("period", 1)
     scale, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
     leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
@@ -186,28 +186,28 @@ def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dic
     if "update_complete" in facts["meaning"]:
         label = "spectral radius of F'" + f", {period} steps" * (period > 1)
         sign, rho = bound(spectrum["update_complete"], "≥"), spectrum["update_radius"]
-        found[label] = "unknown" if rho is None else rate(rho, 6, sign, off["update_radius"])
+        found[label] = "unknown" if rho is None else rate_text(rho, 6, sign, off["update_radius"])
         how = {True: "all of them", False: "some of them", None: "whether all of them is unknown"}
-        said = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
-        found["eigenvalues of F'"] = ", ".join(said)
+        words = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
+        found["eigenvalues of F'"] = ", ".join(words)
     if least is not None:
-        found["smallest Re λ"] = figure(least, 6, bound(known, "≤"), off["min_real"], scale)
+        found["smallest Re λ"] = number_text(least, 6, bound(known, "≤"), off["min_real"], scale)
     found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
     found["leading eigenvalues"] = " ".join(eigenvalue(z, scale, rounding, 5) for z in leading)
     if spectrum["max_modulus"] is not None:
-        found["largest |λ|"] = figure(scale, 6, bound(known, "≥"), off["max_modulus"])
+        found["largest |λ|"] = number_text(scale, 6, bound(known, "≥"), off["max_modulus"])
     found["worst residual"] = _text(spectrum["worst_residual"])
     return found
 
 
 def _projection(found: Mapping[str, Any]) -> str:
-    """The time spent metastable, in words."""
+    """The time spent in metastable projection, in words."""
     share = found["share"]
     if share is None:
-        return f"not to be told from {found['rows']} rows of the metrics: record more with --sample-every"
+        return f"unknown: {found['rows']} rows of the metrics are too few, record more with --sample-every"
     if isinstance(share, list):
         some = sum(s > 0 for s in share)
-        return f"{some} of {len(share)} members linger, for {np.mean(share):.1%} of the run in the mean"
+        return f"{some} of {len(share)} members linger, for {np.mean(share):.1%} of the run on average"
     return f"{share:.1%} of the run"
 
 
@@ -224,5 +224,5 @@ def _text(value: Any) -> str:
 
 
 def table(facts: list[dict[str, Any]], asked: Sequence[Mapping[str, Any]] | None = None, width: int = 100) -> str:
-    """Return the facts of one or several runs as text in lines of ``width``; ``asked`` are their experiments."""
+    """Return the facts of one or several runs as text in lines of ``width``. ``asked`` are their experiments."""
     return compared([rows(f) for f in facts], asked or [{}] * len(facts), width)

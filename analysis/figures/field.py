@@ -1,7 +1,7 @@
 """Figure: the field in the plane of a two-parameter game, with the paths through it.
 
-Of one run the arrows are −v, which the run recorded all around its path. Of an ensemble they are what its solver made
-of it: means of recorded steps θ_{k+1} − θ_k over cells of the plane, none where nobody came.
+For one run the arrows are −v, which the run recorded around its path. For an ensemble they are the steps of its solver:
+means of the recorded steps θ_{k+1} − θ_k over cells of the plane, without an arrow in cells that no path visits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..log.log import Log
 from ..measures.recorded_spectra import last
 from .card import Card
 from .scales import drawable
-from .style import colour, dash, figure, short, title
+from .style import colour, dash, new_figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,29 +32,30 @@ CARD = Card(
     suits=lambda log: log.shape("step/parameters")[-1] == 2 and log.length("step") > 1,
 )
 
-_PATHS = 48  # members whose path is drawn
-_POINTS = 4000  # of a path
+_PATHS = 48  # most members whose path is drawn
+_POINTS = 4000  # most points of a path
 
 
 def draw(logs: list[Log]) -> Figure:
-    """A panel for each run."""
-    made, panels = figure(1, len(logs), (5.2, 4.8))
+    """Draw a panel for each run."""
+    fig, panels = new_figure(1, len(logs), (5.2, 4.8))
     for axes, log in zip(panels[0], logs, strict=True):
         path = log["step/parameters"]
         path = path.reshape(len(path), -1, 2)  # (steps, members, 2)
         names = log.labels("parameter") or ("0", "1")
-        _panel(axes, made, log, path)
+        _panel(axes, fig, log, path)
         axes.set_xlabel(short(names[0], 60))
         axes.set_ylabel(short(names[1], 60))
         axes.set_title(title(log))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
-    return made
+    return fig
 
 
 def mean_steps(steps: np.ndarray, path: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean places (cells, 2) and mean steps (cells, 2) of paths (steps, members, 2), over the cells they visit.
+    """Mean points (cells, 2) and mean steps (cells, 2) of paths (steps, members, 2), for each cell that they visit.
 
-    ``corners`` are (2, 2), the least and the greatest corner. What leaves it, or is not finite, is left out.
+    ``corners`` (2, 2) are the lower left and the upper right corner of the window. Points outside of it, and points and
+    steps that are not finite, are left out.
     """
     moves = np.diff(path, axis=0) / np.diff(steps)[:, None, None]  # (steps - 1, members, 2)
     at, moves = path[:-1].reshape(-1, 2), moves.reshape(-1, 2)
@@ -68,7 +69,7 @@ def mean_steps(steps: np.ndarray, path: np.ndarray, corners: np.ndarray) -> tupl
     return means[:, :2], means[:, 2:]
 
 
-def _panel(axes: Axes, made: Any, log: Log, path: np.ndarray) -> None:
+def _panel(axes: Axes, fig: Any, log: Log, path: np.ndarray) -> None:
     corners, members = window(path), path.shape[1]
     shown = np.unique(np.linspace(0, members - 1, min(members, _PATHS)).astype(int))
     plane, field = last(log, "samples/plane"), last(log, "samples/field")
@@ -83,16 +84,19 @@ def _panel(axes: Axes, made: Any, log: Log, path: np.ndarray) -> None:
               linestyle="none", label="start", zorder=6)  # fmt: skip
     if around:
         plane, field = around
-        _arrows(axes, made, plane.reshape(-1, 2), -field.reshape(-1, 2), "length of −v (1)")
+        _arrows(axes, fig, plane.reshape(-1, 2), -field.reshape(-1, 2), "length of −v (1)")
     else:
-        _arrows(axes, made, *mean_steps(log["step/step"], path, corners), "length of the step (1)")
+        _arrows(axes, fig, *mean_steps(log["step/step"], path, corners), "length of the step (1)")
     margin = 0.03 * (corners[1] - corners[0])
     axes.set_xlim(corners[0, 0] - margin[0], corners[1, 0] + margin[0])
     axes.set_ylim(corners[0, 1] - margin[1], corners[1, 1] + margin[1])
 
 
-def _arrows(axes: Axes, made: Any, at: np.ndarray, moves: np.ndarray, label: str) -> None:
-    """Arrows of one length at places (n, 2), coloured by that of ``moves`` (n, 2); none where it is 0 or too large."""
+def _arrows(axes: Axes, fig: Any, at: np.ndarray, moves: np.ndarray, label: str) -> None:
+    """Draw arrows of one length at points (n, 2), coloured by the length of ``moves`` (n, 2).
+
+    There is no arrow where that length is 0 or too large to be drawn.
+    """
     from matplotlib.colors import LogNorm, Normalize
 
     length = drawable(np.hypot(*moves.T))
@@ -107,4 +111,4 @@ def _arrows(axes: Axes, made: Any, at: np.ndarray, moves: np.ndarray, label: str
         *at.T, *(moves / length[:, None]).T, length, cmap="viridis", norm=norm, angles="xy", scale=CELLS * 1.2,
         width=0.0045, zorder=4,
     )  # fmt: skip
-    made.colorbar(arrows, ax=axes, label=label, shrink=0.9)
+    fig.colorbar(arrows, ax=axes, label=label, shrink=0.9)

@@ -9,7 +9,7 @@ import numpy as np
 from ..log.log import Log
 from .card import Card
 from .scales import scale
-from .style import AGAINST, below, figure, line, short, title
+from .style import AGAINST, legend_below, line, new_figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,12 +29,12 @@ _ROWS = (("step/losses", "loss"), ("step/gradient_norms", "gradient norm, ‖∂
 
 
 def draw(logs: list[Log], against: str = "step") -> Figure:
-    """One run: a curve for each player. Several: a panel for each player, a curve for each run."""
+    """One run: a curve for each player. Several runs: a panel for each player, with a curve for each run."""
     rows = [(key, name) for key, name in _ROWS if all(key in log for log in logs)]
     players = list(dict.fromkeys(p for log in logs for p in log.players))
     columns: list[str | None] = [None] if len(logs) == 1 else list(players)
     size = (6.8, 2.9) if len(columns) == 1 else (4.6, 2.9)
-    made, panels = figure(len(rows), len(columns), size, sharex="col")
+    fig, panels = new_figure(len(rows), len(columns), size, sharex="col")
     for (key, name), across in zip(rows, panels, strict=True):
         for axes, player in zip(across, columns, strict=True):
             shown: list[np.ndarray] = []
@@ -50,13 +50,13 @@ def draw(logs: list[Log], against: str = "step") -> Figure:
     if len(logs) == 1:
         panels[0, 0].legend(loc="best")
     else:
-        below(made)
-    made.suptitle(title(logs[0]) if len(logs) == 1 else "Losses and gradient norms", fontsize=10.5)
-    return made
+        legend_below(fig)
+    fig.suptitle(title(logs[0]) if len(logs) == 1 else "Losses and gradient norms", fontsize=10.5)
+    return fig
 
 
 def _curves(logs: list[Log], player: str | None) -> list[tuple[int, Log, str]]:
-    """Return (number of the colour, run, player): a run keeps its colour in every panel."""
+    """Return (number of the colour, run, player) for each curve. A run has the same colour in every panel."""
     if player is None:
         return [(i, logs[0], p) for i, p in enumerate(logs[0].players)]
     return [(i, log, player) for i, log in enumerate(logs) if player in log.players]

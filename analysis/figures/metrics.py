@@ -1,4 +1,4 @@
-"""Figure: metrics, a panel for each."""
+"""Figure: metrics, with a panel for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..log.log import Log
 from ..log.tables import coordinate
 from .card import Card
-from .style import AGAINST, below, colour, empty, figure, line, short, title
+from .style import AGAINST, colour, empty, legend_below, line, new_figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,26 +23,26 @@ CARD = Card(
     options=("against",),
 )
 
-MAX_PANELS = 40  # each takes a fifth of a second, and of more nobody sees one
+MAX_PANELS = 40  # each takes a fifth of a second, and more would be too small to read
 
 
 def draw(logs: list[Log], against: str = "step") -> Figure:
-    """A number becomes a curve for each run; a vector the bars of its last evaluation."""
+    """A metric of one number becomes a curve for each run; a metric of several numbers, bars of its last evaluation."""
     names = list(dict.fromkeys(key for log in logs for key in log if key.startswith("metrics/")))
     names.remove("metrics/step")
     names.sort(key=lambda key: max(log.variables[key].dims[1:] != () for log in logs if key in log))  # curves first
-    more, names = len(names) - MAX_PANELS, names[:MAX_PANELS]
+    left_out, names = len(names) - MAX_PANELS, names[:MAX_PANELS]
     columns = min(max(len(names), 1), 2)
-    made, panels = figure(max(1, math.ceil(len(names) / columns)), columns, (4.8, 3.0))
+    fig, panels = new_figure(max(1, math.ceil(len(names) / columns)), columns, (4.8, 3.0))
     for axes, key in zip(panels.flat, names, strict=False):
         _panel(axes, logs, key, against)
     if len(logs) > 1:
-        below(made)
+        legend_below(fig)
     for axes in panels.flat[len(names) :]:
         empty(axes, "" if names else "no metrics")
-    left_out = f" (and {more} more metrics)" if more > 0 else ""
-    made.suptitle((title(logs[0]) if len(logs) == 1 else "Metrics") + left_out, fontsize=10.5)
-    return made
+    more = f" (and {left_out} more metrics)" if left_out > 0 else ""
+    fig.suptitle((title(logs[0]) if len(logs) == 1 else "Metrics") + more, fontsize=10.5)
+    return fig
 
 
 def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
@@ -68,12 +68,12 @@ def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
             steps |= {} if at is None else {log.name: at}
     if steps:
         axes.set_title(_when(steps), fontsize=9 if len(steps) > 1 else None)
-    if len(logs) == 1 and axes.get_legend_handles_labels()[0]:  # not of numbers that cannot be drawn
+    if len(logs) == 1 and axes.get_legend_handles_labels()[0]:  # empty if no number could be drawn
         axes.legend(loc="best")
 
 
 def _when(steps: dict[str, int]) -> str:
-    """At which steps the last evaluations of the runs were."""
+    """The steps of the runs' last evaluations, in words."""
     first, last = min(steps.values()), max(steps.values())
     if first == last:
         return f"at step {first}"
@@ -83,7 +83,7 @@ def _when(steps: dict[str, int]) -> str:
 
 
 def _bars(axes: Axes, log: Log, key: str, index: int, total: int, label: str) -> int | None:
-    """Draw the last evaluation of a metric of several values, and return its step."""
+    """Draw the last evaluation of a metric of several numbers and return its step; None where there is none."""
     about, values = log.variables[key], log[key]
     axis = about.dims.index(next(d for d in about.dims[1:] if d != "member"))
     values = np.moveaxis(values, axis, -1)

@@ -1,4 +1,4 @@
-"""The figures by name: draw one from any number of runs, save it whole or not at all."""
+"""Draw a figure, by its name, from one or several runs, and save it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..log.log import Log, open_log
 from ..optional import need
 from . import NAMES
 from .card import Card
-from .style import AGAINST, styled, told_apart
+from .style import AGAINST, styled, with_distinct_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ FIGURES: dict[str, Card] = {name: import_module(f".{name}", __package__).CARD fo
 
 
 class _Drawn(Log):
-    """A log as it is drawn: what is too large for an axis's own arithmetic is left out, as NaN is."""
+    """A log for drawing: numbers that are too large for the arithmetic of axes are NaN, so they are not drawn."""
 
     def __init__(self, log: Log) -> None:
         self.__dict__.update(log.__dict__)
@@ -61,7 +61,7 @@ def plot(
         )
     given = [paths] if isinstance(paths, (str, Path, Log)) else list(paths)
     logs = [p if isinstance(p, Log) else open_log(p) for p in given]
-    if against == "seconds":  # of all logs the same clock
+    if against == "seconds":  # one clock for all logs
         against = "solver_seconds" if all("step/solver_seconds" in log for log in logs) else "wall_seconds"
     if not logs:
         raise UsageError(f"The figure {figure!r} needs at least one run; give its directory or log file.")
@@ -76,13 +76,13 @@ def plot(
     options = {name: given_options[name] for name in FIGURES[figure].options}
     with styled():
         draw: Callable[..., Figure] = import_module(f".{figure}", __package__).draw
-        return draw([_Drawn(log) for log in told_apart(logs)], **options)
+        return draw([_Drawn(log) for log in with_distinct_names(logs)], **options)
 
 
 def render(drawn: Figure, kind: str, dpi: int = 180) -> bytes:
     """Return a figure as the bytes of a file of type ``kind`` (png, pdf, svg, …)."""
     buffer = io.BytesIO()
-    # No date in the file: the same log gives the same bytes.
+    # Without a date in the file, the same log gives the same bytes.
     dates: dict[str, Any] = {"pdf": {"metadata": {"CreationDate": None}}, "svg": {"metadata": {"Date": None}}}
     with styled():
         drawn.savefig(buffer, format=kind, dpi=dpi, **dates.get(kind.removesuffix("z"), {}))
@@ -90,9 +90,9 @@ def render(drawn: Figure, kind: str, dpi: int = 180) -> bytes:
 
 
 def save(drawn: Figure, path: str | Path) -> Path:
-    """Write a figure to ``path``, its type told by the name's ending; PNG where it has none.
+    """Write a figure to ``path``. The ending of the name says the type; PNG if it has none.
 
-    Raises UsageError for a type matplotlib does not write here, StorageError where the file cannot be written.
+    Raises UsageError for a type that matplotlib cannot write here, StorageError if the file cannot be written.
     """
     path = Path(path)
     if os.path.isdir(path):
@@ -104,7 +104,7 @@ def save(drawn: Figure, path: str | Path) -> Path:
         raise UsageError(f"No figure can be written as {path.name!r}: end the name in .png, .pdf or .svg.")
     try:
         data = render(drawn, kind)
-    except Exception as error:  # what a type needs of the machine, Pillow or TeX, is found out only by writing it
+    except Exception as error:  # some types need Pillow or TeX, which is found out only by writing
         why = " ".join(f"{error}".split())[:200].rstrip(".")
         raise UsageError(
             f"matplotlib cannot write {path.name!r} here: {why}. End the name in .png, .pdf or .svg."

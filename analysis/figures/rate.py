@@ -1,4 +1,4 @@
-"""Figure: how fast a run converged, against how fast its last spectrum says it should."""
+"""Figure: the measured rate of convergence against the rate that the last spectrum predicts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.stability.numerals import rate
+from ...core.stability.numerals import rate_text
 from ..log.log import Log
 from ..measures.convergence import fits, gradient_sizes, period_of
 from ..measures.log_verdict import meaning, number
 from .card import Card
 from .scales import BEYOND, scale
-from .style import below, colour, dash, figure, line, marker, title
+from .style import colour, dash, legend_below, line, marker, new_figure, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,22 +30,22 @@ CARD = Card(
 )
 
 
-_POINTS = 100  # of a line, which is none where the axis is not logarithmic
+_POINTS = 100  # points of a line of constant rate, which is curved on an axis that is not logarithmic
 
 
 def draw(logs: list[Log]) -> Figure:
-    """One run: ‖v‖ over the steps with both slopes. Several runs, or members: a point each, on or off the diagonal."""
+    """One run: ‖v‖ over the steps, with both slopes. Several runs or members: a point for each, beside the diagonal."""
     if len(logs) == 1 and logs[0].members is None:
-        made, panels = figure(1, 1, (6.8, 3.6))
+        fig, panels = new_figure(1, 1, (6.8, 3.6))
         _slopes(panels[0, 0], logs[0])
-        made.suptitle(title(logs[0]), fontsize=10.5)
-        return made
-    made, panels = figure(1, 1, (5.4, 4.8))
+        fig.suptitle(title(logs[0]), fontsize=10.5)
+        return fig
+    fig, panels = new_figure(1, 1, (5.4, 4.8))
     _diagonal(panels[0, 0], logs)
-    made.suptitle(title(logs[0]) if len(logs) == 1 else "Convergence rates", fontsize=10.5)
+    fig.suptitle(title(logs[0]) if len(logs) == 1 else "Convergence rates", fontsize=10.5)
     if panels[0, 0].get_legend_handles_labels()[1]:
-        below(made)
-    return made
+        legend_below(fig)
+    return fig
 
 
 def _slopes(axes: Axes, log: Log) -> None:
@@ -61,10 +61,10 @@ def _slopes(axes: Axes, log: Log) -> None:
         slope, height, window = found
         ends = window[[0, -1]]
         x = np.linspace(ends[0], ends[1], _POINTS)
-        label = f"measured {rate(float(np.exp(slope)))} a step"
+        label = f"measured {rate_text(float(np.exp(slope)))} a step"
         axes.plot(x, np.exp(height + slope * x), color=colour(1), linewidth=2.6, alpha=0.75, label=label, zorder=5)
         middle, level = float(window.mean()), height + slope * float(window.mean())
-    elif len(good):  # nothing to lay a line through: the prediction starts at the first point
+    elif len(good):  # no rate was measured: the predicted line starts at the first point
         middle, level = float(steps[good[0]]), float(np.log(size[good[0]]))
     rho = facts.get("predicted_rate")
     if rho is not None and np.isfinite(rho) and rho > 0 and len(good):
@@ -81,7 +81,7 @@ def _slopes(axes: Axes, log: Log) -> None:
 
 
 def _rho(period: int | str) -> str:
-    """What a step's rate is of F', which is the derivative of ``period`` steps."""
+    """The rate of one step in symbols, where F' is the derivative of ``period`` steps."""
     return "ρ(F')" if period == 1 else f"ρ(F')^(1/{period})"
 
 
@@ -103,8 +103,8 @@ def _diagonal(axes: Axes, logs: list[Log]) -> None:
             shown.append(pairs[:, known].ravel())
         elif np.isfinite(pairs[0]).any():
             middle = float(np.nanmedian(pairs[0]))
-            said = f"predicted{' at least' * partly}, none measured" if len(logs) == 1 else f"{label}: none measured"
-            axes.axvline(middle, color=colour(i), linestyle=dash(i), linewidth=1.2, label=said)
+            label = f"predicted{' at least' * partly}, none measured" if len(logs) == 1 else f"{label}: none measured"
+            axes.axvline(middle, color=colour(i), linestyle=dash(i), linewidth=1.2, label=label)
             shown.append(np.array([middle]))
     both = np.concatenate(shown) if shown else np.ones(1)
     low, high = float(both.min()), float(both.max())

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..log.log import Log
 from .card import Card
-from .style import colour, figure, title
+from .style import colour, new_figure, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,19 +21,19 @@ CARD = Card(
     needs=("samples/images", "samples/points"),
 )
 
-_SHEETS = 4  # of one run: the first, the last and those evenly between
-_IMAGES = 64  # of one sheet
+_SHEETS = 4  # sheets drawn of one run: the first, the last, and evenly spaced ones between
+_IMAGES = 64  # most images of one sheet
 
 
 def draw(logs: list[Log]) -> Figure:
-    """One run: several moments side by side. Several runs: the last sheet of each."""
+    """One run: sheets of several steps side by side. Several runs: the last sheet of each."""
     if len(logs) == 1:
         n = logs[0].length("samples")
         shown = [(logs[0], int(i)) for i in np.unique(np.linspace(0, n - 1, min(n, _SHEETS)).astype(int))]
     else:
         shown = [(log, log.length("samples") - 1) for log in logs]
     columns = min(len(shown), 4)
-    made, panels = figure(math.ceil(len(shown) / columns), columns, (3.2, 3.5))
+    fig, panels = new_figure(math.ceil(len(shown) / columns), columns, (3.2, 3.5))
     clouds = [log.read("samples/points", row, row + 1)[0] for log, row in shown if "samples/points" in log]
     limits = _limits(clouds)
     for axes, (log, row) in zip(panels.flat, shown, strict=False):
@@ -45,14 +45,14 @@ def draw(logs: list[Log]) -> Figure:
         axes.set_title(f"step {step}" if len(logs) == 1 else f"{title(log)}\nstep {step}")
     for axes in panels.flat[len(shown) :]:
         axes.set_axis_off()
-    made.suptitle(title(logs[0]) if len(logs) == 1 else "Last samples", fontsize=10.5)
-    return made
+    fig.suptitle(title(logs[0]) if len(logs) == 1 else "Last samples", fontsize=10.5)
+    return fig
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-    """Return images (n, channel, height, width) as one array (rows, columns[, 3]) in [0, 1], a pixel of gap between.
+    """Return images (n, channel, height, width) as one array (rows, columns[, 3]) in [0, 1], one pixel apart.
 
-    Values in [−1, 1], as a tanh makes, and in [0, 1] are both understood: negative ones tell.
+    Values may be in [0, 1], or in [−1, 1] as those of tanh; the latter is assumed if any value is negative.
     """
     images = np.nan_to_num(images[:_IMAGES].astype(float), posinf=1.0, neginf=-1.0)
     if (images < 0).any():
@@ -61,11 +61,11 @@ def sheet(images: np.ndarray) -> np.ndarray:
     images = images[:, :3] if channels >= 3 else images[:, :1]
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    made = np.ones((images.shape[1], rows * (height + 1) - 1, columns * (width + 1) - 1))
+    canvas = np.ones((images.shape[1], rows * (height + 1) - 1, columns * (width + 1) - 1))
     for i, image in enumerate(images):
         y, x = i // columns * (height + 1), i % columns * (width + 1)
-        made[:, y : y + height, x : x + width] = np.clip(image, 0, 1)
-    return made[0] if len(made) == 1 else made.transpose(1, 2, 0)
+        canvas[:, y : y + height, x : x + width] = np.clip(image, 0, 1)
+    return canvas[0] if len(canvas) == 1 else canvas.transpose(1, 2, 0)
 
 
 def _sheet(axes: Axes, images: np.ndarray) -> None:
@@ -77,7 +77,7 @@ def _sheet(axes: Axes, images: np.ndarray) -> None:
 
 
 def _limits(clouds: list[np.ndarray]) -> tuple[float, float]:
-    """One window for all clouds, blind to the farthest percent: a stray point must not hide the rest."""
+    """One window for all clouds. It ignores the farthest percent of the points, which would make the rest too small."""
     values = np.concatenate([c[:, :2].ravel() for c in clouds]) if clouds else np.zeros(0)
     values = np.abs(values[np.isfinite(values)])
     reach = float(np.percentile(values, 99)) * 1.15 if len(values) else 1.0

@@ -1,4 +1,4 @@
-"""Axes for whatever numbers come: linear, logarithmic, or logarithmic on both sides of zero; far ones do not fit."""
+"""Choose the scale of an axis by its numbers: linear, logarithmic, or logarithmic on both sides of zero."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BEYOND = 1e280  # what is larger is not drawn: with its margins the axis would pass what a double holds
+BEYOND = 1e280  # larger numbers are not drawn: the ends of the axis, with margins, would overflow
 
 
 def drawable(y: np.ndarray) -> np.ndarray:
-    """Return ``y`` with NaN for what no axis can show, and 0 for what differs from it by less than 1 / BEYOND."""
+    """Return ``y`` with NaN in place of numbers beyond BEYOND, and 0 in place of numbers below 1 / BEYOND."""
     size = np.abs(y)
     return np.where(size < BEYOND, np.where(size > 1 / BEYOND, y, 0.0), np.nan)
 
 
 def scale(axes: Axes, values: np.ndarray, positive: bool = False) -> None:
-    """Choose the vertical scale: logarithmic over three decades or more, symmetric-log where signs change."""
+    """Choose the vertical scale for ``values``: logarithmic over three decades or more, symlog where signs change.
+
+    ``positive`` says that the values cannot be negative.
+    """
     values = drawable(values)
     values = values[~np.isnan(values)]
     good = np.abs(values[values != 0])
@@ -38,19 +41,19 @@ def scale(axes: Axes, values: np.ndarray, positive: bool = False) -> None:
 def symlog(axes: Axes, which: Literal["x", "y"], middle: float, high: float) -> None:
     """Make one axis ("x" or "y") logarithmic on both sides of zero, linear up to about ``middle``, up to ``high``."""
     top, low = (int(np.floor(np.log10(x))) for x in (high, middle))
-    # A tenth of the axis at least is linear: else many decades squeeze what is near zero out of sight.
+    # At least a tenth of the axis is linear: many decades would otherwise hide numbers near zero.
     getattr(axes, f"set_{which}scale")("symlog", linthresh=10.0**low, linscale=max(1.0, (top - low) / 9))
     ticks = [10.0**k for k in range(top, low, -max(1, -(-(top - low) // (2 if which == "x" else 3))))]
     far = _far(axes, which, float(low), top + 1.0, both=True)
     getattr(axes, f"{which}axis").set_ticks([*(-t for t in ticks), 0.0, *reversed(ticks)])
     if not far:
-        axes.autoscale(axis=which)  # margins anew, in the new scale
+        axes.autoscale(axis=which)  # compute the margins again, in the new scale
 
 
 def _far(axes: Axes, which: Literal["x", "y"], bottom: float, top: float, both: bool = False) -> bool:
-    """Set the ends where matplotlib, looking for them and for ticks, would pass what a double holds; whether it would.
+    """If matplotlib would overflow as it computes the ends and ticks of an axis, set them, and return True.
 
-    The axis goes from 10**``bottom`` to 10**``top``, or from there to there on ``both`` sides of zero.
+    The axis goes from 10**``bottom`` to 10**``top``; with ``both``, from −10**``top`` to 10**``top``.
     """
     if -100 < bottom and top < 100:
         return False

@@ -1,4 +1,4 @@
-"""Figure: spectra in the complex plane, with the regions where the players come to rest."""
+"""Figure: spectra in the complex plane, with the regions in which flow and step converge."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.stability.certainty import bound, largest, whole
-from ...core.stability.numerals import rate
+from ...core.stability.numerals import rate_text
 from ...core.stability.step_sizes import plain_step
 from ..log.log import Log
 from ..measures.convergence import period_of
 from ..measures.recorded_spectra import spectra
 from .card import Card
-from .style import colour, figure, marker, short, title
+from .style import colour, marker, new_figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,31 +35,31 @@ CARD = Card(
 _STABLE = "#DCEBF5"
 _STEP = "#A9CDE6"
 _LARGEST, _FARTHEST = "of largest modulus", "farthest from 1"
-_MAPPED = 60  # spectra drawn: the first, the last and those evenly between
+_SPECTRA = 60  # most spectra drawn of a run: the first, the last, and evenly spaced ones between
 
 
 def draw(logs: list[Log], ascent: bool = False) -> Figure:
-    """For each run a panel of J, coloured by step, then its player blocks and F' where they were recorded."""
+    """Draw for each run a panel of J, coloured by step, then of its player blocks and of F' if they were recorded."""
     panels: list[tuple[Log, str]] = []
     for log in logs:
         panels.append((log, "eigenvalues"))
         panels += [(log, k) for k in ("block_eigenvalues", "update_eigenvalues") if f"spectrum/{k}" in log]
     columns = max(sum(1 for log, _ in panels if log is one) for one in logs)
-    made, axes = figure(len(logs), columns, (5.2, 4.6) if columns == 1 else (3.9, 4.0))
+    fig, axes = new_figure(len(logs), columns, (5.2, 4.6) if columns == 1 else (3.9, 4.0))
     for i, log in enumerate(logs):
         kinds = [kind for one, kind in panels if one is log]
         for j, kind in enumerate(kinds):
-            _DRAW[kind](axes[i, j], made, log, -1.0 if ascent else 1.0)
+            _DRAW[kind](axes[i, j], fig, log, -1.0 if ascent else 1.0)
         for spare in axes[i, len(kinds) :]:
             spare.set_axis_off()
-    made.suptitle(title(logs[0]) if len(logs) == 1 else "Spectra", fontsize=10.5)
-    return made
+    fig.suptitle(title(logs[0]) if len(logs) == 1 else "Spectra", fontsize=10.5)
+    return fig
 
 
 def _rows(log: Log, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return steps (k,), eigenvalues (k, …) and whether each came out exactly (k, …)."""
+    """Return steps (k,), eigenvalues (k, …) and whether each has converged (k, …)."""
     n = log.length("spectrum")
-    at = np.unique(np.linspace(0, n - 1, min(n, _MAPPED)).astype(int))
+    at = np.unique(np.linspace(0, n - 1, min(n, _SPECTRA)).astype(int))
     values = log[f"spectrum/{kind}"][at]
     prefix = kind.removesuffix("eigenvalues")
     key = f"spectrum/{prefix}status"
@@ -69,9 +69,9 @@ def _rows(log: Log, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return log["spectrum/step"][at], values, sure
 
 
-def _scatter(axes: Axes, made: Any, steps: np.ndarray, values: np.ndarray, sure: np.ndarray, bar: bool,
+def _scatter(axes: Axes, fig: Any, steps: np.ndarray, values: np.ndarray, sure: np.ndarray, bar: bool,
     name: str = "eigenvalues", mark: str = "o") -> None:  # fmt: skip
-    """Plot (k, …) eigenvalues coloured by step, the last on top; hollow where an iteration had not converged."""
+    """Plot eigenvalues (k, …) coloured by step, the last ones on top; those that have not converged are hollow."""
     when = np.broadcast_to(steps.reshape(-1, *(1,) * (values.ndim - 1)), values.shape)
     good = np.isfinite(values)
     low, high = float(steps.min()), float(max(steps.max(), steps.min() + 1))
@@ -89,12 +89,12 @@ def _scatter(axes: Axes, made: Any, steps: np.ndarray, values: np.ndarray, sure:
         ring: dict[str, Any] = {"s": 52, "facecolors": "none", "edgecolors": colour(1), "linewidths": 1.0, "zorder": 4}
         axes.scatter(z.real, z.imag, label=f"at step {steps[-1]}", **ring)
         if bar:
-            made.colorbar(shown, ax=axes, label="step", shrink=0.85)
+            fig.colorbar(shown, ax=axes, label="step", shrink=0.85)
 
 
-def _jacobian(axes: Axes, made: Any, log: Log, sign: float) -> None:
+def _jacobian(axes: Axes, fig: Any, log: Log, sign: float) -> None:
     steps, values, sure = _rows(log, "eigenvalues")
-    _scatter(axes, made, steps, sign * values, sure, bar=True)
+    _scatter(axes, fig, steps, sign * values, sure, bar=True)
     _half_plane(axes, sign * values, sign)
     _step_disc(axes, log, sign)
     name = "J" if sign > 0 else "−J"
@@ -105,7 +105,7 @@ def _jacobian(axes: Axes, made: Any, log: Log, sign: float) -> None:
     _legend(axes)
 
 
-def _blocks(axes: Axes, made: Any, log: Log, sign: float) -> None:
+def _blocks(axes: Axes, fig: Any, log: Log, sign: float) -> None:
     values = sign * log.read("spectrum/block_eigenvalues", -1)[0]  # ([member], player, block_mode)
     for i, player in enumerate(log.players):
         own = values[..., i, :]
@@ -122,31 +122,33 @@ def _blocks(axes: Axes, made: Any, log: Log, sign: float) -> None:
     _legend(axes)
 
 
-def _update(axes: Axes, made: Any, log: Log, sign: float) -> None:
+def _update(axes: Axes, fig: Any, log: Log, sign: float) -> None:
     steps, values, sure = _rows(log, "update_eigenvalues")
     angle = np.linspace(0, 2 * np.pi, 361)
     axes.fill(np.cos(angle), np.sin(angle), color=_STABLE, zorder=0, label="converges: |λ| < 1")
     axes.plot(np.cos(angle), np.sin(angle), color="#777777", linewidth=0.8, zorder=1)
     found = [one.update for one in spectra(log) or [] if one.update is not None]
     name = "eigenvalues" if whole(found) else _LARGEST if "spectrum/state_size" in log else _FARTHEST
-    _scatter(axes, made, steps, values, sure, bar=False, name=name)  # the colours are those of J
+    _scatter(axes, fig, steps, values, sure, bar=False, name=name)  # the colours are those of J
     if "spectrum/update_far_eigenvalues" in log:
         steps, values, sure = _rows(log, "update_far_eigenvalues")
         if np.isfinite(values).any():
-            _scatter(axes, made, steps, values, sure, bar=False, name=_FARTHEST, mark="^")
+            _scatter(axes, fig, steps, values, sure, bar=False, name=_FARTHEST, mark="^")
     axes.set_aspect("equal", adjustable="datalim")
     period = period_of(log)
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
-    side = bound(whole(found), "≥")
-    axes.set_title(what if rho is None else f"{what}\nρ(F') {'= ' * (not side)}{rate(rho[0], 4, side, rho[1])}{at}")
+    if rho is not None:
+        sign = bound(whole(found), "≥")
+        what += f"\nρ(F') {'= ' * (not sign)}{rate_text(rho[0], 4, sign, rho[1])}{at}"
+    axes.set_title(what)
     axes.set_xlabel("Re λ(F') (1)")
     axes.set_ylabel("Im λ(F') (1)")
     _legend(axes)
 
 
 def _legend(axes: Axes) -> None:
-    marks = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # what two sets share, once
+    marks = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # a label that occurs twice, once
     axes.legend(
         marks.values(),
         marks.keys(),
@@ -159,7 +161,7 @@ def _legend(axes: Axes) -> None:
 
 
 def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
-    """Shade where the flow is stable, and keep the imaginary axis and both sides of the real one in sight."""
+    """Shade the half-plane where the flow is stable. The view always includes the origin and both half-planes."""
     good = values[np.isfinite(values)]
     reach = float(np.abs(good).max()) if len(good) else 1.0
     reach = reach or 1.0
@@ -169,7 +171,7 @@ def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
     top = max(float(np.abs(good.imag).max()) if len(good) else 0.0, 0.05 * reach) * 1.25
     axes.set_xlim(left, right)
     axes.set_ylim(-top, top)
-    axes.locator_params(axis="x", nbins=5)  # small ones have long names
+    axes.locator_params(axis="x", nbins=5)  # labels of small numbers are long
     side = (0.0, right) if sign > 0 else (left, 0.0)
     axes.axvspan(*side, color=_STABLE, zorder=0, label=f"stable: Re λ {'>' if sign > 0 else '<'} 0")
     axes.axhline(0, color="#999999", linewidth=0.7, zorder=1)
@@ -177,15 +179,15 @@ def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
 
 
 def _step_disc(axes: Axes, log: Log, sign: float) -> None:
-    """Shade where a step of simultaneous gradient descent converges, |1 − ηλ| < 1, if it takes one known η.
+    """Shade where a step of simultaneous gradient descent converges, |1 − ηλ| < 1, if its step size η is known.
 
-    A disc of radius 1/η that touches the imaginary axis at 0: the view stays, what does not fit is cut off.
+    It is a disc of radius 1/η that touches the imaginary axis at 0. The view does not change, so it may be cut off.
     """
     eta = plain_step(log.experiment, log.players)
     if eta is None:
         return
     height, angle = axes.get_ylim()[1], np.linspace(-np.pi, np.pi, 20001)
-    # Points where the view is: of a huge disc, all but an arc near 0 lies outside.
+    # Of a huge disc, only an arc near 0 is in view: put the points there.
     near = (
         angle if height > 0.1 / eta else np.concatenate([[-np.pi], angle * min(1.0, 4 * height * eta) / np.pi, [np.pi]])
     )

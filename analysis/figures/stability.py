@@ -1,4 +1,4 @@
-"""Figure: where in the plane of two players' step sizes an ensemble converged, and how fast."""
+"""Figure: where an ensemble converged, and how fast, in the plane of two players' step sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...core.stability.step_sizes import step_sizes
 from ..log.log import Log
 from ..measures.convergence import diverged, period_of, rates, update_eigenvalues
 from .card import Card
-from .style import COLOURS, figure, short, title
+from .style import COLOURS, new_figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,16 +41,16 @@ def axes_of(log: Log) -> tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]] |
 
 
 def draw(logs: list[Log]) -> Figure:
-    """A panel for each run: the rate measured at each pair of step sizes; the border where ρ(F') is 1."""
-    made, panels = figure(1, len(logs), (5.6, 4.6))
+    """Draw a panel for each run: the rate measured at each pair of step sizes, and the border where ρ(F') = 1."""
+    fig, panels = new_figure(1, len(logs), (5.6, 4.6))
     for axes, log in zip(panels[0], logs, strict=True):
         if (found := axes_of(log)) is not None:
-            _map(axes, made, log, *found)
+            _map(axes, fig, log, *found)
         axes.set_title(title(log))
-    return made
+    return fig
 
 
-def _map(axes: Axes, made: Any, log: Log, one: tuple[str, np.ndarray], other: tuple[str, np.ndarray]) -> None:
+def _map(axes: Axes, fig: Any, log: Log, one: tuple[str, np.ndarray], other: tuple[str, np.ndarray]) -> None:
     (first, x), (second, y) = one, other
     rate = np.array([np.nan if r is None else r for r in rates(log)])
     gone = diverged(log)
@@ -66,7 +66,7 @@ def _map(axes: Axes, made: Any, log: Log, one: tuple[str, np.ndarray], other: tu
             axes.scatter([], [], marker="s", s=60, color=shade, label=label)
     if inside.any():
         shown = _cells(axes, x, y, np.where(inside, rate, np.nan), grid)
-        made.colorbar(shown, ax=axes, label="measured rate a step (1)", shrink=0.9)
+        fig.colorbar(shown, ax=axes, label="measured rate a step (1)", shrink=0.9)
     _border(axes, log, x, y, grid)
     axes.set_xlabel(f"lr of {short(first)} (1)")
     axes.set_ylabel(f"lr of {short(second)} (1)")
@@ -79,7 +79,7 @@ def _map(axes: Axes, made: Any, log: Log, one: tuple[str, np.ndarray], other: tu
 
 
 def _grid(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Distinct sizes (nx,), (ny,) and each member's place among them, if the members fill a grid; None if not."""
+    """If the members fill a grid: the distinct sizes (nx,) and (ny,) and each member's place in the grid; else None."""
     (xs, i), (ys, j) = np.unique(x, return_inverse=True), np.unique(y, return_inverse=True)
     full = len(xs) * len(ys) == len(x) and len({*zip(i.tolist(), j.tolist(), strict=True)}) == len(x)
     return (xs, ys, i, j) if full and min(len(xs), len(ys)) > 1 else None
@@ -93,7 +93,7 @@ def _table(values: np.ndarray, grid: tuple[np.ndarray, ...]) -> np.ndarray:
 
 
 def _cells(axes: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, grid: Any, colour: str | None = None) -> Any:
-    """Paint what is not NaN, as cells where the members fill a grid, else as marks; in one ``colour``, or by value."""
+    """Paint values that are not NaN, in one ``colour`` or by value: cells if the members fill a grid, else marks."""
     from matplotlib.colors import ListedColormap
 
     shades: dict[str, Any] = {"cmap": ListedColormap([colour]) if colour else "viridis"}
@@ -104,7 +104,7 @@ def _cells(axes: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, grid: A
 
 
 def _border(axes: Axes, log: Log, x: np.ndarray, y: np.ndarray, grid: Any) -> None:
-    """Where the spectra of F' say that the border is: those that are known whole, as a bound has no border."""
+    """Draw the border of stability that the spectra of F' predict, if they are complete: a bound gives no border."""
     update = update_eigenvalues(log)
     if update is None:
         return

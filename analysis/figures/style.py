@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers tell apart, and lines and markers that survive grey print."""
+"""How figures look: colours that colour-blind readers can distinguish, lines and markers that differ in grey print."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 from ..measures.rate import noisy
 
-# Okabe and Ito's palette; its yellow is left out because it vanishes on paper.
+# The palette of Okabe and Ito, without its yellow, which is hard to see on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), "-.", (0, (1, 1.2)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-# what curves can be drawn against, with the label of the axis
+# horizontal axis of curves -> its label
 AGAINST = {
     "step": "step",
     "gradients": "gradient evaluations",
@@ -34,7 +34,7 @@ AGAINST = {
     "solver_seconds": "time of the solver (s)",
     "wall_seconds": "time (s)",
 }
-POINTS = 2000  # a line keeps the extremes of this many bins: more than a page can show
+POINTS = 2000  # a line keeps the extremes of this many bins, which is more than a page can show
 
 _STYLE = {
     "font.size": 9.5,
@@ -59,20 +59,20 @@ _STYLE = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in this style without changing the user's own."""
+    """Draw in this style, without changing the user's settings of matplotlib."""
     matplotlib = need("matplotlib", "a figure")
-    with matplotlib.rc_context(_STYLE), np.errstate(over="ignore", invalid="ignore"):  # what has blown up may be drawn
+    with matplotlib.rc_context(_STYLE), np.errstate(over="ignore", invalid="ignore"):  # for runs that have blown up
         yield
 
 
-def figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
-    """Return a figure and its axes (rows, columns), panels of ``size`` inches. No pyplot: no global state."""
-    made = need("matplotlib.figure", "a figure").Figure(figsize=(size[0] * columns, size[1] * rows))
-    return made, made.subplots(rows, columns, squeeze=False, **options)
+def new_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
+    """Return a figure and its axes (rows, columns), with panels of ``size`` inches. It does without pyplot's state."""
+    fig = need("matplotlib.figure", "a figure").Figure(figsize=(size[0] * columns, size[1] * rows))
+    return fig, fig.subplots(rows, columns, squeeze=False, **options)
 
 
-def told_apart(logs: Sequence[Log]) -> list[Log]:
-    """Copies of the logs in which no two runs, as a/run and b/run, have one name."""
+def with_distinct_names(logs: Sequence[Log]) -> list[Log]:
+    """Copies of the logs. If two have one name, as a/run and b/run do, all are named by their paths."""
     logs = [copy.copy(log) for log in logs]
     if len({log.name for log in logs}) < len(logs):
         for log in logs:
@@ -81,17 +81,17 @@ def told_apart(logs: Sequence[Log]) -> list[Log]:
 
 
 def title(log: Log) -> str:
-    """Return a run's name in a legend or title: game and solver, and its directory."""
+    """Return the name of a run for legends and titles: game, solver and directory."""
     asked = log.experiment
     what = ", ".join(filter(None, (name_of(asked.get("game")), name_of(asked.get("solver")))))
     return short(f"{what} ({log.name})" if what else log.name, 60)
 
 
 def short(text: str, length: int = 28) -> str:
-    """Return ``text``, its middle left out where it is too long for a legend, without characters no font draws."""
+    """Return ``text`` without unprintable characters, and without its middle if it is longer than ``length``."""
     text = printable(text)
     text = text if len(text) <= length else f"{text[: length // 2]}…{text[-(length // 2 - 1) :]}"
-    return text.replace("$", r"\$")  # a name is no formula
+    return text.replace("$", r"\$")  # else matplotlib would read it as a formula
 
 
 def colour(i: int) -> str:
@@ -110,7 +110,7 @@ def marker(i: int) -> str:
 
 
 def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most 2 × POINTS points of a line (n,), the lowest and highest of each bin: spikes stay visible."""
+    """Return at most 2 × POINTS points of a line (n,), the lowest and highest of each bin, so that spikes are kept."""
     if len(y) <= 2 * POINTS:
         return x, y
     whole = np.where(np.isfinite(y), y, -np.inf)
@@ -122,9 +122,9 @@ def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def line(axes: Axes, x: np.ndarray, y: np.ndarray, index: int, label: str, remark: bool = True) -> None:
-    """Draw a curve (n,), or (n, members) as its median in a band from the 10th to the 90th percentile.
+    """Draw a curve (n,); of curves (n, members) the median in a band from the 10th to the 90th percentile.
 
-    ``remark`` adds to the label that a median is shown: not where one legend serves several panels.
+    ``remark`` adds "median" to the label. It is off where one legend serves several panels.
     """
     if not len(x):
         return
@@ -143,7 +143,7 @@ def line(axes: Axes, x: np.ndarray, y: np.ndarray, index: int, label: str, remar
         return
     at = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).astype(int))
     x, y = x[at], np.where(np.isfinite(y[at]), y[at], np.nan)
-    some = ~np.isnan(y).all(axis=1)  # a step at which every member has diverged has no median
+    some = ~np.isnan(y).all(axis=1)  # there is no median at a step at which every member has diverged
     x, y = x[some], y[some]
     low, middle, high = np.nanpercentile(y, (10, 50, 90), axis=1) if len(x) else (y[:, 0],) * 3
     axes.plot(x, middle, **(style | {"label": f"{label}, median" if remark else label, "markevery": _every(len(x))}))
@@ -161,18 +161,18 @@ def _every(n: int) -> int:
     return max(1, n // 8)
 
 
-def below(made: Figure) -> None:
-    """Put one legend for all panels below them."""
+def legend_below(fig: Figure) -> None:
+    """Put one legend for all panels below the panels."""
     named: dict[str, Any] = {}
-    for axes in made.axes:
+    for axes in fig.axes:
         handles, labels = axes.get_legend_handles_labels()
         named = dict(zip(labels, handles, strict=True)) | named
     wide = max(map(len, named), default=0) * 0.16 + 1.2  # inches of two columns
-    columns = 2 if wide < made.get_figwidth() else 1
-    made.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+    columns = 2 if wide < fig.get_figwidth() else 1
+    fig.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
 
 
 def empty(axes: Axes, text: str) -> None:
-    """Say in a panel why it is empty."""
+    """Show only ``text`` in a panel, which says why it is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555")

@@ -1,4 +1,4 @@
-"""Figure: the path of the parameters in a plane, or their norms where no plane was recorded."""
+"""Figure: the path of the parameters in a plane, or the norms of the parameters if no plane was recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..log.log import Log
 from .card import Card
 from .scales import drawable, scale, symlog
-from .style import colour, dash, figure, line, short, thin, title
+from .style import colour, dash, line, new_figure, short, thin, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,17 +24,17 @@ CARD = Card(
     needs=("step/parameters", "step/projection", "step/parameter_norms"),
 )
 
-_PATHS = 32  # members drawn
+_PATHS = 32  # most members whose path is drawn
 
 
 def draw(logs: list[Log]) -> Figure:
-    """Draw all runs into one plane if they share it, else each into its own panel."""
+    """Draw all runs in one plane if they share it, else each in a panel of its own."""
     planes = [plane(log) for log in logs]
     if any(p is None for p in planes):
         return _norms(logs)
     paths = [p for p in planes if p is not None]
     together = len({(x, y) for _, x, y in paths}) == 1 and all("principal" not in x for _, x, _ in paths)
-    made, panels = figure(1, 1 if together else len(logs), (5.4, 4.6 + 0.2 * (len(logs) - 1) * together))
+    fig, panels = new_figure(1, 1 if together else len(logs), (5.4, 4.6 + 0.2 * (len(logs) - 1) * together))
     for i, (log, (points, x, y)) in enumerate(zip(logs, paths, strict=True)):
         axes = panels[0, 0 if together else i]
         _path(axes, log, points, i if together else 0, title(log) if len(logs) > 1 else "path")
@@ -44,16 +44,16 @@ def draw(logs: list[Log]) -> Figure:
             axes.set_title(title(log))
     for axes in panels.flat:
         _fit(axes)
-        # Names of runs are long: side by side they would leave the panel no width.
+        # Names of runs are long: two beside each other would be wider than the panel.
         if axes.get_lines():
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3 if len(logs) == 1 else 1)
-    return made
+    return fig
 
 
 def plane(log: Log) -> tuple[np.ndarray, str, str] | None:
     """Return the path (steps, members, 2) and the names of the plane's axes; None where none was recorded.
 
-    Two parameters are their own plane. Of more, the two principal directions of the path are shown.
+    Two parameters are shown as they are. Of more parameters, the two principal directions of the path are shown.
     """
     if "step/parameters" in log:
         path, names = log["step/parameters"], log.labels("parameter")
@@ -104,7 +104,7 @@ def _path(axes: Axes, log: Log, points: np.ndarray, index: int, label: str) -> N
 
 
 def _once(axes: Axes, label: str) -> str | None:
-    """A legend names start and end once, whatever the number of paths."""
+    """``label`` if the legend does not have it yet, so that it names start and end once."""
     return None if label in axes.get_legend_handles_labels()[1] else label
 
 
@@ -115,7 +115,7 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _fit(axes: Axes) -> None:
-    """Show the axes through the origin if near, and a path that grows over decades on symmetric-log scales."""
+    """Draw the axes through the origin if it is in view; use symlog scales for a path that grows over decades."""
     sides: tuple[tuple[str, Literal["x", "y"]], ...] = (("get_xdata", "x"), ("get_ydata", "y"))
     for values, which in sides:
         data = [np.asarray(getattr(drawn, values)(), dtype=float) for drawn in axes.get_lines()]
@@ -124,12 +124,12 @@ def _fit(axes: Axes) -> None:
         if len(both) and both.max() > 1e4 * np.median(both):
             symlog(axes, which, float(np.median(both)), float(both.max()))
     for (low, high), zero in ((axes.get_ylim(), axes.axhline), (axes.get_xlim(), axes.axvline)):
-        if low < 0 < high:  # a path far from the origin must not shrink to a dot
+        if low < 0 < high:  # else the view would have to include the origin, and a path far from it would be a dot
             zero(0, color="#999999", linewidth=0.7, zorder=1)
 
 
 def _norms(logs: list[Log]) -> Figure:
-    made, panels = figure(1, 1, (6.4, 3.6))
+    fig, panels = new_figure(1, 1, (6.4, 3.6))
     axes, curve, shown = panels[0, 0], 0, []
     for log in logs:
         norms = log["step/parameter_norms"]
@@ -143,4 +143,4 @@ def _norms(logs: list[Log]) -> Figure:
     axes.set_ylabel("parameter norm, ‖θ‖")
     axes.set_title(title(logs[0]) if len(logs) == 1 else "Parameter norms")
     axes.legend(loc="best")
-    return made
+    return fig

@@ -1,4 +1,4 @@
-"""Logs opened, followed, exported, merged and verified.
+"""Open, follow, export, merge and verify logs.
 
 To be taken: `log.open_log` and `log.Log`, `tables`.
 """

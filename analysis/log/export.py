@@ -1,4 +1,4 @@
-"""A group of a log as a file of another format: CSV for spreadsheets, JSON, NPZ for numpy."""
+"""Export a group of a log to another format: CSV for spreadsheets, JSON, NPZ for numpy."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .log import Log
 from .merge import absent
 from .tables import columns, variables, width
 
-_PART = 16 << 20  # bytes of numbers in memory at once; as text and Python's own they take ten times as much
-_LINES = 1000
-MAX_COLUMNS = 100_000  # of a table; no spreadsheet has a fifth of it
+_PART = 16 << 20  # bytes of numbers in memory at once; as Python objects and text they take ten times as much
+_LINES = 1000  # of a CSV file, written at once
+MAX_COLUMNS = 100_000  # of a CSV file; spreadsheets have less than a fifth of it
 
 
 def export(log: Log, group: str, target: Path, force: bool = False) -> Path:
-    """Write ``group`` to ``target``, whose ending tells the format, whole or not at all.
+    """Write ``group`` to ``target``, whose ending says the format, completely or not at all.
 
-    Raises UsageError for another ending, a group without rows or too large for the format, or a file that exists and
-    was not given up.
+    Raises UsageError for another ending, for a group without rows or too large for the format, and for a file that
+    exists unless ``force`` is given.
     """
     write = FORMATS.get(target.suffix.lower())
     if write is None:
-        raise UsageError(f"{target} can be written as none of {', '.join(FORMATS)}: name a file with such an ending.")
+        raise UsageError(f"{target} has none of the endings {', '.join(FORMATS)}: name a file with one of them.")
     absent(target, force)
-    variables(log, group)  # which says so where there are none
+    variables(log, group)  # raises UsageError where there are none
     return write_atomic(target, write(log, group))
 
 
@@ -63,13 +63,13 @@ def _lines(rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def harmless(cell: str) -> str:
-    """A text as a cell that no spreadsheet takes for a formula: what it begins with is what makes one."""
+    """A text as a cell that no spreadsheet takes for a formula, which it would by the first character."""
     cell = printable(cell)
     return f"'{cell}" if cell.lstrip()[:1] in tuple("=+-@") else cell
 
 
 def _json(log: Log, group: str) -> Iterator[bytes]:
-    """The parts of one JSON object: the numbers of each variable come by rows."""
+    """Yield the parts of one JSON object; the numbers of each variable are written a range of rows at a time."""
     facts = dumps({"group": group, "experiment": log.experiment, "labels": _labels(log, group)}, None)
     yield _open(facts) + b', "variables": {'
     for n, (name, key) in enumerate(variables(log, group).items()):
@@ -84,7 +84,7 @@ def _json(log: Log, group: str) -> Iterator[bytes]:
 
 
 def _open(text: str) -> bytes:
-    """A JSON object to which more is to be added."""
+    """A JSON object without its closing brace, so that more can be added."""
     return text.strip().removesuffix("}").encode()
 
 

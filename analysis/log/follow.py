@@ -1,4 +1,4 @@
-"""Look at a run while it goes on."""
+"""Follow a run while it is under way."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ POLL_SECONDS = 0.5
 
 
 def follow(path: str | Path) -> Iterator[Log]:
-    """Yield the log now, and again whenever rows were sealed, until its run has ended or its owner is gone."""
+    """Yield the log now, and again whenever new rows were sealed, until the run has ended or its process is gone."""
     files, seen = Sandbox(), None
     while True:
         began = time.monotonic()
         log = open_log(path, sandbox=files)
         going = log.status.get("state") == "running"
-        if not going:  # its last rows were sealed before it said so, and perhaps after they were looked for
+        if not going:  # its last rows may have been sealed after the log was opened: open it again
             log = open_log(path, sandbox=files)
         rows = [log.length(group) for group in GROUPS]
         if rows != seen or not going:
@@ -28,4 +28,4 @@ def follow(path: str | Path) -> Iterator[Log]:
         if not going:
             return
         seen = rows
-        time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - began)))  # a long log is not looked at all the time
+        time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - began)))  # a long log takes time to open

@@ -1,4 +1,4 @@
-"""Open a log and read what is asked for, when it is asked for, without torch."""
+"""Open a log and read its variables when they are looked up, without torch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def open_log(path: str | Path, *, sandbox: bool | Sandbox = False) -> Log:
     """Open a run directory, finished or under way, or a single log file.
 
-    With ``sandbox`` the HDF5 files are read by another process, under limits of memory and time: for logs of unknown
-    origin. What hangs or kills a reader is then a BadLog as any other damage.
+    With ``sandbox`` another process reads the HDF5 files, with limits of memory and time; use it for logs of unknown
+    origin. A file that makes its reader hang or crash then raises BadLog, as other damage does.
 
     Raises UsageError where there is no log, BadLog where it is damaged or unsafe, StorageError where it cannot be read.
     """
@@ -44,14 +44,14 @@ def open_log(path: str | Path, *, sandbox: bool | Sandbox = False) -> Log:
             return Log(path, *_settled(path, files), files)
         if not path.exists():
             raise UsageError(f"There is no {path}; give a run directory or a log file.")
-        real = path.resolve() if path.is_symlink() else path  # a link that the user named is the user's own
+        real = path.resolve() if path.is_symlink() else path  # a link that the user named may be followed
         return Log(path, [(real, files.contents(real))], None, files)
     except OSError as error:
         raise StorageError(f"Could not read {path}: {error.strerror or error}.") from error
 
 
 def _settled(directory: Path, files: Files) -> tuple[Pieces, RunDirectory]:
-    """List a directory's pieces; blocks that a writer merges in the meantime are looked for again."""
+    """List the pieces of a directory. If a writer merges blocks at the same time, list them again."""
     for _ in range(5):
         try:
             return pieces_of(directory, files), RunDirectory(directory)
@@ -61,9 +61,9 @@ def _settled(directory: Path, files: Files) -> tuple[Pieces, RunDirectory]:
 
 
 class Log(Mapping[str, np.ndarray]):
-    """A log as a mapping from "group/variable" to numpy arrays, each read from the disk when looked up.
+    """A log as a mapping from "group/variable" to numpy arrays, which are read from the disk when they are looked up.
 
-    It shows the rows that were sealed when it was opened; open it again to see more.
+    It has the rows that were sealed when it was opened; open it again to see later ones.
     """
 
     def __init__(self, path: Path, pieces: Pieces, directory: RunDirectory | None, files: Files = hdf5) -> None:
@@ -91,7 +91,7 @@ class Log(Mapping[str, np.ndarray]):
 
     @cached_property
     def variables(self) -> dict[str, Variable]:
-        """What is in the log: axes, units and meaning of each "group/variable"."""
+        """The axes, units and meaning of each "group/variable" of the log."""
         merged: dict[str, Variable] = {}
         for _, found in self._pieces:
             merged = {**found.variables, **merged}
@@ -108,15 +108,15 @@ class Log(Mapping[str, np.ndarray]):
         return sum(found.length(group) for _, found in self._pieces)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape ``log[key]`` would have."""
+        """Return the shape that ``log[key]`` has, without reading it."""
         group = self._known(key).partition("/")[0]
         shapes = [found.shapes[key] for _, found in self._pieces if key in found.shapes]
         return (self.length(group), *(max(sizes) for sizes in zip(*(s[1:] for s in shapes), strict=True)))
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return rows ``start`` to ``stop`` of a variable, counted as slices are (``start=-1`` is the last row).
+        """Return rows ``start`` to ``stop`` of a variable, as a slice does (``start=-1`` gives the last row).
 
-        An axis by its name, "step/player", gives what stands along it: names, or numbers.
+        The name of an axis, as in "step/player", gives its coordinate: names, or 0, 1, 2, …
         """
         if key not in self.variables and (axis := self._axis(key)) is not None:
             return axis[start:stop]
@@ -129,14 +129,14 @@ class Log(Mapping[str, np.ndarray]):
             )
         try:
             return column(self._pieces, key, rows.start, rows.stop, self._files)
-        except FileNotFoundError:  # the writer merged its blocks: the rows are in log.h5 now, at the same places
+        except FileNotFoundError:  # the writer has merged its blocks: the same rows are in log.h5 now
             if self._directory is None:
                 raise StorageError(f"{self.path} has gone while it was being read.") from None
             self._pieces = _settled(self.path, self._files)[0]
             return column(self._pieces, key, rows.start, rows.stop, self._files)
 
     def whole(self) -> bytes:
-        """Return the log as the bytes of one file, as `log.h5` of a finished run is."""
+        """Return the whole log as the bytes of one file, as `log.h5` of a finished run."""
         return whole(self._pieces, None, self._files)
 
     def _axis(self, key: str) -> np.ndarray | None:
@@ -154,7 +154,7 @@ class Log(Mapping[str, np.ndarray]):
         raise UsageError(f"{self.path} has no variable {key!r}{did_you_mean(key, self.variables)}{have}")
 
     def labels(self, dim: str) -> tuple[str, ...]:
-        """Return the names along an axis; () where it is only numbered."""
+        """Return the names along an axis; () if the axis has numbers only."""
         return next((found.labels[dim] for _, found in self._pieces if dim in found.labels), ())
 
     @property
@@ -177,24 +177,24 @@ class Log(Mapping[str, np.ndarray]):
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """What was asked (run.json), or as much of it as a lone log file says. Raises BadLog for what no run writes."""
+        """run.json, or the part of it that a lone log file has. Raises BadLog for a field that no run writes so."""
         if self._directory is not None and (found := self._directory.run()):
             return found
-        said = {key: _parsed(value) for key, value in self.attrs.items() if not key.startswith("format")}
-        return checked(said, self.path, Run)
+        facts = {key: _parsed(value) for key, value in self.attrs.items() if not key.startswith("format")}
+        return checked(facts, self.path, Run)
 
     @property
     def experiment(self) -> dict[str, Any]:
-        """The experiment's settings."""
+        """The experiment: game, solver and settings."""
         found: dict[str, Any] = self.run.get("experiment", {})
         return found
 
     @property
     def status(self) -> dict[str, Any]:
-        """Where the run stands (status.json), read anew; {} for a lone log file.
+        """status.json, read again at each look-up; {} for a lone log file.
 
-        A run that says "running" while no process holds its directory has "crashed"; where either stands, its last row
-        says better than the file, which is written when a run begins and when it ends.
+        A run that is "running" according to the file, while no process holds its directory, has "crashed". As the file
+        is written when a run begins and when it ends, the step of such a run is taken from its last row.
         """
         if self._directory is None:
             return {}
@@ -206,20 +206,20 @@ class Log(Mapping[str, np.ndarray]):
         return status
 
     def dataset(self, group: str = "step") -> xarray.Dataset:
-        """Return a group as an xarray Dataset whose variables are read when they are used."""
+        """Return a group as an xarray Dataset, whose variables are read when they are used."""
         from .tables import dataset
 
         return dataset(self, group)
 
     def frame(self, group: str = "step") -> pandas.DataFrame:
-        """Return a group as a pandas DataFrame, one row a step (and member), one column a number."""
+        """Return a group as a pandas DataFrame, with a row for each step (and member) and a column for each number."""
         from .tables import frame
 
         return frame(self, group)
 
 
 def _parsed(value: Any) -> Any:
-    """Attributes hold tables as JSON text."""
+    """The value of an attribute; tables and lists are stored as JSON text."""
     if isinstance(value, str) and value[:1] in "{[":
         try:
             return parse(value)

@@ -1,4 +1,4 @@
-"""Make one file of a log's blocks by hand: of a run that has ended in its place, of any other beside it."""
+"""Merge the blocks of a log into one file: in place for a run that has ended, into a copy for any other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPEN = ("running", "interrupted", "failed")  # states of runs that can go on
 def merge(directory: Path) -> Path:
     """Merge in place and return the path of log.h5.
 
-    Raises Busy where the run is under way, UsageError where it can be resumed, which needs the blocks.
+    Raises Busy where the run is under way, UsageError where it can be resumed, as it then needs the blocks.
     """
     if not segments.blocks_of(directory) and not (directory / "log.h5").exists():
         raise UsageError(f"{directory} has no blocks of a log to merge; give the directory of a run.")
@@ -39,7 +39,7 @@ def merge_to(directory: Path, target: Path, force: bool = False) -> Path:
 
 
 def absent(target: Path, force: bool) -> None:
-    """Raise UsageError where ``target`` is there already and was not given up."""
+    """Raise UsageError if ``target`` is a directory, or exists and ``force`` is not given."""
     if target.is_dir():
         raise UsageError(f"{target} is a directory; name a file to write.")
     if target.exists() and not force:

@@ -21,7 +21,7 @@ from ...core.log.schema import Variable
 
 
 class Rows(Protocol):
-    """What a table is made of: a log, as far as it is needed here."""
+    """The part of a `Log` that is needed here."""
 
     @property
     def path(self) -> Path: ...
@@ -58,13 +58,13 @@ def variables(log: Rows, group: str) -> dict[str, str]:
 
 
 def coordinate(log: Rows, dim: str, size: int) -> np.ndarray:
-    """Return the coordinate (size,) along an axis: its names, else 0, 1, 2, …"""
+    """Return the coordinate (size,) of an axis: its names if it has any, else 0, 1, 2, …"""
     names = log.labels(dim)
     return np.array(names) if names else np.arange(size)
 
 
 def dataset(log: Rows, group: str) -> xarray.Dataset:
-    """Return a group as a Dataset; a variable's numbers are read when they are first used."""
+    """Return a group as a Dataset. The numbers of a variable are read when they are first used."""
     xarray = need("xarray", "log.dataset()")
     data: dict[str, Any] = {}
     coords: dict[str, Any] = {}
@@ -105,7 +105,7 @@ def _lazy(log: Rows, key: str) -> Any:
 
 
 def frame(log: Rows, group: str) -> pandas.DataFrame:
-    """Return a group as a DataFrame indexed by step, and by member in ensembles, with the columns of `columns`."""
+    """Return a group as a DataFrame with the columns of `columns`, indexed by step, and by member in ensembles."""
     pandas = need("pandas", "log.frame()")
     index, values = columns(log, group)
     made = pandas.DataFrame(values, index=pandas.RangeIndex(len(index["step"])))
@@ -115,9 +115,10 @@ def frame(log: Rows, group: str) -> pandas.DataFrame:
 def columns(
     log: Rows, group: str, start: int = 0, stop: int | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return rows of a group as columns of one length: the step, and the member in ensembles; then the numbers.
+    """Return rows of a group as columns of one length: (index, values).
 
-    A number per player becomes one column per player, ``losses[x]``; images and the like are left to `dataset`.
+    The index has the step and, in ensembles, the member. A variable with a number for each player has a column for each
+    player, ``losses[x]``. Variables with more than two further axes, and samples, are left out: see `dataset`.
     """
     members = log.members
     steps = log.read(f"{group}/step", start, stop)
@@ -139,12 +140,12 @@ def columns(
 
 
 def width(log: Rows, group: str) -> int:
-    """Return how many columns of numbers `columns` has."""
+    """Return the number of columns that the values of `columns` have."""
     return sum(math.prod(n for _, n in inner) for _, inner in _flat(log, group).values())
 
 
 def _flat(log: Rows, group: str) -> dict[str, tuple[str, list[tuple[str, int]]]]:
-    """The variables that a table has room for: name -> key, and the sizes of the axes within a row of the table."""
+    """The variables that a table can hold: name -> (key, the axes within a row of the table with their sizes)."""
     found: dict[str, tuple[str, list[tuple[str, int]]]] = {}
     for name, key in variables(log, group).items():
         axes = zip(log.variables[key].dims[1:], log.shape(key)[1:], strict=True)

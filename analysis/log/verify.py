@@ -1,4 +1,4 @@
-"""Look at everything a run has left: its two JSON files, every number of its log, every checkpoint's sums."""
+"""Verify all files of a run: its JSON files, every number of its log, the checksums of every checkpoint."""
 
 from __future__ import annotations
 
@@ -20,36 +20,37 @@ from ...core.storage.run_directory import MANIFEST, STATE, TENSORS, RunDirectory
 from ...core.storage.safe_open import open_plain, read_plain
 from ...core.storage.strict_json import parse
 
-Found = tuple[bool, str, str]  # good or bad, what was looked at, what is to be said of it
+Found = tuple[bool, str, str]  # whether it is good, what was verified, a remark or the error
 _PART = 16 << 20  # bytes read at once
 
 
 def verify(path: Path, files: Sandbox | None = None) -> Iterator[Found]:
-    """Look at a run directory, or at a lone log file. Raises UsageError where there is neither."""
+    """Verify a run directory or a lone log file; yield a result for each part. Raises UsageError for other paths."""
     files = Sandbox() if files is None else files
     if not path.is_dir():
         if not path.exists():
             raise UsageError(f"There is no {path}; give a run directory or a log file.")
         real = path.resolve() if path.is_symlink() else path
-        yield _looked(str(path), lambda: _file(files, real))
+        yield _result(str(path), lambda: _file(files, real))
         return
     whole, blocks = path / "log.h5", blocks_of(path)
     checkpoints = sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name))
     if not (path / "run.json").exists() and not whole.exists() and not blocks:
         raise UsageError(f"{path} is not a run directory: it has no run.json, log.h5 or log/.")
-    yield _looked(f"{path}/run.json", lambda: _run(path))
-    yield _looked(f"{path}/status.json", lambda: _status(path))
-    found = [_looked(str(file), lambda at=file: _file(files, at)) for file in [whole] * whole.exists() + blocks]  # type: ignore[misc]
+    yield _result(f"{path}/run.json", lambda: _run(path))
+    yield _result(f"{path}/status.json", lambda: _status(path))
+    log_files = [whole] * whole.exists() + blocks
+    found = [_result(str(file), lambda at=file: _file(files, at)) for file in log_files]  # type: ignore[misc]
     yield from found
     if all(good for good, _, _ in found):
-        yield _looked(f"{path}: the log as a whole", lambda: _log(files, path, blocks, whole.exists()))
+        yield _result(f"{path}: the log as a whole", lambda: _log(files, path, blocks, whole.exists()))
     for checkpoint in checkpoints:
-        yield _looked(str(checkpoint), lambda at=checkpoint: _checkpoint(at))  # type: ignore[misc]
+        yield _result(str(checkpoint), lambda at=checkpoint: _checkpoint(at))  # type: ignore[misc]
 
 
-def _looked(thing: str, look: Callable[[], str]) -> Found:
+def _result(thing: str, verified: Callable[[], str]) -> Found:
     try:
-        return True, thing, look()
+        return True, thing, verified()
     except UserError as error:
         return False, thing, str(error)
     except OSError as error:
@@ -84,7 +85,7 @@ def _parts(files: Sandbox, path: Path, found: Contents, key: str) -> Iterator[np
 
 
 def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
-    """See whether the files follow each other."""
+    """Check that the files follow each other without a gap, and agree with status.json and the newest checkpoint."""
     numbers = [int(block.stem) for block in blocks]
     if not whole and numbers != list(range(1, len(numbers) + 1)):
         gap = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
@@ -102,7 +103,7 @@ def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
 
 
 def _newest(path: Path) -> int:
-    """How many blocks the log had when the newest checkpoint was saved that says so."""
+    """The number of blocks that the log had when the newest readable checkpoint was saved."""
     for checkpoint in sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name), reverse=True):
         with contextlib.suppress(OSError, LookupError, BadLog):
             blocks: int = checked(_json(checkpoint / STATE), checkpoint / STATE, CheckpointState)["blocks"]
@@ -122,7 +123,7 @@ def _increasing(files: Sandbox, pieces: Pieces, group: str) -> int:
 
 
 def _checkpoint(path: Path) -> str:
-    """Compare the sums of a checkpoint's files with its manifest, and look at what its state says."""
+    """Compare the checksums of a checkpoint's files with its manifest, and check the fields of its state."""
     sums = checked(_json(path / MANIFEST), path / MANIFEST, Manifest)
     for name in (TENSORS, STATE):
         with open_plain(path / name) as file:

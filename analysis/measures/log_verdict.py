@@ -1,4 +1,4 @@
-"""What the last point of a log says whose spectrum was recorded: its spectra, and the rate it came with."""
+"""The verdict on the last point of a log whose spectrum was recorded, with the measured rate of convergence."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning",
 
 
 def meaning(log: Log) -> dict[str, Any] | None:
-    """What the last recorded spectrum says, with the measured rate beside the predicted one; None without a spectrum.
+    """The facts of `verdict.point` for the last recorded spectrum, with the measured rate; None without a spectrum.
 
-    An ensemble has lists, one value for each member, and of ``kind`` the ``counts`` by name.
+    For an ensemble the facts are lists, with a value for each member, and ``kind`` has the ``counts`` by name.
     """
     recorded = spectra(log)
     if recorded is None:
@@ -55,7 +55,7 @@ def meaning(log: Log) -> dict[str, Any] | None:
     return merged
 
 
-_COMMON = ("epsilon", "period")  # to all members
+_COMMON = ("epsilon", "period")  # facts that all members have in common
 
 
 def _float(x: NDArray[Any] | None) -> float | None:
@@ -63,13 +63,13 @@ def _float(x: NDArray[Any] | None) -> float | None:
 
 
 def _gradient(log: Log) -> NDArray[Any] | None:
-    """‖v‖ ([members],) on the batch of the spectra; on that of the step in logs that have no other."""
+    """‖v‖ ([members],) on the probe batch of the spectra; in logs that do not have it, on the batch of the step."""
     probe = last(log, "spectrum/gradient_norm")
     return _joint_at_spectrum(log, "step/gradient_norms") if probe is None else probe
 
 
 def _joint_at_spectrum(log: Log, key: str) -> NDArray[Any] | None:
-    """The norm over all players, ([members],), at the step of the last spectrum; None where that step has no row."""
+    """The norm over all players, ([members],), at the step of the last spectrum; None if that step has no row."""
     if key not in log:
         return None
     at = np.flatnonzero(log["step/step"] == log.read("spectrum/step", -1)[0])

@@ -1,14 +1,14 @@
-"""When a path of two components lingers where the first is right and the second is not.
+"""Metastable projection: periods in which the first of two components is right and the second is not.
 
-This is the metastable projection of Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), Fig. 7 and appendix A.2:
-"long periods where the value of the first component of G is equal to the first component of P". They counted runs
-by eye. Here a *projection period* is a longest stretch of consecutive points of a path (a_t, b_t) at which
+See Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), Fig. 7 and appendix A.2: "long periods where the value of
+the first component of G is equal to the first component of P". They counted such runs by eye. Here a *projection
+period* is a longest stretch of consecutive points of a path (a_t, b_t) at which
 
     |a_t - P_1| <= tolerance |P_1|    and    |b_t - P_2| > tolerance |P_2|
 
-that has at least ``least`` points, and along which b travels: sum |b_{t+1} - b_t| >= drift |P_2|. An oscillation
-crosses the band too fast to count; a game that has stopped moving does not drift; a path that ends inside a
-period counts to its end, whatever would have come after.
+that has at least ``least`` points and along which b moves: sum |b_{t+1} - b_t| >= drift |P_2|. An oscillation crosses
+the band too fast to count, and a game that has stopped does not move. A period that lasts until the end of the path
+counts up to the end.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from ...core.errors import UsageError
 from ..log.log import Log
 
 COMPONENTS = ("metrics/first_component", "metrics/second_component")
-LEAST = 0.1  # of a run that a period lasts ...
-ROWS = 100  # ... and rows that a run must have for that to be seen
+LEAST = 0.1  # least length of a period, as a share of the run
+ROWS = 100  # least number of rows in which such periods can be seen
 
 
 def projection_periods(
     path: ArrayLike, target: ArrayLike, least: int, tolerance: float = 0.05, drift: float = 0.01
 ) -> NDArray[np.intp]:
-    """The projection periods of ``path`` (T, 2) as rows [first, last + 1) of indices: (K, 2).
+    """The projection periods of ``path`` (T, 2), as rows [first, last + 1) of indices: (K, 2).
 
-    Values that are not finite belong to no period. Raises UsageError where the shapes or the target do not fit.
+    Points that are not finite belong to no period. Raises UsageError where shapes do not fit or a target is 0.
     """
     points, goal = np.asarray(path, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or goal.shape != (2,):
@@ -55,16 +55,17 @@ def projection_periods(
 def projection_time(
     paths: ArrayLike, target: ArrayLike, least: int, tolerance: float = 0.05, drift: float = 0.01
 ) -> NDArray[np.intp]:
-    """How many points each of ``paths`` (T, M, 2) spends in projection periods, (M,): 0 for a run without one."""
+    """The number of points that each of ``paths`` (T, M, 2) spends in projection periods: (M,)."""
     members = np.moveaxis(np.asarray(paths, dtype=np.float64), 1, 0)
     found = [projection_periods(path, target, least, tolerance, drift) for path in members]
     return np.array([int((p[:, 1] - p[:, 0]).sum()) for p in found], dtype=np.intp)
 
 
 def lingering(log: Log) -> dict[str, Any] | None:
-    """The ``share`` of a run (of each member's, in a list) spent in projection periods of a tenth of it at ``least``.
+    """The ``share`` of a run that is spent in projection periods; for an ensemble, the share of each member.
 
-    None for a game without these metrics or their target. With less than ROWS ``rows`` of them the share is None.
+    A period lasts at ``least`` a tenth of the run. None for a game without the metrics or the target. The share is None
+    if the metrics have fewer than ROWS ``rows``.
     """
     game = log.experiment.get("game")
     target = np.asarray(game.get("target") if isinstance(game, Mapping) else None, dtype=object)

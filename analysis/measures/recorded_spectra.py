@@ -1,4 +1,4 @@
-"""The last spectra of a log, member by member, and how much of each spectrum they are."""
+"""The last spectra of a log, for each member, and which part of each spectrum they are."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from ...core.stability.certainty import Known, known
 from ..log.log import Log
 
-_ONCE = 20  # eigenvalues that logs without a state_size have of a large F': those farthest from 1. A small one has all
+_FAR = 20  # eigenvalues that logs without a state_size have of a large F', those farthest from 1; of a small F' all
 
 
 @dataclass(frozen=True)
 class Spectra:
-    """What is known of J, of the players' own blocks and of F' at one point; None what was not recorded.
+    """What is known of J, of the players' own blocks and of F' at one point; None for what was not recorded.
 
-    ``update`` are eigenvalues of F' from both ends, those of largest modulus and those farthest from 1; ``leading``
-    tells whether the former are among them, and the largest of them certain.
+    ``update`` has eigenvalues of F' of largest modulus and eigenvalues farthest from 1. ``leading`` says whether those
+    of largest modulus are among them, and the largest of them is certain.
     """
 
     J: Known
@@ -30,12 +30,12 @@ class Spectra:
 
 
 def last(log: Log, key: str) -> NDArray[Any] | None:
-    """The last row of a variable, None where there is none; nothing else is read."""
+    """The last row of a variable; None where there is none. No other row is read."""
     return log.read(key, -1)[0] if key in log and log.length(key.partition("/")[0]) else None
 
 
 def sizes_of(log: Log) -> dict[str, int] | None:
-    """The players' numbers of parameters; None where the log does not tell."""
+    """The number of parameters of each player; None where the log does not say."""
     counts = log.run.get("players")
     if isinstance(counts, Mapping) and set(counts) == set(log.players):
         if all(type(n) is int and 0 <= n < 2**63 for n in counts.values()):
@@ -46,7 +46,7 @@ def sizes_of(log: Log) -> dict[str, int] | None:
 
 
 def jacobian_check(log: Log) -> Any:
-    """What the run's check of J against differences of v found; None where there was none."""
+    """The result of the run's check of J against differences of v; None where there was no check."""
     checks = log.run.get("checks")
     return checks.get("jacobian") if isinstance(checks, Mapping) else None
 
@@ -65,9 +65,9 @@ def spectra(log: Log) -> list[Spectra] | None:
         values = known(_of(J, m), total)
         blocks = None
         if own is not None:
-            each = _of(own, m)
+            by_player = _of(own, m)
             blocks = {
-                i: known({k: x[n] for k, x in each.items()}, None if sizes is None else sizes[i])
+                i: known({k: x[n] for k, x in by_player.items()}, None if sizes is None else sizes[i])
                 for n, i in enumerate(log.players)
             }
         F, leading = None, False
@@ -82,8 +82,8 @@ def spectra(log: Log) -> list[Spectra] | None:
 
 
 def _dense(count: int, parameters: int | None) -> int | None:
-    """The size of F' of a log that has no state_size, if ``count`` eigenvalues tell: all there are, or a few."""
-    whole = count > _ONCE or (parameters is not None and parameters <= count < _ONCE)
+    """The size of F' in a log without a state_size, if ``count`` shows that all eigenvalues are there; else None."""
+    whole = count > _FAR or (parameters is not None and parameters <= count < _FAR)
     return count if whole else None
 
 

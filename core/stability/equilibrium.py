@@ -21,7 +21,7 @@ import numpy as np
 from ..log.schema import NOISE_BATCHES
 from .certainty import Known, bound
 from .conditioning import slowest
-from .numerals import EXACT, figure, rate
+from .numerals import EXACT, number_text, rate_text
 from .verdict_table import verdict
 
 AT_REST = 1e-3  # the largest `distance` at which v counts as 0
@@ -228,9 +228,9 @@ def _numbers(J: Known, update: Known | None, largest: float) -> str:
     """ρ(F') and min Re λ(J), as far as they are known."""
     out = []
     if update is not None and update.differentiable and len(update.certain):
-        out.append(f"ρ(F') {_equals(rate, update.radius, update, '≥', update.radius_error)}")
+        out.append(f"ρ(F') {_equals(rate_text, update.radius, update, '≥', update.radius_error)}")
     if len(J.certain):
-        out.append(f"min Re λ(J) {_equals(figure, float(slowest(J.certain)), J, '≤', J.real_error, largest)}")
+        out.append(f"min Re λ(J) {_equals(number_text, float(slowest(J.certain)), J, '≤', J.real_error, largest)}")
     return ", ".join(out)
 
 

@@ -11,7 +11,7 @@ _ROUNDING = {"≥": ROUND_FLOOR, "≤": ROUND_CEILING}
 _OTHER = {"≥": "≤", "≤": "≥"}
 
 
-def figure(x: float, digits: int = 6, sign: str = "", error: float = 0.0, largest: float = 0.0) -> str:
+def number_text(x: float, digits: int = 6, sign: str = "", error: float = 0.0, largest: float = 0.0) -> str:
     """``x`` in ``digits`` digits, with ``sign`` ("≥", "≤") before it, or "± ``error``" behind it if that is visible.
 
     A bound is moved by its error and rounded, both to the safe side. A number up to EXACT times ``largest`` is "0".
@@ -27,9 +27,9 @@ def figure(x: float, digits: int = 6, sign: str = "", error: float = 0.0, larges
     return f"{sign} {text}".strip()
 
 
-def rate(x: float, digits: int = 6, sign: str = "", error: float = 0.0) -> str:
-    """`figure` for a ρ or a rate, whose difference from 1 matters: 1.0000004 is "1 + 4e-07"."""
-    text = figure(x, digits, sign, error)
+def rate_text(x: float, digits: int = 6, sign: str = "", error: float = 0.0) -> str:
+    """`number_text` for a ρ or a rate, whose difference from 1 matters: 1.0000004 is "1 + 4e-07"."""
+    text = number_text(x, digits, sign, error)
     if text.removeprefix(sign).strip() != "1" or abs(x - 1) <= EXACT or error > VISIBLE:
         return text
     difference = _rounded(abs(x - 1), 3, sign if x > 1 else _OTHER.get(sign, ""))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .conditioning import EPSILON
-from .numerals import figure, rate
+from .numerals import number_text, rate_text
 from .verdict_table import KINDS
 
 _LABELS = {
@@ -70,9 +70,9 @@ def number(facts: Mapping[str, Any], key: str, digits: int = 6) -> str:
     error = max((one.get(key) or 0.0 for one in (errors if many else [errors])), default=0.0)
     middle = float(known[len(known) // 2])
     if key in _RATES:
-        text = rate(middle, digits, sign, error)
+        text = rate_text(middle, digits, sign, error)
     else:
-        text = figure(middle, digits, sign, error, np.nanmax(facts["max_modulus"]) if key == "min_real" else 0.0)
+        text = number_text(middle, digits, sign, error, np.nanmax(facts["max_modulus"]) if key == "min_real" else 0.0)
     return f"median {text} of {len(known)}" if many else text
 
 

@@ -85,13 +85,13 @@ def test_the_summary_tells_the_time_in_projection(tmp_path: Path) -> None:
         assert f"time in projection  {found:.1%} of the run" in table([summarize(log)])
     several = projected(tmp_path / "several", 0.25, members=3)
     assert summarize(several)["metastable"]["share"] == [0.25, 0.0, 0.0]
-    assert "1 of 3 members linger, for 8.3% of the run in the mean" in table([summarize(several)])
+    assert "1 of 3 members linger, for 8.3% of the run on average" in table([summarize(several)])
 
 
 def test_few_rows_tell_nothing_and_say_what_to_do(tmp_path: Path) -> None:
     log = projected(tmp_path / "few", 0.5, rows=11)
     assert summarize(log)["metastable"]["share"] is None
-    assert "not to be told from 11 rows of the metrics: record more with --sample-every" in table([summarize(log)])
+    assert "unknown: 11 rows of the metrics are too few, record more with --sample-every" in table([summarize(log)])
 
 
 @pytest.mark.parametrize("target", [None, "2", [2.0], [0.0, 1.0], [[2.0], [2.0]], ["2", "2"], [1e999, 1.0]])

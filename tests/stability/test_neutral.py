@@ -100,7 +100,7 @@ def test_less_than_a_turn_is_no_rate() -> None:
     assert wrong is not None and abs(wrong - 0.92) > 3e-3
     assert measured_rate(k[:400], size[:400], turn=450) is None
     why = fitted_line(k[:400], size[:400], turn=450)
-    assert why == "199 steps are no whole turn of λ(F'), which takes 450"
+    assert why == "199 steps are less than one turn of λ(F'), which takes 450"
     assert measured_rate(k, size, turn=450) == pytest.approx(0.92, abs=3e-4)
 
 
@@ -114,7 +114,8 @@ def test_a_log_too_short_for_its_turns_says_why(tmp_path: Path, steps: int, meas
     if measured:
         assert facts["measured_rate"] == pytest.approx(facts["predicted_rate"], abs=2e-3)
     else:
-        assert "measured rate a step                none: 20 steps are no whole turn of λ(F'), which takes 21" in text
+        why = "none: 20 steps are less than one turn of λ(F'), which takes 21"
+        assert f"measured rate a step                {why}" in text
 
 
 def test_members_have_reasons_of_their_own(tmp_path: Path) -> None:

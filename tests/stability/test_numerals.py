@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from counterplay.core.spectra.eigenvalues import dense_spectrum
-from counterplay.core.stability.numerals import figure, rate
+from counterplay.core.stability.numerals import number_text, rate_text
 from counterplay.core.stability.verdict import point
 from counterplay.core.stability.words import lines, number
 
@@ -33,12 +33,12 @@ from counterplay.core.stability.words import lines, number
     ],
 )
 def test_a_rate(given: tuple[Any, ...], text: str) -> None:
-    assert rate(*given) == text
+    assert rate_text(*given) == text
 
 
 def test_a_bound_is_on_its_own_side() -> None:
     for x in np.random.default_rng(0).normal(size=200) * 10.0 ** np.arange(-100, 100):
-        assert float(figure(float(x), 5, "≥").removeprefix("≥ ")) <= x <= float(figure(float(x), 5, "≤")[2:])
+        assert float(number_text(float(x), 5, "≥").removeprefix("≥ ")) <= x <= float(number_text(float(x), 5, "≤")[2:])
 
 
 def of(matrix: np.ndarray[Any, Any]) -> dict[str, Any]:

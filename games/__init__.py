@@ -1,4 +1,4 @@
-"""Built-in games; this is the list of them."""
+"""The list of the built-in games. Each has a file with its formula, its source and its options."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The bilinear game  min_x max_y  alpha x . y  in any dimension.
 
-Every spectrum on it is purely imaginary, which is where gradient play turns in circles. Schäfer and Anandkumar
-(2019, arXiv 1905.12103), section 4.
+The eigenvalues of J are +-i alpha, so the flow of v circles around the equilibrium at 0 and simultaneous gradient
+descent diverges at every step size. Schäfer and Anandkumar (2019, arXiv 1905.12103), section 4.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..core.options import Count, option
 
 @dataclass(frozen=True)
 class Bilinear(Game):
-    """Two players of ``dimension`` numbers each, zero-sum; both start at standard normal values."""
+    """Two players with a vector of ``dimension`` numbers each, zero-sum. Initial values are standard normal."""
 
     players = ("x", "y")
     zero_sum = True

@@ -1,12 +1,12 @@
 """The exponential game  min_x max_y  -exp(x^2) - alpha x y + exp(y^2).
 
-Either player gains without bound by running off, and the origin, where both gradients vanish, is the worst point for
-both; what they know of each other decides whether they stay. Schäfer, Zheng and Anandkumar
-(2019, workshop version of arXiv 1910.05852), eq. 6 and Fig. 1: start (0, 2), moves of at most 1, alpha >> 1 without
-a value. Ours is 1e16, the first power of ten at which *both* oscillate before they run off: knowing the game within
-reach, y turns back at (1, 3) only if 2 alpha > e^16 - e^4, from 4.5e6 on, and x at (5, -1) only if
-2 alpha > e^36 - e^16, from 2.2e15 on. Beside it double precision loses the curvature, -2 at the origin: for spectra
-choose a smaller one.
+Each player can lower its loss without bound by moving away, and the origin, where both gradients are 0, is the worst
+point for each of them given the other. Whether they stay near it depends on what they know of each other. Schäfer,
+Zheng and Anandkumar (2019, workshop version of arXiv 1910.05852), eq. 6 and Fig. 1: start (0, 2), moves of at most 1,
+and alpha >> 1, without a value. We take 1e16, the smallest power of ten with which *both* players oscillate before they
+diverge under local information: y turns back at (1, 3) only if 2 alpha > e^16 - e^4, which is alpha > 4.5e6, and x at
+(5, -1) only if 2 alpha > e^36 - e^16, which is alpha > 2.2e15. Next to such an alpha, float64 loses the curvature of -2
+at the origin: choose a smaller one for spectra.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..core.options import option
 
 @dataclass(frozen=True)
 class Exponential(Game):
-    """Two players of one number each, zero-sum; every run starts at ``start``."""
+    """Two players with one number each, zero-sum. Every run starts at ``start``."""
 
     players = ("x", "y")
     zero_sum = True

@@ -1,11 +1,11 @@
-"""Four players w, x, y, z, every two of them in a rotation, each with a weak attraction of its own.
+"""Four players w, x, y, z: each pair rotates, and each player has a weak attraction to 0.
 
     l_w = eps/2 w^2 + wx + wy + wz        l_y = -wy - xy + eps/2 y^2 + yz
     l_x = -wx + eps/2 x^2 + xy + xz       l_z = -wz - xz - yz + eps/2 z^2
 
-J = eps I + A with A antisymmetric, 1 above the diagonal: eps +- i cot(pi/8), eps +- i cot(3 pi/8). Balduzzi et al.
-(2018, arXiv 1802.05642), appendix D, where optimistic mirror descent is compared: eps = 1/100 for a weak attractor,
-0 for none.
+J = eps I + A, where A is antisymmetric with 1 above the diagonal. Its eigenvalues are eps +- i cot(pi/8) and
+eps +- i cot(3 pi/8). Balduzzi et al. (2018, arXiv 1802.05642), appendix D, who compare with optimistic mirror descent
+for eps = 1/100, a weak attractor, and eps = 0, none.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ..core.options import option
 
 @dataclass(frozen=True)
 class FourPlayer(Game):
-    """One number each, zero-sum but for the attraction; all start at standard normal values."""
+    """Four players with one number each, zero-sum but for the attraction. Initial values are standard normal."""
 
     players = ("w", "x", "y", "z")
-    zero_sum = True  # between any two
+    zero_sum = True  # the mixed derivatives of any two players are opposite
     epsilon: float = option(0.01, "curvature of each player's own square; 0 for no attractor")
 
     def init(self, rng: torch.Generator) -> Params:

@@ -1,10 +1,11 @@
 """The iterated prisoner's dilemma, played by strategies that remember one round.
 
-Each player has five logits: of cooperating in the first round, and after CC, CD, DC, DD (own action first). The loss
-is minus the discounted sum of payoffs, by default -1 each for CC, -3 and 0 for CD, -2 each for DD, gamma = .96:
-always defecting costs 50 each, tit-for-tat 25. Gradient play ends in defection, opponent shaping may not. Foerster
-et al. (2018, arXiv 1709.04326), iterated games, who report (1 - gamma) times the sum, here in the metrics; Letcher et
-al. (2019, arXiv 1811.08469). That logits start at N(0, std^2) is our choice.
+Each player has five logits: of cooperating in the first round, and after CC, CD, DC, DD (own action first; C is to
+cooperate, D to defect). The loss is minus the discounted sum of payoffs. By default a round pays -1 to each for CC, -3
+and 0 for CD, and -2 to each for DD, and gamma = .96: if both always defect, each loses 50; if both play tit-for-tat,
+25. Gradient descent ends in defection, opponent shaping need not. Foerster et al. (2018, arXiv 1709.04326), iterated
+games, who report (1 - gamma) times the sum, which is in the metrics here; Letcher et al. (2019, arXiv 1811.08469). The
+distribution of the initial logits, N(0, std^2), is our choice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .memory_one import discounted
 
 @dataclass(frozen=True)
 class IteratedPrisonersDilemma(Game):
-    """Five logits each, general-sum."""
+    """Two players with five logits each, general-sum."""
 
     players = ("x", "y")
     gamma: Decay = option(0.96, "discount of the next round, below 1")
@@ -39,12 +40,13 @@ class IteratedPrisonersDilemma(Game):
         return {"x": x, "y": y}
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Tensor]:
-        """Payoffs a round, (1 - gamma) times the discounted sum, and the chance to cooperate in the first round."""
+        """Each player's mean payoff, (1 - gamma) times the discounted sum, and probability of cooperating at first."""
         x, y = (1 - self.gamma) * self._values(params)
         first = {f"cooperation_{i}": params[i]["logits"][0].sigmoid() for i in self.players}
         return {"payoff_x": x, "payoff_y": y, **first}
 
     def _values(self, params: Params) -> Tensor:
+        """Each player's discounted sum of payoffs, (2,)."""
         both, sucker, temptation, neither = self.payoffs
         rounds = [[both, both], [sucker, temptation], [temptation, sucker], [neither, neither]]
         table = torch.tensor(rounds, dtype=torch.float64)

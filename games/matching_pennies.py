@@ -1,9 +1,10 @@
 """Matching pennies: x wins a penny if both show the same side, y otherwise.
 
-One shot, one logit each: with p = sigmoid(x), q = sigmoid(y) the loss of x is -(2p - 1)(2q - 1), so J at the only
-equilibrium, (0, 0), is [[0, -1/4], [1/4, 0]] and gradient play circles it. ``iterated``: five logits each, of heads
-in the first round and after each joint action, gamma = .9; all logits 0 is an equilibrium, every eigenvalue of J
-imaginary. Foerster et al. (2018, arXiv 1709.04326), iterated games. Logits start at standard normal values.
+Played once, each player has one logit of showing heads. With p = sigmoid(x) and q = sigmoid(y) the loss of x is -(2p -
+1)(2q - 1). J at the only equilibrium, (0, 0), is [[0, -1/4], [1/4, 0]], and the flow of v circles around it. With
+``iterated``, each player has five logits, of heads in the first round and after each joint action, and gamma = .9; at
+the equilibrium where all logits are 0, all eigenvalues of J are imaginary. Foerster et al. (2018, arXiv 1709.04326),
+iterated games. Initial logits are normal, by default standard normal.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ..core.game.tree import Batch, Params, Player
 from ..core.options import Decay, NonNegative, option
 from .memory_one import discounted, joint
 
-PENNIES = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]])  # HH, HT, TH, TT: (x, y)
+PENNIES = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]])  # what (x, y) win at HH, HT, TH, TT
 
 
 @dataclass(frozen=True)
 class MatchingPennies(Game):
-    """Zero-sum: one logit of showing heads each, or five if iterated."""
+    """Two players with one logit each, or five if ``iterated``; zero-sum."""
 
     players = ("x", "y")
     zero_sum = True

@@ -1,8 +1,8 @@
 """The quadratic game  min_x max_y  a x^2 + b xy + c y^2.
 
-With a = c = 1 and b = 10 the origin is the worst point for y alone, and yet the joint dynamics hold it for some
-step sizes: (0.09, 0.01) converges, (0.03, 0.03) diverges slowly, (0.01, 0.09) quickly. Schäfer, Zheng and
-Anandkumar (2020, arXiv 1910.05852), eq. 3 and Fig. 3, 6.
+With a = c = 1 and b = 10 the origin is the worst point for y while x stays, and yet simultaneous gradient descent
+converges to it with some step sizes: (0.09, 0.01) converges, (0.03, 0.03) diverges slowly, (0.01, 0.09) quickly.
+Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), eq. 3 and Fig. 3, 6.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..core.options import option
 
 @dataclass(frozen=True)
 class Quadratic(Game):
-    """Two players of one number each, zero-sum; both start at standard normal values."""
+    """Two players with one number each, zero-sum. Initial values are standard normal."""
 
     players = ("x", "y")
     zero_sum = True

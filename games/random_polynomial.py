@@ -1,14 +1,14 @@
-"""A random polynomial game: every player's loss is a polynomial in all players' numbers, with normal coefficients.
+"""A random polynomial game: each player's loss is a polynomial in all players' numbers, with normal coefficients.
 
     l_i(theta) = sum_k 1/k sum C_i^k[a, b, ...] theta_a theta_b ...,    k = 1 ... degree,   C_i^k ~ N(0, 1/N^(k-1))
 
-theta holds the N = n dimension numbers of everyone; the scale keeps v of order 1 where theta is. General-sum, for any
-number of players, and without structure: what a method should not rely on is absent here. Ours; the field's random
-games are mostly quadratic (Balduzzi et al. 2018, arXiv 1802.05642; Letcher et al. 2019, arXiv 1811.08469).
+theta holds all players' numbers, N = n dimension of them. The scale of C makes v of order 1 if theta is. The game is
+general-sum and has no structure that a method could rely on. It is ours; random games in the literature are mostly
+quadratic (Balduzzi et al. 2018, arXiv 1802.05642; Letcher et al. 2019, arXiv 1811.08469).
 
-``stable`` drops the linear terms and adds mu/2 |theta_i|^2 to l_i, with mu such that the smallest eigenvalue of the
-symmetric part of J at the origin is 1: the origin is then a strict local Nash equilibrium and the flow returns to it
-from nearby. From far off the terms of odd degree, or negative ones, still lead to infinity.
+``stable`` drops the linear terms and adds mu/2 ||theta_i||^2 to l_i, with mu such that the smallest eigenvalue of the
+symmetric part of J at the origin is 1. The origin is then a strict local Nash equilibrium that attracts the flow of -v
+from nearby. From far away, terms of odd degree or with negative coefficients can still lead to infinity.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RandomPolynomial(Game):
                 f"n={self.n}, dimension={self.dimension}, degree={self.degree} make more than {LARGEST:,} "
                 "coefficients: choose a smaller game."
             )
-        _ = self.mu  # drawn here, not in the first losses: those may be under a tracer, whose tensors are its own
+        _ = self.mu  # draws the coefficients now: the first losses may run under a tracer, and would keep its tensors
 
     @property
     def players(self) -> tuple[Player, ...]:  # type: ignore[override]
@@ -55,7 +55,7 @@ class RandomPolynomial(Game):
 
     @cached_property
     def coefficients(self) -> tuple[Tensor, ...]:
-        """C^k of all players: (n, N, ..., N) with k axes N, for k = 1 ... degree."""
+        """The coefficients C^k of all players, (n, N, ..., N) with k axes of length N, for k = 1 ... degree."""
         rng, N = generator(self.seed), self.n * self.dimension
         drawn = [
             torch.randn(self.n, *[N] * k, generator=rng, dtype=torch.float64) / N ** ((k - 1) / 2)
@@ -67,12 +67,12 @@ class RandomPolynomial(Game):
 
     @cached_property
     def mu(self) -> float:
-        """The curvature added to each player's own numbers."""
+        """The curvature that is added in each player's own numbers; 0 unless ``stable``."""
         if not self.stable:
             return 0.0
         second = self.coefficients[1]  # (n, N, N)
         hessians = ((second + second.mT) / 2).unflatten(1, (self.n, self.dimension))  # (n, n, dimension, N)
-        J = torch.cat([hessians[i, i] for i in range(self.n)])  # (N, N): row block i is the own block of l_i
+        J = torch.cat([hessians[i, i] for i in range(self.n)])  # (N, N): its rows i are the derivatives of v_i
         return 1 - float(torch.linalg.eigvalsh((J + J.T) / 2)[0])
 
     def init(self, rng: torch.Generator) -> Params:
@@ -88,6 +88,6 @@ class RandomPolynomial(Game):
         for k, C in enumerate(self.coefficients, start=1):
             form = C.to(theta)
             for _ in range(k):
-                form = form @ theta  # one axis less
+                form = form @ theta  # which has one axis less
             losses = losses + form / k
         return dict(zip(self.players, losses, strict=True))

@@ -1,11 +1,11 @@
-"""The tandem game: two cyclists who must pedal together, each glad if the other does.
+"""The tandem game: the sum of both players' numbers must be right, and each player gains by a larger number of its own.
 
     l_x = (x + y)^2 - 2x,      l_y = (x + y)^2 - 2y
 
-Every point of the line x + y = 1 is a fixed point of gradient play, with losses 1 - 2x and 1 - 2y that add up to 0;
-J is [[2, 2], [2, 2]] everywhere, with eigenvalues 0 (along that line) and 4. First-order lola that expects steps
-alpha < 1/4 of the other leaves it: its fixed points are x + y = (1 - 2 alpha)/(1 - 4 alpha) > 1, where both together
-lose more, the "arrogance" that look-ahead and sos avoid. Letcher et al. (2019, arXiv 1811.08469), tandem game.
+Every point of the line x + y = 1 is a fixed point of gradient descent; the losses there, 1 - 2x and 1 - 2y, add up to
+0. J is [[2, 2], [2, 2]] everywhere, with eigenvalues 0 (along the line) and 4. First-order lola, expecting steps of
+size alpha < 1/4, leaves the line: its fixed points are x + y = (1 - 2 alpha)/(1 - 4 alpha) > 1, where the losses add up
+to more than 0. Letcher et al. (2019, arXiv 1811.08469), tandem game, call this arrogance; la and sos avoid it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..core.game.tree import Batch, Params, Player
 
 @dataclass(frozen=True)
 class Tandem(Game):
-    """Two players of one number each, general-sum; both start at standard normal values."""
+    """Two players with one number each, general-sum. Initial values are standard normal."""
 
     players = ("x", "y")
 

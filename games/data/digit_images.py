@@ -12,7 +12,7 @@ from ...core.errors import UsageError
 
 @lru_cache(maxsize=1)
 def load_digits() -> tuple[Tensor, Tensor]:
-    """All images (1797, 1, 8, 8) in [-1, 1] and their digits (1797,)."""
+    """All images (1797, 1, 8, 8) in [-1, 1] and their digits (1797,). Raises UsageError without scikit-learn."""
     try:
         from sklearn import datasets
     except ImportError:

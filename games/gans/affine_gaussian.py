@@ -1,8 +1,8 @@
 """The affine Gaussian GAN: x ~ N(v, s I) with v = (0, mean), G(z) = phi + z with z ~ N(0, s I), D(x) = theta . x.
 
-Its equilibrium is phi = v, theta = 0, where the Jacobian is known in closed form: oscillation and bad conditioning
-at once. Nie and Patel (2020, arXiv 1806.09235), section 4 and Fig. 1: mean 4, variance 0.04, start within 0.05 of
-the equilibrium, lr 1e-3, batch 128, 15,000 steps.
+Its equilibrium is phi = v, theta = 0. J there is known in closed form; its eigenvalues show both oscillation and bad
+conditioning. Nie and Patel (2020, arXiv 1806.09235), section 4 and Fig. 1: mean 4, variance s = 0.04, start within 0.05
+of the equilibrium, lr 1e-3, batch 128, 15,000 steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .loss_by_name import GanWithLoss
 
 @dataclass(frozen=True)
 class AffineGaussian(GanWithLoss):
-    """Two numbers each. ``exact`` takes expectations by Gauss-Hermite quadrature, else by samples."""
+    """Two numbers each. Expectations are means over samples, or with ``exact`` Gauss-Hermite quadrature."""
 
     mean: float = option(4.0, "mu: the data's mean is (0, mu)")
     variance: NonNegative = option(0.04, "sigma^2 of data and noise")
@@ -33,6 +33,7 @@ class AffineGaussian(GanWithLoss):
 
     @property
     def target(self) -> Tensor:
+        """v, the mean of the data."""
         return torch.tensor([0.0, self.mean], dtype=torch.float64)
 
     def init(self, rng: torch.Generator) -> Params:
@@ -53,9 +54,9 @@ class AffineGaussian(GanWithLoss):
         return {**buffers, "real": self.target + z[0], "noise": z[1]}
 
     def _quadrature(self) -> tuple[Tensor, Tensor]:
-        """Nodes (n^2, 2) and weights (n^2,) for expectations over N(0, variance I): a tensor grid.
+        """Nodes (n^2, 2) and weights (n^2,) for expectations over N(0, variance I), as a tensor product.
 
-        A grid in fixed directions, not one along theta: the integral stays smooth where theta is 0.
+        Its directions are fixed. A quadrature along theta would not be differentiable at theta = 0.
         """
         x, w = np.polynomial.hermite_e.hermegauss(self.nodes)
         nodes = torch.cartesian_prod(torch.from_numpy(x), torch.from_numpy(x)) * self.variance**0.5

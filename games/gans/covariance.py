@@ -2,11 +2,11 @@
 
     min_V max_W   E x^T W x - E (V z)^T W (V z)  =  sum_ij W_ij (Sigma - V V^T)_ij,    x ~ N(0, Sigma), z ~ N(0, I)
 
-Its equilibria are V V^T = Sigma, W + W^T = 0, where the Jacobian is antisymmetric: +-i sqrt(2 (s_k + s_l)) for
-k <= l, with s the eigenvalues of Sigma, and 0 (d^2 - d times). Daskalakis, Ilyas, Syrgkanis and Zeng (2018, arXiv
+Its equilibria are V V^T = Sigma, W + W^T = 0. J there is antisymmetric, with eigenvalues +-i sqrt(2 (s_k + s_l)) for
+k <= l, where s are the eigenvalues of Sigma, and 0 (d^2 - d times). Daskalakis, Ilyas, Syrgkanis and Zeng (2018, arXiv
 1711.00141), appendix C; Schäfer and Anandkumar (2019, arXiv 1905.12103), section 4: Sigma = U U^T with U standard
-normal, d = 20, 40, 60, start V = U + dV, W = dW, lr .005 to .4. Here dV and dW are uniform on [-radius, radius],
-neither symmetrised; Sigma belongs to the game, not to the run's seed.
+normal, d = 20, 40, 60, start V = U + dV, W = dW, lr .005 to .4. Here the entries of dV and dW are uniform on
+[-radius, radius], without any symmetry. Sigma depends on the option ``matrix``, not on the seed of a run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .loss_by_name import GanWithLoss
 
 @dataclass(frozen=True)
 class Covariance(GanWithLoss):
-    """d^2 numbers each: "V" of the generator, "W" of the discriminator. ``exact`` takes expectations exactly."""
+    """d^2 numbers each: "V" of the generator, "W" of the discriminator."""
 
     dimension: Count = option(4, "d")
     exact: bool = option(True, "integrate exactly instead of sampling; wgan only")
@@ -44,7 +44,7 @@ class Covariance(GanWithLoss):
 
     @cached_property
     def root(self) -> Tensor:
-        """U (d, d), a V at which the covariance is right."""
+        """U (d, d), one of the V with V V^T = Sigma."""
         rng = generator(self.matrix)
         return torch.randn(self.dimension, self.dimension, generator=rng, dtype=torch.float64)
 
@@ -56,7 +56,7 @@ class Covariance(GanWithLoss):
     def buffers(self, rng: torch.Generator) -> Buffers:
         if not self.exact:
             return {}
-        # d points whose second moments are those of N(0, I): D is quadratic and G linear, so they are exact.
+        # The second moments of these d points are those of N(0, I). D is quadratic and G linear: nothing else matters.
         z = self.dimension**0.5 * torch.eye(self.dimension, dtype=torch.float64)
         return {"real": z @ self.root.T, "noise": z}
 

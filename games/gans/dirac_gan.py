@@ -1,7 +1,7 @@
-"""The Dirac-GAN: real data is the point 0, the generator the point phi, the discriminator D(x) = theta x.
+"""The Dirac-GAN: the data are the point 0, the generator makes the point phi, and D(x) = theta x.
 
-The simplest GAN there is; unregularised gradient play circles its equilibrium (0, 0). Mescheder, Geiger and
-Nowozin (2018, arXiv 1801.04406), section 2.
+The smallest GAN. Without regularisation, gradient descent does not converge to its equilibrium (0, 0) but circles
+around it. Mescheder, Geiger and Nowozin (2018, arXiv 1801.04406), section 2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .loss_by_name import GanWithLoss
 
 @dataclass(frozen=True)
 class DiracGan(GanWithLoss):
-    """One number each; both start at standard normal values."""
+    """One number each. Initial values are standard normal."""
 
     loss: Loss = option("saturating", "GAN loss")
 
@@ -27,7 +27,7 @@ class DiracGan(GanWithLoss):
         return {i: {"value": torch.randn(1, generator=rng, dtype=torch.float64)} for i in self.players}
 
     def buffers(self, rng: torch.Generator) -> Buffers:
-        point = torch.zeros(1, 1, dtype=torch.float64)  # nothing is drawn: these stay
+        point = torch.zeros(1, 1, dtype=torch.float64)  # nothing is drawn: all batches are the same
         return {"real": point, "noise": point}
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:

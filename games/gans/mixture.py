@@ -1,8 +1,8 @@
-"""A ring of eight Gaussians, the toy on which gradient play jumps from mode to mode.
+"""A ring of eight Gaussians, on which gradient descent jumps from mode to mode.
 
 Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), section 5 and Fig. 2: radius 1, four hidden layers of 256
 ReLU units in both networks, z of 64 standard normal numbers, RMSProp 1e-4, gamma 10, 10,000 steps. Nie and Patel
-(2020, arXiv 1806.09235), Fig. 2: radius 2, z of variance 2. The width of the modes is not published; 0.02 here.
+(2020, arXiv 1806.09235), Fig. 2: radius 2, z of variance 2. The width of the modes is not published; here it is 0.02.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .loss_by_name import GanWithLoss
 
 @dataclass(frozen=True)
 class Mixture(GanWithLoss):
-    """Points (B, 2) on a ring of Gaussians, two fully connected networks."""
+    """Points (B, 2) from a ring of Gaussians, and two fully connected networks."""
 
     modes: Count = option(8, "Gaussians on the ring")
     radius: float = option(1.0, "of the ring")
@@ -46,8 +46,9 @@ class Mixture(GanWithLoss):
 
     @cached_property
     def centres(self) -> Tensor:
+        """The means of the Gaussians, (modes, 2)."""
         angle = torch.arange(self.modes, dtype=torch.float32) * (2 * math.pi / self.modes)
-        return self.radius * torch.stack([angle.cos(), angle.sin()], dim=1)  # (modes, 2)
+        return self.radius * torch.stack([angle.cos(), angle.sin()], dim=1)
 
     def init(self, rng: torch.Generator) -> Params:
         return {"generator": self.generator.init(rng), "discriminator": self.discriminator.init(rng)}
@@ -68,7 +69,7 @@ class Mixture(GanWithLoss):
         return self.generate(params["generator"], batch["noise"], batch)
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        """Share of samples within four standard deviations of a mode, and the modes that hold one such sample."""
+        """``good_samples``: the share of samples within 4 std of a centre. ``modes_found``: centres with such a sample."""
         distance = torch.cdist(self.show(params, batch), self.centres.to(batch["noise"]))  # (B, modes)
         near, mode = distance.min(dim=1)
         good = near <= 4 * self.std

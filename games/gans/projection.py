@@ -1,16 +1,15 @@
-"""The projection game: a generator that cannot reach its target, and a discriminator that sees one axis better.
+"""The projection game: the generator cannot reach its target, and the discriminator sees one axis better.
 
     min_G max_D   D(eta P) - D(eta G),      P = (2, 2),   eta = diag(1, 1e-2) or the identity
 
     G   4 parameters, arctan, 4x4, arctan, 2x4 to (x, y), then  (exp(arctan(y)/pi + x), exp(arctan(y)/pi - x))
     D   diag(eta), 4x2, arctan, 4x4, arctan, 1x4, arctan
 
-28 parameters each, no biases, no noise. G stays in S = {(e^(s+t), e^(s-t)): |s| < 1/2}, where P is not. With
-eta = diag(1, 1e-2) one sees long periods with the first component right: the projection of P on S in the metric
-that D has without ever naming it. Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), eq. 4, Fig. 7 and
-appendix A.2: 13 of 20 runs of simgd, 17 of 20 of cgd. The initial law is not published: every number is drawn from
-N(0, std^2) here; neither are the step size, nor the rule by which a run was counted (ours:
-analysis.measures.metastability).
+28 parameters each, no biases, no noise. The output of G lies in S = {(e^(s+t), e^(s-t)): |s| < 1/2}, and P does not.
+With eta = diag(1, 1e-2) there are long periods in which the first component is right: G is then near the projection of
+P on S in the metric in which D sees differences. Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), eq. 4, Fig. 7
+and appendix A.2, see this in 13 of 20 runs of simgd and 17 of 20 of cgd. Not published are the distribution of the
+initial parameters (here N(0, std^2)), the step size, and how a run was counted (here: analysis.measures.metastability).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class Projection(GanWithLoss):
-    """28 numbers each; the data is one point, and so is what the generator makes."""
+    """28 parameters each. The data are one point, and the generator makes one point."""
 
     eta: tuple[float, float] = option((1.0, 1e-2), "how well the discriminator sees each axis")
     target: tuple[float, float] = option((2.0, 2.0), "P: the data")
@@ -49,7 +48,7 @@ class Projection(GanWithLoss):
         }
 
     def buffers(self, rng: torch.Generator) -> Buffers:
-        # Nothing is drawn: these stay. The noise is a placeholder that the generator does not read.
+        # Nothing is drawn: all batches are the same. The generator does not read the noise.
         data = torch.tensor([self.target], dtype=torch.float64)  # (1, 2)
         return {"real": data, "noise": data.new_zeros(1, 1), "eta": data.new_tensor(self.eta)}
 
@@ -68,6 +67,6 @@ class Projection(GanWithLoss):
         return self.generate(params["generator"], batch["noise"], batch)
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        """The two components of what the generator makes."""
+        """The two components of the generated point."""
         first, second = self.show(params, batch)[0]
         return {"first_component": first, "second_component": second}

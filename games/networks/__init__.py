@@ -1,4 +1,1 @@
-"""Layers and networks as pure functions of trees.
-
-To be taken: `layers.Network` and its layers, `layers.mlp`.
-"""
+"""Layers and networks as pure functions of trees. For other packages: `layers.Network`, `layers.mlp`, the layers."""

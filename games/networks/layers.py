@@ -1,7 +1,7 @@
 """Networks as pure functions: a network is a sequence of layers, each with ``init(rng)`` and ``apply(tree, x)``.
 
-A layer's parameters are passed in, never kept; there are no running statistics. Names are "0.weight", "0.bias", ...
-by position in the sequence.
+A layer holds no parameters; they are passed to ``apply``. There are no running statistics. The parameters of a network
+are called "0.weight", "0.bias", ... by the position of the layer.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ConvT(Conv):
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Normalisation by the batch's own mean and variance, written out (see core.game.normalization)."""
+    """Batch normalisation, always with the statistics of the batch (see core.game.normalization)."""
 
     channels: int
 
@@ -97,7 +97,7 @@ Layer = Linear | Conv | ConvT | BatchNorm | Apply
 
 @dataclass(frozen=True)
 class Network:
-    """Layers one after another. ``std``: draw every weight from N(0, std^2) and set biases to 0, as DCGAN does."""
+    """Layers in sequence. With ``std``, initial weights are drawn from N(0, std^2) and biases are 0, as in DCGAN."""
 
     layers: tuple[Layer, ...]
     std: float | None = None
@@ -125,19 +125,19 @@ flatten = Apply(lambda x: x.flatten(1))
 
 
 def reshape(*shape: int) -> Apply:
-    """Each sample read with ``shape``: (B, ...) to (B, *shape)."""
+    """A layer that reshapes each sample: (B, ...) to (B, *shape)."""
     return Apply(lambda x: x.reshape(x.shape[0], *shape))
 
 
 def mlp(inputs: int, hidden: int, layers: int, outputs: int, activation: Apply = relu) -> tuple[Layer, ...]:
-    """``layers`` hidden layers of ``hidden`` units: (B, inputs) to (B, outputs)."""
+    """The layers of a fully connected network with ``layers`` hidden layers of ``hidden`` units each."""
     sizes = [inputs] + [hidden] * layers
     body = [layer for a, b in pairwise(sizes) for layer in (Linear(a, b), activation)]
     return (*body, Linear(sizes[-1], outputs))
 
 
 def _uniform(rng: torch.Generator, shape: tuple[int, ...], fan_in: int, bias: bool, outputs: int) -> Tree:
-    """torch.nn's default law: U(-1, 1)/sqrt(fan in)."""
+    """Initial weights and biases as torch.nn draws them by default: U(-1, 1)/sqrt(fan in)."""
     bound = 1 / math.sqrt(fan_in)
 
     def draw(*size: int) -> Tensor:

@@ -69,7 +69,7 @@ class Mixture(GanWithLoss):
         return self.generate(params["generator"], batch["noise"], batch)
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        """``good_samples``: the share of samples within 4 std of a centre. ``modes_found``: centres with such a sample."""
+        """``good_samples``: the share of samples within 4 std of a centre. ``modes_found``: centres that have any."""
         distance = torch.cdist(self.show(params, batch), self.centres.to(batch["noise"]))  # (B, modes)
         near, mode = distance.min(dim=1)
         good = near <= 4 * self.std

@@ -10,9 +10,11 @@ import builtins
 import dataclasses
 import re
 import sys
+import types
 import typing
 from collections import ChainMap
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from msgspec import Meta
 
@@ -47,6 +49,7 @@ class Option:
     annotation: Any
     default: Any  # MISSING if it must be given
     help: str
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def options_of(factory: Any) -> list[Option]:
@@ -63,7 +66,7 @@ def options_of(factory: Any) -> list[Option]:
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         help = field.metadata.get("help", "") or _from_docstring(factory, field.name)
-        found.append(Option(field.name, hints.get(field.name, Any), default, help))
+        found.append(Option(field.name, hints.get(field.name, Any), default, help, field.metadata))
     return found
 
 
@@ -73,6 +76,15 @@ def _hints(factory: Any) -> dict[str, Any]:
     except NameError:  # a name imported for type checkers only is any value; the other fields are still checked
         modules = [vars(sys.modules[c.__module__]) for c in factory.__mro__]
         return typing.get_type_hints(factory, localns=_Scope(*modules, vars(builtins)), include_extras=True)
+
+
+def bounds_of(annotation: Any) -> tuple[Any, Any, Any]:
+    """The type of a value that may be None, and its least and its largest value; None where there is none."""
+    union = get_origin(annotation) in (Union, types.UnionType)
+    kind, *_ = [a for a in get_args(annotation) if a is not types.NoneType] if union else [annotation]
+    kind, *notes = get_args(kind) if get_origin(kind) is Annotated else [kind]
+    least, most = (next((x for m in notes if (x := getattr(m, n, None)) is not None), None) for n in ("ge", "le"))
+    return kind, least, most
 
 
 class _Scope(ChainMap[str, Any]):

@@ -7,35 +7,18 @@ import json
 
 import click
 
-from ..arguments import PLACE
 from ..coerce import describe as type_in_words
 from ..errors import PluginError, printable
 from ..options import MISSING, options_of
 from ..registry import registry
 from ..registry.kinds import KINDS, in_words, kind_name
 from ..storage.strict_json import dumps
-
-
-def _load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
-    for path in paths:
-        registry.load_file(path)
-
-
-plugin_option = click.option(
-    "--plugin",
-    multiple=True,
-    type=PLACE,
-    metavar="FILE.py",
-    callback=_load,
-    expose_value=False,
-    is_eager=True,
-    help="Load a plugin file first; repeat for several.",
-)
+from .options import plugins_first
 
 
 @click.command("list", help=f"List {in_words()}, or one KIND of them, plugins included.")
 @click.argument("kind", required=False)
-@plugin_option
+@plugins_first
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {name, summary, reference}.")
 @click.pass_context
 def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
@@ -65,7 +48,7 @@ def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
 @click.command("describe")
 @click.argument("kind")
 @click.argument("name")
-@plugin_option
+@plugins_first
 def describe_command(kind: str, name: str) -> None:
     """Show what NAME, a thing of that KIND, does: its formula, options and reference."""
     kind = kind_name(kind)
@@ -94,7 +77,7 @@ def _shown(value: object) -> str:
 @click.command("check")
 @click.argument("kind")
 @click.argument("name")
-@plugin_option
+@plugins_first
 def check_command(kind: str, name: str) -> None:
     """Check that NAME keeps the contract: purity, derivatives, ensembles, determinism, options documented.
 

@@ -8,7 +8,7 @@ import click
 
 from ..arguments import PLACE
 from ..errors import printable
-from .catalogue import plugin_option
+from .options import plugins_first
 from .progress import shown
 from .run import remembering_losses, report_ending
 
@@ -16,7 +16,7 @@ from .run import remembering_losses, report_ending
 @click.command("resume")
 @click.argument("directory", type=PLACE, metavar="DIR")
 @click.option("--allow-inexact", is_flag=True, help="Go on though torch, threads or code changed; marks the log.")
-@plugin_option
+@plugins_first
 @click.option("--quiet", is_flag=True, help="Say nothing but the closing line.")
 def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     """Go on with the run in DIR from its newest good checkpoint. A run that has ended is left as it is."""

@@ -5,81 +5,33 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..arguments import NUMBER, PLACE, WHOLE
+from ..arguments import PLACE
 from ..errors import Diverged, Interrupted, NotConverged, UsageError
 from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, completed, name_of
-from ..registry.experiment import Experiment, assignments, merged
+from ..registry.experiment import Experiment, merged
+from ..settings import Asked
+from .options import as_typed, objects, plugins, settings
 from .progress import figures, shown
 
 if TYPE_CHECKING:
     from ..run.engine import Result
-
-_PAIR = "KEY=VALUE"
-
-
-def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
-    """The command line as the last layer over ``file``: only what was typed."""
-    table = {k: v for k, v in given.items() if k in config.FIELDS and v is not None and v != ()}
-    for field, flag, pairs in (("game", "-g", "g"), ("solver", "-s", "s"), ("loss", "-l", "l")):
-        named = {"name": table[field]} if field in table else {}
-        if typed := merged(assignments(given[pairs], flag), named):
-            table[field] = typed
-    regularizers = config.with_regularizers(file, given["regularizer"], assignments(given["r"], "-r"))
-    if regularizers is not None:
-        table["regularizers"] = regularizers
-    if given["plugin"]:
-        table["plugins"] = list(given["plugin"])
-    return table
-
-
-_OBJECTS = (
-    click.option("-g", multiple=True, metavar=_PAIR, help="An option of the game."),
-    click.option("-s", multiple=True, metavar=_PAIR, help="An option of the solver; lr.x=0.1 is one player's."),
-    click.option("--loss", metavar="NAME", help="The loss of a GAN."),
-    click.option("-l", multiple=True, metavar=_PAIR, help="An option of the loss."),
-    click.option("--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several."),
-    click.option("-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer."),
-)
-
-
-def objects(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what the objects of an experiment are, but for the solver's name."""
-    for option in reversed(_OBJECTS):
-        command = option(command)
-    return command
 
 
 @click.command("run")
 @click.argument("game", required=False)
 @click.option("--solver", metavar="NAME", help="How it is played; see counterplay list solver.")
 @objects
-@click.option("--steps", type=WHOLE, help="How many steps.  [default: 1000]")
-@click.option("--until", metavar="CONDITION", help="Stop when it holds, as gradient_norm<1e-6; exit 11 if never.")
-@click.option("--seed", type=WHOLE, help="Every random number comes from it.  [default: 0]")
-@click.option("--members", type=WHOLE, help="Play this many at once, each from a seed of its own.")
-@click.option("--device", metavar="cpu|cuda", help="Where it runs.  [default: cpu]")
-@click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
-@click.option("--every", type=WHOLE, help="Record every so many steps.  [default: 1]")
-@click.option("--spectrum-every", type=WHOLE, help="Record the Jacobian's spectrum every so many steps.")
-@click.option("--sample-every", type=WHOLE, help="Record samples and metrics every so many steps.  [default: STEPS/10]")
-@click.option("--checkpoint-every", type=WHOLE, help="Write a checkpoint every so many steps.")
-@click.option("--start", type=PLACE, metavar="FILE.safetensors", help="Start from these parameters.")
-@click.option("--blowup", type=NUMBER, help="Stop when the parameters' norm exceeds this; inf turns it off.")
-@click.option("--trace/--no-trace", default=None, help="Replay traced graphs.  [default: from step 200 on]")
-@click.option(
-    "--compile/--no-compile", default=None, help="Compile the step of a small game.  [default: from step 2000 on]"
-)
-@click.option("--inexact-data", is_flag=True, default=None, help="Play what cannot be repeated exactly; marks the log.")
-@click.option("--out", type=PLACE, metavar="DIR", help="Where the run is written.  [default: runs/GAME-SOLVER-N]")
+@settings
 @click.option("--config", "config_file", type=PLACE, metavar="FILE.toml", help="Read the experiment from a file.")
-@click.option("--plugin", multiple=True, type=PLACE, metavar="FILE.py", help="Load a plugin file; repeat for several.")
+@plugins
 @click.option("--dry-run", is_flag=True, help="Print the resolved experiment as TOML for --config, and stop.")
 @click.option("--report", is_flag=True, help="Write report.html afterwards.")
 @click.option("--quiet", is_flag=True, help="Say nothing but the closing line.")
@@ -111,24 +63,9 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
     """What the experiment says to ``engine.run``."""
-    return {
-        "steps": e.steps,
-        "seed": e.seed,
-        "start": start_of(e.start),
-        "regularizers": regularizers,
-        "members": e.members,
-        "until": e.until,
-        "device": device_of(e.device),
-        "dtype": e.dtype,
-        "every": e.every,
-        "spectrum_every": e.spectrum_every or 0,
-        "checkpoint_every": e.checkpoint_every or 0,
-        "sample_every": e.sample_every,
-        "blowup": e.blowup,
-        "trace": e.trace,
-        "compile": e.compile,
-        "inexact_data": e.inexact_data,
-    }
+    asked = {field.name: getattr(e, field.name) for field in fields(Asked)}
+    own = {"start": start_of(e.start), "trace": e.trace, "compile": e.compile}
+    return {**asked, **own, "regularizers": regularizers, "device": device_of(str(e.device))}
 
 
 def try_one_step(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:

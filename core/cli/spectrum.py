@@ -16,12 +16,12 @@ from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, other_code
 from ..storage.strict_json import dumps
-from .run import as_typed, device_of, objects, start_of
+from .options import as_typed, objects, plugins
+from .run import device_of, start_of
 
 if TYPE_CHECKING:
     from ..spectra.at_point import Point
 
-_PAIR = "KEY=VALUE"
 _OF_A_GAME = ("solver", "g", "s", "loss", "l", "regularizer", "r", "start", "seed", "dtype")
 SEEN = 1e-3  # the share of itself by which an eigenvalue may be off where its residual alone is given
 _STATUS = {  # schema.SPECTRUM_STATUS in words
@@ -48,7 +48,7 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 @click.option("--device", metavar="cpu|cuda", default="cpu", help="Where it is computed.  [default: cpu]")
 @click.option("--member", type=WHOLE, default=0, help="Which member of an ensemble.  [default: 0]")
 @click.option("-k", type=Whole(1), default=8, show_default=True, help="How many leading eigenvalues.")
-@click.option("--plugin", multiple=True, type=PLACE, metavar="FILE.py", help="Load a plugin file; repeat for several.")
+@plugins
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON.")
 def spectrum_command(where: str, step: int | None, k: int, member: int, as_json: bool, **given: Any) -> None:
     """Find the eigenvalues of the Jacobian J, of its parts and blocks, and of the update map F'.
@@ -98,9 +98,8 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     unasked = {} if "solver" in typed else {"solver": "simgd"}  # an experiment names one
     experiment = config.resolve(unasked, typed)
     game, solver, regularizers = build(experiment)
-    settings = Settings(
-        0, experiment.seed, None, None, device_of(experiment.device), experiment.dtype, 1, 0, 0, None, None
-    ).checked()
+    device = device_of(str(experiment.device))
+    settings = Settings(steps=0, seed=experiment.seed, device=device, dtype=experiment.dtype).checked()
     prepared = settings.evaluator(game, regularizers)
     with torch.no_grad():
         state = initial_state(prepared, solver, settings, start_of(experiment.start))

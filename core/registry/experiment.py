@@ -10,14 +10,16 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import tomli_w
 
 from ..coerce import shown
 from ..errors import UsageError, did_you_mean
-from ..options import Count
+from ..options import bounds_of, option, options_of
+from ..settings import Asked
 from ..values import LARGEST, from_toml_file, plain, typed, whole, without_nulls
 
 Table = dict[str, Any]
@@ -28,37 +30,27 @@ _SWITCHES = ("COUNTERPLAY_NO_PLUGINS", "COUNTERPLAY_DEBUG")
 EVERYONE = "*"  # in an option's table: the value of every player that is not named
 
 
-class Experiment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """What is run. The fields are the tables and keys of the TOML file."""
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Asked):
+    """What is run. The fields are the tables and keys of the TOML file; those with a help text are options."""
 
     game: Named
     solver: Named
     loss: Named | None = None
-    regularizers: list[Named] = []
-    steps: Annotated[int, msgspec.Meta(ge=0)] = 1000
-    until: str | None = None
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
-    members: Count | None = None
-    device: str = "cpu"
-    dtype: Literal["float32", "float64"] | None = None
-    every: Count = 1
-    spectrum_every: Count | None = None
-    checkpoint_every: Count | None = None
-    sample_every: Count | None = None
-    start: str | None = None
-    blowup: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    trace: bool | None = None
-    compile: bool | None = None
-    inexact_data: bool = False
-    out: str | None = None
-    plugins: list[str] = []
+    regularizers: list[Named] = option([], expected="a list of names or tables")
+    start: str | None = option(None, "Start from these parameters.", metavar="FILE.safetensors", place=True)
+    trace: bool | None = option(None, "Replay traced graphs.", usual="from step 200 on")
+    compile: bool | None = option(None, "Compile the step of a small game.", usual="from step 2000 on")
+    out: str | None = option(None, "Where the run is written.", metavar="DIR", usual="runs/GAME-SOLVER-N", place=True)
+    plugins: list[str] = option([], expected="a list of file names", place=True)
 
 
-FIELDS = Experiment.__struct_fields__
 _OBJECTS = ("game", "solver", "loss", "regularizers")  # their options are checked by who has them
-_COUNTS = ("steps", "seed", "members", "every", "spectrum_every", "checkpoint_every", "sample_every")
-_PLACES = ("start", "out", "plugins")
-_TEXTS = ("until", "device", "dtype", "start", "out")
+OPTIONS = {o.name: o for o in options_of(Experiment)}
+FIELDS = tuple(sorted(OPTIONS, key=lambda name: name not in _OBJECTS))
+_KINDS = {name: bounds_of(o.annotation)[0] for name, o in OPTIONS.items()}
+_COUNTS = [name for name, kind in _KINDS.items() if kind is int]
+_TEXTS = [n for n, kind in _KINDS.items() if (kind is str or get_origin(kind) is Literal) and n not in _OBJECTS]
 
 
 def assignments(items: Iterable[str], flag: str) -> Table:
@@ -181,11 +173,11 @@ def resolve(*layers: Table) -> Experiment:
     table: Table = {}
     for layer in layers:
         table = merged(table, layer)
-    table = {field: x for field, x in table.items() if x is not None}  # null is as if it were not given
+    table = {"device": "cpu"} | {field: x for field, x in table.items() if x is not None}  # null is as if not given
     for field, x in table.items():
         if field in _COUNTS:
             table[field] = whole(x)
-        elif field in _PLACES:
+        elif field in FIELDS and OPTIONS[field].metadata.get("place"):
             table[field] = [_expanded(p) for p in x] if isinstance(x, list) else _expanded(x)
     for name in table:
         if name not in FIELDS:
@@ -201,9 +193,9 @@ def resolve(*layers: Table) -> Experiment:
         experiment = msgspec.convert({k: x if k in _OBJECTS else plain(x) for k, x in table.items()}, Experiment)
     except msgspec.ValidationError as e:
         raise UsageError(_explain(str(e), table)) from None
-    for field in _COUNTS:
-        if (getattr(experiment, field) or 0) > LARGEST:
-            raise UsageError(f"{field.replace('_', '-')}: expected at most 2^63 - 1, got {shown(table[field])}.")
+    for field, o in OPTIONS.items():  # what Python may be asked for: a seed that TOML cannot hold, and 0 for "never"
+        if (field == "seed" and experiment.seed > LARGEST) or table.get(field, ...) == o.metadata.get("unsaid", None):
+            raise UsageError(_explain(f" - at `$.{field}`", table))
     for field in ("game", "solver"):
         _named(field, getattr(experiment, field))
     if not isinstance(experiment.game, Mapping) or "loss" not in experiment.game:  # there -g loss=NAME may name it
@@ -248,30 +240,33 @@ def with_regularizers(table: Table, names: Iterable[str], options: Table) -> lis
     return [merged(i, options[n]) if n in options else i for i, n in zip(items, called, strict=True)]
 
 
-_EXPECTED = {  # what a field takes, in words; the type checks it, this says it
-    "steps": "a whole number, 0 or more",
-    "seed": "a whole number from 0 to 2^63 - 1",
-    "dtype": "float32 or float64",
-    "blowup": "a positive number",
-    "regularizers": "a list of names or tables",
-    "plugins": "a list of file names",
-    **dict.fromkeys(("trace", "compile", "inexact_data"), "true or false"),
-} | dict.fromkeys(
-    ("members", *(f"{what}every" for what in ("", "spectrum_", "checkpoint_", "sample_"))), "a whole number, 1 or more"
-)
-
-
 def _explain(message: str, table: Table) -> str:
     """What was expected where msgspec found a mismatch: it knows the place, we have the words."""
     reason, _, where = message.partition(" - at `$.")
     field = where.rstrip("`").split("[")[0].split(".")[0]
-    wanted = _EXPECTED.get(field, "a name or a table with a name" if field in ("game", "solver", "loss") else "text")
-    return f"{field.replace('_', '-')}: expected {wanted}, got {shown(table.get(field, reason))}."
+    given = table.get(field, reason)
+    return f"{field.replace('_', '-')}: expected {_wanted(field, given)}, got {shown(given)}."
+
+
+def _wanted(field: str, given: Any) -> str:
+    """What a field takes, in words."""
+    known, (kind, least, _) = OPTIONS[field].metadata, bounds_of(OPTIONS[field].annotation)
+    if "expected" in known:
+        return str(known["expected"])
+    if kind is int:
+        large = isinstance(given, int) and given > LARGEST
+        return "at most 2^63 - 1" if large else f"a whole number, {least + ('unsaid' in known)} or more"
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    if field in ("game", "solver", "loss"):
+        return "a name or a table with a name"
+    return {float: "a positive number", bool: "true or false"}.get(kind, "text")
 
 
 def to_table(experiment: Experiment) -> Table:
     """The experiment as a plain table, without the fields that are unset."""
-    return {field: plain(x) for field in FIELDS if (x := getattr(experiment, field)) is not None}
+    said = ((field, getattr(experiment, field)) for field in FIELDS)
+    return {field: plain(x) for field, x in said if x is not None and x != OPTIONS[field].metadata.get("unsaid")}
 
 
 def to_toml(experiment: Experiment) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..loop.monitor import Monitor, joint
 from ..loop.observers import Observer
 from ..loop.stopping import Condition, until
 from ..seeding import SCHEME
+from ..settings import Asked
 from ..solver.solver import Memory, Solver, require_suited
 from ..solver.state import State
 from ..spectra.game_check import check_game
@@ -112,10 +113,11 @@ def run(
     as one that cannot be repeated or resumed exactly. Raises UsageError for what does not fit together, PluginError
     where a game or a solver breaks its contract, StorageError where the log cannot be written.
     """
+    asked = {**locals(), "device": _name(device), "dtype": _name(dtype)}
     _objects(game, solver, regularizers, start)
     settings = Settings(
-        steps, seed, until, members, _name(device), _name(dtype), every, spectrum_every, checkpoint_every, blowup,
-        first_step_of(trace, TRACE_FROM), first_step_of(compile, COMPILE_FROM), sample_every, inexact_data, SCHEME,
+        **{field.name: asked[field.name] for field in fields(Asked)},
+        trace_from=first_step_of(trace, TRACE_FROM), compile_from=first_step_of(compile, COMPILE_FROM), seeding=SCHEME,
     ).checked()  # fmt: skip
     with torch.no_grad():
         evaluator = settings.evaluator(game, regularizers)

@@ -1,9 +1,9 @@
-"""What a run is asked besides its game and its solver: recorded in run.json, so that it can go on."""
+"""The settings of a run as they are recorded in run.json, so that the run can be resumed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from operator import index
 from typing import Any
@@ -15,37 +15,24 @@ from ..derivatives.evaluator import Evaluator
 from ..errors import UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer, regularized
+from ..options import bounds_of, options_of
 from ..seeding import SCHEME, SEEDS
+from ..settings import Asked, Many, Whole
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-LEAST = {
-    "steps": 0, "seed": 0, "members": 1, "every": 1, "spectrum_every": 0, "checkpoint_every": 0, "sample_every": 1,
-    "trace_from": 0, "compile_from": 0, "seeding": 1,
-}  # fmt: skip
-UNSET = ("members", "sample_every", "trace_from", "compile_from")  # may be None
 
 
-@dataclass(frozen=True)
-class Settings:
-    """See ``counterplay.run``. ``trace_from`` and ``compile_from`` are the steps from which graphs are replayed, and
-    many steps are taken at once; None: never. They are decided when a run begins: a resumed one is the same.
+@dataclass(frozen=True, kw_only=True)
+class Settings(Asked):
+    """What was asked, and what was decided when the run began: a resumed run is computed in the same way.
+
+    ``trace_from`` and ``compile_from`` are the steps from which graphs are replayed, and many steps are taken at once;
+    None: never. ``seeding`` says how members get their seeds, see ``core.seeding``; runs that do not say have 1.
     """
 
-    steps: int
-    seed: int
-    until: str | None
-    members: int | None
-    device: str | None
-    dtype: str | None
-    every: int
-    spectrum_every: int
-    checkpoint_every: int
-    blowup: float | None
-    trace_from: int | None
-    compile_from: int | None = None
-    sample_every: int | None = None
-    inexact_data: bool = False  # what is drawn may come from elsewhere than the generator
-    seeding: int = 1  # of members, in runs that do not say: see ``core.seeding``
+    trace_from: Whole | None = None
+    compile_from: Whole | None = None
+    seeding: Many = 1
 
     @staticmethod
     def read(facts: Mapping[str, Any]) -> Settings:
@@ -57,11 +44,12 @@ class Settings:
         return Settings(**known)
 
     def checked(self) -> Settings:
-        """Itself, if every setting can be used. Raises UsageError."""
-        asked = {name for name in LEAST if getattr(self, name) is not None or name not in UNSET}
-        whole: dict[str, Any] = {name: self._whole(name, least) for name, least in LEAST.items() if name in asked}
-        if whole["seed"] >= SEEDS:
-            raise UsageError(f"seed must be a whole number from 0 to 2^64 - 1, got {self.seed!r:.80}.")
+        """Itself, with whole numbers as ints. Raises UsageError where a setting cannot be used."""
+        whole: dict[str, Any] = {}
+        for o in options_of(type(self)):
+            given, (kind, least, most) = getattr(self, o.name), bounds_of(o.annotation)
+            if kind is int and not (given is None is o.default):
+                whole[o.name] = _whole(o.name, given, least, most or SEEDS - 1)
         if whole["seeding"] > SCHEME:
             raise UsageError(
                 f"seeding {self.seeding!r:.80} is that of a newer version; {SCHEME} is the newest known here."
@@ -78,16 +66,6 @@ class Settings:
             raise UsageError(f"inexact-data must be true or false, got {self.inexact_data!r:.80}.")
         return replace(self, **whole, blowup=None if self.blowup is None else float(self.blowup))
 
-    def _whole(self, name: str, least: int) -> int:
-        """The setting as an int, whatever whole number it was given as: numpy's, say."""
-        value = getattr(self, name)
-        try:
-            if not isinstance(value, bool | np.bool_) and index(value) >= least:
-                return index(value)
-        except TypeError:
-            pass
-        raise UsageError(f"{name.replace('_', '-')} must be a whole number of at least {least}, got {value!r:.80}.")
-
     @property
     def sampling(self) -> int:
         """Steps between samples, and between evaluations of the game's metrics."""
@@ -101,4 +79,16 @@ class Settings:
 
     def facts(self) -> dict[str, object]:
         """As run.json holds them."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return asdict(self)
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number within its bounds as an int, whatever it was given as: numpy's, say. Raises UsageError."""
+    try:
+        if not isinstance(value, bool | np.bool_) and least <= index(value) <= most:
+            return index(value)
+    except TypeError:
+        pass
+    large = isinstance(value, int) and value > most
+    wanted = f"from {least} to 2^{most.bit_length()} - 1" if large else f"of at least {least}"
+    raise UsageError(f"{name.replace('_', '-')} must be a whole number {wanted}, got {value!r:.80}.")

@@ -90,7 +90,7 @@ def test_what_is_replayed_depends_on_the_step(monkeypatch):
 
 def test_settings_of_older_runs():
     """A run used to be traced and compiled as a whole."""
-    new = settings.Settings(9, 0, None, None, None, None, 1, 0, 0, None, 0, None).facts()
+    new = settings.Settings(steps=9, trace_from=0).facts()
     old = {k: v for k, v in new.items() if not k.endswith("_from")} | {"trace": True, "compile": False}
     assert settings.Settings.read(old) == settings.Settings.read(new)
     assert settings.Settings.read(old | {"trace": False, "compile": True}).compile_from == 0

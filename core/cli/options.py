@@ -1,0 +1,81 @@
+"""Options that several commands have: what the objects of an experiment are, its settings, and plugin files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import NoneType
+from typing import Any, get_args
+
+import click
+
+from ..arguments import NUMBER, PLACE, WHOLE
+from ..options import Option, bounds_of
+from ..registry import experiment as config
+from ..registry import registry
+from ..registry.experiment import assignments, merged
+
+_PAIR = "KEY=VALUE"
+_OBJECTS = (
+    click.option("-g", multiple=True, metavar=_PAIR, help="An option of the game."),
+    click.option("-s", multiple=True, metavar=_PAIR, help="An option of the solver; lr.x=0.1 is one player's."),
+    click.option("--loss", metavar="NAME", help="The loss of a GAN."),
+    click.option("-l", multiple=True, metavar=_PAIR, help="An option of the loss."),
+    click.option("--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several."),
+    click.option("-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer."),
+)
+_PLUGIN: dict[str, Any] = {"multiple": True, "type": PLACE, "metavar": "FILE.py"}
+
+
+def objects(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what the objects of an experiment are, but for the solver's name."""
+    for option in reversed(_OBJECTS):
+        command = option(command)
+    return command
+
+
+def settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for each field of an experiment that has a help text."""
+    for o in reversed(config.OPTIONS.values()):
+        if o.help:
+            command = _option(o)(command)
+    return command
+
+
+def _option(o: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    flag, kind = f"--{o.name.replace('_', '-')}", bounds_of(o.annotation)[0]
+    usual = o.metadata.get("usual", o.default if kind is int and "unsaid" not in o.metadata else None)
+    help = o.help if usual is None else f"{o.help}  [default: {usual}]"
+    if kind is bool:
+        either = NoneType in get_args(o.annotation)
+        return click.option(f"{flag}/--no-{flag[2:]}" if either else flag, is_flag=True, default=None, help=help)
+    type = PLACE if o.metadata.get("place") else {int: WHOLE, float: NUMBER}.get(kind)
+    return click.option(flag, type=type, metavar=o.metadata.get("metavar"), help=help)
+
+
+plugins = click.option("--plugin", **_PLUGIN, help="Load a plugin file; repeat for several.")
+
+
+def _load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
+    for path in paths:
+        registry.load_file(path)
+
+
+plugins_first = click.option(
+    "--plugin", **_PLUGIN, callback=_load, expose_value=False, is_eager=True,
+    help="Load a plugin file first; repeat for several.",
+)  # fmt: skip
+
+
+def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
+    """The command line as the last layer over ``file``: only what was typed."""
+    table = {k: v for k, v in given.items() if k in config.FIELDS and v is not None and v != ()}
+    for field, flag, pairs in (("game", "-g", "g"), ("solver", "-s", "s"), ("loss", "-l", "l")):
+        named = {"name": table[field]} if field in table else {}
+        if typed := merged(assignments(given[pairs], flag), named):
+            table[field] = typed
+    regularizers = config.with_regularizers(file, given["regularizer"], assignments(given["r"], "-r"))
+    if regularizers is not None:
+        table["regularizers"] = regularizers
+    if given["plugin"]:
+        table["plugins"] = list(given["plugin"])
+    return table

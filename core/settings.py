@@ -1,0 +1,46 @@
+"""What a run is asked besides its game and its solver.
+
+A setting is a field here and a keyword of `counterplay.run`. The option of the command line, the key of an experiment's
+file, the environment's variable and the checks follow from the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from .options import Positive, option
+from .values import LARGEST
+
+Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
+Many = Annotated[int, Meta(ge=1, le=LARGEST)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The settings as Python takes them. See `counterplay.run` for what they do.
+
+    Where they are typed or written out, ``usual`` says what holds by default, ``expected`` what is expected, and
+    ``unsaid`` is a value that is left out and cannot be typed.
+    """
+
+    steps: Whole = option(1000, "How many steps.")
+    until: str | None = option(
+        None, "Stop when it holds, as gradient_norm<1e-6; exit 11 if never.", metavar="CONDITION"
+    )
+    seed: Annotated[int, Meta(ge=0)] = option(
+        0, "Every random number comes from it.", expected="a whole number from 0 to 2^63 - 1"
+    )  # up to 2^64 - 1 in Python: TOML has no number so large
+    members: Many | None = option(None, "Play this many at once, each from a seed of its own.")
+    device: str | None = option(None, "Where it runs.", metavar="cpu|cuda", usual="cpu")
+    dtype: Literal["float32", "float64"] | None = option(
+        None, "Precision.", metavar="float32|float64", usual="the game's"
+    )
+    every: Many = option(1, "Record every so many steps.")
+    spectrum_every: Whole = option(0, "Record the Jacobian's spectrum every so many steps.", unsaid=0)
+    sample_every: Many | None = option(None, "Record samples and metrics every so many steps.", usual="STEPS/10")
+    checkpoint_every: Whole = option(0, "Write a checkpoint every so many steps.", unsaid=0)
+    blowup: Positive | None = option(None, "Stop when the parameters' norm exceeds this; inf turns it off.")
+    inexact_data: bool = option(False, "Play what cannot be repeated exactly; marks the log.")

@@ -1,4 +1,5 @@
-"""One step after another: taken, held to the contract, looked at, judged, committed.
+"""The loop that plays a game: it takes steps, holds them to the contract, checks, shows and commits them.
 
-To be taken: `loop.Loop`, `observers.Seen` and `Every`, `monitor.Monitor`, `stopping.until`, `contract.Contract`.
+For other packages: `loop.Loop`, `observers.Seen` and `Every`, `monitor.Monitor`, `stopping.until`,
+`contract.Contract`. Read `loop` first, `Loop.play` above all, then `step`, `monitor` and `contract`.
 """

@@ -1,4 +1,4 @@
-"""Everyone who looks on: the run's own recorders, which call the game, and the caller's observers."""
+"""All observers of a run: its own recorders, and the observers of whoever called ``run``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from .observers import Observer, Seen, period
 
 
 class Audience:
-    """Shows steps to ``observers``. What the run's own raise is the game's or the solver's fault, and told as such."""
+    """Shows steps to ``observers``.
+
+    A recorder evaluates the game, so an error in a recorder is blamed on the game or the solver. An error in one of
+    the caller's observers is raised as it is.
+    """
 
     def __init__(self, observers: Sequence[Observer], solver: Solver, game: Game) -> None:
-        self._everyone, self._solver, self._game = observers, solver, game
-        own = [ours(getattr(o, "observer", o)) for o in observers]
-        self._own = [o for o, is_own in zip(observers, own, strict=True) if is_own]
-        self._callers = [o for o, is_own in zip(observers, own, strict=True) if not is_own]
+        self._observers, self._solver, self._game = observers, solver, game
+        is_recorder = [ours(getattr(o, "observer", o)) for o in observers]
+        self._recorders = [o for o, ours in zip(observers, is_recorder, strict=True) if ours]
+        self._callers = [o for o, ours in zip(observers, is_recorder, strict=True) if not ours]
 
     def __call__(self, seen: Seen) -> None:
         """Show one step."""
@@ -29,22 +33,22 @@ class Audience:
 
     def rows(self, columns: Mapping[str, Any]) -> None:
         """Show many steps at once: columns of the log's group "step", by name."""
-        for observer in self._everyone:
-            observer.rows(columns)  # type: ignore[attr-defined]  # those without it leave no room for many
+        for observer in self._observers:
+            observer.rows(columns)  # type: ignore[attr-defined]  # without ``rows``, ``room`` is 0
 
-    def room(self, step: int) -> int | None:
-        """The steps from ``step`` on until one has to be shown by itself; None: no such step comes."""
-        return min((-step % n for n in map(period, self._everyone) if n), default=None)
+    def room(self, step: int, most: int) -> int:
+        """How many steps from ``step`` on can be shown at once, at most ``most``: the next one is to be shown alone."""
+        return min([most, *(-step % n for n in map(period, self._observers) if n)])
 
     def _record(self, seen: Seen) -> None:
         try:
-            for observer in self._own:
+            for observer in self._recorders:
                 observer(seen)
         except UsageError as error:
             game = type(innermost(self._game))
             raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error
         except BaseException as error:
-            told = blamed(error, "what a run records", self._solver, self._game)
-            if told is error:
+            attributed = blamed(error, "what a run records", self._solver, self._game)
+            if attributed is error:
                 raise
-            raise told from error
+            raise attributed from error

@@ -1,7 +1,7 @@
-"""What a solver promises: a step returns the structure that it is given, and leaves what it is given as it is.
+"""The contract of a step: it returns tensors of the structure that it was given, and does not modify what it was given.
 
-Both are looked at around every step, and so in few operations. A tensor of another shape would be broadcast, one of
-another type be saved in a checkpoint that no run can go on from, and a state that was written to would be lost.
+Both are checked around every step, in few operations. Without the checks a tensor of another shape would be broadcast,
+a checkpoint with another structure could not be resumed from, and a state that a step has modified would be lost.
 """
 
 from __future__ import annotations
@@ -23,51 +23,59 @@ from ..game.tree import Buffers, Params
 from ..solver.solver import Memory, Solver, StepInfo
 from ..solver.state import State
 
-SMALL = 24  # tensors of a state that is checked in full at every step
+SMALL = 24  # a state of at most so many tensors is checked in full at every step
 OFTEN = 64  # a larger state is checked in full at the first and at every 64th step
-INNER = ("iterations", "residual", "converged")  # what the log has room for
+INNER = ("iterations", "residual", "converged")  # what an inner solve may report: the log has a variable for each
 _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "device", "layout")
 _version = attrgetter("_version")
 
 
 class Contract:
-    """Holds the answers of ``solver`` and the refreshes of ``game`` to the structure of the first ``state``."""
+    """Checks the steps of ``solver`` and the refreshed buffers of ``game``: all must have the structure of ``state``.
+
+    Around each step, call :meth:`hold`, :meth:`answered` and :meth:`require_untouched`.
+    """
 
     def __init__(self, solver: Solver, game: Game, state: State, members: int | None) -> None:
         self._solver, self._game = solver, game
-        own = form(state.params)
-        self._form = {"parameters": own, "memory": form(state.memory), "gradient": own}
+        params_form = form(state.params)
+        self._form = {"parameters": params_form, "memory": form(state.memory), "gradient": params_form}
         self._buffers = form(state.buffers)
-        self._axes = torch.Size([] if members is None else [members])
+        self._member_shape = torch.Size([] if members is None else [members])  # of a loss
         self._names = {i: tuple(tree) for i, tree in state.params.items()}
         self._keys = [(i, k) for i, tree in state.params.items() for k in tree]
-        params, self._memory, memory = [state.params[i][k] for i, k in self._keys], *_flat(state.memory)
+        params = [state.params[i][k] for i, k in self._keys]
+        self._memory_names, memory = _flat(state.memory)
         self._quick = list(map(_QUICK, params + memory))
-        self._full = list(map(_FULL, params + memory + params))  # of the gradient, too
-        self._losses = [(self._axes, params[0].device, True)] * len(self._names)
+        self._full = list(map(_FULL, params + memory + params))  # the last ones for the gradient, which is like params
+        self._losses = [(self._member_shape, params[0].device, True)] * len(self._names)
         self._steps = 0
 
     # ------------------------------------------------------------------ what a step is given
 
     def hold(self, state: State) -> None:
-        """Remember ``state``, which a step is given next."""
+        """Remember ``state``, which the next step is given, and how often its tensors have been written to."""
         self._steps += 1
         self._held = _held(state)
         self._versions = _versions(self._held)
         self._thorough = len(self._held) <= SMALL or self._steps % OFTEN == 1
 
     def require_untouched(self, state: State) -> None:
-        """Raise PluginError where the step has written to ``state``, or put other tensors into it."""
+        """Raise PluginError if the step has written to the tensors of ``state``, or replaced some.
+
+        In a large state that tensors were replaced is seen at every 64th step only.
+        """
         if not (self.whole(state) if self._thorough else _versions(self._held) == self._versions):
-            raise self._spoilt()
+            raise self._modified()
 
     def whole(self, state: State) -> bool:
-        """Whether ``state`` still is what it was: the same tensors in the same places, never written to."""
+        """Whether ``state`` is as it was at :meth:`hold`: the same tensors in the same places, not written to since."""
         now = _held(state)
         same = len(now) == len(self._held) and all(map(is_, now, self._held))
         return same and _versions(self._held) == self._versions
 
-    def _spoilt(self) -> PluginError:
+    def _modified(self) -> PluginError:
+        """The error for a step that modified its state. Where only one of solver and game is a plugin, it names that."""
         solver, game = type(self._solver), type(innermost(self._game))
         module = foreign(self._solver) or foreign(self._game) or solver.__module__
         who = f"the solver {solver.__name__} or the game {game.__name__}"
@@ -82,44 +90,44 @@ class Contract:
     # ------------------------------------------------------------------ what it returns
 
     def refreshed(self, before: Buffers, after: Any) -> Buffers:
-        """``after`` itself. Raises PluginError where a refresh changed more than numbers."""
-        if after is not before and (found := form(after)) != self._buffers:
+        """Return ``after``. Raises PluginError if a refresh changed more than the numbers in the buffers ``before``."""
+        if after is not before and (after_form := form(after)) != self._buffers:
             raise contract_error(
                 self._game,
-                f"its refresh returned buffers of another structure: {difference(self._buffers, found)}",
+                f"its refresh returned buffers of another structure: {difference(self._buffers, after_form)}",
             )
         return after
 
     def answered(self, answer: Any) -> tuple[Params, Memory, StepInfo, list[Tensor]]:
-        """``answer``, its parameters and memory in the order they always had, and the memory's tensors.
+        """Check what a step returned, and return it: parameters, memory, StepInfo, and the memory's tensors as a list.
 
-        Raises PluginError where it is not what a step promises.
+        Names in another order are put in the order of the first state. Raises PluginError if the structure is another.
         """
         try:
             params, memory, info = answer
             given = sum(map(len, params.values())), sum(map(len, info.gradient.values())), len(info.gradient)
             params = {i: {k: params[i][k] for k in names} for i, names in self._names.items()}
-            names, kept = _flat(memory)
-            if names != self._memory and len(names) == len(self._memory):  # in another order, perhaps
+            names, memory_tensors = _flat(memory)
+            if names != self._memory_names and len(names) == len(self._memory_names):  # perhaps only in another order
                 memory = _ordered(memory, self._form["memory"])
-                names, kept = _flat(memory)
+                names, memory_tensors = _flat(memory)
             x, v = [params[i][k] for i, k in self._keys], [info.gradient[i][k] for i, k in self._keys]
             losses = [info.losses[i] for i in params]
             if (
                 given == (len(x), len(v), len(params))
-                and self._alike(x + kept, v)
-                and names == self._memory
+                and self._same_kind(x + memory_tensors, v)
+                and names == self._memory_names
                 and [(t.shape, t.device, t.is_floating_point()) for t in losses] == self._losses
-                and (info.inner == {} or self._inner(info.inner) is None)
+                and (info.inner == {} or self._wrong_inner(info.inner) is None)
             ):
-                return params, memory, info, kept
+                return params, memory, info, memory_tensors
         except (TypeError, ValueError, AttributeError, KeyError, RuntimeError):
-            pass
+            pass  # the answer has another structure: ``_wrong`` says which
         cls = type(self._solver)
         raise PluginError(f"the solver {cls.__name__} breaks its contract: {self._wrong(answer)}.", cls.__module__)
 
-    def _alike(self, state: list[Tensor], gradient: list[Tensor]) -> bool:
-        """Whether tensors are of the kind that they were; device and layout are looked at in a full check only."""
+    def _same_kind(self, state: list[Tensor], gradient: list[Tensor]) -> bool:
+        """Whether shapes and dtypes are those of the first state; in a full check also devices and layouts."""
         if self._thorough:
             return list(map(_FULL, state + gradient)) == self._full
         return list(map(_QUICK, state)) == self._quick and all(isinstance(x, Tensor) for x in gradient)
@@ -129,27 +137,27 @@ class Contract:
         if not (isinstance(answer, tuple) and len(answer) == 3 and isinstance(answer[2], StepInfo)):
             return f"its step returned a {type(answer).__name__}, not (parameters, memory, StepInfo)"
         params, memory, info = answer
-        for what, found in (("parameters", params), ("memory", memory), ("gradient", info.gradient)):
-            if (has := form(found)) != self._form[what]:
-                return f"its step returned {what} of another structure: {difference(self._form[what], has)}"
-        if (inner := self._inner(info.inner)) is not None:
-            return inner
+        for what, returned in (("parameters", params), ("memory", memory), ("gradient", info.gradient)):
+            if (returned_form := form(returned)) != self._form[what]:
+                return f"its step returned {what} of another structure: {difference(self._form[what], returned_form)}"
+        if (wrong := self._wrong_inner(info.inner)) is not None:
+            return wrong
         return f"its step returned losses that are not one number for each of {', '.join(params)}"
 
-    def _inner(self, inner: Any) -> str | None:
-        """What is wrong with what an inner solve reported; None: nothing."""
-        expected = f"expected: a dictionary of tensors of shape {tuple(self._axes)} under {', '.join(INNER)}"
+    def _wrong_inner(self, inner: Any) -> str | None:
+        """What is wrong with the report of an inner solve, in words; None: nothing."""
+        expected = f"expected: a dictionary of tensors of shape {tuple(self._member_shape)} under {', '.join(INNER)}"
         if not isinstance(inner, Mapping):
             return f"its step returned {describe_value(inner)} as info.inner; {expected}"
         for name, x in inner.items():
-            sound = isinstance(x, Tensor) and x.shape in (self._axes, ()) and not x.is_complex()
+            sound = isinstance(x, Tensor) and x.shape in (self._member_shape, ()) and not x.is_complex()
             if not sound or name not in INNER:
                 return f"its step returned {describe_value(x)} as info.inner[{name!r:.40}]; {expected}"
         return None
 
 
 def validated_memory(solver: Solver, memory: Any) -> Memory:
-    """The first memory itself. Raises PluginError unless it is nested dictionaries of tensors."""
+    """Return ``memory``, which ``solver.init`` gave. Raises PluginError unless it is nested dictionaries of tensors."""
     odd = [x for x in _flat(memory)[1] if not storable(x)] if isinstance(memory, dict) else [memory]
     if not odd:
         return memory
@@ -163,25 +171,25 @@ def validated_memory(solver: Solver, memory: Any) -> Memory:
 
 
 def _held(state: State) -> list[Tensor]:
-    """The tensors that a step is given."""
-    found: list[Tensor] = []
+    """The tensors of parameters, memory and buffers, which a step is given."""
+    held: list[Tensor] = []
     for tree in (state.params, state.memory, state.buffers):
-        _collect(tree, found)
-    return found
+        _collect(tree, held)
+    return held
 
 
-def _collect(x: Any, found: list[Tensor]) -> None:
+def _collect(x: Any, into: list[Tensor]) -> None:
     for v in x.values():
         if isinstance(v, Tensor):
-            found.append(v)
+            into.append(v)
         elif isinstance(v, dict):
-            _collect(v, found)
+            _collect(v, into)
         elif isinstance(v, list | tuple):
-            _collect(dict(enumerate(v)), found)
+            _collect(dict(enumerate(v)), into)
 
 
 def _versions(held: list[Tensor]) -> list[int]:
-    """How often each was written to; in inference mode nobody counts."""
+    """How often each tensor has been written to. Empty in inference mode, in which torch does not count."""
     try:
         return list(map(_version, held))
     except RuntimeError:
@@ -189,22 +197,22 @@ def _versions(held: list[Tensor]) -> list[int]:
 
 
 def _flat(x: Any) -> tuple[list[str], list[Any]]:
-    """The names of nested dictionaries and what is in them, in the order in which they stand."""
+    """All names in nested dictionaries, and all leaves, in order."""
     names: list[str] = []
-    found: list[Any] = []
-    _walk(x, names, found)
-    return names, found
+    leaves: list[Any] = []
+    _walk(x, names, leaves)
+    return names, leaves
 
 
-def _walk(x: Any, names: list[str], found: list[Any]) -> None:
+def _walk(x: Any, names: list[str], leaves: list[Any]) -> None:
     names += x
     for v in x.values():
         if isinstance(v, dict):
-            _walk(v, names, found)
+            _walk(v, names, leaves)
         else:
-            found.append(v)
+            leaves.append(v)
 
 
 def _ordered(x: Any, form: Any) -> Any:
-    """``x`` with its names in the order of ``form``."""
+    """``x`` with its names in the order that they have in ``form``."""
     return {k: _ordered(x[k], f) for k, f in form.items()} if isinstance(form, dict) else x

@@ -1,4 +1,4 @@
-"""What a loop asks of something that takes many steps at once."""
+"""What the loop expects of a leaper, which takes many steps at once. ``core.compiled`` has one."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from .stopping import Condition
 
 @dataclass(frozen=True)
 class Leap:
-    """Many steps at once: the state after them, and columns of the log's group "step" by name, a row for each step."""
+    """Many steps taken at once: the state after them, and the columns of the log's group "step", a row for each step."""
 
     state: State
     columns: Mapping[str, Any]
 
 
 class Leaper(Protocol):
-    """What takes many steps at once, as far as nothing happens in them: see ``core.compiled``."""
+    """Takes many steps at once.
+
+    A leap ends before a step that diverges, that meets the stopping condition, or that must be shown by itself.
+    """
 
     @property
     def start(self) -> int:
-        """The first step that may be taken so."""
+        """The first step at which a leap may begin."""
 
     def monitor(self, monitor: Monitor, state: State) -> Monitor:
-        """The monitor of a run from its step ``start`` on."""
+        """The monitor to use from step ``start`` on, made from the run's ``monitor`` at ``state``."""
 
     def solver_at(self, game: Evaluator, solver: Solver, state: State) -> Solver:
-        """The solver that takes this step and those ahead: ``solver`` itself where there is nothing better."""
+        """The solver for single steps from here on: a compiled form of ``solver``, or ``solver`` itself."""
 
     def leap(self, state: State, room: int, monitor: Monitor, until: Condition | None) -> Leap | None:
-        """As many steps as nothing happens in, at most ``room``; None if that is none."""
+        """At most ``room`` steps from ``state``; None if not even the first one can be taken in a leap."""
 
     def compare(self, game: Evaluator, solver: Solver, state: State) -> None:
-        """Compare what was taken with ``solver`` once more. Raises Stale."""
+        """Compare a compiled step from ``state`` with one of ``solver``. Raises Stale if they differ."""

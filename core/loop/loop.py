@@ -1,4 +1,4 @@
-"""The loop: step after step, looked at and judged, until it is over. A step is committed only when it is finite."""
+"""The loop takes steps, checks and shows each one, and commits those that are finite. Read :meth:`Loop.play` first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Progress = Callable[[int, int, Mapping[str, Tensor]], None]
 
 @dataclass(frozen=True)
 class Ending:
-    """The last state, a status of ``schema.RUN_STATES`` and a sentence, if there is something to say."""
+    """How a run ended: its last state, a status of ``schema.RUN_STATES``, and a sentence for the user or ""."""
 
     state: State
     status: str
@@ -42,20 +42,23 @@ class Ending:
 
 @dataclass
 class Loop:
-    """One run's moving parts. ``save(state, last)`` may write a checkpoint; ``stop()`` asks for an early end."""
+    """One run: ``play`` takes it from a state to its end."""
 
     game: Evaluator
     solver: Solver
-    steps: int
-    until: Condition | None
+    steps: int  # the run ends at this step, counted from its start
+    until: Condition | None  # the run ends earlier, as converged, when this holds
     observers: Sequence[Observer]
-    save: Callable[[State, bool], None]
-    progress: Progress | None = None
-    stop: Callable[[], bool] = lambda: False
-    leaper: Leaper | None = None  # of a compiled solver
+    save: Callable[[State, bool], None]  # save(state, last) writes a checkpoint if one is due, or if it is the last
+    progress: Progress | None = None  # progress(step, steps, losses) is called after every step
+    stop: Callable[[], bool] = lambda: False  # asked before every step; True ends the run as interrupted
+    leaper: Leaper | None = None  # takes many steps at once where it can (core.compiled)
 
     def play(self, state: State) -> Ending:
-        """Step after step from ``state``, until the steps are spent, ``until`` holds or nothing finite is left."""
+        """Play from ``state`` until all steps are taken, ``until`` holds, or no member is finite any more.
+
+        Raises PluginError if a plugin fails, UsageError if the solver refuses the game; saves the last state first.
+        """
         self._begin(state)
         while state.step < self.steps:
             if self.stop():
@@ -65,10 +68,10 @@ class Loop:
                 state = later
                 continue
             step, metrics, finding = self._take(state)
-            alive = _still_alive(state, finding)
+            alive = _alive_after(state, finding)
             if finding is not None and not alive.any():
                 return self._diverged(state, step, metrics, finding)
-            if self._holds(metrics, alive):
+            if self._condition_met(metrics, alive):
                 return self._converged(state, step, metrics)
             self._show(state, step, metrics)
             state = self._commit(state, step, alive)
@@ -81,84 +84,84 @@ class Loop:
         self._contract = Contract(self.solver, self.game, state, self.game.members)
         self._monitor = Monitor(state.params, self.game.members, state.bound.numpy(), state.alive.numpy())
         self._audience = Audience(self.observers, self.solver, self.game)
-        self._taking = self.solver  # the solver that takes the next step
-        self._batches: list[Batch] = []  # what the last step drew
+        self._next_solver = self.solver  # takes the next step; a leaper may put a compiled solver here
+        self._last_batches: list[Batch] = []  # the batches that the last step drew
         self._restore_cost(state)
         self._time = time.monotonic()
 
     def _leap(self, state: State) -> State | None:
-        """The state after as many steps as nothing happens in; None if that is none."""
+        """The state after many steps at once, up to one that needs attention. None: the next step does already."""
         self.game.clock.step = state.step
         if self.leaper is None or state.step < self.leaper.start:
             return None
         self._monitor = self.leaper.monitor(self._monitor, state)
-        self._taking = self.leaper.solver_at(self.game, self.solver, state)
-        due = self._audience.room(state.step)
-        room = self.steps - state.step if due is None else min(due, self.steps - state.step)
-        self.game.cost.measuring += self._lap()
+        self._next_solver = self.leaper.solver_at(self.game, self.solver, state)
+        room = self._audience.room(state.step, self.steps - state.step)
+        self.game.cost.measuring += self._lap_seconds()
         leap = self.leaper.leap(state, room, self._monitor, self.until)
-        self.game.cost.solving += self._lap()
+        self.game.cost.solving += self._lap_seconds()
         if leap is None:
             return None
         self._audience.rows(leap.columns)
         self._restore_cost(leap.state)
         losses = torch.from_numpy(leap.columns["losses"][-1])  # ([M,] P)
         if leap.state.step < self.steps:
-            self._tell(leap.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
+            self._report(leap.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
         return leap.state
 
     def _take(self, state: State) -> tuple[Step, StepMetrics, Finding | None]:
-        """The next step, its metrics, and what is wrong with it. The solver's time is this; all other is measuring."""
-        self.game.cost.measuring += self._lap()
-        with self._guarding(state):
+        """The next step, its metrics, and what is wrong with it. The time spent here counts as solving."""
+        self.game.cost.measuring += self._lap_seconds()
+        with self._guarded(state):
             step = self._step(state)
-            metrics, finding = self._monitor(step)  # waits for the device
-        self.game.cost.solving += self._lap()
+            metrics, finding = self._monitor(step)  # waits for the device: the time includes all that it computes
+        self.game.cost.solving += self._lap_seconds()
         return step, metrics, finding
 
     def _step(self, state: State) -> Step:
+        """Call the solver: a step from ``state``, checked against the contract, projected, not yet committed."""
         game, rngs, batches = self.game, self._rngs, list[Batch]()
-        self._batches = batches
+        self._last_batches = batches
         buffers = self._contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
 
         def draw() -> Batch:
             batches.append(game.draw(rngs, buffers))
             return batches[-1]
 
-        answer = self._taking.step(game, state.params, state.memory, draw)
-        params, memory, info, rest = self._contract.answered(answer)
-        return Step(game.project(params), memory, buffers, info, batches, rest + tensors(buffers))
+        answer = self._next_solver.step(game, state.params, state.memory, draw)
+        params, memory, info, memory_tensors = self._contract.answered(answer)
+        return Step(game.project(params), memory, buffers, info, batches, memory_tensors + tensors(buffers))
 
     def _commit(self, state: State, step: Step, alive: Tensor) -> State:
-        """The state after the step. Members that did not stay finite stand where they last were, for good."""
+        """The state after ``step``. A member that is not finite any more keeps its last finite state until the end."""
         game, params, memory, buffers = self.game, step.params, step.memory, step.buffers
         if alive.dim() and not alive.all():
             new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
-            params, memory, buffers = tree_map(lambda a, b: _where(alive, a, b), new, old)
+            params, memory, buffers = tree_map(lambda a, b: _select(alive, a, b), new, old)
             self._monitor.rebase(params, alive.numpy())
         rngs = tuple(r.get_state() for r in self._rngs) if game.draws else state.rngs
         state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent)
         if state.step < self.steps:
-            self._tell(state, step.info.losses)
+            self._report(state, step.info.losses)
         return state
 
-    # ------------------------------------------------------------------ those who look on
+    # ------------------------------------------------------------------ observers and progress
 
     def _show(self, state: State, step: Step, metrics: StepMetrics, last: bool = False) -> None:
-        """Whoever looks on, and whatever is raised: what was played stays."""
+        """Show the step to all observers. If one raises, ``state`` is saved first."""
         batch, info, buffers = step.batches[0], step.info, step.buffers
         try:
             self._audience(Seen(state.step, state.params, state.memory, batch, info, metrics, last, buffers))
         except BaseException:
-            self._rescue(state)
+            self._save_whole(state)
             raise
 
-    def _tell(self, state: State, losses: Mapping[str, Tensor]) -> None:
+    def _report(self, state: State, losses: Mapping[str, Tensor]) -> None:
         if self.progress is not None:
             self.progress(state.step, self.steps, losses)
 
-    def _holds(self, metrics: StepMetrics, alive: Tensor) -> bool:
-        """Whether the condition holds: for all members, and one that diverged meets nothing any more."""
+    def _condition_met(self, metrics: StepMetrics, alive: Tensor) -> bool:
+        """Whether ``until`` holds for all members. It never does once a member has diverged."""
         return self.until is not None and bool(alive.all()) and self.until(metrics)
 
     # ------------------------------------------------------------------ the end
@@ -168,9 +171,9 @@ class Loop:
         return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
 
     def _converged(self, state: State, step: Step, metrics: StepMetrics) -> Ending:
-        self._save_last(state)  # before anyone looks: a run resumed from here looks at this point once more
+        self._save_last(state)  # before it is shown: a run resumed from here shows this point once more
         self._show(state, step, metrics, last=True)
-        self._tell(state, step.info.losses)
+        self._report(state, step.info.losses)
         return Ending(state, "converged")
 
     def _diverged(self, state: State, step: Step, metrics: StepMetrics, finding: Finding) -> Ending:
@@ -179,51 +182,51 @@ class Loop:
         return _divergence(state, finding)
 
     def _finish(self, state: State) -> Ending:
-        """The steps are spent: look at the last point too, on the batch that the next step would draw."""
+        """The end when all steps are taken. The last point is shown too, on the batch that the next step would draw."""
         self._save_last(state)
-        step = self._stand(state)
+        step = self._evaluate_at(state)
         metrics, finding = self._monitor(step)
-        self._restore_cost(state)  # looking costs the solver nothing
-        self.game.cost.measuring += self._lap()
+        self._restore_cost(state)  # this evaluation is not part of the solver's cost
+        self.game.cost.measuring += self._lap_seconds()
         self._show(state, step, metrics, last=True)
-        self._tell(state, step.info.losses)
-        alive = _still_alive(state, finding)
+        self._report(state, step.info.losses)
+        alive = _alive_after(state, finding)
         if finding is not None and not alive.any():
             return _divergence(state, finding)
         state = replace(state, alive=alive)
         if self.until is None:
             return Ending(state, "max_steps")
-        if self._holds(metrics, alive):
+        if self._condition_met(metrics, alive):
             return Ending(state, "converged")
         return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
 
-    def _stand(self, state: State) -> Step:
-        """What there is to see at ``state``, from which no step is taken."""
+    def _evaluate_at(self, state: State) -> Step:
+        """The losses and v at ``state`` as a step that goes nowhere."""
         game = replace(self.game, trace=False)
         self._contract.hold(state)
         with guarded("the last look", game):
             buffers = self._contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
             batch = game.draw(state.generators(), buffers)
             info = StepInfo.at(LocalGame.of(game, state.params, batch))
-        return Step(state.params, state.memory, buffers, info, [batch], [])  # the rest was looked at when it was made
+        return Step(state.params, state.memory, buffers, info, [batch], [])  # memory and buffers were checked before
 
     def _save_last(self, state: State) -> None:
-        self._compare(state)
+        self._compare_replayed(state)
         self.save(state, True)
 
-    def _compare(self, state: State) -> None:
-        """Compare what was replayed with its function once more. Raises Stale where they have come apart."""
+    def _compare_replayed(self, state: State) -> None:
+        """Compare what was replayed or compiled with the functions themselves. Raises Stale if they differ."""
         game, clock, spent = self.game, self.game.clock, self.game.cost.spent
-        with self._guarding(state):
+        with self._guarded(state):
             clock.step, clock.comparing = state.step, True
             try:
                 if self.leaper is not None and state.step > self.leaper.start:
                     self.leaper.compare(game, self.solver, state)
-                if clock.replaying and self._batches:
-                    self.solver.step(game, state.params, state.memory, lambda: self._batches[0])
+                if clock.replaying and self._last_batches:
+                    self.solver.step(game, state.params, state.memory, lambda: self._last_batches[0])
             except Stale:
                 raise
-            except Exception:  # nobody will take this step: it may fail as it likes
+            except Exception:  # this step is not part of the run: if it fails otherwise, nothing is lost
                 return
             finally:
                 clock.comparing, game.cost.spent = False, spent
@@ -231,47 +234,47 @@ class Loop:
     # ------------------------------------------------------------------ what fails
 
     @contextlib.contextmanager
-    def _guarding(self, state: State) -> Iterator[None]:
-        """A step that fails, whatever the reason, takes nothing with it."""
+    def _guarded(self, state: State) -> Iterator[None]:
+        """If the code inside fails to take a step from ``state``, save ``state`` and name the plugin at fault."""
         self._contract.hold(state)
         try:
             yield
             self._contract.require_untouched(state)
         except BaseException as error:
-            self._rescue(state)
-            told = blamed(error, "a step", self.solver, self.game, refusing=state.step == 0)
-            if told is error:
+            self._save_whole(state)
+            attributed = blamed(error, "a step", self.solver, self.game, refusing=state.step == 0)
+            if attributed is error:
                 raise
-            raise told from error
+            raise attributed from error
 
-    def _rescue(self, state: State) -> None:
-        """Save the state before a step that failed, if it is whole."""
+    def _save_whole(self, state: State) -> None:
+        """Save the state before a step that failed, unless the step has written to it."""
         if self._contract.whole(state):
-            with contextlib.suppress(StorageError):  # what failed first is what is told
+            with contextlib.suppress(StorageError):  # the user is told of the first failure
                 self.save(state, True)
 
     def _restore_cost(self, state: State) -> None:
         self.game.cost.spent = state.cost
 
-    def _lap(self) -> float:
-        """Seconds since the last lap."""
+    def _lap_seconds(self) -> float:
+        """The seconds since the last call."""
         before, self._time = self._time, time.monotonic()
         return self._time - before
 
 
-def _still_alive(state: State, finding: Finding | None) -> Tensor:
-    """(), or (M,): the members that are finite after a step from ``state`` as well."""
-    return state.alive if finding is None else state.alive & ~torch.from_numpy(np.asarray(finding.bad))
+def _alive_after(state: State, finding: Finding | None) -> Tensor:
+    """Which members are still alive after a step from ``state``: () or, for an ensemble, (M,)."""
+    return state.alive if finding is None else state.alive & ~torch.from_numpy(np.asarray(finding.members))
 
 
 def _divergence(state: State, finding: Finding) -> Ending:
-    """``state`` is the last finite one; no member stays alive."""
-    what = f"{finding.what[0].upper()}{finding.what[1:]} at step {state.step}."
-    return Ending(replace(state, alive=torch.zeros_like(state.alive)), "diverged", what)
+    """The end of a run whose last member diverged in the step from ``state``, the last finite state."""
+    message = f"{finding.reason[0].upper()}{finding.reason[1:]} at step {state.step}."
+    return Ending(replace(state, alive=torch.zeros_like(state.alive)), "diverged", message)
 
 
-def _where(alive: Tensor, new: Any, old: Any) -> Any:
-    """``new`` for the members alive, ``old`` for the others."""
+def _select(alive: Tensor, new: Any, old: Any) -> Any:
+    """``new`` for the members that are ``alive``, ``old`` for the others."""
     if not isinstance(new, Tensor) or new.dim() == 0:
-        return new  # a step count: the same for all
+        return new  # shared by all members, such as a step count
     return torch.where(alive.to(new.device).reshape(-1, *[1] * (new.dim() - 1)), new, old)

@@ -1,6 +1,6 @@
-"""The figures of a step, and whether they are still numbers.
+"""The metrics of a step, and whether all its numbers are finite and below the blow-up bound.
 
-All norms of a step come to the host in one transfer: a device is waited for once a step, not once a number.
+All norms of a step are copied to the host together, so that the loop waits for a GPU only once in every step.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class StepMetrics:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with which members (M,) or (): the first tensor that is not finite, or the bound passed."""
+    """What is wrong after a step: which ``members`` diverged, (M,) or (), and the first ``reason`` found, in words."""
 
-    bad: NDArray[np.bool_]
-    what: str
+    members: NDArray[np.bool_]
+    reason: str
 
 
 def joint(norms: Array) -> Array:
-    """The norm of several parts together, from their norms along the first axis; overflows no earlier than it must."""
+    """The norm of several parts together, from the parts' norms on the first axis. Only the result itself may overflow."""
     if len(norms) == 1:
         return norms[0]
     with np.errstate(over="ignore"):
@@ -46,7 +46,11 @@ def joint(norms: Array) -> Array:
 
 
 class Monitor:
-    """Takes the figures of each step and finds the first value that is not finite or passes the bound."""
+    """Takes the metrics of each step, and finds the first value that is not finite or passes the bound.
+
+    ``bound`` is the blow-up bound of the joint parameter norm, () or (M,). Norms of parameters are kept from one step
+    to the next: those after a step are those before the next one.
+    """
 
     def __init__(self, params: Params, members: int | None, bound: Any, alive: Any = True) -> None:
         self.members = members
@@ -54,12 +58,12 @@ class Monitor:
         self.keys = [(i, k) for i, tree in params.items() for k in tree]
         self.names = ["/".join(key) for key in self.keys]
         ends = np.cumsum([0, *(len(tree) for tree in params.values())])
-        self.owned = [slice(a, b) for a, b in itertools.pairwise(ends)]  # which tensors are whose
+        self.owned = [slice(a, b) for a, b in itertools.pairwise(ends)]  # each player's tensors, as a slice of ``keys``
         self.rebase(params, alive)
         self.bound = np.asarray(bound)  # (), or (M,)
 
     def rebase(self, params: Params, alive: Any) -> None:
-        """Take the norms of the point that the next step starts from; only members that are ``alive`` are judged."""
+        """Take the norms at ``params``, where the next step starts. From now on only members ``alive`` are judged."""
         self.alive = np.asarray(alive)  # (), or (M,)
         x = self._tensors(params)
         self.norms = self._recheck(self._host(self._norms(x)), x)  # (tensors,) or (tensors, M)
@@ -74,42 +78,44 @@ class Monitor:
         return [torch.linalg.vector_norm(self._rows(t), dim=1) for t in x]
 
     def _rows(self, t: Tensor) -> Tensor:
-        """(1, N), or (M, N) for an ensemble; a number that the members share is everyone's."""
+        """``t`` as (1, N), or (M, N) for an ensemble. A number that all members share is repeated for each."""
         if self.members is None:
             return t.reshape(1, -1)
         return t.expand(self.members, 1) if t.dim() == 0 else t.reshape(t.shape[0], -1)
 
     def _host(self, tensors: list[Tensor]) -> Array:
-        # Copied: rows of a log are kept, and with torch's memory in their hands the next step's tensors lie elsewhere.
+        # A copy, because a log keeps these rows. If they kept torch's memory alive, the next step's tensors could not
+        # use that memory again.
         return torch.stack(tensors).detach().to("cpu", torch.float64).numpy().copy()
 
     def _by_player(self, norms: Array) -> Array:
         return np.array([joint(norms[own]) for own in self.owned]).T  # ([M,] P)
 
     def __call__(self, step: Step) -> tuple[StepMetrics, Finding | None]:
-        """The figures at the point that the step started from, and what is wrong there or in the state after it."""
+        """The metrics at the point where the step started, and what is wrong there or in the state after the step."""
         x, v = self._tensors(step.params), self._tensors(step.info.gradient)
-        rest = [t for t in step.rest if t.is_floating_point()]
+        others = [t for t in step.others if t.is_floating_point()]
         losses = [step.info.losses[i].detach() for i in self.players]
-        values = self._host(self._norms(v + x + rest) + losses)
+        values = self._host(self._norms(v + x + others) + losses)
         T, P = len(x), len(self.players)
-        gradient, norms, others, loss = values[:T], values[T : 2 * T], values[2 * T : -P], values[-P:]
-        figures = StepMetrics(loss.T, self._by_player(gradient), self._by_player(self.norms))
+        gradient, norms, other_norms, loss = values[:T], values[T : 2 * T], values[2 * T : -P], values[-P:]
+        metrics = StepMetrics(loss.T, self._by_player(gradient), self._by_player(self.norms))
         finding = None
         if not np.isfinite(values).all() or (joint(norms) > self.bound).any():
             gradient, norms = self._recheck(gradient, v), self._recheck(norms, x)
-            figures = StepMetrics(figures.losses, self._by_player(gradient), figures.parameter_norms)
-            finding = self._find(loss, gradient, norms, self._recheck(others, rest), step)
+            metrics = StepMetrics(metrics.losses, self._by_player(gradient), metrics.parameter_norms)
+            finding = self._find(loss, gradient, norms, self._recheck(other_norms, others), step)
         self.norms = norms
-        return figures, finding
+        return metrics, finding
 
     def _recheck(self, norms: Array, x: list[Tensor]) -> Array:
-        """A norm may overflow where every number is finite: those are taken again, in units of the largest."""
+        """``norms`` of the tensors ``x``, taken again if one is not finite: it may be inf although ``x`` is finite."""
         if np.isfinite(norms).all():
             return norms
-        return self._host([self._in_units(t) for t in x])
+        return self._host([self._norm_without_overflow(t) for t in x])
 
-    def _in_units(self, t: Tensor) -> Tensor:
+    def _norm_without_overflow(self, t: Tensor) -> Tensor:
+        """The norm () or (M,), from entries divided by the largest one. Inf or NaN only if an entry is."""
         rows = self._rows(t).abs().double()  # (M, N)
         top = rows.amax(1) if rows.shape[1] else rows.sum(1)
         unit = torch.where((top > 0) & top.isfinite(), top, torch.ones_like(top))
@@ -117,12 +123,13 @@ class Monitor:
         norm = torch.where(top.isfinite(), norm.clamp(max=torch.finfo(torch.float64).max), top)
         return norm[0] if self.members is None else norm
 
-    def _find(self, loss: Array, gradient: Array, norms: Array, others: Array, step: Step) -> Finding | None:
+    def _find(self, loss: Array, gradient: Array, norms: Array, other_norms: Array, step: Step) -> Finding | None:
+        """The first value that is not finite, else the largest parameter if the bound is passed, else None."""
         labels = [f"the loss of {i}" for i in self.players]
         labels += [f"the gradient of {name}" for name in self.names] + [f"the parameter {name}" for name in self.names]
-        if step.rest:
+        if step.others:
             labels += [f"the {path}" for path in _paths({"memory": step.memory, "buffer": step.buffers})]
-        sound = np.isfinite(np.concatenate([loss, gradient, norms, others])) | ~self.alive  # (K,) or (K, M)
+        sound = np.isfinite(np.concatenate([loss, gradient, norms, other_norms])) | ~self.alive  # (K,) or (K, M)
         bad = ~sound.all(0)
         if bad.any():
             first = int(np.argmax((~sound).reshape(len(labels), -1).any(1)))
@@ -138,10 +145,10 @@ class Monitor:
         return None
 
 
-def _paths(x: Any, what: str = "") -> list[str]:
-    """The names of the floating tensors in nested dictionaries, lists and tuples."""
+def _paths(x: Any, path: str = "") -> list[str]:
+    """The paths of the floating tensors in nested dictionaries, lists and tuples, as in "memory rule/x/s"."""
     if isinstance(x, dict | list | tuple):
-        sign = "/" if " " in what else " " if what else ""  # memory rule/x/s
-        inside = x.items() if isinstance(x, dict) else enumerate(x)
-        return [name for k, v in inside for name in _paths(v, f"{what}{sign}{k}")]
-    return [what] if isinstance(x, Tensor) and x.is_floating_point() else []
+        separator = "/" if " " in path else " " if path else ""
+        entries = x.items() if isinstance(x, dict) else enumerate(x)
+        return [name for k, v in entries for name in _paths(v, f"{path}{separator}{k}")]
+    return [path] if isinstance(x, Tensor) and x.is_floating_point() else []

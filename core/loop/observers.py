@@ -1,4 +1,4 @@
-"""Observers: what looks on while a game is played. They see each step and can change nothing.
+"""Observers: functions that see each step while a game is played. They must not change anything.
 
     >>> import counterplay as cp
     >>> game, solver = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr={"x": 0.09, "y": 0.01})
@@ -10,8 +10,8 @@
     2 +0.5824 [3.005 6.192]
     3 +0.3120 [3.083 3.612]
 
-An observer is any function of a :class:`Seen`; it is called before each step is committed, with where the step started,
-and once more at the end. What it raises ends the run, whose state is saved first.
+An observer is any function of a :class:`Seen`. It is called before each step is committed, with the point where the
+step started, and once more at the end. If it raises, the run's state is saved and the run ends with that error.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Seen:
     """A step as an observer sees it: the point the step started from, and what the solver found there.
 
     step      the number of steps taken before this one: 0 at the start
-    params    where the step starts, {player: {name: tensor}}; of an ensemble every tensor has a leading axis of members
+    params    the point, {player: {name: tensor}}; in an ensemble every tensor has a leading axis of members
     memory    the solver's memory there, nested dictionaries of tensors
     batch     the first batch that the step drew
-    info      ``losses`` {player: scalar, or (M,)}, ``gradient`` (v, like ``params``) and ``inner``, what an inner solve
-              reported, all as the solver first evaluated them; past-extragradient does so one step ahead
-    figures   the same as numbers, numpy arrays over the players, ([M,] P): ``losses``, ``gradient_norms``,
+    info      ``losses`` {player: scalar, or (M,)}, ``gradient`` (v, like ``params``) and ``inner``, the report of an
+              inner solve. They are what the solver evaluated first, at ``params`` (past-extragradient: one step ahead)
+    figures   losses and norms as numpy arrays over the players, ([M,] P): ``losses``, ``gradient_norms``,
               ``parameter_norms``
     last      whether this is the run's final point, from which no step is taken
-    buffers   the game's, as the step sees them
+    buffers   the game's buffers, as the step uses them
 
-    Nothing here may be modified; what is to be kept of a tensor is cloned, or taken out as a number.
+    Do not modify anything here. To keep a tensor, clone it or take its value as a number.
     """
 
     step: int
@@ -54,13 +54,14 @@ class Seen:
 
 
 Observer = Callable[[Seen], None]
-"""One that also has ``rows(columns)`` may be shown many steps at once: columns of the log's group "step", by name.
-Without it every step is taken by itself, also those of a compiled solver."""
+"""A function of :class:`Seen`. If it also has a method ``rows(columns)``, it may be shown many steps at once, as the
+columns of the log's group "step" by name. Without this method every step is taken by itself, which is slower for games
+whose steps can be compiled."""
 
 
 @dataclass(frozen=True)
 class Every:
-    """``observer`` at every n-th step, and at the last one. n = 0: never."""
+    """Calls ``observer`` at every n-th step and at the last one. n = 0: never."""
 
     n: int
     observer: Observer
@@ -70,7 +71,7 @@ class Every:
             self.observer(seen)
 
     def rows(self, columns: dict[str, Any]) -> None:
-        """The same of many steps at once; ``observer`` takes them so."""
+        """Show every n-th of many steps at once. If there is one, ``observer`` must have a method ``rows`` itself."""
         if self.n == 0:
             return
         due = columns["step"] % self.n == 0
@@ -79,6 +80,6 @@ class Every:
 
 
 def period(observer: Observer) -> int:
-    """Every how many steps ``observer`` has to be shown one step by itself; 0: never."""
+    """n if ``observer`` must be shown every n-th step by itself, as a :class:`Seen`; 0 if never."""
     n, inner = (observer.n, observer.observer) if isinstance(observer, Every) else (1, observer)
     return 0 if n == 0 or hasattr(inner, "rows") else n

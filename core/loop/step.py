@@ -1,4 +1,4 @@
-"""What one step gives: the next parts of the state, and what the solver saw on the way."""
+"""What one step gives: the parts of the next state, and what the solver evaluated on the way."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from ..solver.solver import Memory, StepInfo
 
 @dataclass(frozen=True)
 class Step:
-    """A step from a state: where it leads, not yet committed.
+    """A step that was taken from a state and is not yet committed.
 
-    buffers   the game's as the step sees them: refreshed
-    batches   those that it drew, in this order
-    rest      the tensors of memory and buffers that are still to be looked at, flat
+    params    the next parameters
+    memory    the solver's next memory
+    buffers   the game's buffers, refreshed before the step: it used these, and the next state keeps them
+    info      losses and v at the point where the step started, and the report of an inner solve
+    batches   the batches that it drew, in order
+    others    the tensors of memory and buffers as a list, for the check that they are finite
     """
 
     params: Params
@@ -24,4 +27,4 @@ class Step:
     buffers: Buffers
     info: StepInfo
     batches: list[Batch]
-    rest: list[Tensor]
+    others: list[Tensor]

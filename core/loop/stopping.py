@@ -22,34 +22,35 @@ COMPARE: dict[str, Callable[[Array, float], Array]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """``field`` of StepMetrics, of one player or of all together, compared with a value."""
+    """A field of StepMetrics compared with a value."""
 
     field: str
-    player: int | None
-    sign: str
+    player: int | None  # the player's index; None: all players together
+    sign: str  # <, <=, > or >=
     value: float
 
     def holds(self, figures: StepMetrics) -> Any:
-        """Whether it holds: for each member, and each step, that the figures have."""
+        """Whether it holds: a bool for each member and each step in ``figures`` (...)."""
         x = getattr(figures, self.field)  # (..., P)
         x = joint(np.moveaxis(x, -1, 0)) if self.player is None else x[..., self.player]
         return COMPARE[self.sign](x, self.value)
 
     def __call__(self, figures: StepMetrics) -> bool:
+        """Whether it holds for all members."""
         return bool(np.all(self.holds(figures)))
 
 
 def until(text: str, players: tuple[Player, ...]) -> Condition:
     """A stopping condition like ``gradient_norm<1e-6``, ``gradient_norm.x<1e-6`` or ``loss.y>=0``.
 
-    Without a player, ``gradient_norm`` is that of all players together. In an ensemble every member has to meet it.
-    Raises UsageError where it cannot be read.
+    Without a player, ``gradient_norm`` is the norm over all players. In an ensemble every member has to meet the
+    condition. Raises UsageError if ``text`` is no such condition.
     """
-    found = re.fullmatch(r"\s*(gradient_norm|parameter_norm|loss)(?:\.(\S+?))?\s*(<=|>=|<|>)\s*(\S+)\s*", text)
+    match = re.fullmatch(r"\s*(gradient_norm|parameter_norm|loss)(?:\.(\S+?))?\s*(<=|>=|<|>)\s*(\S+)\s*", text)
     try:
-        quantity, player, sign, number = found.groups() if found else (None,) * 4
+        quantity, player, sign, number = match.groups() if match else (None,) * 4
         value = float(number)  # type: ignore[arg-type]
-        if not math.isfinite(value):  # 1e400, which would hold of anything
+        if not math.isfinite(value):  # 1e400 is inf in Python, and every norm is below inf
             raise ValueError
     except (TypeError, ValueError):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""v, gradients and products of a game for all its members, by torch.func: nothing traced, nothing counted."""
+"""v, gradients and products of a game for all its members, computed by torch.func without tracing or counting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def over_members(ensemble: bool, f: Callable[..., Any], *args: Any) -> Any:
 
 @dataclass(frozen=True)
 class Eager:
-    """Derivatives of ``game``, of every member of an ensemble; they can be differentiated again."""
+    """Derivatives of ``game``, for every member of an ensemble. All of them can be differentiated again."""
 
     game: Game
     ensemble: bool
@@ -45,19 +45,20 @@ class Eager:
     def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Linear, Linear]:
         """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
         v, pull = pullback(self._rows(rows, params, batch), {j: params[j] for j in cols})
-        # Reverse over reverse: the pullback is linear, so its own pullback is the product with J itself. Unlike a
-        # forward-mode product it exists for every operation, and can be differentiated again without surprises.
-        _, push = pullback(pull, tree_map(torch.zeros_like, v))  # now: made inside a transform it would not outlive it
+        # Reverse over reverse: the pullback w -> J^T w is linear, so its own pullback is u -> J u. Unlike forward mode
+        # this works for every operation that has a derivative, and it can be differentiated again.
+        # It is made here, not at its first use: that may be inside a transform, and the map must be valid outside too.
+        _, push = pullback(pull, tree_map(torch.zeros_like, v))
         return push, pull
 
     def point(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
-        """The field of ``rows`` (none: None) and the products with ``blocks``."""
+        """The field of ``rows`` (None if there are none), and the products with ``blocks``, at one point."""
         pairs = [self.products(block.rows, block.cols, params, batch) for block in blocks]
         products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
         return self.field(rows, params, batch) if rows else None, products
 
     def point_forward(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
-        """The same with products J u in forward mode: cheaper to trace, and not there for every operation."""
+        """As :meth:`point`, with J u in forward mode: cheaper to trace, but not every operation supports it."""
 
         def product(block: Block) -> Linear:
             v, here = self._rows(block.rows, params, batch), {j: params[j] for j in block.cols}
@@ -66,5 +67,5 @@ class Eager:
         return self.field(rows, params, batch) if rows else None, [product(block) for block in blocks]
 
     def _rows(self, rows: Rows, params: Params, batch: Batch) -> Linear:
-        """v of ``rows`` as a function of those who move."""
+        """v of ``rows`` as a function of the parameters of the players who move."""
         return lambda moved: self.field(rows, {**params, **moved}, batch)[0]

@@ -1,6 +1,6 @@
-"""A game made ready for play: its field batched over ensemble members, traced on request, and counted.
+"""A game made ready for play: batched over ensemble members, on one device, traced on request, and counted.
 
-Everything a solver may ask of a game passes through here once, so solvers never see members, devices or graphs.
+Everything that a solver asks of a game passes through here, so solvers need not know of members, devices or traces.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ from .stacking import Unlike, stacked, tensor
 class Evaluator(Game):
     """``game`` for ``members`` members (None: no ensemble axis), in one dtype on one device.
 
-    With ``trace``, the field and its products are traced once for the shapes at hand and replayed, which removes
-    the overhead of torch.func and all dead work: from step ``trace_from`` on, by the ``clock`` of the run, so that
-    what a step computes does not depend on how long the run is. Else they are eager and can be differentiated again.
+    With ``trace``, v and products are traced once for the shapes at hand and then replayed, without the overhead of
+    torch.func and without work that nothing depends on. This begins at step ``trace_from`` of the run's ``clock``, so
+    that what a step computes does not depend on the length of the run. Without ``trace``, v and products are eager and
+    can be differentiated again.
     """
 
     game: Game
@@ -55,7 +56,7 @@ class Evaluator(Game):
     trace: bool = False
     trace_from: int = 0
     clock: Clock = dataclasses.field(default_factory=Clock, compare=False)
-    seeding: int = SCHEME  # how members are seeded
+    seeding: int = SCHEME  # how members are seeded (core.seeding)
     cost: Cost = dataclasses.field(default_factory=Cost, compare=False)
 
     @property
@@ -72,16 +73,17 @@ class Evaluator(Game):
 
     @staticmethod
     def of(game: Game) -> Evaluator:
+        """``game`` itself if it is an evaluator, else an evaluator of it without members or tracing."""
         return game if isinstance(game, Evaluator) else Evaluator(game)
 
     # ------------------------------------------------------------------ the members' own random numbers and states
 
     def generators(self, seed: int) -> list[torch.Generator]:
-        """One for each member, or a single one."""
+        """One generator for each member, or a single one."""
         return generators(seed, self.members, self.seeding)
 
     def cast(self, tree: Any) -> Any:
-        """Move every tensor to the run's device, floating ones to its dtype."""
+        """``tree`` with every tensor on the run's device, and floating tensors in the run's dtype."""
 
         def one(x: Any) -> Any:
             x = tensor(x)
@@ -92,7 +94,7 @@ class Evaluator(Game):
         return tree_map(one, tree)
 
     def stack_members(self, f: Callable[[int], Any], count: int, what: str = "sample") -> Any:
-        """``f(m)`` of the members put together, or just ``f(0)``. Raises PluginError where they do not fit."""
+        """``f(m)`` of all members m, stacked; without members ``f(0)``. Raises PluginError if they do not fit."""
         if self.members is None:
             return self.cast(f(0))
         try:
@@ -103,16 +105,16 @@ class Evaluator(Game):
 
     def start(self, rngs: Sequence[torch.Generator]) -> tuple[Params, Buffers]:
         """Initial parameters and buffers; member m draws from ``rngs[m]``."""
-        game, own = self.game, innermost(self.game)
+        game, users_game = self.game, innermost(self.game)
         with guarded("starting", game, refusing=True):
             params = [validated_parameters(game, game.init(rng)) for rng in rngs]
-            buffers = [dict(require_mapping(own, "buffers", game.buffers(rng))) for rng in rngs]
+            buffers = [dict(require_mapping(users_game, "buffers", game.buffers(rng))) for rng in rngs]
             theta = self.stack_members(params.__getitem__, len(rngs), "init")
-            require_one_dtype(own, theta)
-            return theta, require_storable(own, self.stack_members(buffers.__getitem__, len(rngs), "buffers"))
+            require_one_dtype(users_game, theta)
+            return theta, require_storable(users_game, self.stack_members(buffers.__getitem__, len(rngs), "buffers"))
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
-        """One batch, each member's from its own generator."""
+        """A batch; each member draws its part from its own generator. The samples in it are counted."""
         if not self.game.draws:
             return buffers
         game = self.game
@@ -129,7 +131,7 @@ class Evaluator(Game):
         return tree_map(lambda x: x[m] if isinstance(x, Tensor) else x, tree)
 
     def over_members(self, f: Callable[..., Any], *args: Any) -> Any:
-        """``f(*args)``, vmapped over the leading axis of every tensor if there are members."""
+        """``f(*args)``; if there are members, vmapped over the leading axis of every tensor."""
         return over_members(self.members is not None, f, *args)
 
     # ------------------------------------------------------------------ the game, member by member
@@ -146,23 +148,22 @@ class Evaluator(Game):
     def refresh(self, params: Params, buffers: Buffers) -> Buffers:
         if not buffers or type(self.game).refresh is Game.refresh:
             return buffers
-        plain: list[Any] = []
+        flattened: list[Any] = []  # all leaves and their structure: vmap can only return tensors
 
-        def renewed(p: Params, b: Buffers) -> list[Tensor]:
-            leaves, form = tree_flatten(require_mapping(self.game, "refresh", self.game.refresh(p, b)))
-            plain[:] = leaves, form
-            return [x for x in leaves if isinstance(x, Tensor)]
+        def refreshed_tensors(p: Params, b: Buffers) -> list[Tensor]:
+            flattened[:] = tree_flatten(require_mapping(self.game, "refresh", self.game.refresh(p, b)))
+            return [x for x in flattened[0] if isinstance(x, Tensor)]
 
-        made = iter(self.over_members(renewed, params, copied(buffers)))  # what is no tensor is the same for all
-        leaves, form = plain
-        return tree_unflatten([next(made) if isinstance(x, Tensor) else x for x in leaves], form)
+        refreshed = iter(self.over_members(refreshed_tensors, params, copied(buffers)))
+        leaves, form = flattened  # leaves that are no tensors are the same for all members
+        return tree_unflatten([next(refreshed) if isinstance(x, Tensor) else x for x in leaves], form)
 
     @cached_property
     def projects(self) -> bool:
         return self.game.projects
 
     def project(self, params: Params) -> Params:
-        """Raises PluginError where a projection changes more than numbers."""
+        """``params`` projected by the game. Raises PluginError if that changes more than the numbers in them."""
         if not self.projects:
             return params
         projected = self.over_members(self.game.project, params)
@@ -173,34 +174,33 @@ class Evaluator(Game):
             raise PluginError(f"{what}: {wrong}.", foreign(self.game))
         return {i: {k: projected[i][k] for k in tree} for i, tree in params.items()}
 
-    # ------------------------------------------------------------------ the field and its derivatives
+    # ------------------------------------------------------------------ v and its derivatives
 
     def field(
         self, rows: Rows, params: Params, batch: Batch, along: Sequence[Linear] = ()
     ) -> tuple[Params, dict[Player, Tensor]]:
         """v_i for the players i in ``rows``, and every player's loss.
 
-        If traced, the pass through the losses that this takes is also that of the products ``along``, which are at
-        the same point.
+        If traced, the products ``along``, which are at the same point, use the same pass through the losses.
         """
-        self._spend(rows, params, batch)
+        self._count_gradients(rows, params, batch)
         shared = [product for product in along if isinstance(product, Product)]
         if not self.replays(params, batch):
             return self.eager.field(rows, params, batch)
         if not shared:
             return self._field(rows, params, batch)
-        found, maps = self._linearised(rows, [product.block for product in shared], params, batch)
+        v_and_losses, maps = self._traced_point(rows, [product.block for product in shared], params, batch)
         for product, map in zip(shared, maps, strict=True):
             product.map = map
-        return found
+        return v_and_losses
 
     def loss_gradient(self, i: Player, params: Params, batch: Batch) -> Params:
         """The gradient of player i's loss with respect to everyone's parameters."""
-        self._spend((i,), params, batch)
+        self._count_gradients((i,), params, batch)
         replays = self.replays(params, batch)
         return (self._loss_gradient if replays else self.eager.loss_gradient)(i, params, batch)
 
-    def _spend(self, rows: Rows, params: Params, batch: Batch) -> None:
+    def _count_gradients(self, rows: Rows, params: Params, batch: Batch) -> None:
         """Count one evaluation of the gradients of ``rows``."""
         work, players = self._work(params, batch), len(self.players)
         self.cost.spend((work.gradients * len(rows) / players, work.products_of(rows), 0), players)
@@ -209,13 +209,13 @@ class Evaluator(Game):
         return work_of(self.game, lambda: (self.member(params, 0), self.member(batch, 0)))
 
     def variant(self, wrap: Callable[[Game], Game]) -> Evaluator:
-        """The same evaluator for ``wrap(game)``, made once for each ``wrap``: what it traces is kept."""
+        """The same evaluator for ``wrap(game)``. It is made once for each ``wrap``, and what it traces is kept."""
         if wrap not in self._variants:
             self._variants[wrap] = dataclasses.replace(self, game=wrap(self.game))
         return self._variants[wrap]
 
     def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Product, Product]:
-        """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
+        """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point, counted."""
         blocks = Block(rows, cols), Block(rows, cols, adjoint=True)
         weight = 1 + self._work(params, batch).products_of(rows)
 
@@ -226,33 +226,38 @@ class Evaluator(Game):
             push, pull = self.eager.products(rows, cols, params, batch)
             return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
 
-        def alone(block: Block) -> Callable[[], Linear]:
-            return lambda: self._linearised((), [block], params, batch)[1][0]
+        def traced_alone(block: Block) -> Callable[[], Linear]:
+            return lambda: self._traced_point((), [block], params, batch)[1][0]
 
-        return product(blocks[0], alone(blocks[0])), product(blocks[1], alone(blocks[1]))
+        return product(blocks[0], traced_alone(blocks[0])), product(blocks[1], traced_alone(blocks[1]))
 
-    def _linearised(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
+    def _traced_point(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
+        """As :meth:`Eager.point`, traced: (v, losses) of ``rows``, and the products with ``blocks``."""
         tangents = [{i: params[i] for i in (block.rows if block.adjoint else block.cols)} for block in blocks]
         return self._point(tangents, rows, blocks, params, batch)
 
     def replays(self, params: Params, batch: Batch) -> bool:
-        """Whether graphs are replayed at this step: not where the losses leave traces, or read what cannot be told."""
+        """Whether traced programs are replayed at this step.
+
+        Not if the losses change what they read, or read something whose changes cannot be noticed.
+        """
         if not self.trace or self.clock.step < self.trace_from:
             return False
         if self.origin.eager is None and watched():
-            return False  # whether they do cannot be told now
+            return False  # inside a transform it cannot be found out
         return self.origin.pure(lambda: self.eager.field(self.players, params, batch))
 
     @cached_property
     def eager(self) -> Eager:
         return Eager(self.game, self.members is not None)
 
-    # Each of these is traced at its first use, once for the shapes at hand.
+    # ------------------------------------------------------------------ traced at the first use, once for each shape
 
     @cached_property
     def origin(self) -> Origin:
-        own = type(innermost(self.game))
-        name, module = f"the losses of the game {own.__name__}", foreign(self.game) or own.__module__
+        """What traced programs may read (all that the losses reach from ``game``), and their name in messages."""
+        cls = type(innermost(self.game))
+        name, module = f"the losses of the game {cls.__name__}", foreign(self.game) or cls.__module__
         return Origin(((self.game, frozenset({"losses"})),), name, module, self.clock, rewritten)
 
     @cached_property
@@ -265,7 +270,7 @@ class Evaluator(Game):
 
     @cached_property
     def _point(self) -> Staged:
-        """The field of some rows (none: None) with the products with some blocks, traced together."""
+        """:meth:`Eager.point`, v and products in one program; J u in forward mode where that can be traced."""
         return staged(self.eager.point_forward, self.eager.point, self.origin)
 
     @cached_property

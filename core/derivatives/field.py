@@ -1,4 +1,4 @@
-"""v, and the pullback of a function: derivatives by torch.func, written down once."""
+"""The field v, and the pullback of a function, by torch.func."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from .products import Linear, Rows
 
 
 def pullback(f: Linear, x: Params) -> tuple[Params, Linear]:
-    """f(x), and w -> (df/dx)^T w."""
+    """f(x), and the map w -> (df/dx)^T w."""
     fx, pull = vjp(f, x)[:2]
-    return fx, lambda w: _pulled(pull, w)
+    return fx, lambda w: _pull(pull, w)
 
 
-def _pulled(pull: Callable[..., Any], w: Any) -> Any:
-    """``pull(w)``. Raises PluginError where torch has no derivative of what the losses use."""
+def _pull(pull: Callable[..., Any], w: Any) -> Any:
+    """``pull(w)``. Raises PluginError if the losses use an operation for which torch has no derivative."""
     try:
         return pull(w)[0]
     except RuntimeError as error:
-        if (told := explain_derivatives(error)) is None:
+        if (explained := explain_derivatives(error)) is None:
             raise
-        raise told from error
+        raise explained from error
 
 
 def field_of(game: Game, rows: Rows, params: Params, batch: Batch) -> tuple[Params, dict[Player, Tensor]]:
-    """v_i = d loss_i / d theta_i for the players i in ``rows``, from one evaluation of the losses."""
-    losses, pull = vjp(lambda own: losses_of(game, {**params, **own}, batch), {i: params[i] for i in rows})[:2]
+    """v_i = d loss_i / d theta_i for the players i in ``rows``, and all losses, from one evaluation of the losses."""
+    losses, pull = vjp(lambda moved: losses_of(game, {**params, **moved}, batch), {i: params[i] for i in rows})[:2]
 
     def pick(i: Player) -> dict[Player, Tensor]:
+        """The cotangent that selects the loss of player i."""
         return {j: torch.ones_like(x) if j == i else torch.zeros_like(x) for j, x in losses.items()}
 
-    return {i: _pulled(pull, pick(i))[i] for i in rows}, losses
+    return {i: _pull(pull, pick(i))[i] for i in rows}, losses

@@ -1,9 +1,9 @@
-"""What a loss differentiates inside, found by looking on while it is evaluated.
+"""The derivatives inside losses, counted while the losses are evaluated.
 
-A derivative that a loss is made of (a gradient penalty's, consensus optimisation's) is differentiated once more when
-the loss's own gradient is taken. That is a product, as if it had been taken with J, and counts as one: consensus
-optimisation costs the same as a penalty and as a direction. Gradients of several players that come from one
-evaluation are one; each row of a Jacobian is one.
+A loss may contain derivatives, as a gradient penalty does. When the loss's own gradient is taken, each of them is
+differentiated once more. This costs as much as a product with J, and counts as one. So consensus optimisation has the
+same cost as a penalty and as a direction. Gradients for several players from one evaluation count as one derivative,
+and each row of a Jacobian counts as one.
 """
 
 from __future__ import annotations
@@ -28,58 +28,63 @@ from ..process.global_state import undisturbed
 from ..tracing.traced import lanes, watched
 
 Losses = Mapping[Player, Tensor]
-Numbers = frozenset[tuple[int, int]]
+Derivatives = frozenset[tuple[int, int]]  # each derivative as (layer of regularizers, number)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one evaluation of v takes: ``gradients`` of everyone and ``products``, as declared, and one more product for
-    each number ``inside`` the losses of the players asked.
+    """The cost of one evaluation of v: ``gradients`` of all players and ``products`` as declared, and one more product
+    for each of the ``derivatives`` seen in the losses of the players whose v is evaluated.
     """
 
     gradients: int
     products: int
-    inside: Mapping[Player, Numbers]
+    derivatives: Mapping[Player, Derivatives]
 
     def products_of(self, rows: Iterable[Player]) -> int:
-        if not self.inside:
+        """The number of products for v of the players in ``rows``."""
+        if not self.derivatives:
             return self.products
-        return self.products + len(frozenset[Any]().union(*(self.inside.get(i, ()) for i in rows)))
+        return self.products + len(frozenset[Any]().union(*(self.derivatives.get(i, ()) for i in rows)))
 
 
 PLAIN = Work(1, 0, {})
-_KNOWN: dict[int, Work] = {}  # of games that live, by identity
+_KNOWN: dict[int, Work] = {}  # the work of each game that is alive, by id
 
 
 def work_of(game: Game, point: Callable[[], tuple[Params, Batch]]) -> Work:
-    """That of ``game``, looked for once at the ``point`` of a single member; inside transforms it is not looked for."""
+    """The work of ``game``, found once, at ``point()``: the parameters and the batch of a single member.
+
+    Inside transforms of torch.func it cannot be found; the answer is then that of losses without derivatives.
+    """
     if (known := _KNOWN.get(id(game))) is not None:
         return known
     if watched():
         return PLAIN
-    found = PLAIN
-    with undisturbed(lambda what: None), contextlib.suppress(Exception):  # what fails here fails again where it is told
-        apart = tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, point())
-        found = _KNOWN[id(game)] = work(game, *apart)
+    work = PLAIN
+    with undisturbed(lambda what: None), contextlib.suppress(Exception):  # the same error comes again where v is taken
+        detached = tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, point())
+        work = _KNOWN[id(game)] = _find_work(game, *detached)
         weakref.finalize(game, _KNOWN.pop, id(game), None)
-    return found
+    return work
 
 
-def work(game: Game, params: Params, batch: Batch) -> Work:
-    """That of ``game``, as declared by it and by its regularizers, layer by layer, and else as seen there."""
+def _find_work(game: Game, params: Params, batch: Batch) -> Work:
+    """The work of ``game``: what it and its regularizers declare, else what is seen while its losses are evaluated."""
     if game.work is not None:
         return Work(*game.work, {})
     wrapped = _wrapped(game)
     if wrapped is None or not _declared(game):
-        return Work(1, 0, _inside(lambda: losses_of(game, params, batch)))
+        return Work(1, 0, _derivatives_in(lambda: losses_of(game, params, batch)))
     regularizer, inner = wrapped.regularizer, wrapped.reparametrised(params, batch)
-    below = work(wrapped.game, inner, batch)
+    below = _find_work(wrapped.game, inner, batch)
     if regularizer.work is not None:
         gradients, products = regularizer.work
-        return Work(below.gradients + gradients, below.products + products, below.inside)
-    own = _inside(lambda: regularizer.penalties(wrapped.game, inner, batch), _depth(game))
-    return Work(below.gradients, below.products, {i: below.inside.get(i, Numbers()) | own.get(i, Numbers())
-                                                  for i in game.players})  # fmt: skip
+        return Work(below.gradients + gradients, below.products + products, below.derivatives)
+    added = _derivatives_in(lambda: regularizer.penalties(wrapped.game, inner, batch), _depth(game))
+    none = Derivatives()
+    both = {i: below.derivatives.get(i, none) | added.get(i, none) for i in game.players}
+    return Work(below.gradients, below.products, both)
 
 
 class _Wrapped(Protocol):
@@ -89,16 +94,16 @@ class _Wrapped(Protocol):
     regularizer: Any
 
     def reparametrised(self, params: Params, batch: Batch) -> Params:
-        """The parameters that the game inside is played with."""
+        """The parameters with which ``game`` is evaluated."""
 
 
 def _wrapped(game: Any) -> _Wrapped | None:
-    """``game`` itself where it is another game under a regularizer."""
+    """``game`` itself if it is another game under a regularizer, else None."""
     return None if regularizer_of(game) is None else game
 
 
 def _declared(game: Game) -> bool:
-    """Whether something in ``game`` says what it takes."""
+    """Whether ``game``, one of its regularizers or a game inside it declares its work."""
     wrapped = _wrapped(game)
     return game.work is not None or (
         wrapped is not None and (wrapped.regularizer.work is not None or _declared(wrapped.game))
@@ -106,93 +111,107 @@ def _declared(game: Game) -> bool:
 
 
 def _depth(game: Game) -> int:
+    """The number of regularizers of ``game``."""
     wrapped = _wrapped(game)
     return 0 if wrapped is None else 1 + _depth(wrapped.game)
 
 
-def _inside(losses: Callable[[], Losses], layer: int = 0) -> dict[Player, Numbers]:
+def _derivatives_in(losses: Callable[[], Losses], layer: int = 0) -> dict[Player, Derivatives]:
+    """The derivatives that each player's loss depends on.
+
+    The losses are evaluated twice. The first time counts the calls that take derivatives. The second time multiplies
+    the result of each call by a mark of its own, a tensor that is 1; the autograd graph of a loss then says which
+    marks it depends on.
+    """
     with torch.enable_grad():
-        with _Derivatives() as seen:
+        with _DerivativeCalls() as counted:
             values = losses()
-        if not seen.calls:
+        if not counted.calls:
             return {}
-        marks = [torch.ones((), requires_grad=True) for _ in seen.calls]
-        with _Derivatives(marks) as seen:
+        marks = [torch.ones((), requires_grad=True) for _ in counted.calls]
+        with _DerivativeCalls(marks) as counted:
             values = losses()
-    return {i: Numbers((layer, n) for call in _reached(x, marks) for n in seen.calls[call]) for i, x in values.items()}
+    return {
+        i: Derivatives((layer, n) for call in _marks_reached(x, marks) for n in counted.calls[call])
+        for i, x in values.items()
+    }
 
 
-class _Derivatives(TorchFunctionMode):
-    """Numbers the derivatives taken: in reverse all pass torch.autograd.grad, in forward mode they make duals.
+class _DerivativeCalls(TorchFunctionMode):
+    """Numbers the derivatives that are taken. In reverse mode these are calls of torch.autograd.grad; in forward mode,
+    tensors that are made dual.
 
-    With ``marks``, a one for each call, what a call gives is multiplied by its own, and so depends on it.
+    With ``marks``, one for each call, the result of a call is multiplied by the call's mark.
     """
 
     def __init__(self, marks: list[Tensor] | None = None) -> None:
         super().__init__()
         self.marks = marks
-        self.calls: list[range] = []  # the numbers of the derivatives that each call gives
-        self.pulled: dict[tuple[int, ...], tuple[int, Any]] = {}  # calls by what they differentiate by, kept alive
-        self.pushed: dict[int, tuple[int, bool]] = {}  # by level: the last call, and whether its duals are being made
+        self.calls: list[range] = []  # for each call the numbers of the derivatives that it gives
+        self.reverse: dict[tuple[int, ...], tuple[int, Any]] = {}  # calls by the ids of their inputs, kept alive
+        self.forward: dict[int, tuple[int, bool]] = {}  # by level: the last call, and whether its duals are being made
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch._VF._make_dual:
-            self._push(*args[:2])
+            self._forward_call(*args[:2])
         out = func(*args, **kwargs)
         if func is torch.autograd.grad:
             inputs = args[1] if len(args) > 1 else kwargs["inputs"]
-            return tuple(self._marked(self._pull(inputs), x) for x in out)
+            return tuple(self._marked(self._reverse_call(inputs), x) for x in out)
         if func is torch._VF._unpack_dual:
-            call, _ = self.pushed.get(level := _level(), (-1, False))
+            call, _ = self.forward.get(level := _level(), (-1, False))
             if call >= 0 and out[1] is not None:
-                self.pushed[level] = call, False
+                self.forward[level] = call, False
                 return out[0], self._marked(call, out[1])
         return out
 
-    def _pull(self, inputs: Any) -> int:
-        """The call of a gradient by ``inputs``."""
-        own = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        key = tuple(map(id, own))
-        if key not in self.pulled:
-            self.pulled[key] = self._call(lanes()), own
-        return self.pulled[key][0]
+    def _reverse_call(self, inputs: Any) -> int:
+        """The call that takes a gradient with respect to ``inputs``; the same call for the same inputs."""
+        tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        key = tuple(map(id, tensors))
+        if key not in self.reverse:
+            self.reverse[key] = self._new_call(lanes()), tensors
+        return self.reverse[key][0]
 
-    def _push(self, primal: Tensor, tangent: Tensor) -> None:
-        """A dual is made: of the call that others at this level are being made of, or of a new one."""
-        call, making = self.pushed.get(level := _level(), (-1, False))
+    def _forward_call(self, primal: Tensor, tangent: Tensor) -> None:
+        """A dual tensor is made. It belongs to the call whose duals are being made at this level, or to a new call."""
+        call, making = self.forward.get(level := _level(), (-1, False))
         if not making:
             rows = _functorch.is_batchedtensor(tangent) and not _functorch.is_batchedtensor(primal)
             value = _functorch.get_unwrapped(tangent) if rows else tangent
-            call = self._call(value.shape[_functorch.maybe_get_bdim(tangent)] if rows else 1)
-        self.pushed[level] = call, True
+            call = self._new_call(value.shape[_functorch.maybe_get_bdim(tangent)] if rows else 1)
+        self.forward[level] = call, True
 
-    def _call(self, count: int) -> int:
+    def _new_call(self, count: int) -> int:
+        """Number the next ``count`` derivatives as one call, and return the index of the call."""
         first = self.calls[-1].stop if self.calls else 0
         self.calls.append(range(first, first + count))
         return len(self.calls) - 1
 
     def _marked(self, call: int, x: Tensor | None) -> Tensor | None:
+        """``x`` times the mark of its call, if there are marks."""
         if x is None or self.marks is None or call >= len(self.marks):
             return x
         return x * self.marks[call].to(x)
 
 
 def _level() -> int:
-    inside = peek_interpreter_stack()
-    return -1 if inside is None else inside.level()
+    """The number of the innermost transform of torch.func; -1 outside of all."""
+    interpreter = peek_interpreter_stack()
+    return -1 if interpreter is None else interpreter.level()
 
 
-def _reached(x: Tensor, marks: list[Tensor]) -> set[int]:
-    """The marks that ``x`` depends on."""
-    own = {id(mark): call for call, mark in enumerate(marks)}
-    left, seen, found = [x.grad_fn], set(), set()
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
+def _marks_reached(x: Tensor, marks: list[Tensor]) -> set[int]:
+    """The calls, by index, on whose marks ``x`` depends: a search through the autograd graph of ``x``."""
+    calls = {id(mark): call for call, mark in enumerate(marks)}
+    to_visit, visited, reached = [x.grad_fn], set(), set()
+    while to_visit:
+        node = to_visit.pop()
+        if node is None or node in visited:
             continue
-        seen.add(node)
-        if (variable := getattr(node, "variable", None)) is not None and id(variable) in own:
-            found.add(own[id(variable)])
-        left += [after for after, _ in node.next_functions]
-    return found
+        visited.add(node)
+        if (variable := getattr(node, "variable", None)) is not None and id(variable) in calls:
+            reached.add(calls[id(variable)])
+        to_visit += [after for after, _ in node.next_functions]
+    return reached

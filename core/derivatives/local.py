@@ -18,18 +18,22 @@ from .products import Linear
 
 @dataclass(frozen=True)
 class LocalGame:
-    """``game`` at ``params`` with ``batch``, for the moving ``players``; the others stand still."""
+    """``game`` at the point ``params`` with the frozen ``batch``, for the moving ``players``; the others stand still.
+
+    v is evaluated when it is first asked for, and then kept.
+    """
 
     game: Evaluator
     params: Params
     batch: Batch
     players: tuple[Player, ...]
-    _seen: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    _evaluated: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)  # (v, losses), or empty
 
     @staticmethod
     def of(game: Game, params: Params, batch: Batch) -> LocalGame:
-        prepared = Evaluator.of(game)
-        return LocalGame(prepared, params, batch, prepared.players)
+        """``game`` at ``params`` with ``batch``, with all its players moving."""
+        evaluator = Evaluator.of(game)
+        return LocalGame(evaluator, params, batch, evaluator.players)
 
     @property
     def ensemble(self) -> bool:
@@ -42,15 +46,16 @@ class LocalGame:
         return self.game.zero_sum
 
     def _field(self, *along: Linear) -> tuple[Params, dict[Player, Tensor]]:
-        if not self._seen:
-            self._seen.append(self.game.field(self.players, self.params, self.batch, along))
-        return self._seen[0]
+        if not self._evaluated:
+            self._evaluated.append(self.game.field(self.players, self.params, self.batch, along))
+        return self._evaluated[0]
 
     def gradient(self, *along: Linear) -> Params:
-        """v: each player's gradient of its own loss with respect to its own parameters.
+        """v: the gradient of each moving player's loss with respect to its own parameters.
 
-        Products of blocks of :meth:`jacobian` that are named here, the first time that v is asked for, take their
-        pass through the losses from v's own: half the cost of a product that is used once.
+        ``along`` are products (``mv`` or ``rmv``) of blocks of :meth:`jacobian` that will be used at this point. If
+        they are given when v is first asked for, they share v's pass through the losses. A product that is used once
+        then costs half as much.
         """
         return self._field(*along)[0]
 
@@ -59,7 +64,7 @@ class LocalGame:
         return self._field()[1]
 
     def jacobian(self) -> Operator:
-        """J = dv/dtheta over the moving players."""
+        """J = dv/dtheta over the moving players; its block (i, j) is dv_i / dtheta_j."""
         return self._block(self.players, self.players)
 
     def _block(self, rows: tuple[Player, ...], cols: tuple[Player, ...]) -> Operator:
@@ -68,15 +73,15 @@ class LocalGame:
         return Operator(mv, rmv, outputs, inputs, self.ensemble, self._block)
 
     def at(self, params: Params) -> LocalGame:
-        """The same game and batch somewhere else."""
+        """The same game and batch at another point. Players that ``params`` leaves out stay where they are."""
         return replace(self, params={**self.params, **params})
 
     def only(self, players: tuple[Player, ...]) -> LocalGame:
-        """The same place with the others frozen: v and the square J of those players."""
+        """The same point for ``players`` only: v and the square J of these players, with the others frozen."""
         return replace(self, players=players)
 
     def project(self, params: Params) -> Params:
-        """The strategy set's point at ``params``: themselves for most games."""
+        """The nearest point of the strategy set. For most games this is ``params`` itself."""
         return self.game.project(params)
 
     def loss_gradient(self, i: Player) -> Params:
@@ -84,14 +89,15 @@ class LocalGame:
         return self.game.loss_gradient(i, self.params, self.batch)
 
     def under(self, wrap: Callable[[Game], Game], **extra: Setting) -> LocalGame:
-        """This place in the game ``wrap(game)``, whose batch also holds the options ``extra``, resolved by player.
+        """The same point in the game ``wrap(game)``, which has other losses (opponent shaping).
 
-        ``wrap`` makes a game with other losses (opponent shaping); it must be hashable, and is called once.
+        The options ``extra`` are put into its batch as {name: {player: tensor}}. ``wrap`` must be hashable. It is
+        called once, and what is traced of its game is kept from step to step.
         """
-        one, members = leaves(self.params)[0], self.game.members
+        like, members = leaves(self.params)[0], self.game.members
 
         def tensor(x: float | Tensor) -> Tensor:
-            x = torch.as_tensor(x, dtype=one.dtype, device=one.device)
+            x = torch.as_tensor(x, dtype=like.dtype, device=like.device)
             return x.expand(members) if members is not None and x.dim() == 0 else x
 
         options = {name: {i: tensor(x) for i, x in self.everyone(value).items()} for name, value in extra.items()}
@@ -102,17 +108,18 @@ class LocalGame:
         return dot(x, y, self.ensemble)
 
     def norm(self, x: Params) -> Tensor:
+        """||x||: a scalar, or (M,) for an ensemble."""
         return norm(x, self.ensemble)
 
     def setting(self, value: Setting) -> dict[Player, float | Tensor]:
-        """A solver's option, resolved for each moving player: a number, or (M,) of one number per member."""
+        """A solver's option for each moving player: a number, or a tensor (M,) with one number for each member."""
         everyone = self.everyone(value)
         return {i: everyone[i] for i in self.players}
 
     def everyone(self, value: Setting) -> dict[Player, float | Tensor]:
-        """The same for those who stand still, too."""
+        """As :meth:`setting`, but for all players, also those who stand still."""
         return setting(value, self.game.players, leaves(self.params)[0], self.game.members)
 
     def scale(self, value: Setting, x: Params) -> Params:
-        """``x`` times a solver's option, which may differ by player and by member."""
+        """``x`` times a solver's option, which may be another number for each player and each member."""
         return scale(x, self.setting(value))

@@ -1,4 +1,4 @@
-"""Linear operators on joint strategies, known through their products."""
+"""Linear operators on joint strategies, such as J, that are known by their products with directions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch.func import vmap
 from ..game.tree import Params, Player, ravel, unravel, zeros_like
 
 Product = Callable[[Params], Params]
-CHUNK = 64  # rows of a dense matrix taken in one vmapped product: fastest of those measured, .7 GiB at n = 3,900
+CHUNK = 64  # rows of a dense matrix computed by one vmapped product: the fastest size measured; .7 GiB at n = 3,900
 
 
 @dataclass(frozen=True)
 class Operator:
-    """A linear map from directions like ``domain`` to directions like ``range``, one for each ensemble member.
+    """A linear map A from directions like ``domain`` to directions like ``range``; one map for each ensemble member.
 
-    ``mv(u)`` is A u, ``rmv(w)`` is A^T w, ``dense()`` the matrix (N_range, N_domain), or (M, N_range, N_domain)
-    for an ensemble, in the order of :func:`counterplay.core.game.tree.ravel`.
+    ``mv(u)`` is A u and ``rmv(w)`` is A^T w. ``part(rows, cols)`` makes the operator of some players' rows and
+    columns; None: it has no blocks.
     """
 
     mv: Product
@@ -32,17 +32,17 @@ class Operator:
 
     @property
     def T(self) -> Operator:
-        """The adjoint."""
+        """The adjoint, A^T."""
         part = self.part
         flipped = None if part is None else lambda rows, cols: part(cols, rows).T
         return Operator(self.rmv, self.mv, self.domain, self.range, self.ensemble, flipped)
 
     def block(self, i: Player, j: Player) -> Operator:
-        """What player j's move does to player i: the rows of i, the columns of j."""
+        """The block of player i's rows and player j's columns: for J, how player j's move changes v_i."""
         return self.between((i,), (j,))
 
     def between(self, rows: tuple[Player, ...], cols: tuple[Player, ...]) -> Operator:
-        """What the players of ``cols`` do to those of ``rows``."""
+        """The block of these players' rows and columns. Raises TypeError if the operator has no blocks."""
         return self._parts()(rows, cols)
 
     def _parts(self) -> Callable[[tuple[Player, ...], tuple[Player, ...]], Operator]:
@@ -51,7 +51,7 @@ class Operator:
         return self.part
 
     def off_diagonal(self) -> Operator:
-        """The operator without its diagonal blocks: what players do to each other. One product per player."""
+        """The operator without its diagonal blocks: how players act on each other. One product for each player."""
         part, players = self._parts(), tuple(self.range)
         others = {i: tuple(j for j in players if j != i) for i in players}
         rows = {i: part((i,), others[i]) for i in players if others[i]}
@@ -75,6 +75,7 @@ class Operator:
         return ravel(self.rmv(unravel(y, self.range)), self.ensemble)
 
     def dense(self) -> Tensor:
+        """The matrix (N_range, N_domain), or (M, N_range, N_domain), in the order of ``counterplay.tree.ravel``."""
         y = ravel(self.range, self.ensemble)  # (..., N)
         rows = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device)  # (N, N)
         if self.ensemble:

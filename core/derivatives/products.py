@@ -1,4 +1,4 @@
-"""Products with the blocks of J at one point, and what has been evaluated so far."""
+"""Products with blocks of J at one point, and the count of all that has been evaluated."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from typing import NamedTuple
 from ..game.tree import Params, Player
 from ..tracing.traced import lanes, watched
 
-Rows = tuple[Player, ...]
+Rows = tuple[Player, ...]  # players, as the rows or columns of J that are theirs
 Linear = Callable[[Params], Params]
 
 
 class Block(NamedTuple):
-    """Some rows and columns of J, or with ``adjoint`` of its adjoint."""
+    """The block of J with these players' rows and columns; with ``adjoint``, the transpose of this block."""
 
     rows: Rows
     cols: Rows
     adjoint: bool = False
 
 
-Spent = tuple[float, int, int]
+Spent = tuple[float, int, int]  # gradients, products, samples
 
 
 @dataclass
 class Cost:
-    """What has been evaluated so far: gradients of everyone, products with J or its transpose, data samples.
+    """What a run has cost so far.
 
-    The gradient of one of n players is 1/n. ``solving`` and ``measuring`` are the seconds that the solver's steps and
-    draws took, and those that looking on and saving did.
+    gradients   evaluations of v; the gradient of one of n players counts as 1/n
+    products    products with J or its transpose, or with a block of it
+    samples     data samples drawn
+    solving     seconds spent in steps of the solver, draws included
+    measuring   seconds spent on all else: observers, spectra, checkpoints
     """
 
     gradients: float = 0
@@ -39,12 +42,14 @@ class Cost:
     measuring: float = 0.0
 
     def spend(self, spent: Spent, players: int) -> None:
-        self.gradients = round((self.gradients + spent[0]) * players) / players  # sums in any order are the same
+        """Add ``spent``."""
+        self.gradients = round((self.gradients + spent[0]) * players) / players  # an exact multiple of 1/players
         self.products += spent[1]
         self.samples += spent[2]
 
     @property
     def spent(self) -> Spent:
+        """The counts without the seconds, as a checkpoint stores them."""
         return self.gradients, self.products, self.samples
 
     @spent.setter
@@ -54,19 +59,22 @@ class Cost:
 
 @dataclass(eq=False)
 class Product:
-    """A product with a block of J at one point, made at its first use unless it was made along with v."""
+    """The product with ``block`` at one point: a linear map, counted in ``cost`` each time it is used.
+
+    ``make()`` gives the map at the first use, unless v was evaluated along with it and has set it already.
+    """
 
     block: Block
     cost: Cost
     make: Callable[[], Linear]
     map: Linear | None = None
-    weight: int = 1  # products that one takes: v may be made of derivatives itself
+    weight: int = 1  # how many products one use counts as: more than 1 if the losses contain derivatives
 
     def __call__(self, u: Params) -> Params:
         self.cost.products += self.weight * lanes()
         if self.map is None:
             map = self.make()
-            if watched():  # made of what a transform sees: not to outlive it
+            if watched():  # made inside a torch.func transform: it is not valid outside, so it is not kept
                 return map(u)
             self.map = map
         return self.map(u)

@@ -1,4 +1,4 @@
-"""Members' draws put together: tensors and numbers along a leading axis, all else only where it is one for all."""
+"""What ensemble members have, stacked: tensors and numbers along a leading axis, all else if it is equal for all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch import Tensor
 
 
 class Unlike(ValueError):
-    """What the members have of one name cannot be put together."""
+    """The members' values of one name cannot be stacked; the message says why."""
 
 
 def stacked(parts: list[Any], path: str = "") -> Any:
-    """One nested structure of what each member has.
+    """Stack the members' nested structures ``parts`` into one.
 
-    Tensors and arrays become tensors (M, ...). A number that is the same for all stays one, so that it may be a shape
-    or a switch; else it becomes a tensor (M,), a fraction in float64. Raises Unlike, naming the path.
+    Tensors and arrays become tensors (M, ...). Numbers become a tensor (M,), of dtype bool, int64 or float64. A number
+    that is equal for all members stays a number, so that it can be used as a shape or a switch. Text and other values
+    must be equal for all. Raises Unlike, with the path, if the members do not fit together.
     """
     first, kind = parts[0], type(parts[0])
     if isinstance(first, Mapping):
@@ -28,8 +29,8 @@ def stacked(parts: list[Any], path: str = "") -> Any:
     if isinstance(first, list | tuple):
         if any(type(x) is not kind or len(x) != len(first) for x in parts):
             raise Unlike(f"{path} is not of one length for all members")
-        made = [stacked(list(x), f"{path}/{n}") for n, x in enumerate(zip(*parts, strict=True))]
-        return kind(*made) if hasattr(first, "_fields") else kind(made)
+        items = [stacked(list(x), f"{path}/{n}") for n, x in enumerate(zip(*parts, strict=True))]
+        return kind(*items) if hasattr(first, "_fields") else kind(items)
     parts = [tensor(x) for x in parts]
     if all(isinstance(x, Tensor) for x in parts):
         forms = list(dict.fromkeys((tuple(x.shape), str(x.dtype).removeprefix("torch.")) for x in parts))
@@ -46,7 +47,7 @@ def stacked(parts: list[Any], path: str = "") -> Any:
         if all(type(x) in kinds for x in parts):
             try:
                 return torch.tensor(parts, dtype=dtype)
-            except (ValueError, OverflowError, RuntimeError):  # too large
+            except (ValueError, OverflowError, RuntimeError):  # a number is too large for the dtype
                 break
     raise Unlike(
         f"{path} differs between members and is no tensor, but {parts[0]!r:.40} and {_other(parts)!r:.40}; "
@@ -55,21 +56,22 @@ def stacked(parts: list[Any], path: str = "") -> Any:
 
 
 def tensor(x: Any) -> Any:
-    """Arrays as tensors, numpy's numbers as Python's, anything else as it is."""
+    """numpy arrays as tensors, numpy numbers as Python numbers, anything else as it is."""
     if isinstance(x, np.ndarray) and x.dtype.kind in "biufc":
         return torch.from_numpy(np.array(x, dtype=x.dtype.newbyteorder("=")))
     return x.item() if isinstance(x, np.generic) and x.dtype.kind in "biufc" else x
 
 
 def _same(x: Any, y: Any) -> bool:
-    """Whether two are equal, and compute equally: 1, 1.0 and True do not, nor do 0.0 and -0.0."""
+    """Whether two values are equal and act equally in computations: 1, 1.0 and True differ, and so do 0.0 and -0.0."""
     if type(x) is not type(y) or isinstance(x, Tensor):
         return False
     try:
         return repr(x) == repr(y) if isinstance(x, float | complex) else bool(x == y)
-    except Exception:  # anyone's __eq__
+    except Exception:  # raised by the __eq__ of a foreign class
         return False
 
 
 def _other(parts: list[Any]) -> Any:
+    """The first value that differs from the first one."""
     return next((x for x in parts if not _same(x, parts[0])), parts[-1])

@@ -75,7 +75,7 @@ class Contract:
         return same and _versions(self._held) == self._versions
 
     def _modified(self) -> PluginError:
-        """The error for a step that modified its state. Where only one of solver and game is a plugin, it names that."""
+        """The error for a step that modified its state. It names the plugin if only one of the two is one."""
         solver, game = type(self._solver), type(innermost(self._game))
         module = foreign(self._solver) or foreign(self._game) or solver.__module__
         who = f"the solver {solver.__name__} or the game {game.__name__}"

@@ -15,7 +15,7 @@ from .stopping import Condition
 
 @dataclass(frozen=True)
 class Leap:
-    """Many steps taken at once: the state after them, and the columns of the log's group "step", a row for each step."""
+    """Many steps taken at once: the state after them, and columns of the log's group "step", a row for each step."""
 
     state: State
     columns: Mapping[str, Any]

@@ -38,7 +38,7 @@ class Finding:
 
 
 def joint(norms: Array) -> Array:
-    """The norm of several parts together, from the parts' norms on the first axis. Only the result itself may overflow."""
+    """The norm of several parts together, from their norms on the first axis. Only the result itself may overflow."""
     if len(norms) == 1:
         return norms[0]
     with np.errstate(over="ignore"):

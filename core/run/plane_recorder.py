@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import settled
+from ..derivatives.fixed_batch import buffers_at_rest
 from ..derivatives.local import LocalGame
 from ..game.game import Game, innermost
 from ..game.tree import Batch, Buffers, Params, leaves, ravel, unravel
@@ -55,7 +55,7 @@ class PlaneRecorder:
         many = replace(self.game, members=n, trace=False)
         try:
             params = unravel(points, copies(seen.params))
-            buffers = settled(many, params, copies(seen.buffers))
+            buffers = buffers_at_rest(many, params, copies(seen.buffers))
             return ravel(LocalGame.of(many, params, {**copies(self.probe(seen.buffers)), **buffers}).gradient(), True)
         except Exception:  # anyone's game, far from where it was played: no reason to lose a run that is over
             return None

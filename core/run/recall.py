@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import limit
+from ..derivatives.fixed_batch import bring_to_rest
 from ..errors import BadLog, UsageError
 from ..game.tree import Buffers, Params, names, unravel
 from ..log.sandbox import Sandbox
@@ -67,7 +67,7 @@ def recall(directory: str | Path, step: int | None = None, device: str = "cpu") 
             return Point(evaluator, solver, *found, experiment, buffers, checks)
         params = _row(files.path, int(step or 0), start, evaluator)
         buffers = evaluator.refresh(params, start.buffers)
-        if not bool(limit(evaluator, params, buffers)[1].all()):
+        if not bool(bring_to_rest(evaluator, params, buffers)[1].all()):
             raise UsageError(
                 f"{path} has no checkpoint of step {step}, and its log does not hold the buffers that this game had "
                 "there: record some checkpoints, --checkpoint-every N."

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import probe
+from ..derivatives.fixed_batch import probe_batch
 from ..derivatives.products import Cost
 from ..game.tree import Params
 from ..log.history import both
@@ -49,9 +49,7 @@ def recorders(
         Every(settings.sampling, SampleRecorder(append, quiet)),
     ]
     return (
-        [*found, PlaneRecorder(append, quiet, partial(probe, quiet, "sample"), path)]
-        if is_planar(game, params)
-        else found
+        [*found, PlaneRecorder(append, quiet, partial(probe_batch, quiet), path)] if is_planar(game, params) else found
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import Draws, settled
+from ..derivatives.fixed_batch import Draws, buffers_at_rest
 from ..derivatives.local import LocalGame
 from ..game.tree import Batch, Buffers, Params, Player, ravel
 from ..log.schema import NOISE_BATCHES
@@ -142,7 +142,7 @@ class Places:
 
 def _place(draws: Draws, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
     game = draws.game
-    batches = draws(settled(game, params, buffers), 1 + NOISE_BATCHES * game.draws)
+    batches = draws(buffers_at_rest(game, params, buffers), 1 + NOISE_BATCHES * game.draws)
     return Place(game, params, memory, batches)
 
 

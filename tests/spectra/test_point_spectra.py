@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
-from counterplay.core.derivatives.fixed_batch import GALLERY_SEED, Draws, limit, settled
+from counterplay.core.derivatives.fixed_batch import GALLERY_SEED, Draws, bring_to_rest, buffers_at_rest
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.products import Cost
 from counterplay.core.game.regularizer import regularized
@@ -168,11 +168,11 @@ def test_the_command_looks_under_the_run_s_buffers_or_says_that_it_cannot(cli: R
 def test_members_rest_each_by_itself() -> None:
     table = Evaluator(regularized(cp.make("game", "mixture", **SMALL), cp.make("regularizer", "spectral-norm")), 3, F64)
     params, buffers = table.start([generator(m) for m in range(3)])
-    found, rest = limit(table, params, buffers)
+    found, rest = bring_to_rest(table, params, buffers)
     assert rest.tolist() == [True] * 3
     alone = Evaluator(table.game, None, F64)
     for m in range(3):
-        own = settled(alone, table.member(params, m), table.member(buffers, m))
+        own = buffers_at_rest(alone, table.member(params, m), table.member(buffers, m))
         for name, x in own.items():
             close(found[name][m], x, 1e-9)
     sizes = {k: torch.linalg.matrix_norm(x, 2) for k, x in params["discriminator"].items() if x.dim() == 3}

@@ -1,6 +1,7 @@
-"""The state of a run on disk: tensors as safetensors, the rest as JSON, all under a manifest of sha256 sums.
+"""Checkpoints: the state of a run on disk, as safetensors and JSON with a manifest of sha256 sums. No pickle.
 
-``checkpoints/step-N/`` is written aside, synced and renamed; a directory by that name is therefore whole. No pickle.
+``checkpoints/step-N/`` is written under another name, synced and renamed. A directory of that name is therefore
+complete.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from ..storage.safe_open import open_plain
 from ..storage.strict_json import dumps, parse
 
 Buffer = bytes | memoryview
-_MAX_LEVELS = 32  # of nested dictionaries
+_MAX_LEVELS = 32  # of nested dictionaries: more are not accepted from a file
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
-    """Nested dictionaries of tensors as one, names joined by "/" (a "/" within a name is escaped)."""
+    """Nested dictionaries of tensors as one dictionary, on the CPU: {"a/b": tensor}. A "/" in a name is escaped."""
     out: dict[str, Tensor] = {}
     for name, x in tree.items():
         path = f"{prefix}/{_escaped(str(name))}" if prefix else _escaped(str(name))
@@ -52,14 +53,14 @@ def _escaped(name: str) -> str:
     return quote(name, safe=".")
 
 
-def empty(tree: dict[str, Any], prefix: str = "") -> list[str]:
+def empty_paths(tree: dict[str, Any], prefix: str = "") -> list[str]:
     """The paths of the empty dictionaries in ``tree``, which :func:`flatten` leaves out."""
     inside = {f"{prefix}{_escaped(str(k))}": x for k, x in tree.items() if isinstance(x, dict)}
-    return [p for path, x in inside.items() for p in (empty(x, f"{path}/") if x else [path])]
+    return [p for path, x in inside.items() for p in (empty_paths(x, f"{path}/") if x else [path])]
 
 
 def unflatten(flat: Mapping[str, Tensor | dict[str, Any]]) -> dict[str, Any]:
-    """The inverse of :func:`flatten`. Raises ValueError for names that are none."""
+    """The inverse of :func:`flatten`. Raises ValueError for names that it would not give."""
     tree: dict[str, Any] = {}
     for path, x in flat.items():
         *above, name = (unquote(part) for part in path.split("/"))
@@ -77,24 +78,25 @@ def unflatten(flat: Mapping[str, Tensor | dict[str, Any]]) -> dict[str, Any]:
 def save_checkpoint(
     run: Path, step: int, tensors: dict[str, Any], state: dict[str, Any], *, synced: bool = True
 ) -> Path:
-    """Write checkpoints/step-N with nested ``tensors`` and JSON-able ``state``. Raises StorageError.
+    """Write checkpoints/step-N from nested ``tensors`` and from ``state``, which goes to JSON. Raises StorageError.
 
-    Where it is not ``synced`` no kill can lose it but a power cut may: then it does not verify, and an older one wins.
+    If it is not ``synced``, killing the process cannot damage it, but a power cut can. It then fails its checksums, and
+    an older one is used.
     """
-    final = _home(run, step)
+    final = _directory_of(run, step)
     draft = f"{run}/checkpoints/.step-{step}.tmp"
     flat = flatten(tensors)
     files: dict[str, list[Buffer]] = {
         TENSORS: _encoded(flat),
-        STATE: [dumps({**state, "empty": empty(tensors)}).encode()],
+        STATE: [dumps({**state, "empty": empty_paths(tensors)}).encode()],
     }
-    # safetensors sorts: the order, by which players and parameters are counted, is kept here.
-    manifest = {"names": list(flat), **{name: _sum(parts) for name, parts in files.items()}}
+    # safetensors sorts the names. Their order, which is that of players and parameters, is stored here.
+    manifest = {"names": list(flat), **{name: _sha256(contents) for name, contents in files.items()}}
     try:
         _make(draft)
         files[MANIFEST] = [json.dumps(manifest, indent=2).encode()]
-        for name, parts in files.items():
-            write_new(f"{draft}/{name}", *parts, synced=synced)
+        for name, contents in files.items():
+            write_new(f"{draft}/{name}", *contents, synced=synced)
         if synced:
             sync_directory(draft)
         if os.path.lexists(final):
@@ -111,11 +113,11 @@ def save_checkpoint(
 def _make(draft: str) -> None:
     try:
         os.mkdir(draft)
-    except FileExistsError:  # left by a kill
+    except FileExistsError:  # left behind by a process that was killed
         _remove(draft)
         os.mkdir(draft)
     except FileNotFoundError:
-        os.mkdir(os.path.dirname(draft))  # but not its parents: a run directory that has gone is not made again
+        os.mkdir(os.path.dirname(draft))  # not its parents: if the run directory was deleted, it is not made again
         os.mkdir(draft)
 
 
@@ -123,41 +125,41 @@ def _remove(path: Path | str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:
-        os.unlink(path)  # a stranger's pipe: a walk through it would never end
+        os.unlink(path)  # a file, or a pipe
 
 
-def _sum(parts: Iterable[Buffer]) -> str:
+def _sha256(contents: Iterable[Buffer]) -> str:
     found = hashlib.sha256()
-    for part in parts:
-        found.update(part)
+    for data in contents:
+        found.update(data)
     return found.hexdigest()
 
 
 def _encoded(flat: dict[str, Tensor]) -> list[Buffer]:
-    """The safetensors format: the length of a header, the header as JSON, then the numbers of each tensor.
+    """A safetensors file: the length of the header, the header as JSON, then the numbers of each tensor.
 
-    Written out because the library's writer takes several times as long: it copies everything twice, and looks for
-    shared memory, which a state may well have.
+    The library's own writer takes several times as long, since it copies everything twice, and it refuses tensors that
+    share memory, which the tensors of a state may do.
     """
     header: dict[str, Any] = {}
-    parts: list[Buffer] = []
+    numbers: list[Buffer] = []
     end = 0
     for name in sorted(flat, key=lambda name: -flat[name].element_size()):  # so that all are aligned
         x, start = flat[name], end
-        parts.append((x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy().data)  # numpy has no bfloat16
+        numbers.append((x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy().data)  # numpy has no bfloat16
         end += x.nbytes
         header[name] = {"dtype": TYPES[x.dtype], "shape": list(x.shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little"), text, *parts]
+    return [len(text).to_bytes(8, "little"), text, *numbers]
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tensors and the state of one checkpoint directory.
+    """The tensors and the state in one checkpoint directory.
 
-    Raises BadLog where a sum does not agree, or a value is none that a run writes there.
+    Raises BadLog if a checksum does not match, or if a value is not one that a run writes there.
     """
-    flat, state = _whole(path)
+    flat, state = _verified(path)
     try:
         checked(state, path / STATE, CheckpointState)
         return unflatten({**flat, **{name: {} for name in state.pop("empty", ())}}), state
@@ -165,18 +167,18 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise BadLog(f"{path / MANIFEST}: {error}.") from error
 
 
-def _whole(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """What a checkpoint holds, if it is whole: every sum agrees, and it is of the step that its name says."""
+def _verified(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """The contents of a checkpoint. Raises BadLog unless all checksums match, and the step is that of its name."""
     try:
         manifest = checked(parse(_bytes(path / MANIFEST)), path / MANIFEST, Manifest)
-        parts = {name: _bytes(path / name) for name in (TENSORS, STATE)}
-        for name, data in parts.items():
+        files = {name: _bytes(path / name) for name in (TENSORS, STATE)}
+        for name, data in files.items():
             if hashlib.sha256(data).hexdigest() != manifest[name]:
                 raise BadLog(f"{path / name} is damaged: its sha256 sum is not the one in {MANIFEST}.")
-        flat = load_tensors(parts[TENSORS])
+        flat = load_tensors(files[TENSORS])
         if sorted(manifest["names"]) != sorted(flat):
             raise BadLog(f"{path / MANIFEST} is damaged: it names other tensors than there are.")
-        state = parse(parts[STATE])
+        state = parse(files[STATE])
         if isinstance(state, dict) and "step" in state and path.name != f"step-{state['step']}":
             raise BadLog(f"{path} holds the state of step {state['step']!r}.")
         return {name: flat[name] for name in manifest["names"]}, state
@@ -189,25 +191,25 @@ def _bytes(path: Path) -> bytes:
         return file.read()
 
 
-def members_of(path: Path, tensors: dict[str, Any], members: int | None) -> None:
-    """Raise BadLog unless a checkpoint is of so many members: nothing is made for others, who may be very many."""
+def require_members(path: Path, tensors: dict[str, Any], members: int | None) -> None:
+    """Raise BadLog unless a checkpoint has this number of members. Checked first, as memory is allocated by it."""
     rngs = tensors.get("rngs")
     if not isinstance(rngs, dict) or set(rngs) != {str(m) for m in range(min(members or 1, len(rngs) + 1))}:
         has = len(rngs) if isinstance(rngs, dict) else "no"
         raise BadLog(f"{path} has {has} generators, and run.json {members or 1} members.")
 
 
-def started(run: Path) -> bool:
-    """Whether the run has come to its first checkpoint."""
-    return bool(_steps(run))
+def has_checkpoint(run: Path) -> bool:
+    """Whether the run has written a checkpoint."""
+    return bool(_saved_steps(run))
 
 
 def newest(run: Path) -> Path:
-    """The newest checkpoint of a run that verifies. Raises UsageError where there is none."""
-    for step in reversed(_steps(run)):
-        path = _home(run, step)
+    """The newest checkpoint of a run whose checksums match. Raises UsageError if there is none."""
+    for step in reversed(_saved_steps(run)):
+        path = _directory_of(run, step)
         try:
-            _whole(path)
+            _verified(path)
         except BadLog:
             continue
         return path
@@ -215,18 +217,18 @@ def newest(run: Path) -> Path:
 
 
 def prune(run: Path, keep: Callable[[int], bool], last: int = 2) -> None:
-    """Remove checkpoints but for the ``last`` ones and those to ``keep``. What cannot be removed stays."""
-    for step in _steps(run)[:-last]:
+    """Remove all checkpoints but the ``last`` ones and those of steps to ``keep``. What cannot be removed stays."""
+    for step in _saved_steps(run)[:-last]:
         if not keep(step):
-            shutil.rmtree(_home(run, step), ignore_errors=True)
+            shutil.rmtree(_directory_of(run, step), ignore_errors=True)
 
 
-def _home(run: Path, step: int) -> Path:
+def _directory_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step}"
 
 
-def _steps(run: Path) -> list[int]:
-    """Those of all checkpoints, in order: names only, as there may be thousands."""
+def _saved_steps(run: Path) -> list[int]:
+    """The steps of all checkpoints, in order. Only names are read, as there may be thousands."""
     try:
         names = os.listdir(run / "checkpoints")
     except (FileNotFoundError, NotADirectoryError):
@@ -237,12 +239,15 @@ def _steps(run: Path) -> list[int]:
 
 
 def load_params(run: str | Path) -> Params:
-    """The newest saved parameters of a run directory."""
+    """The parameters in the newest checkpoint of the run directory ``run``.
+
+    Raises UsageError if it has no checkpoint, BadLog if that holds no parameters.
+    """
     return saved_params(newest(Path(run)))
 
 
 def saved_params(checkpoint: Path) -> Params:
-    """The parameters in one checkpoint directory. Raises BadLog where it holds none."""
+    """The parameters in one checkpoint directory. Raises BadLog if it holds none."""
     tree = load_checkpoint(checkpoint)[0].get("params")
     if not _is_params(tree):
         raise BadLog(f"{checkpoint} holds no parameters of players.")
@@ -250,7 +255,10 @@ def saved_params(checkpoint: Path) -> Params:
 
 
 def read_start(path: str | Path) -> Params:
-    """Starting parameters from a .safetensors file with names ``player/tensor``, or from a run directory."""
+    """Starting parameters, from a run directory or from a .safetensors file with names ``player/tensor``.
+
+    Raises UsageError for anything else.
+    """
     path = Path(path)
     if path.is_dir():
         return load_params(path)
@@ -269,7 +277,7 @@ def read_start(path: str | Path) -> Params:
 
 
 def _is_params(tree: Any) -> TypeGuard[Params]:
-    """Whether it is {player: {name: tensor}}."""
+    """Whether ``tree`` is {player: {name: tensor}}."""
     trees = list(tree.values()) if isinstance(tree, dict) else []
     leaves = [x for t in trees for x in (t.values() if isinstance(t, dict) else [None])]
     return bool(leaves) and all(isinstance(x, Tensor) for x in leaves)

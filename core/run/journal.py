@@ -1,4 +1,4 @@
-"""What a run leaves on disk: run.json, status.json, the log and the checkpoints. Or, without a directory, nothing."""
+"""What a run writes to disk: run.json, status.json, the log and the checkpoints. Without a directory it is nothing."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from ..solver.state import State
 from ..storage.lock import NAME
 from ..storage.run_directory import RunDirectory, claim
 from ..storage.strict_json import dumps
-from .checkpoint import prune, save_checkpoint, started
-from .next_step import NOT_ALONE, next_step
+from .checkpoint import has_checkpoint, prune, save_checkpoint
+from .next_step import INEXACT_DATA, next_step
 from .recorders import Trajectory
 from .recording import layout_of, recorders
 from .settings import Settings
 
-AUTOSAVE_SECONDS = 300.0  # a crash costs at most so much work
-SYNC_SECONDS = 5.0  # and a power cut as much as it costs the log: waiting for the disk is most of a small checkpoint
+AUTOSAVE_SECONDS = 300.0  # a checkpoint is due after so long: a crash loses no more work
+SYNC_SECONDS = 5.0  # only then is it synced, since waiting for the disk is most of the cost of a small checkpoint
 
 
 @dataclass
 class Journal:
-    """The records of one run; a context manager, so that what was recorded survives whatever ends the run."""
+    """The records of one run, as a context manager: what was recorded is kept, whatever ends the run."""
 
     directory: Path | None = None
     observers: list[Observer] = field(default_factory=list)
@@ -51,16 +51,16 @@ class Journal:
     files: RunDirectory | None = None
     lock: IO[str] | None = None
     checkpoint_every: int = 0
-    inexact: tuple[Any, ...] = ()  # from which steps on, and why, this is not the uninterrupted run
-    began: float = 0.0
-    cost: Cost | None = None  # of the run, its clocks
-    created: bool = False  # here, not resumed
-    made: bool = False  # the directory, too
+    inexact: tuple[Any, ...] = ()  # from which steps on, and why, results may differ from the uninterrupted run's
+    began: float = 0.0  # when the run began, on the monotonic clock, without the time between its parts
+    cost: Cost | None = None  # of the run; it also holds the clocks
+    created: bool = False  # whether the run began here, and was not resumed
+    made: bool = False  # whether it also made the directory
     saved: int = -1  # the step of the newest checkpoint
-    before: int | None = None  # that of the one before it; None: not known
+    before: int | None = None  # the step of the one before it; None: not known
     saved_at: float = 0.0
     synced_at: float = 0.0
-    next_step: Callable[[State], dict[str, Any]] | None = None  # what the next one will begin with
+    next_step: Callable[[State], dict[str, Any]] | None = None  # gives the record of the next step, for checkpoints
 
     @staticmethod
     def create(
@@ -74,23 +74,22 @@ class Journal:
         checks: Mapping[str, Any] | None = None,
         history: History | None = None,
     ) -> Journal:
-        """Make the run directory, or none; ``history`` is written too. Raises UsageError where it is taken."""
+        """Begin the records of a run, in the new directory ``out`` and in ``history``, if these are given.
+
+        Raises UsageError if the directory is not empty.
+        """
         if out is None:
             return (
                 Journal() if history is None else Journal(observers=_in_memory(game, solver, state, settings, history))
             )
         asked = described(game, solver, experiment)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
-        facts |= {
-            "period": solver.period,
-            "start_given": start_given,
-            "checks": checks or {},
-        }  # F' is the derivative of so many steps
+        facts |= {"period": solver.period, "start_given": start_given, "checks": checks or {}}
         facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
         made = not Path(out).exists()
         lock = claim(Path(out))
         try:
-            marks = [{"step": 0, "changed": [NOT_ALONE]}] if settings.inexact_data else []
+            marks = [{"step": 0, "changed": [INEXACT_DATA]}] if settings.inexact_data else []
             journal = Journal._open(
                 RunDirectory(out).begin(facts), game, solver, state, settings, lock, marks, history=history
             )
@@ -106,15 +105,17 @@ class Journal:
         files: RunDirectory, lock: IO[str], game: Evaluator, solver: Any, state: State, settings: Settings,
         saved: Mapping[str, Any], pending: Mapping[str, Mapping[str, Tensor]], inexact: list[Any],
     ) -> Journal:  # fmt: skip
-        """Go on in a run directory from ``state``, whose checkpoint has ``saved`` where the log stood, and when.
+        """Go on in a run directory from ``state``, which is that of a checkpoint.
 
-        ``pending`` are the rows it holds. Later blocks hold rows of steps that will be taken again: they are set
-        aside, not removed. ``inexact`` says from which steps on, and why, the run is no longer the uninterrupted one.
+        ``saved`` are the numbers in the checkpoint, among them the blocks of the log at that time and the clocks.
+        ``pending`` are the rows of the log that were in no block yet. Later blocks hold rows of steps that will be
+        taken again; they are moved aside, not deleted. ``inexact`` says from which steps on, and why, results may
+        differ from those of the uninterrupted run.
         """
         blocks = int(saved.get("blocks", 0))
-        whole = (files.path / "log.h5").exists()  # then only the ending was not written down
+        whole = (files.path / "log.h5").exists()  # then the run is over, but its ending was not written down
         if whole:
-            merge(files.path)  # which may not have come to its end
+            merge(files.path)  # again, as it may have been interrupted
         else:
             _set_aside([b for b in blocks_of(files.path) if int(b.stem) > blocks], files.path / "aside")
         spent = float(saved.get("seconds", 0.0))
@@ -125,7 +126,7 @@ class Journal:
             journal.observers, journal.log = [], None
         elif journal.log is not None:
             journal.log.restore({g: {k: x.numpy() for k, x in t.items()} for g, t in pending.items()})
-        if started(files.path):
+        if has_checkpoint(files.path):
             journal.saved = state.step
         return journal
 
@@ -144,11 +145,11 @@ class Journal:
         records = [log] if history is None else [log, history]
         began, path = time.monotonic() - spent, lambda: _path(files.path, log)
         observers = recorders(game, solver, settings, state.params, trajectory, records, path, spent)
-        ahead = None if settings.inexact_data else partial(next_step, game)
+        coming = None if settings.inexact_data else partial(next_step, game)
         files.write_status("running", state.step)
         return Journal(
             files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
-            saved_at=time.monotonic(), cost=game.cost, next_step=ahead,
+            saved_at=time.monotonic(), cost=game.cost, next_step=coming,
         )  # fmt: skip
 
     def __enter__(self) -> Journal:
@@ -168,7 +169,7 @@ class Journal:
         log = self.log
         played = not self.created or self.saved > 0 or log is None or log.sealed > 0 or bool(log.pending())
         if isinstance(error, UsageError) and not played:
-            _withdraw(files.path, self.made)  # the name is free again
+            _withdraw(files.path, self.made)  # so that the directory can be used again
             return
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         facts = {"stale_since": error.since} if isinstance(error, Stale) else {}
@@ -177,11 +178,11 @@ class Journal:
                 log.seal()
             files.write_status(state, max(self.saved, 0), f"{type(error).__name__}: {error}", **facts)
         except StorageError:
-            if not isinstance(error, StorageError):  # the disk was full already: what failed first is what is told
+            if not isinstance(error, StorageError):  # else the disk failed before: report that first error
                 raise
 
     def save(self, state: State, last: bool) -> None:
-        """Write a checkpoint if one is due: before the first step, every so many, now and then, and at the end."""
+        """Write a checkpoint if one is due: before the first step, at the end, every so many steps or minutes."""
         if self.directory is None or self.saved == state.step:
             return
         due = state.step == 0 or last or self._periodic(state.step)
@@ -205,20 +206,20 @@ class Journal:
         numbers |= self.next_step(state) if self.next_step is not None else {}
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
         save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
-        if self.before is None or not self._kept(self.before):  # else there is nothing to look for
+        if self.before is None or not self._kept(self.before):  # else there is nothing to remove
             prune(self.directory, self._kept)
         self.before, self.saved = self.saved, state.step
         self.saved_at, self.synced_at = now, now if synced else self.synced_at
 
     def _kept(self, step: int) -> bool:
-        """Whether a checkpoint stays when it is no longer one of the last two."""
+        """Whether the checkpoint of ``step`` is kept when two newer ones exist."""
         return step <= 0 or self._periodic(step)
 
     def _periodic(self, step: int) -> bool:
         return self.checkpoint_every > 0 and step % self.checkpoint_every == 0
 
     def close(self, ending: Ending, diverged: tuple[int, ...]) -> None:
-        """The run is over, or stopped: one file for the log if it is over, and how it ended."""
+        """Write how the run ended. If it is over, and not only interrupted, make one file of its log."""
         if self.files is None:
             return
         if self.log is not None:
@@ -228,7 +229,7 @@ class Journal:
 
 
 def _withdraw(path: Path, made: bool) -> None:
-    """Remove what a run that was refused before its first step has written, and no more than that."""
+    """Remove the files of a run that was refused before its first step, and nothing else."""
     shutil.rmtree(path / "checkpoints" / "step-0", ignore_errors=True)
     with contextlib.suppress(OSError):
         (path / "checkpoints").rmdir()
@@ -236,16 +237,18 @@ def _withdraw(path: Path, made: bool) -> None:
         for name in ("run.json", "status.json", NAME):
             (path / name).unlink(missing_ok=True)
         if made:
-            path.rmdir()  # unless someone else has put something there
+            path.rmdir()  # fails, as it should, if someone else has put something there
 
 
 def _in_memory(game: Evaluator, solver: Any, state: State, settings: Settings, history: History) -> list[Observer]:
+    """The recorders of a run that is recorded in ``history`` only."""
     trajectory = Trajectory(state.params, game.members)
     path = lambda: history["step/parameters"]  # noqa: E731
     return recorders(game, solver, settings, state.params, trajectory, [history], path)
 
 
 def _set_aside(blocks: list[Path], aside: Path) -> None:
+    """Move ``blocks`` into the directory ``aside``, under names that are free there."""
     try:
         for block in blocks:
             aside.mkdir(exist_ok=True)
@@ -256,7 +259,7 @@ def _set_aside(blocks: list[Path], aside: Path) -> None:
 
 
 def _path(directory: Path, log: LogWriter) -> np.ndarray:
-    """The parameters (steps, N) recorded so far, in blocks or not: whatever interrupted the run, they are the same."""
+    """All parameters recorded so far, (steps, N), whether they are in a block of the log yet or not."""
     pieces, pending = pieces_of(directory), log.pending().get("step", {})
     count = sum(found.length("step") for _, found in pieces)
     sealed = [column(pieces, "step/parameters", 0, count)] if count else []

@@ -1,7 +1,8 @@
-"""What the next step will begin with: whether it comes from the run's state alone, and how a checkpoint notes it.
+"""What the next step will draw and see: whether that follows from the state of the run, and a record of it.
 
-What a game draws must be a function of the generator and the buffers, or a run is neither repeated nor gone on with
-exactly: an iterator over data starts anew, a shuffle of numpy's is another one. Two draws are compared before a run.
+What a game draws must be a function of its generator and its buffers. Otherwise a run can be neither repeated nor
+resumed exactly: an iterator over data would start again, and numpy would shuffle in another order. So two draws from
+the same state are compared before a run begins; and every checkpoint records what comes next, which resume compares.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from ..nested import paths
 from ..solver.state import State
 from ..tracing.dependencies import Reads
 
-NOT_ALONE = "its data do not come from the generator alone (inexact-data)"  # what marks such a run's log
+INEXACT_DATA = "its data do not come from the generator alone (inexact-data)"  # the mark in the log of such a run
 
 _ADVICE = (
     "draw everything from the generator that sample is given, as by torch.randint(n, (batch,), generator=rng); "
@@ -39,7 +40,7 @@ _ADVICE = (
 
 
 def digest(batch: Any) -> str:
-    """The sha256 sum of a batch: its names, types, shapes and numbers. What is no data counts by its type."""
+    """The sha256 sum of a batch: names, types, shapes and numbers. Of an object that holds no data, only its type."""
     found = hashlib.sha256()
     for path, kind, data in sorted(_leaves(batch), key=lambda leaf: leaf[0]):
         found.update(f"{path}\0{kind}\0".encode(errors="surrogatepass"))
@@ -48,15 +49,15 @@ def digest(batch: Any) -> str:
 
 
 def next_step(game: Evaluator, state: State) -> dict[str, Any]:
-    """What the next step will begin with, as a checkpoint notes it.
+    """The record of the next step that a checkpoint stores.
 
-    ``batch_sha256`` is the digest of what it draws, ``losses`` are every player's losses there, a list of one for each
-    member. The losses may read what is neither parameter nor batch, and no checkpoint holds that: but whoever goes on
-    can see that it is as it was. What cannot be told is left out.
+    ``batch_sha256`` is the digest of the batch that it will draw; ``losses`` are the players' losses on it, one for
+    each member. A game's losses may also read things that no checkpoint holds, such as a global array. If these change
+    before the run is resumed, the losses tell. What cannot be computed is left out.
     """
     found: dict[str, Any] = {}
-    game = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
-    with _tried(), torch.no_grad():  # the step itself will say what is wrong
+    game = replace(game, cost=Cost(), trace=False)  # not part of the solver's cost
+    with _ignoring_errors(), torch.no_grad():  # the step itself will report them
         buffers = game.refresh(state.params, state.buffers)
         batch = game.draw(state.generators(), buffers)
         if game.game.draws:
@@ -68,11 +69,11 @@ def next_step(game: Evaluator, state: State) -> dict[str, Any]:
 
 
 def changed_since(game: Evaluator, state: State, noted: Mapping[str, Any]) -> list[str]:
-    """How the next step will begin otherwise than was ``noted`` of it, in words."""
+    """How the next step differs from ``noted``, its record in the checkpoint, in words."""
     found = next_step(game, state)
     if noted.get("batch_sha256", found.get("batch_sha256")) != found.get("batch_sha256"):
         return ["its next batch is another than it was to be: the data, or their order, have changed"]
-    close = torch.finfo(leaves(state.params)[0].dtype).eps ** 0.75  # sums have no order that all machines share
+    close = torch.finfo(leaves(state.params)[0].dtype).eps ** 0.75  # machines may add in different orders
     for i, was in noted.get("losses", {}).items():
         now = found.get("losses", {}).get(i, [])
         for x, y in itertools.zip_longest(was, now, fillvalue=math.nan):
@@ -83,22 +84,22 @@ def changed_since(game: Evaluator, state: State, noted: Mapping[str, Any]) -> li
 
 
 def require_seeded(game: Evaluator, state: State) -> None:
-    """Raise PluginError unless two draws from one state of the generator are the same and leave all else alone."""
+    """Raise PluginError unless two draws from the same generator state are equal and change nothing else."""
     if not game.game.draws:
         return
     wrong = alone = None
-    inner = innermost(game.game)
-    with _tried():  # what cannot be drawn is told by the first step
+    users = innermost(game.game)  # without its regularizers, one of which may be to blame
+    with _ignoring_errors():  # the first step will report them
         buffers = game.member(game.refresh(state.params, state.buffers), 0)
         wrong = _unseeded(game.game, state, buffers)
-        alone = _unseeded(inner, state, buffers) if wrong and inner.draws else None
+        alone = _unseeded(users, state, buffers) if wrong and users.draws else None
     if wrong:
-        raise contract_error(inner if alone else game.game, f"{alone or wrong}: {_ADVICE}")
+        raise contract_error(users if alone else game.game, f"{alone or wrong}: {_ADVICE}")
 
 
 @contextlib.contextmanager
-def _tried() -> Iterator[None]:
-    """Whatever a game raises, its sys.exit too, is for its step to tell."""
+def _ignoring_errors() -> Iterator[None]:
+    """Leave this context quietly whatever a game raises, even SystemExit: the step will raise it again."""
     try:
         yield
     except KeyboardInterrupt:
@@ -108,15 +109,15 @@ def _tried() -> Iterator[None]:
 
 
 def _unseeded(game: Game, state: State, buffers: Any) -> str | None:
-    """What is wrong with how ``game`` samples, in words."""
+    """What is wrong with the way ``game`` samples, in words. None: nothing was found."""
     again, before = copied(buffers), _global_states()
     try:
-        first = _drawn(game, state.generators()[0], copied(buffers))  # which may load and import things
+        first = _drawn(game, state.generators()[0], copied(buffers))  # this may load data and import modules
         between = _global_states()
         second = _drawn(game, state.generators()[0], again)
         after = _global_states()
     finally:
-        _put_back(before)
+        _restore_global_states(before)
     if not all(x is y or (not isinstance(x, Tensor) and x == y) for x, y in _pairs(buffers, again)):
         return "its sample writes to the buffers, which only refresh may renew"
     if changed := next((name for name in between if between[name][0] != after[name][0]), None):
@@ -125,23 +126,24 @@ def _unseeded(game: Game, state: State, buffers: Any) -> str | None:
     if path is not None:
         what = f"another {path!r}" if path else "another count of random numbers"
         return f"its sample drew {what} the second time, from the same state of the generator"
-    if moving := Reads(((game, frozenset({"sample"})),)).moving:  # whose first two may happen to be equal
+    if moving := Reads(((game, frozenset({"sample"})),)).moving:  # of which two draws may happen to be equal
         label, it = moving[0]
         return f"its sample reads {label}, a {type(it).__name__}, which moves on by itself"
     return None
 
 
 def _pairs(a: Any, b: Any) -> list[tuple[Any, Any]]:
+    """The leaves of ``a`` and ``b`` in pairs; one pair of all of them if their numbers differ."""
     x, y = list(leaves_of(a)), list(leaves_of(b))
     return list(zip(x, y, strict=True)) if len(x) == len(y) else [(x, y)]
 
 
 def _drawn(game: Game, rng: torch.Generator, buffers: Any) -> dict[str, Any]:
-    """What is drawn by path, and under "" where the generator then is."""
+    """What is drawn, by path, and under "" the state of the generator afterwards."""
     batch = game.sample(rng, buffers)
     if not isinstance(batch, Mapping):
-        raise TypeError("a batch is a dictionary")  # as the first step will say
-    batch = {k: x for k, x in batch.items() if k not in buffers or x is not buffers[k]}  # which may be all the data
+        raise TypeError("a batch is a dictionary")  # the first step will report it
+    batch = {k: x for k, x in batch.items() if k not in buffers or x is not buffers[k]}  # buffers may be large
     return {path: rest for path, *rest in _leaves(batch)} | {"": rng.get_state().tolist()}
 
 
@@ -160,17 +162,17 @@ def _leaves(batch: Any) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _global_states() -> dict[str, tuple[Any, Any]]:
-    """Random numbers that are everyone's: as what compares, and as what puts them back."""
-    torchs, ours = torch.get_rng_state(), random.getstate()
-    numpys: Any = np.random.get_state()
+    """The global random generators by name: each as a value to compare, and as the state to restore."""
+    of_torch, of_python = torch.get_rng_state(), random.getstate()
+    of_numpy: Any = np.random.get_state()
     return {
-        "torch's global random numbers": (torchs.numpy().tobytes(), torchs),
-        "numpy's global random numbers": ((numpys[1].tobytes(), *numpys[2:]), numpys),
-        "Python's global random numbers": (ours, ours),
+        "torch's global random numbers": (of_torch.numpy().tobytes(), of_torch),
+        "numpy's global random numbers": ((of_numpy[1].tobytes(), *of_numpy[2:]), of_numpy),
+        "Python's global random numbers": (of_python, of_python),
     }
 
 
-def _put_back(states: dict[str, tuple[Any, Any]]) -> None:
-    put: tuple[Any, ...] = torch.set_rng_state, np.random.set_state, random.setstate
-    for put_back, (_, state) in zip(put, states.values(), strict=True):
-        put_back(state)
+def _restore_global_states(states: dict[str, tuple[Any, Any]]) -> None:
+    setters: tuple[Any, ...] = torch.set_rng_state, np.random.set_state, random.setstate
+    for setter, (_, state) in zip(setters, states.values(), strict=True):
+        setter(state)

@@ -25,7 +25,7 @@ from ..solver.state import State
 from ..spectra.at_point import Point
 from ..storage.json_fields import Recorded
 from ..storage.run_directory import RunDirectory
-from .checkpoint import load_checkpoint, members_of, newest
+from .checkpoint import load_checkpoint, newest, require_members
 from .engine import initial_state
 from .settings import Settings
 
@@ -53,7 +53,7 @@ def recall(directory: str | Path, step: int | None = None, device: str = "cpu") 
         path = files.path / "checkpoints" / f"step-{step}" if step is not None else newest(files.path)
         saved = load_checkpoint(path) if path.is_dir() else None
         if saved is not None:
-            members_of(path, saved[0], settings.members)
+            require_members(path, saved[0], settings.members)
         with files.reading():
             evaluator = settings.checked().evaluator(game, regularizers)
             start = initial_state(evaluator, solver, settings)

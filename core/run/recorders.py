@@ -1,4 +1,4 @@
-"""The observers that write the log: a row of figures, spectra on a fixed probe batch, samples and metrics."""
+"""The observers that write the log: losses and norms of each step, spectra, samples and metrics."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ from ..solver.solver import Solver
 from ..spectra.eigenvalues import Spectrum
 from ..spectra.point_spectra import Places, jacobian_spectra, update_spectra
 
-WHOLE = 256  # parameters up to which a trajectory is recorded whole
+WHOLE = 256  # up to so many parameters, all of them are recorded
 Append = Callable[[str, dict[str, Any]], None]
 
 
 def numpy(x: Tensor) -> Any:
+    """``x`` as an array."""
     return x.detach().cpu().numpy()
 
 
 def thinned(step: int) -> int:
-    """How far apart points are projected: 10 steps for the first thousand, then 100.
+    """From how many steps one projection is recorded: of 10 during the first thousand, then of 100.
 
-    Reading all the numbers of a network at every step is what recording it would cost.
+    A projection reads all parameters of a network; at every step this would cost too much.
     """
     return 10 if step < 1000 else 100
 
 
 class Trajectory:
-    """What is kept of a point: all of it when small, else its projection on two fixed random directions."""
+    """What is recorded of the parameters: all if they are few, else projections on two fixed random directions."""
 
     def __init__(self, params: Params, members: int | None) -> None:
         self.ensemble = members is not None
@@ -63,7 +64,7 @@ class Trajectory:
 
 @dataclass
 class StepRecorder:
-    """One row for each step seen."""
+    """Records losses, norms, costs and clocks: one row for each step it sees."""
 
     append: Append
     game: Evaluator
@@ -81,7 +82,7 @@ class StepRecorder:
         return self.reached
 
     def rows(self, columns: dict[str, Any]) -> None:
-        """Many steps at once, as if the clocks had gone evenly."""
+        """Record many steps at once, with clocks that go on evenly between the first and the last."""
         before, count = self.reached, len(columns["step"])
         clocks = {k: np.linspace(before.get(k, 0.0), now, count + 1)[1:] for k, now in self.clocks().items()}
         self.extend("step", {**columns, **clocks})
@@ -99,7 +100,7 @@ class StepRecorder:
 
 @dataclass
 class SpectrumRecorder:
-    """Spectra on the probe batch: of J, its two parts, each player's own block, the update map F'; who leads whom."""
+    """Records spectra on a fixed batch: of J, its symmetric and antisymmetric part, each player's block, and F'."""
 
     append: Append
     game: Evaluator
@@ -144,11 +145,11 @@ def _blocks(own: list[Spectrum]) -> dict[str, Any]:
 
 @dataclass
 class SampleRecorder:
-    """What the game shows, and its figures of merit, on fixed draws; of an ensemble, member 0 is shown."""
+    """Records what the game shows, and its metrics, on one fixed batch. Of an ensemble only member 0 is shown."""
 
     append: Append
     game: Evaluator
-    shown: int = 64  # images kept; points are kept all
+    shown: int = 64  # images that are recorded at most; of points, all are
 
     @cached_property
     def gallery(self) -> Draws:
@@ -157,7 +158,7 @@ class SampleRecorder:
     def __call__(self, seen: Seen) -> None:
         game, batch = self.game, self.gallery(seen.buffers)[0]
 
-        def own(tree: Any, m: int) -> Any:  # copies: what a game does to them does not matter
+        def own(tree: Any, m: int) -> Any:  # a copy of member m's, which the game may change
             return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, game.member(tree, m))
 
         shown = game.game.show(own(seen.params, 0), own(batch, 0))
@@ -171,15 +172,15 @@ class SampleRecorder:
             kept = shown[: self.shown] if name == "images" else shown
             self.append("samples", {"step": seen.step, name: numpy(kept)})
         members = range(game.members or 1)
-        metrics = [_figures(game, game.game.metrics(own(seen.params, m), own(batch, m))) for m in members]
+        metrics = [_arrays(game, game.game.metrics(own(seen.params, m), own(batch, m))) for m in members]
         if any(m.keys() != metrics[0].keys() for m in metrics):
             raise contract_error(innermost(game), "its metrics returned other names for one member than for another")
         if metrics[0]:
             self.append("metrics", {"step": seen.step, **{k: _stacked(metrics, k, game.members) for k in metrics[0]}})
 
 
-def _figures(game: Evaluator, metrics: Any) -> dict[str, Any]:
-    """A game's metrics as arrays. Raises PluginError where they are no numbers."""
+def _arrays(game: Evaluator, metrics: Any) -> dict[str, Any]:
+    """A game's metrics as arrays. Raises PluginError if they are not numbers."""
     found = {}
     for name, x in require_mapping(innermost(game), "metrics", metrics).items():
         try:

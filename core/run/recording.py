@@ -1,4 +1,4 @@
-"""Which observers write a record, a log's or one in memory, and how it is laid out."""
+"""Which recorders a run has, and the layout of what they write: to a log, to a history in memory, or to both."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .settings import Settings
 
 
 def layout_of(game: Evaluator, trajectory: Trajectory, attrs: Mapping[str, Any] | None = None) -> Layout:
+    """The layout of the log of a run of ``game``."""
     return Layout(
         players=tuple(game.players),
         parameters=tuple(trajectory.names) if trajectory.whole else None,
@@ -37,12 +38,13 @@ def recorders(
     game: Evaluator, solver: Solver, settings: Settings, params: Params, trajectory: Trajectory,
     records: Sequence[LogRows], path: Callable[[], Any], spent: float = 0.0,
 ) -> list[Observer]:  # fmt: skip
-    """Those that append to ``records``. ``path()`` gives the points of a plane recorded so far (steps, 2).
+    """The recorders that append to ``records``.
 
-    ``spent`` are the seconds since the run began.
+    ``path()`` gives the parameters recorded so far in a game of two parameters, (steps, 2). ``spent`` are the seconds
+    that the run has taken before.
     """
     append, extend = both(*records)
-    quiet = replace(game, cost=Cost(), trace=False)  # looking costs the solver nothing
+    quiet = replace(game, cost=Cost(), trace=False)  # not part of the solver's cost
     found: list[Observer] = [
         Every(settings.every, StepRecorder(append, game, trajectory, time.monotonic() - spent, extend)),
         Every(settings.spectrum_every, SpectrumRecorder(append, quiet, solver)),

@@ -25,10 +25,10 @@ from ..solver.state import State
 from ..storage.json_fields import FullStatus, Resumable
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
-from .checkpoint import load_checkpoint, members_of, newest, saved_params, started
+from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
 from .engine import Result, chunked, condition, initial_state, play
 from .journal import Journal
-from .next_step import NOT_ALONE, changed_since, require_seeded
+from .next_step import INEXACT_DATA, changed_since, require_seeded
 from .settings import Settings
 
 
@@ -57,7 +57,7 @@ def resume(
         raise UsageError(f"{directory} is not the directory of a run; give the --out of a run that was started.")
     status, named = files.status(), facts["experiment"]
     with files.reading():
-        differs = differences(named, game, solver, regularizers, started(files.path))
+        differs = differences(named, game, solver, regularizers, has_checkpoint(files.path))
     if differs and not allow_inexact:
         raise UsageError(
             f"{directory} was begun with something else: {'; '.join(differs)}. Hand back what it was begun with, "
@@ -72,7 +72,7 @@ def resume(
         _present(directory, settings.device)
         saved = None if _killed_at_once(files, facts) else load_checkpoint(newest(files.path))
         if saved is not None:
-            members_of(newest(files.path), saved[0], settings.members)
+            require_members(newest(files.path), saved[0], settings.members)
         by_name = all(x is None for x in (game, solver, regularizers))  # then what fails is not the caller's
         game, solver, regularizers = _made(named, game, solver, regularizers)
         with torch.no_grad():
@@ -113,7 +113,7 @@ def resume(
 
 def _killed_at_once(files: RunDirectory, facts: Mapping[str, Any]) -> bool:
     """Whether the run had not even saved its first state, which can be made again."""
-    return not started(files.path) and not facts.get("start_given", True)
+    return not has_checkpoint(files.path) and not facts.get("start_given", True)
 
 
 def _otherwise(evaluator: Evaluator, state: State, settings: Settings, noted: Mapping[str, Any]) -> list[str]:
@@ -124,7 +124,7 @@ def _otherwise(evaluator: Evaluator, state: State, settings: Settings, noted: Ma
         try:
             require_seeded(evaluator, state)
         except PluginError:
-            return [NOT_ALONE]
+            return [INEXACT_DATA]
     return changed_since(evaluator, state, noted)
 
 

@@ -1,4 +1,4 @@
-"""Where a run starts if it is told: parameters and a solver's memory from outside, held to the structure of its own."""
+"""Starting points that a user gives: parameters and a solver's memory, in the form that the run needs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from ..solver.solver import Memory, Solver
 
 
 def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game: Evaluator) -> Params:
-    """``start`` in the dtype and on the device of ``params``, one copy for each member if it has no such axis.
+    """``start`` in the dtype and on the device of ``params``; without an axis of members, a copy for each member.
 
-    Tensors may be given as arrays, nested lists or, those of one number, as numbers. Raises UsageError.
+    Instead of tensors there may be arrays, nested lists and, for a tensor of one number, a number. Raises UsageError if
+    it does not fit ``params``.
     """
     like = {f"{i}/{k}": game.member(x, 0) for i, t in params.items() for k, x in t.items()}
     start = {i: {k: _tensor(x, f"{i}/{k}", like.get(f"{i}/{k}")) for k, x in t.items()} for i, t in start.items()}
@@ -43,7 +44,7 @@ def parameters_from(start: Mapping[str, Mapping[str, Any]], params: Params, game
 
 
 def _tensor(x: Any, name: str, like: Tensor | None) -> Tensor:
-    """``x`` as a tensor; a number in the shape of ``like``, if that is of one number."""
+    """``x`` as a tensor. A number gets the shape of ``like``, if that holds one number."""
     if isinstance(x, Tensor):
         if storable(x) and not x.is_complex():
             return x
@@ -59,9 +60,9 @@ def _tensor(x: Any, name: str, like: Tensor | None) -> Tensor:
 
 
 def memory_from(memory: Any, first: Memory, solver: Solver, game: Evaluator) -> Memory:
-    """``memory`` in the structure, dtypes and place of ``solver``'s ``first`` one; one copy for each member likewise.
+    """``memory`` in the dtypes and on the device of ``first``, the first memory of ``solver``; copied for each member.
 
-    Raises UsageError where it is another's.
+    Raises UsageError if its structure is not that of ``first``: then it is the memory of another solver.
     """
     return _filled(memory, first, game.members, f"the memory does not fit the solver {type(solver).__name__}:", "")
 

@@ -24,7 +24,7 @@ import counterplay as cp
 from counterplay.core.errors import BadLog, Busy, UsageError
 from counterplay.core.registry.registry import REGISTRY
 from counterplay.core.run import journal as journals
-from counterplay.core.run.checkpoint import empty, flatten, load_checkpoint, newest
+from counterplay.core.run.checkpoint import empty_paths, flatten, load_checkpoint, newest
 from counterplay.core.storage.lock import acquire, held
 
 from ..support.cases import identical
@@ -384,5 +384,5 @@ def test_a_run_that_ended_has_the_memory_it_had(tmp_path):
         ended = cp.run(cp.make("game", "quadratic"), solver, steps=3, out=out)
         again = cp.resume(out)
         assert identical(flatten(again.memory), flatten(ended.memory))
-        assert sorted(empty(again.memory)) == sorted(empty(ended.memory))
+        assert sorted(empty_paths(again.memory)) == sorted(empty_paths(ended.memory))
         cp.run(cp.make("game", "quadratic"), solver, steps=1, start=again.params, memory=again.memory)

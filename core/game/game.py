@@ -1,7 +1,10 @@
 """What a differentiable game is: players, their parameters, and one loss for each of them.
 
-Every player minimises its own loss. The functions of a game are pure: parameters come in as arguments, and all that is
-fixed during a step (data, random numbers, buffers) comes in as the batch.
+Every player i minimises its own loss l_i by its own parameters theta_i. Everywhere in this project v stands for all
+players' gradients of their own losses, v_i = grad_i l_i, and J for its Jacobian, with blocks J_ij = d v_i / d theta_j.
+
+The functions of a game are pure: parameters come in as arguments, and all that is fixed during a step (data, random
+numbers, buffers) comes in as the batch.
 """
 
 from __future__ import annotations

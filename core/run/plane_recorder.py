@@ -1,4 +1,4 @@
-"""v over the plane of a game of two parameters: where a path does not come, the path says nothing of the field."""
+"""v on a grid over the plane, for games of two parameters: it shows the field also where the run did not go."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .recorders import Append, numpy
 
 
 def is_planar(game: Evaluator, params: Params) -> bool:
-    """Whether ``params`` are one point of a plane, in a game that shows nothing else."""
+    """Whether ``params`` are two numbers, without an ensemble, in a game that does not show anything itself."""
     shows = type(innermost(game)).show is not Game.show
     return game.members is None and not shows and ravel(params).numel() == 2
 
 
 @dataclass
 class PlaneRecorder:
-    """At the end of a run, v on a grid of points around all that was recorded of its path (steps, 2)."""
+    """Records v on a grid of points around the path of the run, which is (steps, 2), when the run ends."""
 
     append: Append
     game: Evaluator
@@ -36,7 +36,7 @@ class PlaneRecorder:
     path: Callable[[], Any]
 
     def rows(self, columns: dict[str, Any]) -> None:
-        """Of steps that are not the last there is nothing to keep."""
+        """Record nothing: these steps are not the last."""
 
     def __call__(self, seen: Seen) -> None:
         if seen.last:
@@ -46,7 +46,7 @@ class PlaneRecorder:
                 self.append("samples", {"step": seen.step, "plane": points, "field": numpy(v).reshape(points.shape)})
 
     def _field(self, points: Tensor, seen: Seen) -> Tensor | None:
-        """v at ``points`` (n, 2), all at once as an ensemble, each under its own buffers; None where that cannot be."""
+        """v at ``points`` (n, 2), as an ensemble of n members with their own buffers. None: it cannot be computed."""
         n = len(points)
 
         def copies(tree: Any) -> Any:
@@ -57,5 +57,5 @@ class PlaneRecorder:
             params = unravel(points, copies(seen.params))
             buffers = buffers_at_rest(many, params, copies(seen.buffers))
             return ravel(LocalGame.of(many, params, {**copies(self.probe(seen.buffers)), **buffers}).gradient(), True)
-        except Exception:  # anyone's game, far from where it was played: no reason to lose a run that is over
+        except Exception:  # a user's game may fail far from its path; the run, which is over, must not
             return None

@@ -1,4 +1,4 @@
-"""Built-in GAN losses; this is the list of them."""
+"""The list of the built-in GAN losses."""
 
 from __future__ import annotations
 

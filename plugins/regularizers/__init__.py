@@ -1,4 +1,4 @@
-"""Built-in regularisers; this is the list of them."""
+"""The list of the built-in regularisers."""
 
 from __future__ import annotations
 

@@ -51,6 +51,8 @@ def test_everything_comes_back_exactly_and_of_its_type():
         ({"t": [0]}, {"t": [1, 2]}, "it holds t/1, which is not expected"),
         ({"t": [torch.ones(1)]}, {"t": [torch.ones(2)]}, "t/0 is missing, or of another shape"),
         ({"t": torch.ones(1)}, {"t": 1.0}, "t is missing, or of another shape or type"),
+        ({"t": {"a": 1}}, {"t": torch.ones(1)}, "^t is of another type"),
+        ({"t": {"a": 1}}, {"t": 1}, "^t is of another type"),
     ],
 )
 def test_what_does_not_fit_is_named(own, kept, words):

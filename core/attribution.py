@@ -1,7 +1,7 @@
-"""Whose code failed: what a plugin raises in a run is told as its failure, whatever else it might be taken for.
+"""Attribution: an error that a plugin's code raises during a run is reported as a PluginError that names the plugin.
 
-A BrokenPipeError of a plugin's must not pass for a reader who went away, its sys.exit(0) for a good end, its
-StorageError for a full disk.
+Without this an error could be taken for something else: a plugin's BrokenPipeError for a closed output, its
+``sys.exit(0)`` for a successful end, its StorageError for a full disk.
 """
 
 from __future__ import annotations
@@ -16,59 +16,61 @@ from typing import Any
 
 from .errors import PluginError, UsageError
 
-_OWN = __package__.partition(".")[0]
-_NO_PLUGINS = {_OWN, "torch", "numpy", *sys.stdlib_module_names}
+_PACKAGE = __package__.partition(".")[0]
+_NO_PLUGINS = {_PACKAGE, "torch", "numpy", *sys.stdlib_module_names}  # top-level packages that are no plugin's
 
 
 def ours(x: Any) -> bool:
-    """Whether the class of ``x`` is one of counterplay's own."""
-    return type(x).__module__.partition(".")[0] == _OWN
+    """Whether the class of ``x`` is defined in counterplay itself."""
+    return type(x).__module__.partition(".")[0] == _PACKAGE
 
 
 def foreign(*objects: Any) -> str:
-    """The module of the first of ``objects`` and of what they are made of that is a plugin's; "" if none is."""
+    """The first plugin's module that defines one of ``objects``, or something in their fields; "" if there is none."""
     return next(_modules(objects), "")
 
 
-def blamed(error: BaseException, what: str, *objects: Any, refusing: bool = False) -> BaseException:
-    """``error``, or the PluginError that it is told as: raised while ``what``, on the way through code of ``objects``.
+def attributed(error: BaseException, what: str, *objects: Any, refusing: bool = False) -> BaseException:
+    """The error to raise in place of ``error``: a PluginError if it passed through a plugin's code, else ``error``.
 
-    ``refusing``: a UsageError stays, as that of a method which does not take a game. A KeyboardInterrupt is the user's.
+    ``what`` says in words what raised it, as in "a step". The plugins are those that define ``objects`` or something
+    in their fields. With ``refusing`` a UsageError stays as it is: a method may refuse a game. A KeyboardInterrupt,
+    which is the user's, always stays.
     """
     if isinstance(error, PluginError | KeyboardInterrupt) or (refusing and isinstance(error, UsageError)):
         return error
     place = _place(error, {m for x in objects for m in _modules(x)})
-    if place is None and not isinstance(error, SystemExit | GeneratorExit):  # those are never the run's to decide
+    if place is None and not isinstance(error, SystemExit | GeneratorExit):  # counterplay itself never raises these two
         return error
     module, where = place or (foreign(*objects), "")
-    said = f"{type(error).__name__}: {error}".partition("\n")[0].strip(": ").rstrip(".")
-    return PluginError(f"{what} raised {said}{where}.", module)
+    message = f"{type(error).__name__}: {error}".partition("\n")[0].strip(": ").rstrip(".")
+    return PluginError(f"{what} raised {message}{where}.", module)
 
 
 @contextlib.contextmanager
 def guarded(what: str, *objects: Any, refusing: bool = False) -> Iterator[None]:
-    """What is raised inside is told as :func:`blamed` tells it."""
+    """A context in which an error is replaced as :func:`attributed` says."""
     try:
         yield
     except BaseException as error:
-        told = blamed(error, what, *objects, refusing=refusing)
-        if told is error:
+        reported = attributed(error, what, *objects, refusing=refusing)
+        if reported is error:
             raise
-        raise told from error
+        raise reported from error
 
 
 def _place(error: BaseException, modules: set[str]) -> tuple[str, str] | None:
-    """The innermost of ``modules`` that the error came through, and the line in words."""
+    """Of the ``modules`` that the error passed through, the innermost, and in words the file and line; None if none."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         for module in (frame.f_globals.get("__name__", ""), type(frame.f_locals.get("self")).__module__):
             if module in modules:
-                own = module == frame.f_globals.get("__name__", "")
-                return module, f" ({Path(frame.f_code.co_filename).name}, line {line})" if own else ""
+                defined_here = module == frame.f_globals.get("__name__", "")  # else: inherited from another module
+                return module, f" ({Path(frame.f_code.co_filename).name}, line {line})" if defined_here else ""
     return None
 
 
 def _modules(x: Any) -> Iterator[str]:
-    """Where the classes and functions that ``x`` is made of come from, as far as they are plugins'."""
+    """The plugins' modules that define ``x``, its class, the class's bases, or what is in its items and fields."""
     if isinstance(x, Mapping | list | tuple):
         for part in x.values() if isinstance(x, Mapping) else x:
             yield from _modules(part)

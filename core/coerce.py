@@ -1,8 +1,8 @@
-"""Values from a command line, a file or Python, brought to the type an option is annotated with.
+"""Converts values from a command line, a file or Python to the type of an option.
 
-The annotation is the whole specification: what it accepts, what the error says, and what ``describe`` prints.
-Classes take part in two ways: one with ``parse`` (a step rule) reads the value itself; one that stands for a
-registered kind (a loss, a solver) is made by name, which the registry does.
+The annotation decides everything: which values are accepted, what the error says, and what ``describe`` prints. If the
+annotation is a class with a method ``parse`` (a step rule), this method reads the value. If it is the class of a
+registered kind (a loss, a solver), the registry makes the object from its name.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .options import StepSize
 from .values import LARGEST, plain
 
 SETTING = float | list[float] | dict[str, float | list[float]]
-"""`core.game.tree.Setting`, repeated here because that module needs torch."""
+"""``core.game.tree.Setting``, repeated here because that module imports torch."""
 
 Nested = Callable[[type, Any], Any]
 
-_WORDS: dict[Any, tuple[str, str]] = {  # one, several
+_WORDS: dict[Any, tuple[str, str]] = {  # in singular and plural
     float: ("a number", "numbers"),
     int: ("a whole number", "whole numbers"),
     bool: ("true or false", "true or false values"),
@@ -43,11 +43,11 @@ _TABLES = (dict, Mapping)
 
 
 class Mismatch(Exception):
-    """The value does not fit; the caller knows the option's name and says so."""
+    """The value does not fit the annotation. The message is a reason or ""; the caller adds the option's name."""
 
 
 def shown(value: Any) -> str:
-    """A value as one types it, cut short."""
+    """A value as a user would type it, cut short."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -60,7 +60,7 @@ def shown(value: Any) -> str:
 
 
 def describe(annotation: Any, several: bool = False) -> str:
-    """Say in words what an annotation accepts."""
+    """What an annotation accepts, in words; with ``several`` in the plural."""
     if annotation in _BY_PLAYER:
         return _BY_PLAYER[annotation]
     origin, args = get_origin(annotation), get_args(annotation)
@@ -74,11 +74,11 @@ def describe(annotation: Any, several: bool = False) -> str:
         words = list(dict.fromkeys(describe(a, several) for a in args))
         return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
     if (origin or annotation) in _LISTS:
-        inner = [a for a in args if a is not Ellipsis]
-        if origin is tuple and Ellipsis not in args and len(set(inner)) > 1:
-            return "a list of " + ", ".join(describe(a) for a in inner)
-        count = f"{len(inner)} " if origin is tuple and inner and Ellipsis not in args else ""
-        return f"a list of {count}{describe(inner[0], True) if inner else 'values'}"
+        entries = [a for a in args if a is not Ellipsis]
+        if origin is tuple and Ellipsis not in args and len(set(entries)) > 1:
+            return "a list of " + ", ".join(describe(a) for a in entries)
+        count = f"{len(entries)} " if origin is tuple and entries and Ellipsis not in args else ""
+        return f"a list of {count}{describe(entries[0], True) if entries else 'values'}"
     if (origin or annotation) in _TABLES:
         return f"a table {{name: {describe(args[1]) if args else 'value'}}}"
     if isinstance(annotation, type):
@@ -87,23 +87,24 @@ def describe(annotation: Any, several: bool = False) -> str:
 
 
 def coerce(value: Any, annotation: Any, nested: Nested) -> Any:
-    """Return ``value`` as the annotated type. Raises `Mismatch` with the reason, or "" where the type says it all.
+    """Return ``value`` converted to the annotated type.
 
-    ``nested(cls, value)`` makes an object of a registered kind from a name or a table.
+    ``nested(cls, value)`` makes an object of a registered kind from a name or a table. Raises :class:`Mismatch`, with a
+    reason, or with "" where a description of the type says enough.
     """
     origin, args = get_origin(annotation), get_args(annotation)
-    if annotation is Any or isinstance(annotation, str):  # a name only a type checker can resolve
+    if annotation is Any or isinstance(annotation, str):  # a string names a type that only a type checker can resolve
         return plain(value)
     if origin is Annotated:
         value = coerce(value, args[0], nested)
-        if not all(inside(value, limit) for inside, limit, _ in _bounds(args)):
+        if not all(in_range(value, bound) for in_range, bound, _ in _bounds(args)):
             raise Mismatch
         return value
     if _is_union(origin):
         return _any_of(value, args, nested)
     if isinstance(annotation, type) and annotation not in _WORDS and annotation not in (*_LISTS, *_TABLES):
         return _object(value, annotation, nested)
-    if hasattr(value, "tolist"):  # numpy and torch scalars and arrays: a grid of step sizes is a linspace
+    if hasattr(value, "tolist"):  # numpy and torch scalars and arrays, as for a grid of step sizes
         value = value.tolist()
     if annotation in _WORDS:
         return _scalar(value, annotation)
@@ -128,11 +129,11 @@ def coerce(value: Any, annotation: Any, nested: Nested) -> Any:
 
 
 def _bounds(args: tuple[Any, ...]) -> list[tuple[Callable[[Any, Any], bool], Any, str]]:
-    """The range an annotation sets (msgspec.Meta, or anything alike): comparison, limit, and the two in words."""
+    """The bounds in an annotation (attributes ge, gt, le, lt, as msgspec.Meta has): comparison, bound, and in words."""
     known = {"ge": (operator.ge, "{} or more"), "gt": (operator.gt, "more than {}"),
              "le": (operator.le, "{} or less"), "lt": (operator.lt, "less than {}")}  # fmt: skip
-    found = [(name, getattr(note, name, None)) for note in args[1:] for name in known]
-    return [(known[name][0], x, known[name][1].format(x)) for name, x in found if x is not None]
+    bounds = [(name, getattr(note, name, None)) for note in args[1:] for name in known]
+    return [(known[name][0], x, known[name][1].format(x)) for name, x in bounds if x is not None]
 
 
 def _is_union(origin: Any) -> bool:
@@ -140,14 +141,14 @@ def _is_union(origin: Any) -> bool:
 
 
 def _any_of(value: Any, choices: tuple[Any, ...], nested: Nested) -> Any:
-    """The first choice that takes the value; a choice's own complaint is kept if none does."""
+    """``value`` as the first type of a union that accepts it. If none does, raises the first error with a reason."""
     reason, usage = "", None
     for choice in choices:
         try:
             return coerce(value, choice, nested)
         except Mismatch as e:
             reason = reason or str(e)
-        except UsageError as e:  # a named object that rejects its own options: more telling than "wrong type"
+        except UsageError as e:  # an object of a kind that rejects its options says more than "wrong type"
             usage = usage or e
     if usage is not None:
         raise usage
@@ -155,6 +156,7 @@ def _any_of(value: Any, choices: tuple[Any, ...], nested: Nested) -> Any:
 
 
 def _scalar(value: Any, annotation: Any) -> Any:
+    """``value`` as one of the types in ``_WORDS``."""
     out: Any
     if annotation is types.NoneType:
         ok, out = value is None, None
@@ -169,7 +171,7 @@ def _scalar(value: Any, annotation: Any) -> Any:
     elif isinstance(value, bool) or not isinstance(value, Real) or value != value:  # NaN
         ok, out = False, value
     elif annotation is int:
-        ok = isinstance(value, Integral) or float(value).is_integer()  # 1e4 is a whole number
+        ok = isinstance(value, Integral) or float(value).is_integer()  # 1e4 too is a whole number
         out = int(float(value)) if ok and not isinstance(value, Integral) else value
     else:
         ok, out = True, value
@@ -197,6 +199,7 @@ def _list(value: Any, origin: Any, args: tuple[Any, ...], nested: Nested) -> Any
 
 
 def _object(value: Any, cls: type, nested: Nested) -> Any:
+    """``value`` as an object of ``cls``: itself, or read by ``cls.parse``, or made by ``nested``."""
     if isinstance(value, cls):
         return value
     if not isinstance(value, (str, Mapping)):

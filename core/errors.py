@@ -1,4 +1,4 @@
-"""Everything that can go wrong through no fault of counterplay, with the exit code each one ends a command in.
+"""The errors that a user, a plugin or the machine can cause, and the exit code of a command that ends in each.
 
 A message is one or two sentences: what was given, what was expected, what to do.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Base of all errors a user, a plugin or the machine can cause; shown without a traceback."""
+    """The base of all these errors. They are shown without a traceback."""
 
     exit_code: int = 2
 
@@ -22,7 +22,7 @@ class UsageError(UserError):
 
 
 class PluginError(UserError):
-    """A plugin that cannot be loaded or breaks its contract; ``module`` is where its code is, if that is known."""
+    """A plugin cannot be loaded, fails or breaks its contract. ``module`` names its code; "" if that is not known."""
 
     exit_code = 3
 
@@ -32,7 +32,7 @@ class PluginError(UserError):
 
 
 class Stale(PluginError):
-    """Losses that read what changed, and nobody saw: what was computed from step ``since`` on cannot be trusted."""
+    """Something that the losses read has changed without being noticed. Results from step ``since`` on may be wrong."""
 
     def __init__(self, message: str, module: str, since: int) -> None:
         super().__init__(message, module)
@@ -40,43 +40,43 @@ class Stale(PluginError):
 
 
 class Diverged(UserError):
-    """A run stopped because a loss, gradient or parameter was no longer finite or passed the blow-up bound."""
+    """A run ended because a loss, a gradient or a parameter was not finite, or the blow-up bound was passed."""
 
     exit_code = 10
 
 
 class NotConverged(UserError):
-    """A run was asked to converge (``--until``) and ran out of steps first."""
+    """All steps of a run were taken before its condition (``--until``) was met."""
 
     exit_code = 11
 
 
 class BadLog(UserError):
-    """A log or checkpoint that is damaged, hostile or of an unknown format."""
+    """A log or a checkpoint is damaged, hostile or of an unknown format."""
 
     exit_code = 65
 
 
 class Busy(UserError):
-    """A run directory another process is writing."""
+    """Another process is writing in the run directory."""
 
     exit_code = 73
 
 
 class StorageError(UserError):
-    """A file system that refused to read or write: full, read-only, gone."""
+    """The file system cannot read or write a file: it is full, read-only or gone."""
 
     exit_code = 74
 
 
 class Interrupted(UserError):
-    """A run stopped from outside; it can be resumed."""
+    """A run was stopped from outside, as by Ctrl-C. It can be resumed."""
 
     exit_code = 75
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or a full stop."""
+    """Return ``"; did you mean 'x'?"`` with the one of ``names`` that is most like ``word``; a full stop if none is."""
 
     def folded(name: str) -> str:
         return name.lower().replace("_", "-")
@@ -87,5 +87,5 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 
 
 def printable(text: object) -> str:
-    """Return ``text`` without characters that would steer the terminal it is printed on, or turn the line round."""
+    """Return ``text`` with a mark in place of each character that a terminal would obey instead of showing it."""
     return "".join(c if c.isprintable() else "�" for c in str(text))

@@ -1,7 +1,7 @@
-"""Options: the fields of a frozen dataclass, each with its default and a line of help.
+"""Options: the fields of a frozen dataclass, each with a type, a default and a line of help.
 
-``gamma: Setting = option(0.1, "weight of the consensus term")`` is all a plugin writes. A range is part of the type:
-``batch: Count``.
+A plugin writes ``gamma: Setting = option(0.1, "weight of the consensus term")``. A range is part of the type, as in
+``batch: Count``, a whole number of 1 or more.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
-Decay = Annotated[float, Meta(ge=0, lt=1)]  # the share of a running average that is kept
+Decay = Annotated[float, Meta(ge=0, lt=1)]  # the share of a running average that is kept in each step
 Share = Annotated[float, Meta(ge=0, le=1)]
 OpenShare = Annotated[float, Meta(gt=0, lt=1)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 StepSize = NonNegative | list[NonNegative] | dict[str, NonNegative | list[NonNegative]]
-"""`core.game.tree.Setting` that is not negative: an ``lr``, which everyone descends by."""
+"""The type of ``lr``: a number of 0 or more, one for each member, or either of these for each player."""
 
-MISSING: Any = dataclasses.MISSING  # an option without a default must be given
+MISSING: Any = dataclasses.MISSING  # the default of an option that must be given
 
 
 def option(default: Any = MISSING, help: str = "", **metadata: Any) -> Any:
-    """Return a dataclass field with this default and help; a list, dict or set default is copied for each object."""
-    facts = {"help": help, **metadata}
+    """Return a dataclass field with this default and help. A list, dict or set is copied for each object."""
+    metadata = {"help": help, **metadata}
     if isinstance(default, (list, dict, set)):
-        return dataclasses.field(default_factory=default.copy, metadata=facts)
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
     if default is MISSING:
-        return dataclasses.field(metadata=facts)
-    return dataclasses.field(default=default, metadata=facts)
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What is known about one option of a factory."""
+    """One option of a factory, which is a dataclass."""
 
     name: str
     annotation: Any
@@ -53,12 +53,12 @@ class Option:
 
 
 def options_of(factory: Any) -> list[Option]:
-    """Return the options of a dataclass, in the order of its arguments: those given by keyword only come last.
+    """Return the options of a dataclass in the order of its arguments; keyword-only ones come last.
 
-    The help is the field's, or the text after ``name:`` in the class's docstring.
+    The help is that of the field, or else the text after ``name:`` in the docstring of the class.
     """
     hints = _hints(factory)
-    found = []
+    options = []
     for field in sorted(dataclasses.fields(factory), key=lambda field: bool(field.kw_only)):
         if not field.init or field.name.startswith("_"):
             continue
@@ -66,14 +66,15 @@ def options_of(factory: Any) -> list[Option]:
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         help = field.metadata.get("help", "") or _from_docstring(factory, field.name)
-        found.append(Option(field.name, hints.get(field.name, Any), default, help, field.metadata))
-    return found
+        options.append(Option(field.name, hints.get(field.name, Any), default, help, field.metadata))
+    return options
 
 
 def _hints(factory: Any) -> dict[str, Any]:
+    """The types of the fields. A name that is imported for type checkers only counts as Any."""
     try:
         return typing.get_type_hints(factory, include_extras=True)
-    except NameError:  # a name imported for type checkers only is any value; the other fields are still checked
+    except NameError:
         modules = [vars(sys.modules[c.__module__]) for c in factory.__mro__]
         return typing.get_type_hints(factory, localns=_Scope(*modules, vars(builtins)), include_extras=True)
 

@@ -1,4 +1,4 @@
-"""Every tolerance in one place, by dtype."""
+"""All tolerances, by dtype."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ import torch
 
 @dataclass(frozen=True)
 class Tolerances:
+    """The tolerances for one dtype."""
+
     inner: float
-    """Relative residual asked of an inner solve by default."""
+    """The relative residual that an inner solve must reach by default."""
     eigen: float
-    """Residual of an eigenvalue, relative to the largest one, below which it counts as converged."""
+    """An eigenvalue has converged if its residual, relative to the largest eigenvalue, is below this."""
     radius: float
-    """The same of an eigenvalue of F', which bounds the spectral radius."""
+    """As ``eigen``, for the eigenvalue of F' that gives the spectral radius."""
     adjoint: float
-    """Relative error allowed between <A u, w> and <u, A^T w>."""
+    """The relative difference allowed between <A u, w> and <u, A^T w>."""
     finite_difference: float
-    """Relative error allowed of a derivative against central differences in float64."""
+    """The relative error allowed in a derivative, against central differences in float64."""
     member: float
-    """Relative difference allowed in one step between an ensemble member and the same run alone."""
+    """The relative difference allowed in one step between an ensemble member and the same run alone."""
     blowup: float
-    """A run whose joint parameter norm exceeds this times (1 + its initial norm) has diverged."""
+    """A run has diverged if the joint norm of its parameters exceeds this times (1 + the initial norm)."""
 
 
 TOLERANCES = {
     torch.float64: Tolerances(
         inner=1e-10, eigen=1e-8, radius=1e-8, adjoint=1e-9, finite_difference=1e-5, member=1e-9, blowup=1e30
     ),
-    # In float32 a conjugate-gradient solve is 1e-5 from the exact one whatever is asked.
+    # In float32 a conjugate-gradient solve has an error of about 1e-5, however small a residual is asked for.
     torch.float32: Tolerances(
         inner=3e-5, eigen=1e-3, radius=1e-5, adjoint=1e-3, finite_difference=1e-2, member=1e-3, blowup=1e15
     ),
@@ -37,4 +39,5 @@ TOLERANCES = {
 
 
 def tolerances(dtype: torch.dtype) -> Tolerances:
+    """The tolerances for ``dtype``; those of float32 for other dtypes than float64."""
     return TOLERANCES.get(dtype, TOLERANCES[torch.float32])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..attribution import blamed, ours
+from ..attribution import attributed, ours
 from ..errors import PluginError, UsageError
 from ..game.game import Game, innermost
 from ..solver.solver import Solver
@@ -22,8 +22,8 @@ class Audience:
     def __init__(self, observers: Sequence[Observer], solver: Solver, game: Game) -> None:
         self._observers, self._solver, self._game = observers, solver, game
         is_recorder = [ours(getattr(o, "observer", o)) for o in observers]
-        self._recorders = [o for o, ours in zip(observers, is_recorder, strict=True) if ours]
-        self._callers = [o for o, ours in zip(observers, is_recorder, strict=True) if not ours]
+        self._recorders = [o for o, is_ours in zip(observers, is_recorder, strict=True) if is_ours]
+        self._callers = [o for o, is_ours in zip(observers, is_recorder, strict=True) if not is_ours]
 
     def __call__(self, seen: Seen) -> None:
         """Show one step."""
@@ -48,7 +48,7 @@ class Audience:
             game = type(innermost(self._game))
             raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error
         except BaseException as error:
-            attributed = blamed(error, "what a run records", self._solver, self._game)
-            if attributed is error:
+            reported = attributed(error, "what a run records", self._solver, self._game)
+            if reported is error:
                 raise
-            raise attributed from error
+            raise reported from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..attribution import blamed, guarded
+from ..attribution import attributed, guarded
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
 from ..errors import Stale, StorageError
@@ -242,10 +242,10 @@ class Loop:
             self._contract.require_untouched(state)
         except BaseException as error:
             self._save_whole(state)
-            attributed = blamed(error, "a step", self.solver, self.game, refusing=state.step == 0)
-            if attributed is error:
+            reported = attributed(error, "a step", self.solver, self.game, refusing=state.step == 0)
+            if reported is error:
                 raise
-            raise attributed from error
+            raise reported from error
 
     def _save_whole(self, state: State) -> None:
         """Save the state before a step that failed, unless the step has written to it."""

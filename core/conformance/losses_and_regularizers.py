@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from ..errors import UsageError
+from ..game.loss import Loss
 from ..game.regularizer import regularized
 from ..registry.registry import make
 from .assertions import Broken, Case, close, require
@@ -16,11 +17,12 @@ from .games import game_cases
 def losses(name: str) -> Iterator[Case]:
     """The checks of the loss ``name``, as (label, function) pairs."""
     d = torch.linspace(-4.0, 4.0, 9, dtype=torch.float64)
-    parts = ("f_real", "f_fake", "g_real", "g_fake")
 
-    def elementwise() -> None:
+    def finite() -> None:
         loss = make("loss", name)
-        for part in parts:
+        for player, value in loss(d, d.flip(0).sin()).items():
+            require(torch.isfinite(value), f"the loss of the {player} is not finite on logits from -4 to 4")
+        for part in ("f_real", "f_fake", "g_real", "g_fake") if isinstance(loss, Loss) else ():
             out = torch.as_tensor(getattr(loss, part)(d), dtype=torch.float64).expand(9)
             require(torch.isfinite(out).all(), f"{part} is not finite on logits from -4 to 4")
             one = torch.stack(
@@ -32,9 +34,9 @@ def losses(name: str) -> Iterator[Case]:
         loss = make("loss", name)
         if not loss.zero_sum:
             return
-        for f, g in (("f_real", "g_real"), ("f_fake", "g_fake")):
-            total = getattr(loss, f)(d) + getattr(loss, g)(d)
-            close(total, total[:1].expand(9), 1e-12, f"zero_sum is claimed, but {f} + {g} is not constant")
+        sums = [sum(loss(a, b).values()) for a in (d, d.cos()) for b in (d.sin(), d / 3)]
+        total = torch.stack(sums)
+        close(total, total[:1].expand(4), 1e-12, "zero_sum is claimed, but the sum of the losses is not constant")
 
     def played() -> None:
         for label, run in game_cases(lambda: make("game", "dirac-gan", loss=name)):
@@ -43,7 +45,7 @@ def losses(name: str) -> Iterator[Case]:
             except Broken as error:
                 raise Broken(f"on dirac-gan, {label}: {error}") from None
 
-    yield "finite and elementwise", elementwise
+    yield "finite, and elementwise where it is four functions of a logit", finite
     yield "zero_sum holds", zero_sum
     yield "a game with it passes the checks of games", played
 

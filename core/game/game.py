@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from .loss import Loss
+from .loss import GanLoss
 from .tree import Batch, Buffers, Params, Player, Tree
 
 
@@ -105,13 +105,13 @@ class Game(ABC):
 
 
 class GanGame(Game):
-    """A game of two players, "generator" and "discriminator", with a :class:`Loss` of the discriminator's logits.
+    """A game of two players, "generator" and "discriminator", with a :class:`GanLoss` of the discriminator's logits.
 
     ``batch["real"]`` holds the data (B, ...), ``batch["noise"]`` the latent z (B, Z).
     """
 
     players = ("generator", "discriminator")
-    loss: Loss
+    loss: GanLoss
 
     @property
     def zero_sum(self) -> bool:  # type: ignore[override]

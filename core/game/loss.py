@@ -1,27 +1,47 @@
-"""GAN losses: four functions of the discriminator's logits.
+"""GAN losses: what both players minimise, as functions of the discriminator's logits.
 
-The general form of Schäfer, Zheng and Anandkumar (2019, arXiv 1910.05852), eq. 2-3:
+Most are four functions of one logit each, the general form of Schäfer, Zheng and Anandkumar (2019, arXiv 1910.05852),
+eq. 2-3; both players minimise theirs:
 
     generator       E f_real(D(x)) + E f_fake(D(G(z)))
     discriminator   E g_real(D(x)) + E g_fake(D(G(z)))
 
-and both players minimise theirs.
+:class:`Loss` is this form. A :class:`BatchLoss` sees all logits at once: differences of logits, kernels between them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
 
 from torch import Tensor
+from torch.func import vmap
+
+Expectation = Callable[[Tensor], Tensor]
+"""(B,) -> (): the mean over a batch, or a quadrature's weighted sum."""
 
 
-class Loss(ABC):
-    """A GAN loss. A subclass gives the four functions of logits, element by element: (B,) to (B,)."""
+class GanLoss(ABC):
+    """The losses of a generator and a discriminator."""
 
     kind = "loss"
     zero_sum: bool = False
-    """Whether f_real + g_real and f_fake + g_fake are constants, so that the two losses have a constant sum."""
+    """Whether the two losses have a constant sum."""
+
+    @abstractmethod
+    def losses(self, expectation: Expectation, d_real: Tensor, d_fake: Tensor) -> dict[str, Tensor]:
+        """Both players' losses, scalars, from the logits on real (B,) and on generated data (B',)."""
+
+    def __call__(self, d_real: Tensor, d_fake: Tensor) -> dict[str, Tensor]:
+        """Both players' losses, scalars, from a batch of logits on real (B,) and one on generated data (B',)."""
+        return self.losses(mean, d_real, d_fake)
+
+
+class Loss(GanLoss):
+    """A loss of four functions of logits. A subclass gives them, element by element: (B,) to (B,).
+
+    It is ``zero_sum`` where f_real + g_real and f_fake + g_fake are constants.
+    """
 
     def f_real(self, d: Tensor) -> Tensor | float:
         """The generator's term on real data. Usually 0: it does not depend on the generator's parameters."""
@@ -39,12 +59,7 @@ class Loss(ABC):
     def g_fake(self, d: Tensor) -> Tensor:
         """The discriminator's term on generated data."""
 
-    def __call__(self, d_real: Tensor, d_fake: Tensor) -> dict[str, Tensor]:
-        """Both players' losses, scalars, from the logits on real (B,) and on generated data (B,)."""
-        return self.losses(mean, d_real, d_fake)
-
-    def losses(self, expectation: Any, d_real: Tensor, d_fake: Tensor) -> dict[str, Tensor]:
-        """Both players' losses with ``expectation`` in place of the mean, for games that integrate by quadrature."""
+    def losses(self, expectation: Expectation, d_real: Tensor, d_fake: Tensor) -> dict[str, Tensor]:
         f_real = self.f_real(d_real)
         generator = expectation(self.f_fake(d_fake))
         if isinstance(f_real, Tensor):
@@ -55,6 +70,15 @@ class Loss(ABC):
         }
 
 
+class BatchLoss(GanLoss):
+    """A loss of both batches of logits as a whole. A subclass defines ``losses`` with any expectation."""
+
+
 def mean(x: Tensor) -> Tensor:
     """The mean over the batch."""
     return x.mean()
+
+
+def over_pairs(expectation: Expectation, h: Tensor) -> Tensor:
+    """The expectation of h (B, B') over independent pairs, a scalar."""
+    return expectation(vmap(expectation)(h))

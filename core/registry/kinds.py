@@ -29,7 +29,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("solver", "solvers", "core.solver.solver:Solver", "plugins.solvers"),
-        Kind("loss", "losses", "core.game.loss:Loss", "plugins.losses"),
+        Kind("loss", "losses", "core.game.loss:GanLoss", "plugins.losses"),
         Kind("regularizer", "regularizers", "core.game.regularizer:Regularizer", "plugins.regularizers"),
         Kind("game", "games", "core.game.game:Game", "games"),
     )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.game.loss import Loss
+from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Player, Tree
 from ...core.options import Count, NonNegative, option
 from .loss_by_name import GanWithLoss
@@ -29,7 +29,7 @@ class AffineGaussian(GanWithLoss):
     batch: Count = option(128, "samples a step")
     nodes: Count = option(20, "quadrature nodes in each of the two dimensions")
     radius: NonNegative = option(0.05, "distance from the equilibrium at the start, at most")
-    loss: Loss = option("saturating", "GAN loss")
+    loss: GanLoss = option("saturating", "GAN loss")
 
     @property
     def target(self) -> Tensor:

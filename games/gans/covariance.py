@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...core.errors import UsageError
-from ...core.game.loss import Loss
+from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, NonNegative, Seed, option
 from ...core.registry.registry import make
@@ -35,7 +35,7 @@ class Covariance(GanWithLoss):
     batch: Count = option(100, "samples a step")
     matrix: Seed = option(0, "seed from which U is drawn")
     radius: NonNegative = option(0.5, "largest deviation of each number from the equilibrium at the start")
-    loss: Loss = option("wgan", "GAN loss")
+    loss: GanLoss = option("wgan", "GAN loss")
 
     def __post_init__(self) -> None:
         super().__post_init__()

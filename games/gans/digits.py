@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...core.errors import UsageError
-from ...core.game.loss import Loss
+from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, option
 from ..data.digit_classifier import classify, fitted
@@ -33,7 +33,7 @@ class Digits(GanWithLoss):
     latent: Count = option(32, "dimension of the noise z")
     hidden: Count = option(128, "units of a hidden layer, or channels of the widest convolution")
     batch: Count = option(64, "samples a step")
-    loss: Loss = option("non-saturating", "GAN loss")
+    loss: GanLoss = option("non-saturating", "GAN loss")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.game.loss import Loss
+from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import option
 from .loss_by_name import GanWithLoss
@@ -21,7 +21,7 @@ from .loss_by_name import GanWithLoss
 class DiracGan(GanWithLoss):
     """One number each. Initial values are standard normal."""
 
-    loss: Loss = option("saturating", "GAN loss")
+    loss: GanLoss = option("saturating", "GAN loss")
 
     def init(self, rng: torch.Generator) -> Params:
         return {i: {"value": torch.randn(1, generator=rng, dtype=torch.float64)} for i in self.players}

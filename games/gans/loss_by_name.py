@@ -10,7 +10,7 @@ from ...core.registry.registry import make
 
 @dataclass(frozen=True)
 class GanWithLoss(GanGame):
-    """A GAN whose option ``loss``, a name, a table {name, options} or a Loss, is made a Loss."""
+    """A GAN whose option ``loss``, a name, a table {name, options} or a loss itself, is made a loss."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loss", make("loss", self.loss))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.game.loss import Loss
+from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, NonNegative, option
 from ..networks.layers import Network, mlp
@@ -34,7 +34,7 @@ class Mixture(GanWithLoss):
     hidden: Count = option(256, "units of each hidden layer")
     layers: Count = option(4, "hidden layers of each network")
     batch: Count = option(256, "samples a step")
-    loss: Loss = option("saturating", "GAN loss")
+    loss: GanLoss = option("saturating", "GAN loss")
 
     @cached_property
     def generator(self) -> Network:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.game.loss import Loss
+from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import NonNegative, option
 from .loss_by_name import GanWithLoss
@@ -39,7 +39,7 @@ class Projection(GanWithLoss):
     eta: tuple[float, float] = option((1.0, 1e-2), "how well the discriminator sees each axis")
     target: tuple[float, float] = option((2.0, 2.0), "P: the data")
     std: NonNegative = option(1.0, "of every initial parameter")
-    loss: Loss = option("wgan", "GAN loss")
+    loss: GanLoss = option("wgan", "GAN loss")
 
     def init(self, rng: torch.Generator) -> Params:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -23,12 +24,28 @@ DEFINED = {  # f_real, f_fake, g_real, g_fake; None: nothing
     ),
     "non-saturating": (None, lambda d: -sigma(d).log(), lambda d: -sigma(d).log(), lambda d: -(1 - sigma(d)).log()),
     "wgan": (lambda d: d, lambda d: -d, lambda d: -d, lambda d: d),
+    "least-squares": (
+        None,
+        lambda d: (d - 1).square() / 2,
+        lambda d: (d - 1).square() / 2,
+        lambda d: d.square() / 2,
+    ),
+    "hinge": (None, lambda d: -d, lambda d: (1 - d).clamp(min=0), lambda d: (1 + d).clamp(min=0)),
+    "indicator": (lambda d: d, lambda d: -d, lambda d: -d, lambda d: d),
 }
 # f'(0) and f''(0) of what D minimises, on generated data, and of what G does; sigma(0) = 1/2, sigma'(0) = 1/4.
 AT_ZERO = {
     "saturating": (0.5, 0.25, -0.5, -0.25),
     "non-saturating": (0.5, 0.25, -0.5, 0.25),
     "wgan": (1.0, 0.0, -1.0, 0.0),
+    "least-squares": (0.0, 1.0, -1.0, 1.0),
+    "hinge": (1.0, 0.0, -1.0, 0.0),
+    "kl": (math.exp(-1), math.exp(-1), -math.exp(-1), -math.exp(-1)),
+    "reverse-kl": (1.0, 0.0, -1.0, 0.0),
+    "pearson": (1.0, 0.5, -1.0, -0.5),
+    "hellinger": (1.0, 1.0, -1.0, -1.0),
+    "jensen-shannon": (0.5, 0.25, -0.5, -0.25),
+    "total-variation": (0.5, 0.0, -0.5, 0.0),
 }
 
 
@@ -65,7 +82,7 @@ def test_zero_sum_is_what_it_says(name):
     loss = cp.make("loss", name)
     total = loss(random(5, seed=3), random(5, seed=4))
     zero = abs(float(total["generator"] + total["discriminator"])) < 1e-14
-    assert zero == loss.zero_sum == (name != "non-saturating")
+    assert zero == loss.zero_sum == (name in ("saturating", "wgan", "indicator"))
 
 
 @pytest.mark.parametrize("name", DEFINED)

@@ -15,6 +15,8 @@ from .core.game import tree as tree
 from .core.game.adapters import game_from_losses as game_from_losses
 from .core.game.game import Game as Game
 from .core.game.game import GanGame as GanGame
+from .core.game.loss import BatchLoss as BatchLoss
+from .core.game.loss import GanLoss as GanLoss
 from .core.game.loss import Loss as Loss
 from .core.game.module_games import game_from_modules as game_from_modules
 from .core.game.regularizer import Regularizer as Regularizer

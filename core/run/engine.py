@@ -1,4 +1,4 @@
-"""Playing a game: what a run is asked, where it starts, and what comes of it. The loop itself is in ``core.loop``."""
+"""Plays a game: prepares it, makes the first state, runs the loop (``core.loop``), and returns the result."""
 
 from __future__ import annotations
 
@@ -38,21 +38,26 @@ from .recording import layout_of
 from .settings import Settings
 from .start import memory_from, parameters_from
 
-# The path depends on the step, never on how long the run is. Measured on toys: tracing pays for itself within 20 to 160
-# steps, compiling, compiler and all, within 400 to 1,500 traced ones.
-TRACE_FROM = 200  # the first step that replays graphs
-COMPILE_FROM = 2_000  # the first that is taken by compiled code
+# Which code takes a step depends on the step's number, never on the length of the run. On toy games tracing saved more
+# time than it took after 20 to 160 steps; compiling, with the compiler's own time, after 400 to 1,500 traced steps.
+TRACE_FROM = 200  # the first step that replays traced programs
+COMPILE_FROM = 2_000  # the first step taken by compiled code
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended: ``status`` is "converged", "max_steps", "not_converged" or "diverged", ``message`` a sentence.
+    """The result of a run.
 
-    ``params`` and ``memory`` are the last finite ones, ``steps`` the steps that led there. ``diverged`` names the
-    members of an ensemble that did not stay finite; they stand where they last were. ``eager`` says why steps were
-    not compiled, or losses not replayed, where they were to be. ``checks["jacobian"]`` tells whether J is the
-    derivative of v: its ``status`` is "agrees", "differs" or "unknown", ``words`` say why. ``history`` is what was
-    recorded, where it was asked for.
+    params, memory   the last finite ones
+    status           "converged", "max_steps", "not_converged", "diverged" or "interrupted"
+    steps            the number of steps taken to get there
+    directory        the run directory, if there is one
+    message          a sentence about the end, or ""
+    diverged         the members of an ensemble that diverged; each stays at its last finite point
+    eager            why steps were not compiled, or losses not replayed, where they should have been; else ""
+    checks           ``checks["jacobian"]`` says whether J is the derivative of v: its ``status`` is "agrees", "differs"
+                     or "unknown", and ``words`` say why
+    history          what was recorded, if ``history=True`` was given
     """
 
     params: Params
@@ -97,31 +102,43 @@ def run(
 ) -> Result:
     """Play ``game`` with ``solver`` for ``steps`` steps, or until a condition holds.
 
-    ``start`` are parameters to begin from, {player: {name: tensor}}, by default the game's own, from ``seed``; arrays,
-    lists and numbers will do. ``memory`` is a solver's to go on with, as that of a Result, by default an empty one.
-    ``out`` is a new directory for the log; None keeps nothing on disk. ``members`` plays an ensemble at once, member m
-    from the seed ``member_seed(seed, m)``. ``sample_every`` is how often what the game shows and its metrics are
-    recorded, by default ten times in a run. ``history`` keeps in ``Result.history`` what a log would hold, with or
-    without ``out``. ``observers`` are called with a ``Seen`` at each step. ``until`` is a condition like
-    "gradient_norm<1e-6". ``blowup`` bounds the parameters' norm, by default at 1e30 (float32: 1e15) times 1 + its
-    initial value; inf turns it off. ``trace``
-    plays traced graphs instead of eager operations: from step 0, or never; by default from step 200 on. ``compile``
-    plays small games that draw nothing by one compiled function for many steps: from step 0, or never; by default from
-    step 2,000 on; what cannot be compiled, or not here, is played step by step. Both depend on the step alone: a
-    longer run begins with the same numbers. ``stop()`` is asked before each step whether to save the state and end
-    there. ``inexact_data`` lets a game draw from elsewhere than its generator, an iterator say: such a run is marked,
-    as one that cannot be repeated or resumed exactly. Raises UsageError for what does not fit together, PluginError
-    where a game or a solver breaks its contract, StorageError where the log cannot be written.
+    start             parameters to begin from, {player: {name: tensor}}; also arrays, lists or numbers. By default the
+                      game's own initial parameters, drawn from ``seed``
+    memory            a solver's memory to go on with, such as that of a Result; by default the solver's first memory
+    out               a new directory for the log; None keeps nothing on disk
+    regularizers      applied to the game in this order
+    observers         called with a ``Seen`` at each step
+    members           the size of an ensemble that is played at once; member m has the seed ``member_seed(seed, m)``
+    until             a condition like "gradient_norm<1e-6"; the run ends as converged when it holds
+    device, dtype     where and in which precision to compute; by default those of the game's parameters
+    every             record losses and norms every so many steps
+    spectrum_every    record spectra every so many steps; 0: never
+    checkpoint_every  keep a checkpoint every so many steps; without it only the first and the newest two are kept
+    sample_every      record samples and metrics every so many steps; by default ten times in a run
+    history           keep what a log would hold in ``Result.history``, with or without ``out``
+    blowup            the run has diverged when the norm of the parameters exceeds this; by default 1e30 (float32: 1e15)
+                      times 1 + the initial norm; inf turns it off
+    experiment        what run.json says of game and solver, if they were made by name
+    progress          ``progress(step, steps, losses)`` is called after every step
+    trace             whether to replay traced programs: True from step 0 on, False never, None from step 200 on
+    compile           whether to compile small games that draw nothing: True from step 0 on, False never, None from step
+                      2,000 on. What cannot be compiled is played step by step
+    stop              ``stop()`` is asked before each step; True saves the state and ends the run
+    inexact_data      allow a game that draws from something else than its generator, such as an iterator. The run is
+                      marked as one that cannot be repeated or resumed exactly
+
+    Raises UsageError if the arguments do not fit together, PluginError if a game or a solver breaks its contract,
+    StorageError if the log cannot be written.
     """
-    asked = {**locals(), "device": _name(device), "dtype": _name(dtype)}
-    _objects(game, solver, regularizers, start)
+    arguments = {**locals(), "device": _name(device), "dtype": _name(dtype)}
+    _require_objects(game, solver, regularizers, start)
     settings = Settings(
-        **{field.name: asked[field.name] for field in fields(Asked)},
+        **{field.name: arguments[field.name] for field in fields(Asked)},
         trace_from=first_step_of(trace, TRACE_FROM), compile_from=first_step_of(compile, COMPILE_FROM), seeding=SCHEME,
     ).checked()  # fmt: skip
     with torch.no_grad():
         evaluator = settings.evaluator(game, regularizers)
-        met = condition(until, evaluator)
+        ends_when = condition(until, evaluator)
         state = initial_state(evaluator, solver, settings, start, memory)
         if out is not None and leaves(state.params)[0].dtype is torch.bfloat16:
             raise UsageError("a log holds no bfloat16: play this game in float32 or float64 (dtype), or without out.")
@@ -133,27 +150,27 @@ def run(
             chunks, why = chunked(evaluator, solver, state, settings)
         if chunks is None:
             settings = replace(settings, compile_from=None)
-        given = not (start is memory is None)
-        kept = None
+        start_given = not (start is memory is None)
+        record = None
         if history:
-            kept = History(layout_of(evaluator, Trajectory(state.params, evaluator.members)))
-            kept.expect(steps // every + 2 if every else 0)
-        journal = Journal.create(out, evaluator, solver, state, settings, experiment, given, checks, kept)
-        result = play(evaluator, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
-        return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=kept)
+            record = History(layout_of(evaluator, Trajectory(state.params, evaluator.members)))
+            record.expect(steps // every + 2 if every else 0)
+        journal = Journal.create(out, evaluator, solver, state, settings, experiment, start_given, checks, record)
+        result = play(evaluator, solver, state, settings.steps, ends_when, journal, observers, progress, stop, chunks)
+        return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=record)
 
 
-def first_step_of(asked: bool | None, usual: int) -> int | None:
-    """The first step that something is done at: 0 where it is asked for, None where it is not wanted."""
-    return usual if asked is None else 0 if asked else None
+def first_step_of(wanted: bool | None, default: int) -> int | None:
+    """The step from which on tracing or compiling is used: 0 if it is wanted, None (never) if not, else ``default``."""
+    return default if wanted is None else 0 if wanted else None
 
 
 def chunked(game: Evaluator, solver: Solver, state: State, settings: Settings) -> tuple[Chunks | None, str]:
-    """The solver's steps compiled to be taken many at once, or None and the reason in words."""
+    """The compiled step of the solver, which takes many steps at once; or None, and the reason in words."""
     try:
         solver = compiled_solver(game, solver, state)
         return Chunks(solver, settings.compile_from or 0, settings.checkpoint_every), ""
-    except Exception as error:  # anyone's code is traced, and anyone's compiler asked: anything can come up
+    except Exception as error:  # a plugin's code and the machine's compiler may raise anything
         reason = f"{error}".partition("\n")[0] or type(error).__name__
         return None, f"Steps are not compiled: {reason.rstrip('.')}."
 
@@ -163,33 +180,33 @@ def play(
     solver: Solver,
     state: State,
     steps: int,
-    met: Condition | None,
+    until: Condition | None,
     journal: Journal,
     observers: Sequence[Observer],
     progress: Progress | None,
     stop: Callable[[], bool] | None,
     chunks: Chunks | None = None,
 ) -> Result:
-    """From ``state`` to the end, written down by ``journal``."""
+    """Run the loop from ``state`` to its end, recorded by ``journal``."""
     with journal:
-        loop = Loop(game, solver, steps, met, [*journal.observers, *observers], journal.save, progress, leaper=chunks)
+        loop = Loop(game, solver, steps, until, [*journal.observers, *observers], journal.save, progress, leaper=chunks)
         loop.stop = stop or loop.stop
         ending = loop.play(state)
-        gone = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
-        journal.close(ending, gone)
+        diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
+        journal.close(ending, diverged)
     end = ending.state
     eager = f"Losses are not replayed: {game.origin.eager}." if game.origin.eager else ""
-    return Result(end.params, end.memory, ending.status, end.step, journal.directory, ending.message, gone, eager)
+    return Result(end.params, end.memory, ending.status, end.step, journal.directory, ending.message, diverged, eager)
 
 
-def _objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:
-    """Raise UsageError where something else was given than what these are."""
-    wanted = [
+def _require_objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:
+    """Raise UsageError unless these are a game, a solver, regularizers, and parameters or None."""
+    expected = [
         ("game", game, Game),
         ("solver", solver, Solver),
         *(("regularizer", r, Regularizer) for r in regularizers),
     ]
-    for kind, given, base in wanted:
+    for kind, given, base in expected:
         if not isinstance(given, base):
             raise UsageError(f'the {kind} is {given!r:.80}, not a {kind} object: make one with make("{kind}", name).')
     if start is not None and not (isinstance(start, Mapping) and all(isinstance(t, Mapping) for t in start.values())):
@@ -199,27 +216,31 @@ def _objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:
 def initial_state(
     game: Evaluator, solver: Solver, settings: Settings, start: Params | None = None, memory: Memory | None = None
 ) -> State:
-    """The state before the first step."""
+    """The state before the first step, from ``start`` and ``memory`` where they are given.
+
+    Raises UsageError if the solver refuses the game, or if ``start`` or ``memory`` do not fit it.
+    """
     require_suited(solver, game)
     rngs = game.generators(settings.seed)
     params, buffers = game.start(rngs)
     if start is not None:
         params = parameters_from(start, params, game)
     with guarded("starting", solver, game, refusing=True):
-        own = validated_memory(solver, solver.init(game, params))
-    memory = own if memory is None else memory_from(memory, own, solver, game)
+        first_memory = validated_memory(solver, solver.init(game, params))
+    memory = first_memory if memory is None else memory_from(memory, first_memory, solver, game)
     norm = joint(Monitor(params, game.members, np.inf).norms)  # (), or (M,)
-    far = tolerances(leaves(params)[0].dtype).blowup * (1 + norm)
-    bound = torch.from_numpy(np.asarray(far if settings.blowup is None else np.full_like(norm, settings.blowup)))
+    default = tolerances(leaves(params)[0].dtype).blowup * (1 + norm)
+    bound = torch.from_numpy(np.asarray(default if settings.blowup is None else np.full_like(norm, settings.blowup)))
     return State(
         0, params, memory, buffers, tuple(r.get_state() for r in rngs), torch.ones(norm.shape, dtype=torch.bool), bound
     )
 
 
 def condition(text: str | None, game: Evaluator) -> Condition | None:
+    """The condition in ``text``, if there is one. Raises UsageError."""
     return None if text is None else until(text, game.players)
 
 
 def _name(x: Any) -> str | None:
-    """A device or a dtype as it stands in run.json."""
+    """A device or a dtype as run.json names it."""
     return None if x is None else str(x).removeprefix("torch.")

@@ -1,6 +1,7 @@
-"""A point of a recorded run: its game and its solver made again, its parameters and memory read back.
+"""Recalls a point of a recorded run: makes its game and solver again, and reads its parameters and memory.
 
-A log causes no import. What its names mean is what is built in, or in files that the user named.
+A run directory may come from a stranger, so its names never cause an import: they can only mean built-ins, or plugins
+from files that the user has named.
 """
 
 from __future__ import annotations
@@ -36,17 +37,18 @@ def is_run(path: str) -> bool:
 
 
 def recall(directory: str | Path, step: int | None = None, device: str = "cpu") -> Point:
-    """The point of a run before step ``step``, by default of the newest checkpoint.
+    """The point of a run before step ``step``, by default that of the newest checkpoint.
 
-    A checkpoint has parameters and memory, a row of the log parameters alone, and those of small games only. Raises
-    UsageError where nothing was recorded, or the game cannot be made again; BadLog where the files do not fit it.
+    A checkpoint has parameters and memory. Without one, the parameters are read from the log, which has them for small
+    games only. Raises UsageError if neither has this step, or if the game cannot be made again; BadLog if the files do
+    not fit the game.
     """
     files = RunDirectory(directory)
     facts = files.run(Recorded)
     if not facts:
         raise UsageError(f"{directory} is not the directory of a run: it has no run.json.")
     experiment, checks = facts["experiment"], facts.get("checks", {})
-    game, solver, regularizers = _made(files.path, experiment)
+    game, solver, regularizers = _objects(files.path, experiment)
     with files.reading():
         settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None)
     with torch.no_grad():
@@ -59,13 +61,13 @@ def recall(directory: str | Path, step: int | None = None, device: str = "cpu") 
             start = initial_state(evaluator, solver, settings)
         if saved is not None:
             tensors, numbers = saved
-            tensors.pop("log", None)  # rows of the log that were not sealed yet
+            tensors.pop("log", None)  # rows that were not yet written to the log
             with files.reading():
                 state = start.restored(tensors, numbers)
             buffers = evaluator.refresh(state.params, state.buffers)
-            found = (state.params, state.memory, state.step, "checkpoint")
-            return Point(evaluator, solver, *found, experiment, buffers, checks)
-        params = _row(files.path, int(step or 0), start, evaluator)
+            point = (state.params, state.memory, state.step, "checkpoint")
+            return Point(evaluator, solver, *point, experiment, buffers, checks)
+        params = _logged_params(files.path, int(step or 0), start, evaluator)
         buffers = evaluator.refresh(params, start.buffers)
         if not bool(bring_to_rest(evaluator, params, buffers)[1].all()):
             raise UsageError(
@@ -76,56 +78,58 @@ def recall(directory: str | Path, step: int | None = None, device: str = "cpu") 
 
 
 def buffers_from(start: str | None, first: Buffers) -> Buffers:
-    """The buffers of the newest point of the run ``start``, or ``first`` where it is no run or has other ones."""
+    """The buffers of the newest checkpoint of the run ``start``; ``first`` if it is no run, or one of another game."""
     if start is None or not first or not is_run(start):
         return first
     saved = load_checkpoint(newest(Path(start)))[0].get("buffers", {})
-    own = {k: x for k, x in first.items() if isinstance(x, torch.Tensor)}
-    if any(k not in saved or saved[k].shape != x.shape for k, x in own.items()):
-        return first  # another game, or under other regularizers
-    return {**first, **{k: saved[k].to(x) for k, x in own.items()}}
+    tensors = {k: x for k, x in first.items() if isinstance(x, torch.Tensor)}
+    if any(k not in saved or saved[k].shape != x.shape for k, x in tensors.items()):
+        return first  # another game, or other regularizers
+    return {**first, **{k: saved[k].to(x) for k, x in tensors.items()}}
 
 
-def _made(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
-    """The game, the solver and the regularizers, by the names in run.json."""
+def _objects(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
+    """The game, the solver and the regularizers that run.json names. Raises UsageError."""
     origins = experiment.get("origins")
     try:
-        if origins is None:  # written by a version that noted no names
+        if origins is None:  # written by an old version, which did not record names
             raise Unmade("the game of this run was put together in Python", "game", False)
         with registry.REGISTRY.without_third_parties():
             return rebuild(experiment)
     except Unmade as error:
-        foreign = [o for o in origins or () if o["source"] != registry.BUILT_IN]
-        came = "; ".join(f"its {o['kind']} {o['name']} came from {o['source']}" for o in foreign)
-        hint = f" {came[0].upper()}{came[1:]}: name the file, --plugin FILE.py." if came else ""
+        from_plugins = [o for o in origins or () if o["source"] != registry.BUILT_IN]
+        sources = "; ".join(f"its {o['kind']} {o['name']} came from {o['source']}" for o in from_plugins)
+        hint = f" {sources[0].upper()}{sources[1:]}: name the file, --plugin FILE.py." if sources else ""
         by_hand = f". Name one: counterplay spectrum GAME --solver NAME --start {path}."
         raise UsageError(f"{path}: {error}{hint if error.named else by_hand}") from error
 
 
-def _row(path: Path, step: int, start: State, game: Evaluator) -> Params:
-    """The parameters that the log has for ``step``."""
-    files = Sandbox()  # the log may be a stranger's
+def _logged_params(path: Path, step: int, start: State, game: Evaluator) -> Params:
+    """The parameters before ``step`` from the log, with the structure of ``start``. Raises UsageError, BadLog."""
+    files = Sandbox()  # the log may come from a stranger
     pieces = pieces_of(path, files)
-    held = any("step/parameters" in found.variables for _, found in pieces)
-    count = sum(found.length("step") for _, found in pieces)
-    steps = column(pieces, "step/step", 0, count, files) if held else np.zeros(0, dtype=np.int64)
-    at = np.flatnonzero(steps == step)
-    row = _at(pieces, files, int(at[-1])) if len(at) else None
+    has_parameters = any("step/parameters" in piece.variables for _, piece in pieces)
+    count = sum(piece.length("step") for _, piece in pieces)
+    steps = column(pieces, "step/step", 0, count, files) if has_parameters else np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero(steps == step)
+    row = _parameters(pieces, files, int(rows[-1])) if len(rows) else None
     if row is None or not np.isfinite(row).all():
         raise UsageError(f"{path} has no step {step}: {_nearest(path, step, steps)}")
-    wanted = names(start.params, game.members is not None)
-    labels = next((found.labels.get("parameter") for _, found in pieces if "parameter" in found.labels), None)
-    if labels != tuple(wanted) or row.shape != ((game.members, len(wanted)) if game.members else (len(wanted),)):
+    known = names(start.params, game.members is not None)
+    labels = next((piece.labels.get("parameter") for _, piece in pieces if "parameter" in piece.labels), None)
+    if labels != tuple(known) or row.shape != ((game.members, len(known)) if game.members else (len(known),)):
         raise BadLog(f"The parameters in the log of {path} are not those of the game in its run.json.")
     dtype = next(iter(next(iter(start.params.values())).values())).dtype
     return unravel(torch.from_numpy(np.ascontiguousarray(row)).to(dtype), start.params)
 
 
-def _at(pieces: Pieces, files: Sandbox, row: int) -> np.ndarray:
+def _parameters(pieces: Pieces, files: Sandbox, row: int) -> np.ndarray:
+    """The parameters in one row of the log: (N,), or (M, N) for an ensemble."""
     return column(pieces, "step/parameters", row, row + 1, files)[0]
 
 
 def _nearest(path: Path, step: int, steps: np.ndarray) -> str:
+    """Which steps near ``step`` a run has, in words: from its checkpoints and from ``steps``, those in its log."""
     saved = [int(p.name[5:]) for p in (path / "checkpoints").glob("step-*") if p.name[5:].isdecimal()]
     known = sorted({*saved, *steps.tolist()})
     near = sorted(sorted(known, key=lambda s: abs(s - step))[:2])

@@ -1,4 +1,4 @@
-"""Going on with a run from its newest good checkpoint, so that in the end it is the run that was never interrupted."""
+"""Resumes a run from its newest good checkpoint. The result is the same as that of a run that was not interrupted."""
 
 from __future__ import annotations
 
@@ -43,45 +43,47 @@ def resume(
     stop: Callable[[], bool] | None = None,
     allow_inexact: bool = False,
 ) -> Result:
-    """Go on with the run in ``directory``; in the end it is the uninterrupted run, on the CPU bit for bit.
+    """Resume the run in ``directory``. It becomes the uninterrupted run, on the CPU bit for bit.
 
-    What was made by name is made again from run.json; what was put together in Python is handed back as ``game``,
-    ``solver``, ``regularizers``, and compared with run.json: its class, options and code. A run that has ended is
-    returned as it ended. Raises UsageError where something else is handed back, or torch, the device, the threads or
-    a plugin's code have changed: with ``allow_inexact`` the run goes on and its log says so.
-    Raises Busy where another process has the directory.
+    Objects that were made by name are made again from run.json. Objects that were made in Python must be given again,
+    as ``game``, ``solver`` and ``regularizers``; their class, options and code are compared with run.json. If the run
+    has ended already, its result is returned. ``observers``, ``progress`` and ``stop`` are as in ``run``.
+
+    Raises UsageError if something else is given, or if torch, the device, the number of threads or a plugin's code
+    have changed. With ``allow_inexact`` the run then goes on, and its log says so. Raises Busy if another process
+    writes in the directory, BadLog if its files are damaged.
     """
     files = RunDirectory(directory)
     facts = files.run(Resumable)
     if not facts:
         raise UsageError(f"{directory} is not the directory of a run; give the --out of a run that was started.")
-    status, named = files.status(), facts["experiment"]
+    status, experiment = files.status(), facts["experiment"]
     with files.reading():
-        differs = differences(named, game, solver, regularizers, has_checkpoint(files.path))
-    if differs and not allow_inexact:
+        differing = differences(experiment, game, solver, regularizers, has_checkpoint(files.path))
+    if differing and not allow_inexact:
         raise UsageError(
-            f"{directory} was begun with something else: {'; '.join(differs)}. Hand back what it was begun with, "
+            f"{directory} was begun with something else: {'; '.join(differing)}. Hand back what it was begun with, "
             "or nothing for what was made by name; allow_inexact=True goes on with this, and marks the log."
         )
-    if status.get("state") in ENDED:  # for good: nobody else can be at it
+    if status.get("state") in ENDED:  # no process writes in it any more, so no lock is needed
         return _ended(files)
     lock = acquire(files.path)
     try:
         with files.reading():
             settings = Settings.read(facts["settings"])
-        _present(directory, settings.device)
+        _require_device(directory, settings.device)
         saved = None if _killed_at_once(files, facts) else load_checkpoint(newest(files.path))
         if saved is not None:
             require_members(newest(files.path), saved[0], settings.members)
-        by_name = all(x is None for x in (game, solver, regularizers))  # then what fails is not the caller's
-        game, solver, regularizers = _made(named, game, solver, regularizers)
+        by_name = all(x is None for x in (game, solver, regularizers))  # then an error below is the files' fault
+        game, solver, regularizers = _objects(experiment, game, solver, regularizers)
         with torch.no_grad():
             with files.reading() if by_name else nullcontext():
                 evaluator = settings.checked().evaluator(game, regularizers)
                 start = initial_state(evaluator, solver, settings)
             with files.reading():
-                changed = differs + _changed(facts, evaluator, start.params)
-                met = condition(settings.until, evaluator)
+                changed = differing + _changed(facts, evaluator, start.params)
+                until = condition(settings.until, evaluator)
             chunks, why = (
                 chunked(evaluator, solver, start, settings) if settings.compile_from is not None else (None, "")
             )
@@ -95,7 +97,7 @@ def resume(
                 inexact = list(numbers.get("inexact", []))
                 lost = missing(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
-                changed += _otherwise(evaluator, state, settings, numbers)
+                changed += _changed_batches(evaluator, state, settings, numbers)
                 if (stale := status.get("stale_since")) is not None and state.step > stale:
                     changed += [f"what it computed from step {stale} on cannot be trusted"]
             if changed and not allow_inexact:
@@ -106,43 +108,47 @@ def resume(
             inexact += [{"step": state.step, "changed": changed}] if changed else []
             with files.reading():
                 journal = Journal.reopen(files, lock, evaluator, solver, state, settings, numbers, pending, inexact)
-            return play(evaluator, solver, state, settings.steps, met, journal, observers, progress, stop, chunks)
+            return play(evaluator, solver, state, settings.steps, until, journal, observers, progress, stop, chunks)
     finally:
         lock.close()
 
 
 def _killed_at_once(files: RunDirectory, facts: Mapping[str, Any]) -> bool:
-    """Whether the run had not even saved its first state, which can be made again."""
+    """Whether the run was killed before it saved its first state, and this state can be made again."""
     return not has_checkpoint(files.path) and not facts.get("start_given", True)
 
 
-def _otherwise(evaluator: Evaluator, state: State, settings: Settings, noted: Mapping[str, Any]) -> list[str]:
-    """How it would go on otherwise than it was to, in words. A run may not have noted its next batch."""
+def _changed_batches(evaluator: Evaluator, state: State, settings: Settings, numbers: Mapping[str, Any]) -> list[str]:
+    """How the next batches or losses differ from those noted in the checkpoint's ``numbers``, in words.
+
+    Checkpoints of old versions note no batch. Then the game must draw from its generator only.
+    """
     if settings.inexact_data:
         return []
-    if "batch_sha256" not in noted:
+    if "batch_sha256" not in numbers:
         try:
             require_seeded(evaluator, state)
         except PluginError:
             return [INEXACT_DATA]
-    return changed_since(evaluator, state, noted)
+    return changed_since(evaluator, state, numbers)
 
 
-def _present(directory: str | Path, device: str | None) -> None:
-    """Raise BadLog for what is no device, UsageError for one that is not here."""
+def _require_device(directory: str | Path, device: str | None) -> None:
+    """Raise BadLog if ``device`` is no name of a device, UsageError if this machine does not have it."""
     try:
-        wanted = torch.device(device or "cpu")
+        known = torch.device(device or "cpu")
     except RuntimeError:
         expected = "expected a device, as cpu or cuda:0"
         raise BadLog(f"{directory}/run.json: settings.device is {device!r}, {expected}.") from None
     try:
-        torch.zeros(1, device=wanted).item()
+        torch.zeros(1, device=known).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         found = f"torch {torch.__version__} finds none here"
-        raise UsageError(f"{directory} was played on {wanted}, and {found}: go on where there is one.") from error
+        raise UsageError(f"{directory} was played on {known}, and {found}: go on where there is one.") from error
 
 
 def _ended(files: RunDirectory) -> Result:
+    """The result of a run that has ended, from its newest checkpoint. Raises BadLog if this is not the last state."""
     status, path = files.status(FullStatus), newest(files.path)
     tensors, numbers = load_checkpoint(path)
     if numbers.get("step", status["step"]) != status["step"]:
@@ -156,18 +162,17 @@ def _ended(files: RunDirectory) -> Result:
     )  # fmt: skip
 
 
-def _made(
+def _objects(
     experiment: Mapping[str, Any], game: Game | None, solver: Solver | None, regularizers: Sequence[Regularizer] | None
 ) -> tuple[Game, Solver, Sequence[Regularizer]]:
-    """The game, the solver and the regularisers: those handed in, else made by the names in run.json."""
-
+    """The game, the solver and the regularisers: those given, else those that run.json names. Raises UsageError."""
     try:
         return rebuild(experiment, game, solver, regularizers)
     except Unmade as error:
         if not error.named:
-            back = "regularizers=[...]" if error.kind == "regularizer" else f"{error.kind}=..."
+            argument = "regularizers=[...]" if error.kind == "regularizer" else f"{error.kind}=..."
             raise UsageError(
-                f"{error}: hand it back, counterplay.resume(directory, {back}). What was made by name need not be."
+                f"{error}: hand it back, counterplay.resume(directory, {argument}). What was made by name need not be."
             ) from error
         files = " ".join(f"--plugin {path}" for path in experiment.get("plugins", []))
         raise UsageError(
@@ -178,7 +183,7 @@ def _made(
 
 
 def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> list[str]:
-    """What is not as it was, in words."""
+    """What has changed since run.json was written, in words: torch, the device, the threads, the code of plugins."""
     now = run_facts(evaluator, params)
     out = [
         f"torch was {facts['versions'][name]} and is {found}"

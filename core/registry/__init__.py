@@ -1,4 +1,4 @@
-"""What can be made by name, built in or brought by others, and experiments as tables of names. Needs no torch.
+"""All things that can be made by name, built in or from plugins, and experiments as tables of names. Imports no torch.
 
-To be taken: `registry.make`, `hookspecs` (the contract of a plugin), `experiment.Experiment`, `build.build`.
+For other packages: `registry.make`, `hookspecs` (the contract of a plugin), `experiment.Experiment`, `build.build`.
 """

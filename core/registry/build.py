@@ -1,4 +1,4 @@
-"""The objects of an experiment: made by the names and options it gives, and written out again with all they have."""
+"""Makes the objects of an experiment from names and options, and writes out an experiment with all their options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from .experiment import Experiment, merged
 
 
 class Unmade(UsageError):
-    """Something of a recorded run cannot be made again. Whoever asked for it adds what the user can do."""
+    """A thing of a recorded run cannot be made again. The caller adds what the user can do.
+
+    ``kind`` is its kind; ``named`` says whether run.json names it, or it was made in Python.
+    """
 
     def __init__(self, message: str, kind: str, named: bool) -> None:
         super().__init__(message)
@@ -23,7 +26,7 @@ class Unmade(UsageError):
 
 
 def build(experiment: Experiment) -> tuple[Any, Any, list[Any]]:
-    """The experiment's objects: game, solver, regularizers. Raises UsageError."""
+    """Make the objects of an experiment: game, solver, regularizers. Raises UsageError."""
     named = _game(experiment)
     config.whole_or_in_parts("game", named)
     return _objects(registry.make, named, experiment.solver, experiment.regularizers)
@@ -32,7 +35,7 @@ def build(experiment: Experiment) -> tuple[Any, Any, list[Any]]:
 def rebuild(
     recorded: Mapping[str, Any], game: Any = None, solver: Any = None, regularizers: Any = None
 ) -> tuple[Any, Any, list[Any]]:
-    """The objects of the experiment in a run.json; those that are handed in stay as they are. Raises Unmade."""
+    """Make the objects of the experiment in a run.json again, except those that are given. Raises Unmade."""
 
     def made(kind: str, what: Any) -> Any:
         if isinstance(what, Mapping) and "class" in what:
@@ -51,21 +54,21 @@ def rebuild(
 
 
 def _objects(made: Any, game: Any, solver: Any, regularizers: Any) -> tuple[Any, Any, list[Any]]:
-    """From names and tables, or from objects, which are handed back."""
+    """Make each thing with ``made(kind, what)``. Options of one value for all other players get each player's value."""
     game = made("game", game)
-    filled = [config.for_everyone(what, game.players) for what in (solver, *regularizers)]
-    return game, made("solver", filled[0]), [made("regularizer", what) for what in filled[1:]]
+    by_player = [config.for_everyone(what, game.players) for what in (solver, *regularizers)]
+    return game, made("solver", by_player[0]), [made("regularizer", what) for what in by_player[1:]]
 
 
 def other_code(recorded: Mapping[str, Any]) -> list[str]:
-    """What is made by other code now than it was for the experiment in a run.json, in words."""
+    """Which things of the experiment in a run.json now come from other code than then, in words."""
     changed = []
     for origin in recorded.get("origins", []):
-        found: dict[str, str] = {}
-        with contextlib.suppress(UsageError):  # it is not there any more
-            found = registry.REGISTRY.origin(origin["kind"], origin["name"])
-        what = "sha256" if "sha256" in origin else "source"  # a digest says more than where a file was
-        if found.get(what) != origin[what]:
+        now: dict[str, str] = {}
+        with contextlib.suppress(UsageError):  # it does not exist any more
+            now = registry.REGISTRY.origin(origin["kind"], origin["name"])
+        what = "sha256" if "sha256" in origin else "source"  # a file may have been moved, so the digest decides
+        if now.get(what) != origin[what]:
             changed.append(f"the {origin['kind']} {origin['name']} comes from other code than before")
     return changed
 
@@ -84,30 +87,31 @@ def _game(experiment: Experiment) -> config.Named:
 def completed(experiment: Experiment, game: Any, solver: Any, regularizers: list[Any]) -> Experiment:
     """The experiment with every option of its objects written out, defaults included."""
     table = config.to_table(experiment) | {
-        "game": _full(experiment.game, game),
-        "solver": _full(experiment.solver, solver),
-        "regularizers": [_full(n, r) for n, r in zip(experiment.regularizers, regularizers, strict=True)],
+        "game": _full_table(experiment.game, game),
+        "solver": _full_table(experiment.solver, solver),
+        "regularizers": [_full_table(n, r) for n, r in zip(experiment.regularizers, regularizers, strict=True)],
     }
-    table.pop("loss", None)  # it stands in the game's table, where it acts
+    table.pop("loss", None)  # it is written in the game's table, as the game's option ``loss``
     return config.resolve(table)
 
 
-def _full(named: config.Named, thing: Any) -> config.Table:
-    name = named if isinstance(named, str) else named["name"]
-    return {**_set(thing), "name": name}
+def _full_table(named: config.Named, thing: Any) -> config.Table:
+    """The name of a thing and all its options."""
+    return {**_options(thing), "name": name_of(named)}
 
 
-def _set(thing: Any) -> config.Table:
-    """The options of an object, but those that are null unless set."""
+def _options(thing: Any) -> config.Table:
+    """All options of an object, except those that are null by default and not set."""
     table = registry.settings(thing)
     for o in options_of(type(thing)):
         value = getattr(thing, o.name)
         if value is None and o.default is None:
             del table[o.name]
         elif dataclasses.is_dataclass(value):
-            table[o.name] = _set(value)
+            table[o.name] = _options(value)
     return table
 
 
 def name_of(named: config.Named) -> str:
+    """The name in "simgd" or {"name": "simgd", options}."""
     return named if isinstance(named, str) else str(named["name"])

@@ -1,8 +1,8 @@
-"""An experiment: everything ``counterplay run`` needs to know, and the four places it comes from.
+"""An experiment: everything that ``counterplay run`` needs to know, and the four places that it comes from.
 
-Defaults, then a TOML file, then the environment (COUNTERPLAY_STEPS=100), then the command line: the later wins.
-Within one of them order does not matter: ``lr=0.1`` is everybody's and ``lr.x=0.2`` the exception, ``rule=adam`` says
-whose options ``rule.betas`` is one of.
+These are defaults, a TOML file, the environment (COUNTERPLAY_STEPS=100) and the command line; the later ones win.
+Within one of them the order does not matter: ``lr=0.1`` holds for every player and ``lr.x=0.2`` is an exception;
+``rule=adam`` names the rule to which the option ``rule.betas`` belongs.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Named = str | Table  # "simgd", or {"name": "simgd", options}
 
 _PREFIX = "COUNTERPLAY_"
 _SWITCHES = ("COUNTERPLAY_NO_PLUGINS", "COUNTERPLAY_DEBUG")
-EVERYONE = "*"  # in an option's table: the value of every player that is not named
+EVERYONE = "*"  # the key in an option's table for the value of all players that are not named there
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Asked):
-    """What is run. The fields are the tables and keys of the TOML file; those with a help text are options."""
+    """What is run. The fields are the tables and keys of the TOML file; those with a help text are options too."""
 
     game: Named
     solver: Named
@@ -45,7 +45,7 @@ class Experiment(Asked):
     plugins: list[str] = option([], expected="a list of file names", place=True)
 
 
-_OBJECTS = ("game", "solver", "loss", "regularizers")  # their options are checked by who has them
+_OBJECTS = ("game", "solver", "loss", "regularizers")  # their options are checked when they are made
 OPTIONS = {o.name: o for o in options_of(Experiment)}
 FIELDS = tuple(sorted(OPTIONS, key=lambda name: name not in _OBJECTS))
 _KINDS = {name: bounds_of(o.annotation)[0] for name, o in OPTIONS.items()}
@@ -54,7 +54,7 @@ _TEXTS = [n for n, kind in _KINDS.items() if (kind is str or get_origin(kind) is
 
 
 def assignments(items: Iterable[str], flag: str) -> Table:
-    """Merge ``key=value`` texts, ``a.b=value`` nested, in whatever order. Raises UsageError naming ``flag``."""
+    """The table given by ``key=value`` texts in any order; ``a.b=value`` is nested. Raises UsageError with ``flag``."""
     parts: list[tuple[list[str], Any]] = []
     for item in items:
         key, equals, text = item.partition("=")
@@ -67,17 +67,17 @@ def assignments(items: Iterable[str], flag: str) -> Table:
             parts += _leaves(path, typed(text.strip()))
         except UsageError as e:
             raise UsageError(f"{flag} {item[:60]}: {e}") from e
-    whole: Table = {}
-    for path, value in sorted(parts, key=lambda part: len(part[0])):  # what belongs to all, then the exceptions
-        place = whole
+    table: Table = {}
+    for path, value in sorted(parts, key=lambda part: len(part[0])):  # values for all first, then the exceptions
+        inner = table
         for name in path[:-1]:
-            place[name] = place = _opened(place.get(name, {}))
-        place[path[-1]] = value
-    return whole
+            inner[name] = inner = _opened(inner.get(name, {}))
+        inner[path[-1]] = value
+    return table
 
 
 def _leaves(path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
-    """A table says the same as its entries one by one."""
+    """The entries of a table, nested ones too, each with its path."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves([*path, key], inner)
@@ -86,14 +86,17 @@ def _leaves(path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
 
 
 def _opened(low: Any) -> Table:
-    """What was given whole, as a table that can be refined: a name with options, a number and its exceptions."""
+    """A value as a table, so that options can be added to a name, or exceptions to a number that holds for everyone."""
     if isinstance(low, Mapping):
         return dict(low)
     return {"name": low} if isinstance(low, str) else {} if low is None else {EVERYONE: low}
 
 
 def merged(low: Any, high: Any) -> Any:
-    """``high`` over ``low``, table by table. Another ``name`` starts afresh: the options were the other one's."""
+    """``low`` with the values of ``high`` over it, table by table.
+
+    If ``high`` has another ``name``, the options in ``low`` are dropped, as they belong to another thing.
+    """
     if isinstance(high, str) and isinstance(low, Mapping):
         high = {"name": high}
     if not isinstance(high, Mapping):
@@ -108,19 +111,19 @@ def merged(low: Any, high: Any) -> Any:
 
 
 def for_everyone(named: Named, players: Sequence[str]) -> Named:
-    """A solver or regularizer whose options have a number for each player, where they had one for the others."""
+    """A solver's or regularizer's table in which each value for everyone is written out for each player."""
 
     def filled(x: Any) -> Any:
         if not isinstance(x, Mapping):
             return x
-        rest = {k: filled(v) for k, v in x.items() if k != EVERYONE}
-        return {**dict.fromkeys(players, x[EVERYONE]), **rest} if EVERYONE in x else rest
+        others = {k: filled(v) for k, v in x.items() if k != EVERYONE}
+        return {**dict.fromkeys(players, x[EVERYONE]), **others} if EVERYONE in x else others
 
     return {k: filled(v) for k, v in named.items()} if isinstance(named, Mapping) else named
 
 
 def whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:
-    """Raise UsageError where an option that is not the players' was given both ways."""
+    """Raise UsageError if an option was given both as one value and in parts, where the parts are not players."""
     for key, x in named.items() if isinstance(named, Mapping) else ():
         if isinstance(x, Mapping) and EVERYONE in x:
             part = next(k for k in [*x, "…"] if k != EVERYONE)
@@ -132,7 +135,7 @@ def whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:
 
 
 def from_file(path: str) -> Table:
-    """Read a TOML file. Raises UsageError with its line."""
+    """The table in a TOML file. Raises UsageError, with the line if it is not TOML."""
     try:
         return from_toml_file(os.path.expanduser(path))
     except OSError as e:
@@ -144,7 +147,7 @@ def from_file(path: str) -> Table:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Table:
-    """Read COUNTERPLAY_FIELD for every field. Raises UsageError for a misspelt one, which would silently do nothing."""
+    """The fields given by variables COUNTERPLAY_FIELD. Raises UsageError for a misspelt one, which would do nothing."""
     found: Table = {}
     for variable, text in environment.items():
         if not variable.startswith(_PREFIX) or variable in _SWITCHES:
@@ -152,7 +155,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Table:
         name = variable.removeprefix(_PREFIX)
         if name.isupper() and name.lower() in FIELDS:
             found[name.lower()] = _from(variable, name.lower(), text)
-        elif near := difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=0.8):  # others are a plugin's business
+        elif near := difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=0.8):  # others may be a plugin's
             raise UsageError(
                 f"the environment variable {variable} is not known; did you mean {_PREFIX + near[0].upper()!r}? "
                 f"Rename it or unset it."
@@ -165,15 +168,15 @@ def _from(variable: str, field: str, text: str) -> Any:
         value = typed(text)
     except UsageError as e:
         raise UsageError(f"{variable}={text[:60]}: {e}") from e
-    return text if field in _TEXTS and not isinstance(value, str | None) else value  # a folder may be called 2024
+    return text if field in _TEXTS and not isinstance(value, str | None) else value  # a folder may be named 2024
 
 
 def resolve(*layers: Table) -> Experiment:
-    """Merge the layers, the last one winning, and check the whole. Raises UsageError naming the field."""
+    """Merge the layers, of which the last one wins, and check the result. Raises UsageError that names the field."""
     table: Table = {}
     for layer in layers:
         table = merged(table, layer)
-    table = {"device": "cpu"} | {field: x for field, x in table.items() if x is not None}  # null is as if not given
+    table = {"device": "cpu"} | {field: x for field, x in table.items() if x is not None}  # null counts as not given
     for field, x in table.items():
         if field in _COUNTS:
             table[field] = whole(x)
@@ -206,24 +209,25 @@ def resolve(*layers: Table) -> Experiment:
 
 
 def _expanded(path: Any) -> Any:
-    """``~`` is the home directory, also where no shell has seen it: in a file, in quotes, after ``--out=``."""
+    """A path with ``~`` as the home directory, which a shell does not do in files, in quotes or after ``--out=``."""
     return os.path.expanduser(path) if isinstance(path, str) else path
 
 
 def _named(field: str, given: Named | None) -> None:
+    """Raise UsageError for a table without a name."""
     if isinstance(given, Mapping) and not isinstance(given.get("name"), str):
         kind = "regularizer" if field == "regularizers" else field
         raise UsageError(f"{field}: options were given, but not whose. Name the {kind} as well.")
 
 
 def with_regularizers(table: Table, names: Iterable[str], options: Table) -> list[Named] | None:
-    """The regularizers of ``table``, or those ``names``d instead, with ``-r NAME.key=value`` options over theirs.
+    """The regularizers ``names``, or else those of ``table``, with the options of ``-r NAME.key=value`` over theirs.
 
-    Where there is one only, ``-r key=value`` is enough.
+    If there is only one, ``-r key=value`` is enough. Raises UsageError if ``-r`` names another one.
     """
     items = list(names) or table.get("regularizers", [])
     if not isinstance(items, list) or not all(isinstance(i, str | Mapping) for i in items):
-        return None  # the file's, and wrong: its check says so
+        return None  # wrong values from the file: :func:`resolve` reports them
     if not items:
         if options:
             raise UsageError("-r sets a regularizer's options, and none was named: add --regularizer NAME.")
@@ -241,7 +245,7 @@ def with_regularizers(table: Table, names: Iterable[str], options: Table) -> lis
 
 
 def _explain(message: str, table: Table) -> str:
-    """What was expected where msgspec found a mismatch: it knows the place, we have the words."""
+    """The message for a mismatch that msgspec found: msgspec says where, and our words say what is expected."""
     reason, _, where = message.partition(" - at `$.")
     field = where.rstrip("`").split("[")[0].split(".")[0]
     given = table.get(field, reason)
@@ -249,7 +253,7 @@ def _explain(message: str, table: Table) -> str:
 
 
 def _wanted(field: str, given: Any) -> str:
-    """What a field takes, in words."""
+    """What a field accepts, in words."""
     known, (kind, least, _) = OPTIONS[field].metadata, bounds_of(OPTIONS[field].annotation)
     if "expected" in known:
         return str(known["expected"])
@@ -270,5 +274,5 @@ def to_table(experiment: Experiment) -> Table:
 
 
 def to_toml(experiment: Experiment) -> str:
-    """The experiment as TOML that ``--config`` reads back to the same one."""
+    """The experiment as TOML. ``--config`` reads the same experiment from it."""
     return tomli_w.dumps(without_nulls(to_table(experiment)))

@@ -1,4 +1,4 @@
-"""The hooks a plugin may implement, and the entries they return. A minute's reading is the whole contract.
+"""The hooks that a plugin may implement, and the entries that they return. This is the whole contract of a plugin.
 
 A plugin is a module (named by the entry-point group ``counterplay``, or a file given with ``--plugin``)::
 
@@ -32,7 +32,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that can be made by name."""
+    """One thing that can be made by name, as ``make(kind, name, **options)`` does."""
 
     name: str  # what users type: lower case, words joined by "-"
     factory: Callable[..., Any]  # a frozen dataclass; its fields are the options
@@ -40,7 +40,9 @@ class Entry:
     reference: str = ""  # authors, year, arXiv id
 
 
-def _registering(kind: Kind) -> Callable[[], Iterable[Entry]]:
+def _hook_of(kind: Kind) -> Callable[[], Iterable[Entry]]:
+    """The hook by which plugins register things of ``kind``."""
+
     def register() -> Iterable[Entry]:  # type: ignore[empty-body]
         pass
 
@@ -50,7 +52,7 @@ def _registering(kind: Kind) -> Callable[[], Iterable[Entry]]:
 
 @hookspec
 def register_commands(group: click.Group) -> None:
-    """Add commands to the ``counterplay`` command line; import what is heavy inside them."""
+    """Add commands to the ``counterplay`` command line. Import torch and other slow modules only inside commands."""
 
 
-HOOKS = {kind.hook: _registering(kind) for kind in KINDS.values()} | {"register_commands": register_commands}
+HOOKS = {kind.hook: _hook_of(kind) for kind in KINDS.values()} | {"register_commands": register_commands}

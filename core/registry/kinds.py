@@ -12,12 +12,12 @@ ROOT = __name__.partition(".")[0]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of thing."""
+    """One kind of thing, such as "solver"."""
 
     name: str
     plural: str
-    base: str  # the module of core and the class that all objects of the kind have
-    home: str  # the package of the built-in ones, whose hook lists them
+    base: str  # module:Class in counterplay; all things of the kind are of this class
+    home: str  # the package with the built-in ones, whose hook lists them
 
     @property
     def hook(self) -> str:
@@ -37,13 +37,13 @@ KINDS: dict[str, Kind] = {
 
 
 def in_words() -> str:
-    """All kinds, as a help text names them."""
+    """All kinds, as a help text lists them: "games, losses, regularizers and solvers"."""
     *some, last = sorted(kind.plural for kind in KINDS.values())
     return f"{', '.join(some)} and {last}"
 
 
 def kind_name(kind: str) -> str:
-    """The kind meant by "solver" or "solvers". Raises UsageError."""
+    """The name of a kind from its name or plural. Raises UsageError."""
     for k in KINDS.values():
         if kind in (k.name, k.plural):
             return k.name
@@ -51,12 +51,12 @@ def kind_name(kind: str) -> str:
 
 
 def base_of(kind: str) -> type:
-    """The class that all objects of a kind have."""
+    """The class of all things of a kind."""
     module, _, name = KINDS[kind].base.partition(":")
     base: type = getattr(import_module(f"{ROOT}.{module}"), name)
     return base
 
 
 def kind_of(cls: type) -> str | None:
-    """The kind whose class ``cls`` is or extends, if any."""
+    """The kind of which ``cls`` is the class or a subclass, if there is one."""
     return next((k for k in KINDS if issubclass(cls, base_of(k))), None)

@@ -1,7 +1,8 @@
-"""Everything that can be made by name, of each kind in `kinds`, built in or brought by plugins.
+"""The registry: makes things by name, of each kind in `kinds`, built in or from plugins.
 
-Built-ins are named here by string and imported when one of their kind is asked for. Third parties are imported only
-to list them, or when a name is not built in; a name that is already taken is reported and dropped.
+The packages of built-ins are imported when a thing of their kind is asked for. Installed plugins of third parties are
+imported only to list them, or when a name is not built in. If two things have the same name, the first one stays, and
+the other is reported and dropped.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ COMMANDS = f"{ROOT}.analysis.commands.commands"
 
 @dataclasses.dataclass(frozen=True)
 class Registered:
-    """An entry and who brought it."""
+    """An entry and where it comes from: ``source`` in words, and the plugin if it is one's."""
 
     entry: Entry
     source: str
@@ -37,7 +38,7 @@ class Registered:
 
 
 class Registry:
-    """What is registered in this process. The module's functions use one of these; tests make their own."""
+    """The plugins and entries of one process. The functions of this module use ``REGISTRY``; tests make their own."""
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager(PROJECT)
@@ -48,7 +49,7 @@ class Registry:
         self._third_parties_loaded = False
 
     def built_in(self, kind: str) -> dict[str, Registered]:
-        """The entries of a kind that need no third party: built in, or from a file that was named."""
+        """The entries of a kind that are known already, by name: built-ins, and those of plugins that are loaded."""
         if kind not in self._known:
             module = import_module(f"{ROOT}.{KINDS[kind].home}")
             if not self.manager.is_registered(module):
@@ -56,27 +57,28 @@ class Registry:
             items = getattr(module, KINDS[kind].hook)()
             known = self._known[kind] = {e.name: Registered(e, BUILT_IN) for e in items}
             for plugin in self.plugins:
-                self._take(kind, plugin, known)
+                self._add_entries(kind, plugin, known)
         return self._known[kind]
 
     def add(self, plugin: Plugin) -> None:
-        """Register one plugin; what is wrong with it goes to ``problems``."""
+        """Register one plugin. What is wrong with it is added to ``problems``."""
         if any(plugin.object is p.object for p in self.plugins):
             return
         third_party.register(self.manager, plugin, self.problems)
         if self.manager.is_registered(plugin.object):
             self.plugins.append(plugin)
             for kind, known in self._known.items():
-                self._take(kind, plugin, known)
+                self._add_entries(kind, plugin, known)
 
-    def _take(self, kind: str, plugin: Plugin, known: dict[str, Registered]) -> None:
+    def _add_entries(self, kind: str, plugin: Plugin, known: dict[str, Registered]) -> None:
+        """Add the plugin's entries of a kind to ``known``, except those whose name is taken."""
         for entry in third_party.entries(self.manager, KINDS[kind].hook, plugin, self.problems):
             if (first := known.get(entry.name)) is not None:
-                self._taken(f"{kind} name {entry.name!r}", first.source, plugin)
+                self._report_taken(f"{kind} name {entry.name!r}", first.source, plugin)
             else:
                 known[entry.name] = Registered(entry, plugin.source, plugin)
 
-    def _taken(self, what: str, by: str, plugin: Plugin) -> None:
+    def _report_taken(self, what: str, by: str, plugin: Plugin) -> None:
         self.problems.append(Problem(plugin.source, f"the {what} is taken ({by}); this one was dropped"))
 
     def load_third_parties(self) -> None:
@@ -88,17 +90,17 @@ class Registry:
             self.add(plugin)
 
     def commands(self, ours: Iterable[str]) -> dict[str, click.Command]:
-        """The commands third parties bring, by name: none that is one of ``ours`` or another's."""
+        """The commands of third parties, by name. Those whose name is one of ``ours``, or taken, are left out."""
         self.load_third_parties()
-        sources, found = dict.fromkeys(ours, BUILT_IN), {}
+        sources, commands = dict.fromkeys(ours, BUILT_IN), dict[str, click.Command]()
         for plugin in self.plugins:
             with third_party.guard(plugin.source, self.problems):
                 for name, command in third_party.commands_of(self.manager, plugin.object).items():
                     if name in sources:
-                        self._taken(f"command name {name!r}", sources[name], plugin)
+                        self._report_taken(f"command name {name!r}", sources[name], plugin)
                     else:
-                        sources[name], found[name] = plugin.source, command
-        return found
+                        sources[name], commands[name] = plugin.source, command
+        return commands
 
     def all(self, kind: str) -> dict[str, Registered]:
         """Every entry of a kind by name, third parties included."""
@@ -109,7 +111,7 @@ class Registry:
 
     @contextlib.contextmanager
     def without_third_parties(self) -> Iterator[None]:
-        """Inside, names mean what is built in or in files that were named: nothing else is imported."""
+        """A context in which no installed plugin is imported: names mean built-ins, or things of loaded plugins."""
         before, self._third_parties_loaded = self._third_parties_loaded, True
         try:
             yield
@@ -117,15 +119,15 @@ class Registry:
             self._third_parties_loaded = before
 
     def find(self, kind: str, name: str) -> Registered:
-        """The entry of that name. Raises UsageError with the nearest name."""
+        """The entry of that name. Raises UsageError that suggests the nearest name."""
         kind = kind_name(kind)
         found = self.built_in(kind).get(name)
         if found is None:
             found = self.all(kind).get(name)
         if found is None:
             known = sorted(self._known[kind])
-            lost = len({p.plugin for p in self.problems})
-            note = f" ({lost} plugin(s) have problems: see counterplay list.)" if lost else ""
+            failed = len({p.plugin for p in self.problems})
+            note = f" ({failed} plugin(s) have problems: see counterplay list.)" if failed else ""
             raise UsageError(
                 f"unknown {kind} {name!r}{did_you_mean(name, known)} "
                 f"The {KINDS[kind].plural} are {', '.join(known) or 'none'}.{note}"
@@ -133,7 +135,10 @@ class Registry:
         return found
 
     def make(self, kind: str, what: Any, **options: Any) -> Any:
-        """Make a ``what`` of this kind: a name, a table {"name": ..., options}, or an object, which is handed back."""
+        """Make a thing of this kind from a name, or a table {"name": ..., options}; an object is returned as it is.
+
+        Raises UsageError for a wrong name or option, PluginError if a plugin's factory fails.
+        """
         kind = kind_name(kind)
         if isinstance(what, Mapping):
             if not isinstance(what.get("name"), str):
@@ -196,11 +201,11 @@ class Registry:
         return self.make(kind, value)
 
     def owner(self, module: str) -> Plugin | None:
-        """The plugin a module belongs to, for blaming the right one when something fails in the middle of a run."""
+        """The plugin to which a module belongs, if it is one's: to name the right one when something fails in a run."""
         return next((plugin for plugin in self.plugins if plugin.owns(module)), None)
 
     def origin(self, kind: str, name: str) -> dict[str, str]:
-        """Where a thing comes from, for the log of a run that uses it."""
+        """Where a thing comes from, as run.json records it: its source, and for a plugin the digest of its code."""
         found = self.find(kind, name)
         code = found.plugin.sha256(found.entry.factory) if found.plugin else None
         return {"kind": kind, "name": name, "source": found.source} | ({"sha256": code} if code else {})
@@ -215,27 +220,27 @@ def entries(kind: str) -> list[Entry]:
 
 
 def find(kind: str, name: str) -> Entry:
-    """The entry of that name. Raises UsageError with the nearest name."""
+    """The entry of that name. Raises UsageError that suggests the nearest name."""
     return REGISTRY.find(kind, name).entry
 
 
 def make(kind: str, what: Any, /, **options: Any) -> Any:
-    """Make a solver, loss, regularizer or game by name, with its options; an object of that kind is handed back."""
+    """Make a solver, loss, regularizer or game by name, with its options. An object of the kind is returned itself."""
     return REGISTRY.make(kind, what, **options)
 
 
 def problems() -> list[Problem]:
-    """Everything wrong with the third parties met so far, each once: their commands are asked for more than once."""
+    """All problems of the plugins loaded so far, without repetition."""
     return list(dict.fromkeys(REGISTRY.problems))
 
 
 def load_file(path: str) -> None:
-    """Load the plugin file a user named. Raises UsageError or PluginError."""
+    """Load the plugin file that a user named. Raises UsageError or PluginError."""
     REGISTRY.add(third_party.from_file(path, REGISTRY.problems))
 
 
 def settings(thing: Any) -> dict[str, Any]:
-    """A made object as the table that would make it again: {"name": ..., every option}, plain values only."""
+    """The table from which ``make`` makes the same thing again: its name and every option, as plain values."""
     cls = type(thing)
     table: dict[str, Any] = {}
     if (kind := kind_of(cls)) is not None:
@@ -249,7 +254,7 @@ def settings(thing: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as TOML and JSON know it."""
+    """A value in the types of TOML and JSON; objects with options become tables, others text."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

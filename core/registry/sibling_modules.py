@@ -1,8 +1,8 @@
-"""The modules beside a plugin file, which it may import as a script may.
+"""The modules beside a plugin file: the file may import them, as a script may import modules in its folder.
 
-Only what the file imports, itself or through another neighbour, is found there: nothing else in the folder comes before
-an installed module, and none of it before Python's own. They are read off the source, so that they are the same
-whichever plugins were loaded before, and what is imported within a function is among them.
+Only modules that the file imports, itself or through another of them, are found in the folder. They come before
+installed modules of the same name, but not before Python's own. Which modules these are is read from the source. So it
+does not depend on plugins loaded before, and imports inside functions count too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from types import ModuleType
 
 from ..errors import PluginError
 
-_OWN = __package__.partition(".")[0]
-_HOMES: dict[str, Path] = {}  # of the neighbours of all plugin files, by name
+_PACKAGE = __package__.partition(".")[0]
+_HOMES: dict[str, Path] = {}  # the files and folders of the neighbours of all plugin files, by name
 
 
 class _Finder(MetaPathFinder):
@@ -32,23 +32,23 @@ class _Finder(MetaPathFinder):
 def neighbours(file: Path) -> dict[str, Path]:
     """The modules (files) and packages (folders) beside ``file`` that it imports, by name."""
     found: dict[str, Path] = {}
-    rest = [file]
-    while rest:
-        for name in _imported(rest.pop()):
+    to_read = [file]
+    while to_read:
+        for name in _imported(to_read.pop()):
             home = _beside(name, file.parent)
-            if home is None or home == file or name in (*found, _OWN, *sys.stdlib_module_names):
+            if home is None or home == file or name in (*found, _PACKAGE, *sys.stdlib_module_names):
                 continue
             found[name] = home
-            rest += sorted(home.rglob("*.py")) if home.is_dir() else [home]
+            to_read += sorted(home.rglob("*.py")) if home.is_dir() else [home]
     return found
 
 
-def introduce(found: Mapping[str, Path], given: str) -> None:
-    """Let the neighbours of the plugin file ``given`` be imported.
+def introduce(modules: Mapping[str, Path], given: str) -> None:
+    """Make ``modules``, the neighbours of the plugin file ``given``, importable.
 
-    Raises PluginError where the name of one is taken: its plugin would silently get the other module.
+    Raises PluginError if a module of the same name is loaded already: the plugin would silently import that one.
     """
-    for name, home in found.items():
+    for name, home in modules.items():
         loaded = getattr(sys.modules.get(name), "__file__", None)
         taken = _HOMES.get(name, home) if loaded is None else Path(loaded).resolve()
         if taken not in (home, home / "__init__.py"):
@@ -56,20 +56,20 @@ def introduce(found: Mapping[str, Path], given: str) -> None:
                 f"--plugin {given}: it imports {home.name} beside it, and {taken} is loaded by that name already. "
                 f"Rename one of them."
             )
-    _HOMES.update(found)
+    _HOMES.update(modules)
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 def _beside(name: str, folder: Path) -> Path | None:
-    """A package or a module, in this order as Python has it."""
+    """The package ``name`` in ``folder``, or else the module, in the order in which Python looks for them."""
     if (folder / name / "__init__.py").is_file():
         return (folder / name).resolve()
     return module.resolve() if (module := folder / f"{name}.py").is_file() else None
 
 
 def _imported(file: Path) -> Iterator[str]:
-    """The outermost names that a source imports; none where it cannot be read: importing it says why."""
+    """The top-level names that a source imports. None if it cannot be parsed: the error comes when it is imported."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):

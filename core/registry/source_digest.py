@@ -1,4 +1,4 @@
-"""The digest of a third party's code: a run goes on only with the code it began with. And whose code it is."""
+"""The digest of a plugin's code, so that a run is resumed only with the code that began it; and whose code it is."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _INSTALLED = tuple(
 
 
 def source_sha256(module: str, file: str | None, *beside: Path) -> str | None:
-    """The digest of what ``module`` is part of, and of the plugin's own module ``file``: a package or a lone file.
+    """The SHA-256 digest of the code of a plugin; None if it has no files.
 
-    ``beside`` are further files and packages that it uses.
-
-    None where neither has a file. A lone file's is the digest of its bytes.
+    The code is the package (or lone file) of ``module``, that of the plugin's ``file``, and the files and packages
+    ``beside``. The digest of a lone file is that of its bytes; of several, it is that of their digests.
     """
-    own = _home(module) if module.split(".")[0] != __name__.split(".")[0] else None
-    homes = {home for home in (own, _package(Path(file)) if file else None, *beside) if home is not None}
-    found = [sum for home in sorted(homes) if (sum := _sha256(home)) is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    return hashlib.sha256("".join(found).encode()).hexdigest()
+    of_module = _home(module) if module.split(".")[0] != __name__.split(".")[0] else None
+    homes = {home for home in (of_module, _package(Path(file)) if file else None, *beside) if home is not None}
+    digests = [digest for home in sorted(homes) if (digest := _sha256(home)) is not None]
+    if len(digests) < 2:
+        return digests[0] if digests else None
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _home(module: str) -> Path | None:
+    """The outermost package, or the file, of a module that is imported."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return _package(Path(file)) if isinstance(file, str) else None
 
 
 def _package(file: Path) -> Path:
-    """The outermost package that a file is in, or the file."""
+    """The outermost package that contains a file; the file itself if none does."""
     file = file.resolve()
     home = file
     while (home.parent / "__init__.py").is_file():
@@ -45,6 +45,7 @@ def _package(file: Path) -> Path:
 
 
 def _sha256(home: Path) -> str | None:
+    """The digest of a file, or of all sources in a folder with their paths; None if they cannot be read."""
     try:
         if not home.is_dir():
             return hashlib.sha256(home.read_bytes()).hexdigest()
@@ -60,7 +61,7 @@ def _sha256(home: Path) -> str | None:
 
 @cache
 def is_library(module: str | None) -> bool:
-    """Whether a module is Python's, ours or an installed package's: none that its user writes."""
+    """Whether a module belongs to Python, counterplay or an installed package, and is not the user's own code."""
     top = (module or "builtins").partition(".")[0]
     if top == __name__.partition(".")[0] or (top in sys.stdlib_module_names and top != "__main__"):
         return True

@@ -1,8 +1,8 @@
-"""Plugins of other people: found by entry point or named as a file, each loaded by itself under a guard.
+"""Plugins of third parties, found by entry point or named as a file. Each is loaded by itself under a guard.
 
-Whatever one of them raises while it is imported, registered or asked for its entries is reported with its name, and
-costs nothing else: the others and the built-ins work. Settings of torch that it changed are put back. One that takes
-long is named while it lasts; one that never ends, or that ends the process, is not contained.
+An error in a plugin, while it is imported, registered or asked for its entries, is reported with its name; other
+plugins and the built-ins still work. Settings of torch that it changes are put back. A plugin that takes long is named
+on the standard error. There is no protection from a plugin that never ends, or that ends the process.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from .hookspecs import HOOKS, PROJECT, Entry
 from .sibling_modules import introduce, neighbours
 from .source_digest import source_sha256
 
-SLOW_SECONDS = 2.0  # after so long at work a plugin is named
+SLOW_SECONDS = 2.0  # a plugin that takes longer to load is named
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing wrong with one plugin."""
+    """One thing that is wrong with one plugin."""
 
     plugin: str
     message: str
@@ -50,45 +50,48 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Plugin:
-    """A loaded plugin: the object whose hooks are called and where it came from."""
+    """A loaded plugin: the object whose hooks are called, and where it comes from."""
 
     object: Any
     source: str  # "mypackage 1.2" or "file mine.py"
     file: str | None
-    neighbours: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # of a file: what it imports beside it
+    neighbours: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # what a file imports from its folder
 
     def owns(self, module: str) -> bool:
-        """Whether a module is the plugin's: in one package with it, or a neighbour of its file."""
+        """Whether a module is the plugin's: in the same package, or a neighbour of its file."""
         home = str(getattr(self.object, "__name__", None) or getattr(self.object, "__module__", ""))
         first = module.split(".")[0]
         return module == home or first == home.split(".")[0] or first in self.neighbours
 
     def sha256(self, factory: Any) -> str | None:
-        """The digest of the code ``factory`` comes from, recorded with the runs that use it."""
+        """The digest of the code that defines ``factory``, which is recorded with the runs that use it."""
         return source_sha256(str(getattr(factory, "__module__", "")), self.file, *self.neighbours.values())
 
 
 @contextlib.contextmanager
 def guard(plugin: str, problems: list[Problem]) -> Iterator[None]:
-    """Report whatever happens inside: BaseException, because plugins also call sys.exit; Ctrl-C stays the user's."""
+    """A context in which an error of a plugin becomes one of ``problems``, and its output goes to the standard error.
+
+    Also SystemExit is caught, as plugins call sys.exit. A KeyboardInterrupt is raised if the user pressed Ctrl-C.
+    """
 
     def report(message: str) -> None:
         problems.append(Problem(plugin, message))
 
     with ctrl_c() as pressed, undisturbed(report), _named_if_slow(plugin):
         try:
-            with diverted():  # a plugin that prints must not end up in --json
+            with diverted():  # what a plugin prints must not get into the output of --json
                 yield
         except BaseException as e:
             if isinstance(e, KeyboardInterrupt) and pressed():
                 raise
-            report(" ".join(f"{type(e).__name__}: {e}".split()).strip(": "))  # pluggy's have several lines
+            report(" ".join(f"{type(e).__name__}: {e}".split()).strip(": "))  # pluggy's messages have several lines
 
 
 @contextlib.contextmanager
 def _named_if_slow(plugin: str) -> Iterator[None]:
-    """Name the plugin on the standard error if what is inside takes more than ``SLOW_SECONDS``, while it lasts."""
-    errors = sys.stderr  # what the plugin prints goes elsewhere meanwhile, and it may close that
+    """Name the plugin on the standard error as soon as the code inside has taken more than ``SLOW_SECONDS``."""
+    errors = sys.stderr  # kept here, because it is replaced while the plugin is loaded
 
     def tell() -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # the stream is closed, or there is none
@@ -106,7 +109,7 @@ def _named_if_slow(plugin: str) -> Iterator[None]:
 
 
 def installed(problems: list[Problem]) -> list[Plugin]:
-    """Load every installed plugin, in a fixed order. None with COUNTERPLAY_NO_PLUGINS=1."""
+    """Load every installed plugin, in a fixed order. With COUNTERPLAY_NO_PLUGINS=1 none is loaded."""
     if os.environ.get("COUNTERPLAY_NO_PLUGINS", "0") not in ("", "0"):
         return []
     plugins: list[Plugin] = []
@@ -127,17 +130,18 @@ def _source(point: EntryPoint) -> str:
     try:
         about = point.dist.metadata  # type: ignore[union-attr]
         return f"{about['Name'] or point.name} {about['Version'] or '(no version)'}"
-    except Exception:  # metadata are a plugin's, too
+    except Exception:  # the metadata of a plugin may be broken as well
         return f"entry point {point.name}"
 
 
 def _file_of(loaded: Any) -> str | None:
+    """The file of a plugin that is a module, or of the module that defines it."""
     module = loaded if inspect.ismodule(loaded) else sys.modules.get(getattr(loaded, "__module__", ""))
     return getattr(module, "__file__", None)
 
 
 def from_file(path: str, problems: list[Problem]) -> Plugin:
-    """Load the file a user named. Raises UsageError if it is not there, PluginError if it cannot be imported."""
+    """Load the file that a user named. Raises UsageError if there is none, PluginError if it cannot be imported."""
     file = Path(os.path.expanduser(path)).resolve()
     if not file.is_file():
         raise UsageError(f"--plugin {path}: there is no such file. Give the path of a Python file.")
@@ -154,21 +158,21 @@ def _import_file(name: str, file: Path, given: str, problems: list[Problem]) -> 
     if spec is None or spec.loader is None:
         raise UsageError(f"--plugin {given}: not a Python file (its name should end in .py).")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their annotations up there
+    sys.modules[name] = module  # dataclasses look for their annotations there
     found: list[Problem] = []
-    whole = False
+    imported = False
     with guard(f"file {given}", found):
         spec.loader.exec_module(module)
-        whole = True
-    if not whole:
+        imported = True
+    if not imported:
         sys.modules.pop(name, None)
-        why, lone = found[0].message, ". A plugin file is in no package: import what is beside it without the dot."
-        raise PluginError(f"--plugin {given} cannot be imported: {why}{lone * ('attempted relative import' in why)}")
+        why, hint = found[0].message, ". A plugin file is in no package: import what is beside it without the dot."
+        raise PluginError(f"--plugin {given} cannot be imported: {why}{hint * ('attempted relative import' in why)}")
     problems += found
 
 
 def register(manager: pluggy.PluginManager, plugin: Plugin, problems: list[Problem]) -> None:
-    """Give a plugin to pluggy; report hooks that do not exist, as ``check_pending`` would for all of them at once."""
+    """Register a plugin with pluggy, and report hooks that it implements but that do not exist."""
     callers: list[pluggy.HookCaller] = []
     with guard(plugin.source, problems):
         manager.register(plugin.object)
@@ -181,12 +185,12 @@ def register(manager: pluggy.PluginManager, plugin: Plugin, problems: list[Probl
             problems.append(
                 Problem(plugin.source, "implements no hook: mark a register_ function with @counterplay.hookimpl")
             )
-    if not callers and manager.is_registered(plugin.object):  # pluggy before 1.6 keeps one that it has just refused
+    if not callers and manager.is_registered(plugin.object):  # pluggy before 1.6 keeps a plugin that it has refused
         manager.unregister(plugin.object)
 
 
 def entries(manager: pluggy.PluginManager, hook: str, plugin: Plugin, problems: list[Problem]) -> list[Entry]:
-    """Call one plugin's hook and keep what is sound in its answer."""
+    """Call one plugin's hook, and return the sound entries of its answer. The others become problems."""
     found: list[Entry] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         if implementation.plugin is plugin.object:
@@ -204,14 +208,15 @@ def entries(manager: pluggy.PluginManager, hook: str, plugin: Plugin, problems: 
 
 
 def commands_of(manager: pluggy.PluginManager, plugin: Any) -> dict[str, click.Command]:
-    """The commands one plugin's ``register_commands`` adds; to a group of its own, so that none can replace ours."""
-    group = click.Group()
+    """The commands that one plugin's ``register_commands`` adds, by name."""
+    group = click.Group()  # a new one, so that a plugin cannot replace commands of counterplay
     others = [p for p in manager.get_plugins() if p is not plugin]
     manager.subset_hook_caller("register_commands", others)(group=group)
     return {name: command for name, command in group.commands.items() if isinstance(command, click.Command)}
 
 
 def _unsound(entry: Any) -> str | None:
+    """What is wrong with an entry, in words; None: nothing."""
     if not isinstance(entry, Entry):
         return f"returned a {type(entry).__name__} among its items; expected counterplay.Entry"
     if not isinstance(entry.name, str) or not _NAME.fullmatch(entry.name):

@@ -2,7 +2,8 @@
 
 The annotation decides everything: which values are accepted, what the error says, and what ``describe`` prints. If the
 annotation is a class with a method ``parse`` (a step rule), this method reads the value. If it is the class of a
-registered kind (a loss, a solver), the registry makes the object from its name.
+registered kind (a loss, a solver), the registry makes the object from its name. msgspec cannot do this: it refuses a union
+of a class with other types (``Path | str``), literal floats and annotated callables, which a plugin may have.
 """
 
 from __future__ import annotations
@@ -157,34 +158,25 @@ def _any_of(value: Any, choices: tuple[Any, ...], nested: Nested) -> Any:
 
 def _scalar(value: Any, annotation: Any) -> Any:
     """``value`` as one of the types in ``_WORDS``."""
-    out: Any
-    if annotation is types.NoneType:
-        ok, out = value is None, None
-    elif annotation is bool:
-        ok, out = isinstance(value, bool), value
-    elif annotation is str:
-        ok, out = isinstance(value, str), value
-        if isinstance(value, (int, float)):
-            raise Mismatch(f"Put it in quotes if it is meant as text: '\"{shown(value)}\"'.")
-    elif annotation is Path:
-        ok, out = isinstance(value, (str, Path)), value
-    elif isinstance(value, bool) or not isinstance(value, Real) or value != value:  # NaN
-        ok, out = False, value
-    elif annotation is int:
-        ok = isinstance(value, Integral) or float(value).is_integer()  # 1e4 too is a whole number
-        out = int(float(value)) if ok and not isinstance(value, Integral) else value
-    else:
-        ok, out = True, value
-    if not ok:
+    accepted = {types.NoneType: types.NoneType, bool: bool, str: str, Path: str | Path}
+    if annotation in accepted:
+        if not isinstance(value, accepted[annotation]):
+            text = annotation is str and isinstance(value, int | float)
+            raise Mismatch(f"Put it in quotes if it is meant as text: '\"{shown(value)}\"'." if text else "")
+        return Path(os.path.expanduser(value)) if annotation is Path else value
+    number, whole = isinstance(value, Real), isinstance(value, Integral)
+    if isinstance(value, bool) or not number or value != value:  # NaN
         raise Mismatch
-    if annotation is Path:
-        return Path(os.path.expanduser(out))
     try:
-        if annotation is int and abs(out) > LARGEST:
-            raise Mismatch("It is at most 2^63 - 1.")
-        return annotation(out) if annotation in (float, int) else out
+        if annotation is float:
+            return float(value)
+        if not whole and not float(value).is_integer():  # 1e4 is a whole number
+            raise Mismatch
     except OverflowError:
         raise Mismatch("It is too large for a number.") from None
+    if abs(value) > LARGEST:
+        raise Mismatch("It is at most 2^63 - 1.")
+    return int(value)
 
 
 def _list(value: Any, origin: Any, args: tuple[Any, ...], nested: Nested) -> Any:

@@ -2,8 +2,8 @@
 
 The annotation decides everything: which values are accepted, what the error says, and what ``describe`` prints. If the
 annotation is a class with a method ``parse`` (a step rule), this method reads the value. If it is the class of a
-registered kind (a loss, a solver), the registry makes the object from its name. msgspec cannot do this: it refuses a union
-of a class with other types (``Path | str``), literal floats and annotated callables, which a plugin may have.
+registered kind (a loss, a solver), the registry makes the object from its name. msgspec cannot do this: it refuses
+unions of a class with other types (``Path | str``), literal floats and annotated callables, which a plugin may have.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _any_of(value: Any, choices: tuple[Any, ...], nested: Nested) -> Any:
 
 def _scalar(value: Any, annotation: Any) -> Any:
     """``value`` as one of the types in ``_WORDS``."""
-    accepted = {types.NoneType: types.NoneType, bool: bool, str: str, Path: str | Path}
+    accepted: dict[Any, Any] = {types.NoneType: types.NoneType, bool: bool, str: str, Path: str | Path}
     if annotation in accepted:
         if not isinstance(value, accepted[annotation]):
             text = annotation is str and isinstance(value, int | float)

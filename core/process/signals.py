@@ -6,19 +6,19 @@ ignored when we came, as a shell has it for ``nohup`` and for jobs in the backgr
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from ..errors import Interrupted
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+Handler = Callable[[int, FrameType | None], None]
 
 _early = 0  # signals that came while ``caught`` alone was open
-_over = False
 
 
 class _Stopped(KeyboardInterrupt):
@@ -28,30 +28,37 @@ class _Stopped(KeyboardInterrupt):
 @contextlib.contextmanager
 def caught(to_the_end: bool) -> Iterator[None]:
     """While open, no signal ends the process by itself; ``to_the_end`` of the process, if that is ours."""
-    global _early, _over
-    _early, _over = 0, False
-    before = {}
-    with contextlib.suppress(ValueError):  # not in the main thread: then signals are the host's business
-        for number in _heard():
-            before[number] = signal.signal(number, _interrupt)
-    if to_the_end and before:
-        atexit.register(_ignore, list(before))  # Python itself puts the default actions back when it ends
+    global _early
+    _early = 0
+    with _handled(lambda _: _interrupt, signal.SIG_IGN if to_the_end else None):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[Any], Handler | None], after: Any = None) -> Iterator[None]:
+    """While open, signals have the handler that is made from their own one; ``after``, by default their own again.
+
+    Those that are ignored stay so. Outside the main thread signals are the host's business, and nothing changes.
+    """
+    before: dict[signal.Signals, Any] = {}
+    with contextlib.suppress(ValueError):  # not in the main thread
+        for number in SIGNALS:
+            own = signal.getsignal(number)
+            if own != signal.SIG_IGN and (new := handler(own)) is not None:
+                signal.signal(number, new)
+                before[number] = own or signal.SIG_DFL  # None: not Python's
     try:
         yield
     finally:
-        if not to_the_end:
-            for number, handler in before.items():
-                signal.signal(number, handler or signal.SIG_DFL)  # None: not Python's
-
-
-def _heard() -> list[signal.Signals]:
-    return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        for number, own in before.items():
+            signal.signal(number, own if after is None else after)
 
 
 def over() -> None:
-    """There is nothing left to interrupt."""
-    global _over
-    _over = True
+    """There is nothing left to interrupt. What is ignored stays so while Python ends; handlers would not."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def came() -> bool:
@@ -61,25 +68,15 @@ def came() -> bool:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     global _early
-    if _over:
-        return
     _early += 1
     if _early > 1:
         os._exit(Interrupted.exit_code)
     raise _Stopped
 
 
-def _ignore(numbers: list[signal.Signals]) -> None:
-    for number in numbers:
-        signal.signal(number, signal.SIG_IGN)
-
-
 @contextlib.contextmanager
 def asked() -> Iterator[Callable[[], bool]]:
-    """While open, signals are noted; gives the function that tells whether one has come.
-
-    Outside the main thread signals are the host's business, and nothing is noted.
-    """
+    """While open, signals are noted; gives the function that tells whether one has come."""
     count = _early
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -88,17 +85,8 @@ def asked() -> Iterator[Callable[[], bool]]:
         if count > 1:
             os._exit(Interrupted.exit_code)  # at once: what is on disk is whole, whatever else is under way
 
-    before = {}
-    try:
-        for number in _heard():
-            before[number] = signal.signal(number, note)
-    except ValueError:
-        pass
-    try:
+    with _handled(lambda _: note):
         yield lambda: count > 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -106,23 +94,13 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
     """While open, tells whether a KeyboardInterrupt came from outside: any code may raise one."""
     outside = False
 
-    def noting(handler: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
+    def noting(own: Any) -> Handler | None:
         def note(number: int, frame: FrameType | None) -> None:
             nonlocal outside
             outside = True
-            handler(number, frame)
+            own(number, frame)
 
-        return note
+        return note if callable(own) else None
 
-    before = {}
-    with contextlib.suppress(ValueError):  # no signal interrupts another thread than the main one
-        for number in SIGNALS:
-            handler = signal.getsignal(number)
-            if callable(handler):
-                signal.signal(number, noting(handler))
-                before[number] = handler
-    try:
+    with _handled(noting):
         yield lambda: outside
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -37,10 +37,6 @@ class Kept:
             self._do(self._stream.write, text)
         return len(text)
 
-    def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
-
     def flush(self) -> None:
         self._do(self._stream.flush)
 
@@ -80,13 +76,9 @@ def kept() -> Iterator[None]:
 def diverted() -> Iterator[None]:
     """While open, output goes to the standard error, also what is written below Python."""
     errors = cast(TextIO, Kept(sys.stderr, _ignore)) if sys.stderr is not None else None
-    with contextlib.redirect_stdout(errors), contextlib.redirect_stderr(errors), _diverted_below():
-        yield
-
-
-@contextlib.contextmanager
-def _diverted_below() -> Iterator[None]:
     with contextlib.ExitStack() as after:
+        after.enter_context(contextlib.redirect_stdout(errors))
+        after.enter_context(contextlib.redirect_stderr(errors))
         with contextlib.suppress(OSError):  # one of them is closed
             output = os.dup(1)
             after.callback(os.close, output)

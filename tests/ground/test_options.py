@@ -34,6 +34,9 @@ def _no_objects(cls: type, value: Any) -> Any:
         (float | None, None, None),
         (Literal["auto", "dense"], "dense", "dense"),
         (Literal[1, 2], 2, 2),
+        (Literal[0.5, 1.5], 1.5, 1.5),
+        (Path | float, "a", Path("a")),  # msgspec takes neither
+        (Path | float, 1, 1.0),
         (tuple[float, float], [0, 0.5], (0.0, 0.5)),
         (tuple[int, ...], [1, 2, 3], (1, 2, 3)),
         (list[float], (1, 2), [1.0, 2.0]),

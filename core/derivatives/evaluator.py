@@ -27,7 +27,7 @@ from ..game.checks import (
     validated_parameters,
 )  # fmt: skip
 from ..game.game import Game, innermost
-from ..game.structure import changed
+from ..game.structure import describe_change
 from ..game.tree import Batch, Buffers, Params, Player
 from ..seeding import SCHEME, generators
 from ..tracing.origin import Clock, Origin
@@ -167,7 +167,7 @@ class Evaluator(Game):
         if not self.projects:
             return params
         projected = self.over_members(self.game.project, params)
-        if wrong := changed(params, projected):
+        if wrong := describe_change(params, projected):
             what = (
                 "the projection after the step, a regularizer's or the game's, returned parameters of another structure"
             )

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ..errors import PluginError
 from .buffers import first_unstorable
-from .evaluation import evaluated
+from .evaluation import evaluate_losses
 from .game import Game, innermost
-from .structure import form, words
+from .structure import describe_form, form
 from .tree import Batch, Buffers, Params, Player
 
 
@@ -27,7 +27,7 @@ def contract_error(game: Any, wrong: str) -> PluginError:
 def describe_value(x: Any) -> str:
     """What ``x`` is, in words: its type, and of a tensor also its shape."""
     if isinstance(x, Tensor):
-        return words(form(x))
+        return describe_form(form(x))
     return "None" if x is None else f"a {type(x).__name__}"
 
 
@@ -95,7 +95,7 @@ def require_storable(game: Game, buffers: Buffers) -> Buffers:
 
 def losses_of(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
     """``game.losses(params, batch)``. Raises PluginError unless it is one real scalar tensor for each player."""
-    losses = evaluated(type(innermost(game)).__name__, game.losses, params, batch)
+    losses = evaluate_losses(type(innermost(game)).__name__, game.losses, params, batch)
     if not isinstance(losses, Mapping):
         raise contract_error(
             game, f"its losses are {describe_value(losses)}; expected: a dictionary of one scalar for each player"

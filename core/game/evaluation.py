@@ -42,7 +42,7 @@ class Evaluation(TorchFunctionMode):
         super().__init__()
         self.who, self.level = who, level
         self.fixed = False  # whether the code is inside no_grad
-        self.opened: list[Any] = []  # functions of torch in Python whose operations are being looked at
+        self.inside: list[Any] = []  # functions of torch in Python whose operations are being looked at
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -52,19 +52,19 @@ class Evaluation(TorchFunctionMode):
             action = _ACTIONS[func] = _action(func)
         if action is None and not self.fixed:
             return func(*args, **kwargs)
-        if self.fixed and self.level is not None and action is not _grad_mode:
+        if self.fixed and self.level is not None and action is not _set_grad_mode:
             if _level() != self.level:
                 raise self.refuse("take derivatives inside torch.no_grad", "take them outside, and detach the result")
-            args, kwargs = tree_map(self.cut, (tuple(args), kwargs))
+            args, kwargs = tree_map(self.constant, (tuple(args), kwargs))
             with torch.enable_grad():  # the derivatives around this level go on; for v the arguments are constants
                 return func(*args, **kwargs) if action is None else action(self, func, args, kwargs)
         return func(*args, **kwargs) if action is None else action(self, func, args, kwargs)
 
-    def cut(self, x: Any) -> Any:
+    def constant(self, x: Any) -> Any:
         """``x`` as a constant of v: a tensor is unwrapped of all levels from ``level`` on."""
         if not isinstance(x, Tensor) or self.level is None or _functorch.maybe_get_level(x) < self.level:
             return x
-        inside = self.cut(_functorch.get_unwrapped(x))
+        inside = self.constant(_functorch.get_unwrapped(x))
         if _functorch.is_batchedtensor(x):
             return _functorch._add_batch_dim(inside, _functorch.maybe_get_bdim(x), _functorch.maybe_get_level(x))
         return inside
@@ -74,7 +74,7 @@ class Evaluation(TorchFunctionMode):
         return UsageError(f"the losses of {self.who} {what}: {instead}.")
 
 
-def evaluated(who: str, losses: Callable[..., Any], *args: Any) -> Any:
+def evaluate_losses(who: str, losses: Callable[..., Any], *args: Any) -> Any:
     """``losses(*args)`` in an :class:`Evaluation`, unless one is active at this level already."""
     level, current = _level(), _get_current_function_mode()
     if isinstance(current, Evaluation) and current.level == level:
@@ -110,49 +110,49 @@ def _action(func: Any) -> Action | None:
     """What to do when ``func`` is called; None: just call it."""
     name = str(getattr(func, "__name__", "")).partition(".")[0]
     if func is torch._C._set_grad_enabled:
-        return _grad_mode
+        return _set_grad_mode
     if (name == "__get__" and func.__self__ is torch.Tensor.data) or name == "detach":
         return _detach
     if name == "detach_":
-        return partial(_refused, "detach a tensor in place", "use detach(), which gives another one")
+        return partial(_refuse, "detach a tensor in place", "use detach(), which gives another one")
     if func in (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward):
-        return partial(_refused, "take gradients by torch.autograd", _GRAD)
+        return partial(_refuse, "take gradients by torch.autograd", _GRAD)
     if name == "requires_grad_" or (name == "__set__" and func.__self__ is torch.Tensor.requires_grad):
-        return partial(_refused, "set requires_grad", f"take gradients by {_GRAD_BY}, and hold fixed by detach()")
+        return partial(_refuse, "set requires_grad", f"take gradients by {_GRAD_BY}, and hold fixed by detach()")
     if name == "__set__" and func.__self__ is torch.Tensor.data:
-        return partial(_refused, "write to the data of a tensor", "compute with new tensors")
+        return partial(_refuse, "write to the data of a tensor", "compute with new tensors")
     if func is torch.Tensor.add_:
-        return _counted
+        return _add_in_place
     if getattr(func, "__module__", "") == torch.nn.init.__name__:
-        return partial(_refused, f"initialise weights ({name})", "make modules and their weights before the game")
+        return partial(_refuse, f"initialise weights ({name})", "make modules and their weights before the game")
     if func is torch._VF._make_dual:
-        return _dual
+        return _make_dual
     if isinstance(func, types.FunctionType):
-        return partial(_opened, _twin(func))
+        return partial(_look_inside, _twin(func))
     if name in INTERNAL:
-        return partial(_refused, f"call torch's internal {name}, whose derivatives are wrong", INTERNAL[name])
+        return partial(_refuse, f"call torch's internal {name}, whose derivatives are wrong", INTERNAL[name])
     if name in WRITTEN_OUT:
-        return partial(_written_out, WRITTEN_OUT[name])
-    return _drawn if _may_draw(name) else None
+        return partial(_call_ours, WRITTEN_OUT[name])
+    return _call_that_may_draw if _may_draw(name) else None
 
 
-def _grad_mode(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _set_grad_mode(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not _by_functorch():
         mode.fixed = not args[0]
     return func(*args)
 
 
 def _detach(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return func(*args, **kwargs) if mode.level is None else mode.cut(args[0])
+    return func(*args, **kwargs) if mode.level is None else mode.constant(args[0])
 
 
-def _counted(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _add_in_place(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In-place addition. In torch's batch normalisation it counts calls, and a game does not keep that count."""
     by = next(name for name in _callers() if not name.startswith(_OWN))
     return args[0] if by.startswith(_NORM.__name__) else func(*args, **kwargs)
 
 
-def _refused(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
+def _refuse(what: str, instead: str, mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
     if _by_functorch():
         return func(*args, **kwargs)
     raise mode.refuse(what, instead)
@@ -173,21 +173,21 @@ def _by_functorch() -> bool:
     return any(name.startswith("torch._functorch") for name in _callers())
 
 
-def _dual(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _make_dual(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Make a dual number. Raises UsageError if torch.func.linearize does: derivatives of its result are wrong."""
     if "torch._functorch.eager_transforms:trace_fn" in _callers():
         raise mode.refuse("call torch.func.linearize, whose derivatives are wrong", "use torch.func.jvp")
     return func(*args, **kwargs)
 
 
-def _written_out(ours: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
+def _call_ours(ours: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
     try:
         return ours(*args, **kwargs)
     except Draws:
         raise mode.refuse(f"draw random numbers ({func.__name__})", _NO_RANDOM) from None
 
 
-def _drawn(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call_that_may_draw(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a function that may draw random numbers. Raises UsageError if it does."""
     name = str(func.__name__).partition(".")[0]
     before = _generators()
@@ -203,16 +203,16 @@ def _generators() -> list[Tensor]:
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
 
 
-def _opened(twin: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
+def _look_inside(twin: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
     """Call a function that torch has in Python, by its ``twin``, so that the mode sees the operations inside it."""
-    if func in mode.opened:
+    if func in mode.inside:
         return func(*args, **kwargs)
-    mode.opened.append(func)
+    mode.inside.append(func)
     try:
         with mode:
             return twin(*args, **kwargs)
     finally:
-        mode.opened.pop()
+        mode.inside.pop()
 
 
 def _twin(func: types.FunctionType) -> Callable[..., Any]:

@@ -17,24 +17,24 @@ def form(x: Any) -> Any:
     return (x.shape, x.dtype, x.device, x.layout) if isinstance(x, Tensor) else type(x)
 
 
-def changed(before: Any, after: Any) -> str:
+def describe_change(before: Any, after: Any) -> str:
     """How the form of ``after`` differs from that of ``before``, in words; "" if it does not."""
     had, has = form(before), form(after)
-    return "" if had == has else difference(had, has)
+    return "" if had == has else describe_difference(had, has)
 
 
-def difference(had: Any, has: Any, path: str = "") -> str:
+def describe_difference(had: Any, has: Any, path: str = "") -> str:
     """The first place where two different forms differ, in words."""
     if isinstance(had, dict) and isinstance(has, dict):
         k = next(k for k in {**had, **has} if had.get(k) != has.get(k))
-        return difference(had.get(k), has.get(k), f"{path}/{k}".lstrip("/"))
+        return describe_difference(had.get(k), has.get(k), f"{path}/{k}".lstrip("/"))
     if isinstance(had, list) and isinstance(has, list) and (len(had), had[0]) == (len(has), has[0]):
         n = next(n for n, pair in enumerate(zip(had, has, strict=True)) if pair[0] != pair[1])
-        return difference(had[n], has[n], f"{path}/{n - 1}".lstrip("/"))
-    return f"{path or 'all of it'} is {words(has)}; expected: {words(had)}"
+        return describe_difference(had[n], has[n], f"{path}/{n - 1}".lstrip("/"))
+    return f"{path or 'all of it'} is {describe_form(has)}; expected: {describe_form(had)}"
 
 
-def words(x: Any) -> str:
+def describe_form(x: Any) -> str:
     """A form in words. None stands for an entry that is not there."""
     if isinstance(x, tuple):
         shape, dtype, device, layout = x

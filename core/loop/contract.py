@@ -18,7 +18,7 @@ from ..errors import PluginError
 from ..game.buffers import TYPES, storable
 from ..game.checks import contract_error, describe_value
 from ..game.game import Game, innermost
-from ..game.structure import difference, form
+from ..game.structure import describe_difference, form
 from ..game.tree import Buffers, Params
 from ..solver.solver import Memory, Solver, StepInfo
 from ..solver.state import State
@@ -94,7 +94,7 @@ class Contract:
         if after is not before and (after_form := form(after)) != self._buffers:
             raise contract_error(
                 self._game,
-                f"its refresh returned buffers of another structure: {difference(self._buffers, after_form)}",
+                f"its refresh returned buffers of another structure: {describe_difference(self._buffers, after_form)}",
             )
         return after
 
@@ -139,7 +139,8 @@ class Contract:
         params, memory, info = answer
         for what, returned in (("parameters", params), ("memory", memory), ("gradient", info.gradient)):
             if (returned_form := form(returned)) != self._form[what]:
-                return f"its step returned {what} of another structure: {difference(self._form[what], returned_form)}"
+                difference = describe_difference(self._form[what], returned_form)
+                return f"its step returned {what} of another structure: {difference}"
         if (wrong := self._wrong_inner(info.inner)) is not None:
             return wrong
         return f"its step returned losses that are not one number for each of {', '.join(params)}"

@@ -94,7 +94,7 @@ class Journal:
                 RunDirectory(out).begin(facts), game, solver, state, settings, lock, marks, history=history
             )
         except UsageError:
-            _withdraw(Path(out), made)
+            _remove_refused(Path(out), made)
             lock.close()
             raise
         journal.created, journal.made = True, made
@@ -143,7 +143,7 @@ class Journal:
         attrs |= {"inexact": dumps(inexact)} if inexact else {}
         log = LogWriter(files.path, layout_of(game, trajectory, attrs))
         records = [log] if history is None else [log, history]
-        began, path = time.monotonic() - spent, lambda: _path(files.path, log)
+        began, path = time.monotonic() - spent, lambda: _recorded_parameters(files.path, log)
         observers = recorders(game, solver, settings, state.params, trajectory, records, path, spent)
         coming = None if settings.inexact_data else partial(next_step, game)
         files.write_status("running", state.step)
@@ -169,7 +169,7 @@ class Journal:
         log = self.log
         played = not self.created or self.saved > 0 or log is None or log.sealed > 0 or bool(log.pending())
         if isinstance(error, UsageError) and not played:
-            _withdraw(files.path, self.made)  # so that the directory can be used again
+            _remove_refused(files.path, self.made)  # so that the directory can be used again
             return
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         facts = {"stale_since": error.since} if isinstance(error, Stale) else {}
@@ -185,7 +185,7 @@ class Journal:
         """Write a checkpoint if one is due: before the first step, at the end, every so many steps or minutes."""
         if self.directory is None or self.saved == state.step:
             return
-        due = state.step == 0 or last or self._periodic(state.step)
+        due = state.step == 0 or last or self._is_periodic(state.step)
         if not due and time.monotonic() - self.saved_at < AUTOSAVE_SECONDS:
             return
         held: dict[str, Any] = {}
@@ -206,16 +206,16 @@ class Journal:
         numbers |= self.next_step(state) if self.next_step is not None else {}
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
         save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
-        if self.before is None or not self._kept(self.before):  # else there is nothing to remove
-            prune(self.directory, self._kept)
+        if self.before is None or not self._is_kept(self.before):  # else there is nothing to remove
+            prune(self.directory, self._is_kept)
         self.before, self.saved = self.saved, state.step
         self.saved_at, self.synced_at = now, now if synced else self.synced_at
 
-    def _kept(self, step: int) -> bool:
+    def _is_kept(self, step: int) -> bool:
         """Whether the checkpoint of ``step`` is kept when two newer ones exist."""
-        return step <= 0 or self._periodic(step)
+        return step <= 0 or self._is_periodic(step)
 
-    def _periodic(self, step: int) -> bool:
+    def _is_periodic(self, step: int) -> bool:
         return self.checkpoint_every > 0 and step % self.checkpoint_every == 0
 
     def close(self, ending: Ending, diverged: tuple[int, ...]) -> None:
@@ -228,7 +228,7 @@ class Journal:
         self.files.write_status(ending.status, ending.state.step, ending.message, **facts)
 
 
-def _withdraw(path: Path, made: bool) -> None:
+def _remove_refused(path: Path, made: bool) -> None:
     """Remove the files of a run that was refused before its first step, and nothing else."""
     shutil.rmtree(path / "checkpoints" / "step-0", ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -258,7 +258,7 @@ def _set_aside(blocks: list[Path], aside: Path) -> None:
         raise StorageError(f"Could not set aside {block}: {error.strerror or error}.") from error
 
 
-def _path(directory: Path, log: LogWriter) -> np.ndarray:
+def _recorded_parameters(directory: Path, log: LogWriter) -> np.ndarray:
     """All parameters recorded so far, (steps, N), whether they are in a block of the log yet or not."""
     pieces, pending = pieces_of(directory), log.pending().get("step", {})
     count = sum(found.length("step") for _, found in pieces)

@@ -34,7 +34,7 @@ def numpy(x: Tensor) -> Any:
     return x.detach().cpu().numpy()
 
 
-def thinned(step: int) -> int:
+def projection_interval(step: int) -> int:
     """From how many steps one projection is recorded: of 10 during the first thousand, then of 100.
 
     A projection reads all parameters of a network; at every step this would cost too much.
@@ -56,7 +56,7 @@ class Trajectory:
             self.directions = torch.randn(2, count, generator=rng, dtype=torch.float32).to(first)  # (2, N)
 
     def row(self, seen: Seen) -> dict[str, Any]:
-        if not (self.whole or seen.step % thinned(seen.step) == 0 or seen.last):
+        if not (self.whole or seen.step % projection_interval(seen.step) == 0 or seen.last):
             return {}
         x = ravel(seen.params, self.ensemble)  # ([M,] N)
         return {"parameters": numpy(x)} if self.whole else {"projection": numpy(linear(x, self.directions))}
@@ -71,19 +71,19 @@ class StepRecorder:
     trajectory: Trajectory
     began: float
     extend: Append
-    reached: dict[str, float] = field(default_factory=dict)
+    last_clocks: dict[str, float] = field(default_factory=dict)
 
     def clocks(self) -> dict[str, float]:
         cost = self.game.cost
-        self.reached = {
+        self.last_clocks = {
             "wall_seconds": time.monotonic() - self.began, "solver_seconds": cost.solving,
             "measuring_seconds": cost.measuring,
         }  # fmt: skip
-        return self.reached
+        return self.last_clocks
 
     def rows(self, columns: dict[str, Any]) -> None:
         """Record many steps at once, with clocks that go on evenly between the first and the last."""
-        before, count = self.reached, len(columns["step"])
+        before, count = self.last_clocks, len(columns["step"])
         clocks = {k: np.linspace(before.get(k, 0.0), now, count + 1)[1:] for k, now in self.clocks().items()}
         self.extend("step", {**columns, **clocks})
 

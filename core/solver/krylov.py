@@ -80,10 +80,10 @@ def conjugate_gradient_with_image(
         count = count + going.squeeze(-1)
         going = going & (rr > target)
     rr = torch.maximum(rr, count.unsqueeze(-1) * (torch.finfo(b.dtype).eps * largest) ** 2 * inner_product(x, x))
-    return Solution(x, count, _ratio(rr, bb).sqrt().squeeze(-1), _met(rr, target)), Kx
+    return Solution(x, count, _ratio(rr, bb).sqrt().squeeze(-1), _converged(rr, target)), Kx
 
 
-def _met(size: Tensor, target: Tensor) -> Tensor:
+def _converged(size: Tensor, target: Tensor) -> Tensor:
     """Whether size <= target, (..., 1) to (...). False where ``size`` is not finite."""
     return ((size <= target) & torch.isfinite(size)).squeeze(-1)
 
@@ -103,7 +103,7 @@ def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, start: Tensor | None 
         beta = torch.linalg.vector_norm(r, dim=-1, keepdim=True)
         going = beta > target
         if not bool(going.any()) or done >= max_iter:
-            return Solution(x, count, _ratio(beta, size).squeeze(-1), _met(beta, target))
+            return Solution(x, count, _ratio(beta, size).squeeze(-1), _converged(beta, target))
         m = min(restart, max_iter - done, b.shape[-1])
 
         def close(H: Tensor, beta: Tensor = beta) -> Tensor:

@@ -32,7 +32,7 @@ def _zeros(tree: Tree) -> Tree:
     return _map(torch.zeros_like, tree)
 
 
-def _count(tree: Tree) -> Tensor:
+def _zero_count(tree: Tree) -> Tensor:
     return torch.zeros((), dtype=torch.int64, device=next(iter(tree.values())).device)
 
 
@@ -67,7 +67,7 @@ class Rule:
                 have = ", ".join(known) or "none"
                 raise UsageError(f"step rule {name} has no setting {key!r}; its settings: {have}.")
             try:
-                table[key] = coerce(given, known[key], _plain)
+                table[key] = coerce(given, known[key], _no_objects)
             except Mismatch:
                 raise UsageError(
                     f"step rule {name}: {key} must be {describe(known[key])}; got {shown(given)}."
@@ -75,7 +75,7 @@ class Rule:
         return RULES[name](**table)
 
 
-def _plain(cls: type, value: Any) -> Any:
+def _no_objects(cls: type, value: Any) -> Any:
     """Reject settings that would be objects of a registered kind: no rule has any."""
     raise Mismatch
 
@@ -134,7 +134,7 @@ class Adam(Rule):
     eps: NonNegative = option(1e-8, "added to the root")
 
     def init(self, tree: Tree) -> RuleMemory:
-        return {"m": _zeros(tree), "s": _zeros(tree), "t": _count(tree)}
+        return {"m": _zeros(tree), "s": _zeros(tree), "t": _zero_count(tree)}
 
     def step(self, g: Tree, memory: RuleMemory, theta: Tree) -> tuple[Tree, RuleMemory]:
         b1, b2 = self.betas

@@ -92,7 +92,7 @@ def _spectrum(found: Callable[..., Found], k: int, tol: float, A: Tensor, *more:
     safe = torch.where(finite[..., None, None], A, torch.zeros_like(A))
     try:
         values, residuals, errors = found(safe, *more)
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+    except torch.linalg.LinAlgError:
         if A.dim() == 2:
             return _unsolved(finite, min(k, n))
         # LAPACK does not say which of the matrices failed: solve them one by one.

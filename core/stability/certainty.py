@@ -113,7 +113,7 @@ def _complete(count: int, certain: bool, size: int | None, least: int) -> bool |
 
 
 # Eigenvalues alone, or a mapping of "eigenvalues", "residuals", "errors", "status" and "dimension".
-Found = NDArray[Any] | Mapping[str, Any] | Known
+Found = NDArray[Any] | Sequence[complex] | Mapping[str, Any] | Known
 
 
 def known(found: Found, size: int | None = None, least: int = 0, about: float = 0.0) -> Known:

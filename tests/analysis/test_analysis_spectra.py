@@ -131,7 +131,7 @@ def test_the_map_s_border_is_where_the_rate_is_1(runs: dict[str, Path]) -> None:
     assert "predicted border" in words and "lr of x" in words and "moves away" in words
     axes = drawn.axes[0]
     (border,) = (c for c in axes.collections if type(c).__name__ == "QuadContourSet")
-    line = max((p.vertices for p in border.get_paths()), key=len)
+    line = max((np.asarray(p.vertices) for p in border.get_paths()), key=len)
     for x, y in line:  # 1 - eta 2 + ... : trace and determinant of F' give |lambda|^2 = det
         assert (1 - 2 * x) * (1 + 2 * y) + 100 * x * y == pytest.approx(1, abs=5e-3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def grid(path: Path) -> Path:
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     base = tmp_path_factory.mktemp("three")
-    made = {"quadratic": quadratic, "gan": gan, "grid": grid}
+    made: dict[str, Callable[[Path], Path]] = {"quadratic": quadratic, "gan": gan, "grid": grid}
     return {kind: [make(base / kind / name) for name in NAMES] for kind, make in made.items()}
 
 
@@ -57,7 +58,7 @@ def test_three_runs_leave_every_panel_its_room(three: dict[str, list[Path]], nam
     for axes in panels:
         box = axes.get_window_extent()
         assert min(box.width, box.height) > 1.4 * drawn.dpi, "a panel is squeezed"
-    for legend in [*drawn.legends, *(a.get_legend() for a in drawn.axes if a.get_legend())]:
+    for legend in [*drawn.legends, *(legend for a in drawn.axes if (legend := a.get_legend()))]:
         box = legend.get_window_extent()
         assert box.x0 > -1 and box.y0 > -1 and box.x1 < inches[0] + 1 and box.y1 < inches[1] + 1, "a legend is cut off"
 

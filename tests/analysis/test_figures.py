@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from counterplay.analysis.commands.report import html
 from counterplay.analysis.figures.plot import FIGURES, holds, plot, render, save
@@ -44,15 +45,15 @@ def test_every_figure_of_every_run_is_labelled(runs: dict[str, Path], run: str, 
     assert quadratic.__name__ not in name and (drawn.get_suptitle() or any(a.get_title() for a in panels))
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "stability"])  # which is of one run
 def test_figures_of_several_runs(runs: dict[str, Path], name: str) -> None:
     pairs = [("gan", "ring")] if name in ("samples", "metrics") else [("quadratic", "diverged"), ("gan", "ensemble")]
-    if name in ("rate", "field", "stability"):  # of these, what two runs can share
-        pairs = [] if name == "stability" else [("quadratic", "diverged"), ("quadratic", "ensemble")]
+    if name in ("rate", "field"):  # of these, what two runs can share
+        pairs = [("quadratic", "diverged"), ("quadratic", "ensemble")]
     for pair in pairs:
         drawn = plot(name, [runs[run] for run in pair])
         assert render(drawn, "png", dpi=40)
-        words = " ".join(text.get_text() for text in drawn.findobj(lambda a: hasattr(a, "get_text")))
+        words = " ".join(text.get_text() for text in drawn.findobj(Text) if isinstance(text, Text))
         assert name == "spectrum" or all(run in words for run in pair)
 
 
@@ -69,7 +70,7 @@ def test_runs_of_one_name_are_told_apart(runs: dict[str, Path], tmp_path: Path) 
 def test_curves_against_a_cost(runs: dict[str, Path]) -> None:
     drawn = plot("losses", runs["gan"], against="wall_seconds")
     assert drawn.axes[-1].get_xlabel() == "time (s)"
-    assert max(drawn.axes[0].lines[0].get_xdata()) <= 30.0
+    assert np.max(np.asarray(drawn.axes[0].lines[0].get_xdata())) <= 30.0
     assert plot("metrics", runs["gan"], against="products").axes[0].get_xlabel() == "Jacobian-vector products"
     with pytest.raises(UsageError, match="did you mean 'products'"):
         plot("losses", runs["gan"], against="product")
@@ -84,7 +85,9 @@ def test_the_spectrum_is_in_our_sign_and_can_be_turned(runs: dict[str, Path]) ->
         expected = open_log(runs["gan"])["spectrum/eigenvalues"].ravel() * (-1 if ascent else 1)
         assert {round(x, 9) for x in points[:, 0]} == {round(x, 9) for x in expected.real}
         assert axes.get_xlabel() == f"Re λ({name}) (1)"
-        words = [text.get_text() for text in axes.get_legend().get_texts()]
+        legend = axes.get_legend()
+        assert legend is not None
+        words = [text.get_text() for text in legend.get_texts()]
         assert f"stable: Re λ {'<' if ascent else '>'} 0" in words and "not converged" in words
 
 

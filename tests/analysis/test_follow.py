@@ -82,6 +82,7 @@ def test_following_ends_with_ctrl_c(tmp_path: Path) -> None:
     with under_way(tmp_path / "run") as seal:
         looking = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
+            assert looking.stdout is not None
             assert json.loads(looking.stdout.readline())["status"] == "running"
             seal()
             assert json.loads(looking.stdout.readline())["losses"] == {"x": 1.0}

@@ -15,6 +15,7 @@ from counterplay.analysis.log import log as reader
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.schema import Layout
+from counterplay.core.log.segments import column
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
@@ -24,7 +25,7 @@ def test_looking_up_a_variable_reads_that_variable_alone(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    original = reader.column
+    original = column
 
     def spy(pieces, key, start, stop, *rest):
         read.append(f"{key} {start}:{stop}")

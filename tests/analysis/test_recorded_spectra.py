@@ -36,7 +36,7 @@ def log_of(path: Path, members: int | None = None, run: dict[str, Any] | None = 
     def wide(x: Any) -> Any:
         return np.broadcast_to(x, (*lead, *np.shape(x)))
 
-    row = {
+    row: dict[str, Any] = {
         "eigenvalues": [5.0, 3 + 1j, 3 - 1j, -1.0], "residuals": [1e-9] * 4, "status": [0] * 4,
         "block_eigenvalues": [[5.0, 2.0], [4.0, 1.0]], "block_residuals": np.full((2, 2), 1e-9),
         "block_status": np.zeros((2, 2), int), "gradient_norm": 0.0, "gradient_noise": 0.0, "mean_gradient_norm": 0.0,
@@ -127,7 +127,7 @@ def test_v_beside_its_noise(tmp_path: Path) -> None:
         ("open", (3.0, 3.0, 1.0), "unknown"),
     ]:
         keys = ("gradient_norm", "gradient_noise", "mean_gradient_norm")
-        kind = kind_in(log_of(tmp_path / name, **NEW, **dict(zip(keys, norms, strict=True))))
+        kind = kind_in(log_of(tmp_path / name, **{**NEW, **dict(zip(keys, norms, strict=True))}))
         assert kind["at_rest"] == state and kind["name"] == "unstable" and kind["words"].startswith("unstable")
     assert "whether it is at rest is unknown (‖v‖ = 1 ± 4.2 over 8 batches)" in kind["words"]
 

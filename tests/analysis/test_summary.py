@@ -93,7 +93,9 @@ def test_many_runs_have_a_row_each() -> None:
 
 
 def test_settings_are_named_as_briefly_as_can_be() -> None:
-    experiments = [{"game": {"name": "g", "a": k, "b": k}, "solver": {"name": "s", "a": k, "tol": 1}} for k in (1, 2)]
+    experiments: list[dict[str, Any]] = [
+        {"game": {"name": "g", "a": k, "b": k}, "solver": {"name": "s", "a": k, "tol": 1}} for k in (1, 2)
+    ]
     experiments += [{"game": "g", "solver": {"name": "s", "tol": 2, "only": 3, "rule": {"name": "adam"}}}]
     experiments += [{"game": "g", "solver": {"name": "s", "rule": {"name": "sgd"}}}]
     lines = compared([run(n) for n in range(4)], experiments, 120).split("\n")

@@ -24,7 +24,7 @@ from common import keep
 import counterplay as cp
 
 MEMBERS, SIDE = 1024, 64
-FIRST_ORDER = {
+FIRST_ORDER: dict[str, dict[str, Any]] = {
     "simgd": {}, "altgd": {}, "extragradient": {}, "past-extragradient": {}, "ogda": {}, "simgd adam": {"rule": "adam"},
     "conopt": {"gamma": 0.1}, "jare": {"gamma": 0.1}, "sga": {}, "lola": {}, "sos": {}, "lcgd": {},
     "lookahead-minmax": {},

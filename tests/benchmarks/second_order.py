@@ -34,7 +34,7 @@ from torch.nn.functional import softplus
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import ravel
-from counterplay.core.solver.solver import Solver, StepInfo
+from counterplay.core.solver.solver import StepInfo
 
 TOL = 3e-5  # relative residual: what single precision allows
 EPS, BETA2 = 1e-5, 0.99
@@ -61,7 +61,7 @@ def mlp() -> Case:
 class Ours:
     """A run of one of our solvers, a step at a time, traced."""
 
-    def __init__(self, case: Case, solver: Solver, seed: int = 0) -> None:
+    def __init__(self, case: Case, solver: Any, seed: int = 0) -> None:
         self.solver, self.seed = solver, seed
         self.table = Evaluator(case.game, None, torch.float32, trace=True)
         self.again()
@@ -75,7 +75,7 @@ class Ours:
 
     def __call__(self) -> StepInfo:
         self.t += 1
-        solver: Any = self.solver
+        solver = self.solver
         if isinstance(solver, type(cp.make("solver", "acgd"))):
             solver = replace(solver, eps=EPS / (1 - BETA2**self.t) ** 0.5)
         with torch.no_grad():
@@ -134,7 +134,7 @@ def beside_simgd(rounds: int) -> dict[str, float]:
     case = cifar()
     gamma = {"conopt": {"gamma": 0.1}, "jare": {"gamma": 1.0}}
     steps = {n: Ours(case, cp.make("solver", n, lr=2e-4, rule=rule, **gamma.get(n, {}))) for n in ("simgd", *gamma)}
-    seconds = in_turns(steps, rounds)
+    seconds = in_turns({**steps}, rounds)
     return {f"cifar: {name} / simgd": seconds[name] / seconds["simgd"] for name in gamma}
 
 

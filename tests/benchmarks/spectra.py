@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if asked.alone:
         return print(json.dumps(measure(asked.alone[0], int(asked.alone[1]))))
-    figures = {}
+    figures: dict[str, float] = {}
     for which in ("J", "F'"):
         command = [sys.executable, __file__, "--alone", which, "2" if asked.quick else "20"]
         alone = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

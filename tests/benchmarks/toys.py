@@ -26,7 +26,7 @@ import counterplay as cp
 
 STEPS = 1_000_000
 LR = {"x": 0.09, "y": 0.01}
-SOLVERS = {  # by hand, by name
+SOLVERS: dict[str, dict[str, Any]] = {  # by hand, by name
     "simgd": {},
     "altgd": {},
     "extragradient": {},

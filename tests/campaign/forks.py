@@ -25,7 +25,7 @@ class End:
 
 
 def child(
-    work: Callable[[Callable[[int], None]], object], errors: Path, kill_after: float | None = None, tells: int = 0
+    work: Callable[[Callable[[int], object]], object], errors: Path, kill_after: float | None = None, tells: int = 0
 ) -> End:
     """``work(tell)`` in a process of its own, killed outright if it has not ended so many seconds after it told.
 
@@ -40,7 +40,7 @@ def child(
             handle = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
-            work(lambda number: os.write(writer, struct.pack("q", number)) and None)
+            work(lambda number: os.write(writer, struct.pack("q", number)))
             code = 0
         except SystemExit as end:
             code = int(end.code or 0)

@@ -42,7 +42,7 @@ class Telling(LogWriter):
 def play(directory: Path, tell: Tell = Telling.tell, steps: int = 16) -> None:
     """Run it, or go on where it stands; ends as the command line does, with SystemExit."""
     Telling.tell = staticmethod(tell)
-    journal.LogWriter = functools.partial(Telling, seal_bytes=900)  # type: ignore[misc, assignment]
+    vars(journal)["LogWriter"] = functools.partial(Telling, seal_bytes=900)
     journal.SYNC_SECONDS = 0.0  # every one, so that there is more to fail
     often = ("--steps", str(steps), "--checkpoint-every", "4")
     begun = (directory / "run.json").exists()
@@ -67,8 +67,8 @@ def same(a: Path, b: Path) -> str:
     for key, x in one.items():
         if x.shape != two[key].shape or x.tobytes() != two[key].tobytes():
             return f"{key} {x.shape} {two[key].shape}"
-    x, y = state(a), state(b)
-    if len(x) != len(y) or not all(torch.equal(p, q) for p, q in zip(x, y, strict=True)):
+    ends = state(a), state(b)
+    if len(ends[0]) != len(ends[1]) or not all(map(torch.equal, *ends)):
         return "the final state"
     status = [cp.open_log(d).status for d in (a, b)]
     return "" if all(s["state"] == "max_steps" and s["step"] == status[0]["step"] for s in status) else f"{status[1]}"

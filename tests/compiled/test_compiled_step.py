@@ -159,7 +159,7 @@ def test_members_with_step_sizes_of_their_own_some_of_which_diverge(tmp_path: Pa
 def test_looking_on_changes_nothing(tmp_path: Path) -> None:
     """An observer that wants every step gets every step, one by one; spectra and samples come when they are due."""
     game, solver = cp.make("game", "projection"), cp.make("solver", "altgd", lr=0.05)
-    asked = {"steps": 100, "spectrum_every": 60, "compile": True, "checkpoint_every": 40}
+    asked: dict[str, Any] = {"steps": 100, "spectrum_every": 60, "compile": True, "checkpoint_every": 40}
     seen: list[Any] = []
     a = cp.run(game, solver, out=tmp_path / "a", **asked)
     b = cp.run(game, solver, out=tmp_path / "b", observers=[seen.append], **asked)
@@ -189,7 +189,7 @@ class Stop:
 @pytest.mark.parametrize("members", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_a_run_resumed_in_the_middle_is_the_run(tmp_path: Path, members: int | None) -> None:
     game, solver = cp.make("game", "dirac-gan"), cp.make("solver", "altgd", lr=0.05, rule="adam")
-    asked = {"steps": 300, "compile": True, "trace": False, "members": members}
+    asked: dict[str, Any] = {"steps": 300, "compile": True, "trace": False, "members": members}
     whole = cp.run(game, solver, out=tmp_path / "whole", **asked)
     cut = cp.run(game, solver, out=tmp_path / "cut", stop=Stop(2), **asked)
     assert cut.status == "interrupted" and 0 < cut.steps < 300
@@ -272,7 +272,7 @@ def test_what_cannot_be_compiled_says_why(game: str, solver: str, reason: str) -
 def test_a_game_whose_buffers_change_is_not_compiled() -> None:
     game = cp.make("game", "dirac-gan")
 
-    class Moving(type(game)):  # type: ignore[misc]
+    class Moving(type(game)):
         def refresh(self, params: Any, buffers: Any) -> Any:
             return {**buffers, "noise": buffers["noise"] + 0.1}
 
@@ -281,7 +281,7 @@ def test_a_game_whose_buffers_change_is_not_compiled() -> None:
 
 
 def test_names_may_come_back_in_another_order(tmp_path: Path) -> None:
-    class Shuffled(type(cp.make("solver", "simgd"))):  # type: ignore[misc]
+    class Shuffled(type(cp.make("solver", "simgd"))):
         def init(self, game: Any, params: Any) -> Any:
             return {"a": tmap(torch.zeros_like, params), "b": tmap(torch.zeros_like, params)}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,12 @@ from ..support.broken_games import BROKEN_GAMES, Sound
 from ..support.broken_losses import BROKEN_LOSSES, BROKEN_REGULARIZERS, SoundLoss, SoundRegularizer
 from ..support.broken_solvers import BROKEN_SOLVERS, SoundSolver
 
-TABLES = {"game": BROKEN_GAMES, "solver": BROKEN_SOLVERS, "loss": BROKEN_LOSSES, "regularizer": BROKEN_REGULARIZERS}
+TABLES: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
+    "game": BROKEN_GAMES,
+    "solver": BROKEN_SOLVERS,
+    "loss": BROKEN_LOSSES,
+    "regularizer": BROKEN_REGULARIZERS,
+}
 BROKEN = [(kind, factory, label) for kind, table in TABLES.items() for factory, label in table]
 SOUND = {"game": Sound, "solver": SoundSolver, "loss": SoundLoss, "regularizer": SoundRegularizer}
 EVERY = [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import counterplay as cp
@@ -59,7 +61,7 @@ def test_the_same_field_costs_the_same_as_a_direction_and_as_a_penalty(under, tr
 class Penalty(cp.Regularizer):
     """A third party's: ``of(x)`` of everyone's parameters x (N,), for the first player alone."""
 
-    of: object = None
+    of: Callable[[Tensor], Tensor] | None = None
 
     def penalties(self, game, params, batch):
         return {game.players[0]: self.of(ravel(params))}
@@ -129,8 +131,8 @@ def test_alternating_moves_are_counted_by_the_player(tmp_path):
     assert spent(game, once)[0] == spent(game, simgd())[0] == (1, 0, 0)
     assert spent(game, twice)[0] == (4 / 3, 0, 0)
     for compiled in (False, True):
-        result = cp.run(game, twice, steps=50, compile=compiled, out=tmp_path / str(compiled))
-        counted = cp.open_log(result.directory)["step/gradients"]
+        cp.run(game, twice, steps=50, compile=compiled, out=tmp_path / str(compiled))
+        counted = cp.open_log(tmp_path / str(compiled))["step/gradients"]
         assert counted.tolist() == [4 * k // 3 for k in range(1, 51)] + [200 // 3]
 
 
@@ -203,15 +205,15 @@ def test_the_time_of_the_solver_and_that_of_looking_on_are_apart(tmp_path, compi
         steps.append(seen.step)
         clock[0] += 100.0
 
-    result = cp.run(Slow(), simgd({"x": 0.09, "y": 0.01}), steps=4, observers=[look], out=tmp_path / "r",
+    cp.run(Slow(), simgd({"x": 0.09, "y": 0.01}), steps=4, observers=[look], out=tmp_path / "r",
                     compile=compiled, checkpoint_every=2, stop=lambda: len(steps) == 3)  # fmt: skip
-    log = cp.open_log(result.directory)
+    log = cp.open_log(tmp_path / "r")
     noted = 0.0 if compiled else 1.0  # the checkpoint of step 2 notes the losses: not the solver's time
     assert np.diff(log["step/measuring_seconds"]).tolist() == [100.0, 100.0 + noted]
     if not compiled:
         assert (np.diff(log["step/solver_seconds"]) == 1.0).all()
-    cp.resume(result.directory, game=Slow(), observers=[look], allow_inexact=True)
-    log = cp.open_log(result.directory)
+    cp.resume(tmp_path / "r", game=Slow(), observers=[look], allow_inexact=True)
+    log = cp.open_log(tmp_path / "r")
     assert np.diff(log["step/measuring_seconds"][:4]).tolist() == [100.0, 100.0 + noted, 100.0]
     total = log["step/solver_seconds"] + log["step/measuring_seconds"]
     assert (total <= log["step/wall_seconds"]).all()

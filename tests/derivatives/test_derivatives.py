@@ -17,7 +17,7 @@ from counterplay.core.game.tree import ravel
 from ..support.cases import SmoothGan, close, difference, direction_like, random, started
 
 TOL = 2e-8  # five points with h = 1e-3
-REGULARIZERS = {
+REGULARIZERS: dict[str, list[tuple[str, dict[str, float]]]] = {
     "plain": [],
     "r1": [("r1", {"gamma": 2.0})],
     "gradient-penalty": [("gradient-penalty", {"weight": 3.0})],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ def test_a_player_without_parameters():
 def test_players_that_are_no_text():
     @dataclasses.dataclass(frozen=True)
     class Numbered(cp.Game):
-        players = (0,)
+        players: Any = (0,)
 
         def init(self, rng):
             return {0: {"w": torch.ones(2)}}
@@ -80,7 +81,8 @@ def test_players_that_are_no_text():
     with pytest.raises(cp.UsageError, match="the player 0 is no name"):
         game({0: {"w": torch.ones(2)}})
     with pytest.raises(cp.UsageError, match=r"modules are .* got Linear for 0"):
-        cp.game_from_modules({0: nn.Linear(2, 2)}, lambda n, b: {}, lambda rng: {})
+        numbered: dict[Any, nn.Module] = {0: nn.Linear(2, 2)}
+        cp.game_from_modules(numbered, lambda n, b: {}, lambda rng: {})
 
 
 def test_numbers_that_a_log_cannot_hold(tmp_path):

@@ -39,6 +39,8 @@ def test_a_module_that_draws_is_refused_by_name(layer):
 class Average(nn.Module):
     """Renews a buffer in forward."""
 
+    average: torch.Tensor
+
     def __init__(self, in_place):
         super().__init__()
         self.w, self.in_place = nn.Parameter(torch.ones(3, dtype=F64)), in_place
@@ -76,12 +78,16 @@ def compiled(module):
     return module
 
 
+def wrapped(module):
+    return torch.compile(module, backend="eager")
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
     ("module", "words"),
     [
         (lambda: torch.jit.script(nn.Linear(2, 2)), "compiled by torch.jit"),
-        (lambda: nn.Sequential(torch.compile(nn.Linear(2, 2), backend="eager")), "0 .* is compiled by torch.compile"),
+        (lambda: nn.Sequential(wrapped(nn.Linear(2, 2))), "0 .* is compiled by torch.compile"),
         (lambda: hooked(nn.Linear(2, 2), "register_full_backward_hook", lambda m, gi, go: None), "has backward hooks"),
         (lambda: compiled(nn.Linear(2, 2)), "compiled by torch.compile"),
         (lambda: (m := nn.Linear(2, 2), m.weight.register_hook(lambda g: 2 * g))[0], "hook on the gradient of weight"),

@@ -36,7 +36,7 @@ def test_weights_that_are_shared_stay_shared():
     moved = {"a": {k: x + 1 for k, x in params["a"].items()}}
     with torch.no_grad():
         for p in shared.parameters():
-            p += 1
+            p.add_(1)
     close(game.losses(moved, batch)["a"], module(batch["x"]).sum().detach())
 
 
@@ -73,21 +73,23 @@ def test_weights_of_two_players_are_refused():
 
 
 def test_frozen_weights_stay_and_are_nobody_s_strategy():
-    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)).double()
-    net[0].requires_grad_(False)
-    before = net[0].weight.clone()
+    first, last = nn.Linear(3, 3), nn.Linear(3, 1)
+    net = nn.Sequential(first, last).double()
+    first.requires_grad_(False)
+    before = first.weight.clone()
     game = played(net)
     result = cp.run(game, cp.make("solver", "simgd", lr=0.1, rule="adamw"), steps=3)
     assert set(result.params["critic"]) == {"1.weight", "1.bias"}
     game.trained(result.params)
-    assert identical(net[0].weight, before) and identical(net[1].weight.detach(), result.params["critic"]["1.weight"])
+    assert identical(first.weight, before) and identical(last.weight.detach(), result.params["critic"]["1.weight"])
 
 
 def test_trained_modules_carry_weights_and_statistics():
     """Running statistics are those of the data at the last point, not of the way there."""
     torch.manual_seed(0)
     x = random(64, 2) + 3
-    net = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).double()
+    norm = nn.BatchNorm1d(4)
+    net = nn.Sequential(nn.Linear(2, 4), norm, nn.Linear(4, 1)).double()
     game = cp.game_from_modules(
         {"a": net}, lambda n, b: {"a": (n["a"](b["x"]) - 3).square().mean()}, lambda rng: {"x": x}
     )
@@ -95,9 +97,10 @@ def test_trained_modules_carry_weights_and_statistics():
     (found,) = game.trained(result.params).values()
     assert found is net and identical({k: p.detach() for k, p in net.named_parameters()}, result.params["a"])
     hidden = net[0](x).detach()
-    close(net[1].running_mean, hidden.mean(0), 1e-12)
-    close(net[1].running_var, hidden.var(0), 1e-12)
-    assert net[1].momentum == 0.1 and net.training
+    assert norm.running_mean is not None and norm.running_var is not None
+    close(norm.running_mean, hidden.mean(0), 1e-12)
+    close(norm.running_var, hidden.var(0), 1e-12)
+    assert norm.momentum == 0.1 and net.training
 
 
 def test_trained_takes_the_parameters_of_one_run():

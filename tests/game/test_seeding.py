@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_far_seeds_draw_as_the_twister_does_from_that_state():
         rng = generator(seed)
         words = rng.get_state()[24 : 24 + 8 * 624].view(torch.int64).numpy()
         own = np.random.RandomState()
-        own.set_state(("MT19937", words.astype(np.uint32), 624))
+        own.set_state({"bit_generator": "MT19937", "state": {"key": words.astype(np.uint32), "pos": 624}})
         bits = own.randint(0, 2**32, size=2000, dtype=np.uint64).astype(np.int64)
         assert torch.empty(2000, dtype=torch.int64).random_(0, 2**20, generator=rng).tolist() == (bits % 2**20).tolist()
 
@@ -104,11 +105,13 @@ def test_a_run_of_the_old_scheme_is_that_still(tmp_path):
 
 def test_numbers_of_numpy_s_are_whole_numbers():
     plain = cp.run(QUADRATIC, simgd(CONVERGES), steps=3, seed=2, members=2, every=1, blowup=1e9)
-    result = cp.run(
-        QUADRATIC, simgd(CONVERGES), steps=np.int64(3), seed=np.uint8(2), members=np.int32(2), every=np.int64(1),
-        blowup=np.float32(1e9),
-    )  # fmt: skip
+    theirs: dict[str, Any] = {
+        "steps": np.int64(3), "seed": np.uint8(2), "members": np.int32(2), "every": np.int64(1),
+        "blowup": np.float32(1e9),
+    }  # fmt: skip
+    result = cp.run(QUADRATIC, simgd(CONVERGES), **theirs)
     assert identical(result.params, plain.params) and (result.steps, type(result.steps)) == (3, int)
-    for wrong in (np.bool_(True), np.float64(3.0), 3.0, "3", -1):
+    wrongs: list[Any] = [np.bool_(True), np.float64(3.0), 3.0, "3", -1]
+    for wrong in wrongs:
         with pytest.raises(cp.UsageError, match="steps must be a whole number of at least 0"):
             cp.run(QUADRATIC, simgd(), steps=wrong)

@@ -87,7 +87,7 @@ def test_a_setting_is_resolved_for_each_player():
     assert setting(0.1, ("a", "b"), x) == {"a": 0.1, "b": 0.1}
     assert setting({"b": 2, "a": 1}, ("a", "b"), x) == {"a": 1.0, "b": 2.0}
     found = setting({"a": [1.0, 2.0], "b": 3.0}, ("a", "b"), x, members=2)
-    assert torch.equal(found["a"], torch.tensor([1.0, 2.0], dtype=F64)) and found["b"] == 3.0
+    assert torch.equal(torch.as_tensor(found["a"]), torch.tensor([1.0, 2.0], dtype=F64)) and found["b"] == 3.0
 
 
 @pytest.mark.parametrize(

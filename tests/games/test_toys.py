@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from counterplay.core.game.tree import ravel
 from ..support.cases import F64, close, generator, jacobian, started
 from ..support.toys import make
 
-TOYS = [
+TOYS: list[tuple[str, dict[str, Any]]] = [
     ("weak-attractor", {}),
     ("four-player", {}),
     ("tandem", {}),

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.merge import merge
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log import hdf5
+from counterplay.core.log.safety import check_open
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.schema import MAX_VARIABLES, Layout, Variable
 from counterplay.core.log.writer import LogWriter
@@ -84,8 +85,7 @@ def test_the_writer_refuses_as_many(tmp_path: Path) -> None:
 
 def test_a_file_is_walked_once_until_it_is_written_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walks: list[Path | str] = []
-    check: Callable[..., None] = hdf5.check_open
-    monkeypatch.setattr(hdf5, "check_open", lambda file, path: walks.append(path) or check(file, path))
+    monkeypatch.setattr(hdf5, "check_open", lambda file, path: walks.append(path) or check_open(file, path))
     look(open_log(run))
     look(open_log(run))
     assert len(walks) == 1

@@ -38,17 +38,19 @@ def same(kept, log, but=()):
 def test_it_is_what_the_log_of_the_run_holds(game, options, tmp_path):
     """The same run with a log alone, in memory alone, and in both: one recorder writes them."""
     solver = simgd(CONVERGES if game is QUADRATIC else 1e-3)
-    log = cp.open_log(cp.run(game, solver, steps=12, out=tmp_path / "log", **options).directory)
+    cp.run(game, solver, steps=12, out=tmp_path / "log", **options)
+    log = cp.open_log(tmp_path / "log")
     both = cp.run(game, solver, steps=12, out=tmp_path / "both", history=True, **options)
     alone = cp.run(game, solver, steps=12, history=True, **options)
     assert alone.directory is None
-    same(both.history, cp.open_log(both.directory))
+    same(both.history, cp.open_log(tmp_path / "both"))
     same(alone.history, log)
     assert cp.run(game, solver, steps=1).history is None
 
 
 def test_a_trajectory_without_a_directory():
     result, seen = watched(QUADRATIC, simgd(CONVERGES), steps=5, history=True)
+    assert result.history is not None
     points = result.history["step/parameters"]
     assert points.tolist() == [[s.params["x"]["value"].item(), s.params["y"]["value"].item()] for s in seen]
     assert result.history.layout.parameters == ("x/value", "y/value")
@@ -66,14 +68,15 @@ def test_a_history_too_large_is_refused_before_the_first_step(monkeypatch):
     ):
         cp.run(QUADRATIC, simgd(), steps=10**9, history=True)
     monkeypatch.setattr(history, "LIMIT", 30_000)
-    assert len(cp.run(QUADRATIC, simgd(CONVERGES), steps=40, history=True).history["step/step"]) == 41
+    kept = cp.run(QUADRATIC, simgd(CONVERGES), steps=40, history=True).history
+    assert kept is not None and len(kept["step/step"]) == 41
     with pytest.raises(cp.StorageError, match=r"history is full at step \d+, in the group '(samples|metrics)'"):
         game = cp.make("game", "mixture", hidden=4, layers=1, latent=2, batch=64)
         cp.run(game, simgd(1e-3), steps=80, history=True, every=10, sample_every=1)
 
 
 def test_observers_are_public_and_see_what_is_said():
-    kept = []
+    kept: list[cp.Seen] = []
     result = cp.run(QUADRATIC, simgd(CONVERGES), steps=7, members=3, observers=[cp.Every(3, kept.append)])
     assert [s.step for s in kept] == [0, 3, 6, 7] and [s.last for s in kept] == [False, False, False, True]
     first = kept[0]

@@ -329,6 +329,7 @@ def test_what_is_not_a_plugin_s_stays_what_it_is(tmp_path: Path, monkeypatch: py
             shutil.rmtree(tmp_path / "d" / "log")
             (tmp_path / "d" / "log").touch()
 
-    monkeypatch.setitem(LogWriter.__init__.__kwdefaults__, "seal_seconds", 0.0)
+    at_once = {**(LogWriter.__init__.__kwdefaults__ or {}), "seal_seconds": 0.0}
+    monkeypatch.setattr(LogWriter.__init__, "__kwdefaults__", at_once)
     with pytest.raises(cp.StorageError, match="Could not make"):
         cp.run(game, Strange(), steps=8, out=tmp_path / "d", observers=[spoil])

@@ -42,11 +42,12 @@ def test_a_member_of_a_game_that_draws_is_the_run_alone():
 def test_members_that_diverge_stand_where_they_last_were_and_the_others_go_on():
     """A stability map: step sizes from safe to absurd. Each frozen member is the run alone, cut short."""
     lr = {"x": [0.09, 0.01, 0.09, 3.0], "y": [0.01, 0.09, 0.01, 3.0]}
-    solver = simgd(lr, rule={"name": "momentum", "beta": 0.1})
+    rule = {"name": "momentum", "beta": 0.1}
+    solver = simgd({**lr}, rule=rule)
     result, seen = watched(QUADRATIC, solver, steps=400, members=4, blowup=1e4)
     assert (result.status, result.steps, result.diverged) == ("max_steps", 400, (1, 3))
     for m in range(4):
-        own = simgd({i: x[m] for i, x in lr.items()}, rule=solver.rule)
+        own = simgd({i: x[m] for i, x in lr.items()}, rule=rule)
         alone = cp.run(QUADRATIC, own, steps=400, seed=cp.member_seed(0, m), blowup=1e4)
         assert identical(member(result.params, m), alone.params)
         assert (alone.status == "diverged") == (m in (1, 3)) and (m in (0, 2) or alone.steps < 400)

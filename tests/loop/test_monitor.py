@@ -97,7 +97,9 @@ def places(solver: cp.Solver) -> list[tuple[Any, ...]]:
         "memory": solver.init(GAME, params),
     }  # fmt: skip
     found, _ = tree_flatten_with_path(trees)
-    return [tuple(k.key for k in path) for path, x in found if x.is_floating_point()] + [("buffer", "extra")]
+    return [tuple(getattr(k, "key", None) for k in path) for path, x in found if x.is_floating_point()] + [
+        ("buffer", "extra")
+    ]
 
 
 def cases() -> list[tuple[str, tuple[Any, ...], int, float]]:

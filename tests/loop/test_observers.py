@@ -54,7 +54,7 @@ def test_an_observer_sees_every_point_once_and_the_last_as_last():
     _, seen = watched(QUADRATIC, simgd(CONVERGES), steps=4)
     assert [s.step for s in seen] == [0, 1, 2, 3, 4] and [s.last for s in seen] == [False] * 4 + [True]
     for n, expected in [(0, []), (2, [0, 2, 4]), (3, [0, 3, 4])]:
-        some = []
+        some: list[cp.Seen] = []
         cp.run(QUADRATIC, simgd(CONVERGES), steps=4, observers=[Every(n, some.append)])
         assert [s.step for s in some] == expected
 

@@ -55,7 +55,7 @@ def test_a_step_rule_sees_the_direction(name):
     options = {"opponent_lr": 0.1} if name == "lola" else {}
     plain = cp.make("solver", name, lr=eta, **options)
     solver = cp.make("solver", name, lr=eta, rule={"name": "momentum", "beta": beta}, **options)
-    x, m = a.params, 0.0
+    x, m = a.params, torch.zeros_like(a.theta)
     for _ in range(3):
         m = beta * m + (ravel(x) - ravel(one_step(a.game, plain, x))) / eta
         x = unravel(ravel(x) - eta * m, x)
@@ -83,7 +83,10 @@ def test_jare_is_half_the_squared_gradient_of_the_others():
     g, d = (own[i] for i in game.players)
     v_g = torch.autograd.grad(losses["generator"], list(g.values()), create_graph=True)
     v_d = torch.autograd.grad(losses["discriminator"], list(d.values()), create_graph=True)
-    half = {"generator": sum((x * x).sum() for x in v_d) / 2, "discriminator": sum((x * x).sum() for x in v_g) / 2}
+    half = {
+        "generator": torch.stack([(x * x).sum() for x in v_d]).sum() / 2,
+        "discriminator": torch.stack([(x * x).sum() for x in v_g]).sum() / 2,
+    }
     expected = {}
     for i, tree, v in (("generator", g, v_g), ("discriminator", d, v_d)):
         more = torch.autograd.grad(half[i], list(tree.values()), retain_graph=True, allow_unused=True)

@@ -53,7 +53,7 @@ def test_implicit_euler_converges_to_an_equilibrium_elsewhere():
     for scale, opposed in ((1.0, True), (1e3, False)):
         a = arena((2, 2), 15, opposed, curvature=4.0)
         game = matrix_game(a.J, (2, 2), shift=scale * a.c[0])
-        solved = []
+        solved: list[bool] = []
         result = cp.run(
             game,
             cp.make("solver", "implicit-euler", lr=0.5),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -51,14 +52,15 @@ def test_a_random_affine_game_moves_as_its_matrix_says():
     """Every solver whose map is linear: F' from differentiation against F' from steps on basis vectors."""
     J = random(3, 3, seed=1)
     game = matrix_game(J)
-    for name, options in [
+    linear: list[tuple[str, dict[str, Any]]] = [
         ("simgd", {}),
         ("altgd", {"repeats": 2}),
         ("extragradient", {}),
         ("conopt", {"gamma": 0.3}),
         ("jare", {"gamma": 0.3}),
         ("cgd", {"method": "gmres"}),
-    ]:
+    ]
+    for name, options in linear:
         solver = cp.make("solver", name, lr=0.1, **options)
         columns = []
         for n in range(3):

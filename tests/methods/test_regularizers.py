@@ -9,7 +9,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
-from counterplay.core.game.regularizer import RegularizedGan, regularized
+from counterplay.core.game.regularizer import Regularized, RegularizedGan, regularized
 from counterplay.core.game.tree import leaves, ravel, tmap
 from counterplay.plugins.regularizers.gradient_penalty import MIX
 
@@ -46,6 +46,13 @@ class PlainGan(cp.GanGame):
 
 def make(name, **options):
     return cp.make("regularizer", name, **options)
+
+
+def under(game, *regularizers):
+    """The game under one regulariser or more, with what such a game has of its own."""
+    both = regularized(game, *regularizers)
+    assert isinstance(both, Regularized)
+    return both
 
 
 def penalty(game, regularizer, params, batch):
@@ -167,7 +174,7 @@ def test_a_game_sees_and_renews_its_own_buffers_alone():
 
 def test_spectral_norm_divides_by_the_largest_singular_value():
     for game, names in ((PlainGan(), ["W"]), (SmoothGan(), ["0.weight", "4.weight"])):
-        both = regularized(game, make("spectral-norm", iterations=300))
+        both = under(game, make("spectral-norm", iterations=300))
         params, buffers = both.init(generator()), both.buffers(generator(1))
         batch = both.sample(generator(2), both.refresh(params, buffers))
         own = both.reparametrised(params, batch)
@@ -187,7 +194,7 @@ def test_spectral_norm_uses_its_buffers_frozen():
     """W / (u^T W v) with both vectors given, also away from the W that they were renewed at: not W / sigma(W), nor with
     one of the vectors computed again, which is another function with another Jacobian."""
     game = PlainGan()
-    both = regularized(game, make("spectral-norm"))
+    both = under(game, make("spectral-norm"))
     params, buffers = both.init(generator()), both.refresh(both.init(generator()), both.buffers(generator(1)))
     batch = both.sample(generator(2), buffers)
     u, v = (batch[f"spectral_norm/discriminator/W/{side}"] for side in "uv")
@@ -222,7 +229,7 @@ def test_a_run_renews_the_vectors_before_each_step():
 
 def test_of_another_player():
     game = PlainGan()
-    both = regularized(game, make("spectral-norm", player="generator", iterations=100))
+    both = under(game, make("spectral-norm", player="generator", iterations=100))
     _, params, batch = started(both)
     A = both.reparametrised(params, batch)["generator"]["A"]
     close(torch.linalg.matrix_norm(A, 2), torch.ones((), dtype=F64), 1e-6)
@@ -347,10 +354,11 @@ def test_zero_sum_survives_penalties_that_see_one_player_only():
 
 def test_a_regularised_game_shows_and_measures_with_its_own_parameters():
     game = cp.make("game", "mixture", hidden=8, layers=1, latent=2, batch=16)
-    both = regularized(game, make("spectral-norm", player="generator"), make("l2"))
+    both = under(game, make("spectral-norm", player="generator"), make("l2"))
     _, params, batch = started(both)
+    assert isinstance(both.game, Regularized)
     inner = both.game.reparametrised(params, batch)
-    assert torch.equal(both.show(params, batch), game.show(inner, batch))
+    assert identical(both.show(params, batch), game.show(inner, batch))
     assert identical(both.metrics(params, batch), game.metrics(inner, batch))
     assert both.centres is game.centres and both.hidden == 8
     with pytest.raises(AttributeError):

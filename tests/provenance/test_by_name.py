@@ -59,7 +59,7 @@ def test_whatever_is_made_by_name_has_the_table_that_makes_it(kind: str) -> None
 def test_what_no_table_makes_again_is_described() -> None:
     Simgd = REGISTRY.built_in("solver")["simgd"].entry.factory
 
-    class Mine(Simgd):  # type: ignore[misc, valid-type]
+    class Mine(Simgd):  # type: ignore[valid-type]
         pass
 
     assert table_of(Mine(0.1)) is None

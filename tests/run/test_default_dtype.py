@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,7 +12,10 @@ from counterplay.core.registry import registry
 
 from ..support.cases import identical, simgd
 
-SMALL = {"mixture": {"hidden": 4, "layers": 1, "latent": 2, "batch": 4}, "digits": {"hidden": 4, "batch": 4}}
+SMALL: dict[str, dict[str, Any]] = {
+    "mixture": {"hidden": 4, "layers": 1, "latent": 2, "batch": 4},
+    "digits": {"hidden": 4, "batch": 4},
+}
 GAMES = [(name, options) for name in [e.name for e in registry.entries("game")] for options in [SMALL.get(name, {})]]
 GAMES += [("digits", {"hidden": 4, "batch": 4, "network": "conv"}), ("covariance", {"exact": False, "batch": 4})]
 

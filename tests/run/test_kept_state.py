@@ -178,8 +178,8 @@ def test_views_that_conjugate_and_negate_are_kept_as_what_they_are(tmp_path, opt
         def losses(self, params, batch):
             return {"x": (batch["t"] * params["x"]["w"]).sum()}
 
-    run = cp.run(Views(), simgd(), steps=2, out=tmp_path / "run", trace=False, **options)
-    kept, _ = load_checkpoint(newest(run.directory))
+    cp.run(Views(), simgd(), steps=2, out=tmp_path / "run", trace=False, **options)
+    kept, _ = load_checkpoint(newest(tmp_path / "run"))
     assert kept["buffers"]["t"].item() == -2.0 and kept["buffers"]["z"].item() == 1.0 - 2.0j
 
 

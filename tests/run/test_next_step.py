@@ -101,7 +101,7 @@ def test_where_the_user_says_so_it_is_played_and_marked(tmp_path, cli):
 
 
 def test_the_digest_of_the_next_batch_is_in_every_checkpoint(tmp_path):
-    seen = []
+    seen: list[cp.Seen] = []
     gan = SmoothGan(batch=3)
     cp.run(gan, simgd(), steps=4, out=tmp_path / "run", checkpoint_every=1, observers=[seen.append])
     for step in (0, 1, 2, 3, 4):

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.quiver import Quiver
 from torch import Tensor
 
 import counterplay as cp
 from counterplay.analysis.figures.plot import plot
-from counterplay.analysis.log.log import open_log
+from counterplay.analysis.log.log import Log, open_log
 from counterplay.core.game.tree import Buffers
 from counterplay.core.log.plane_grid import CELLS, mesh, window
 
 from ..support.logs import J
 
 
-def recorded(out: Path, game: cp.Game, lr: float, **options: object):
-    cp.run(game, cp.make("solver", "simgd", lr=lr), out=out, **{"steps": 60, **options})
+def recorded(out: Path, game: cp.Game, lr: float, steps: int = 60, **options: Any) -> Log:
+    cp.run(game, cp.make("solver", "simgd", lr=lr), out=out, steps=steps, **options)
     return open_log(out)
 
 
@@ -41,8 +43,8 @@ def test_the_field_is_v_all_around_the_path(tmp_path: Path) -> None:
 def test_the_figure_has_arrows_everywhere(tmp_path: Path) -> None:
     recorded(tmp_path / "q", cp.make("game", "quadratic"), 0.03)
     axes = plot("field", tmp_path / "q").axes[0]
-    (arrows,) = (c for c in axes.collections if type(c).__name__ == "Quiver")
-    assert len(arrows.X) == CELLS**2
+    (arrows,) = (c for c in axes.collections if isinstance(c, Quiver))
+    assert np.size(arrows.X) == CELLS**2
     x, y = axes.transAxes.inverted().transform(axes.transData.transform(arrows.get_offsets())).T
     filled, *_ = np.histogram2d(x, y, bins=4, range=[[0, 1], [0, 1]])
     assert (filled > 10).all(), "every sixteenth of the panel has arrows"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_it_can_be_typed_and_is_read_back(cli: Run) -> None:
 
 
 def test_a_run_of_before_there_was_such_a_setting_goes_on(tmp_path: Path) -> None:
-    asked = {"steps": 40, "checkpoint_every": 10}
+    asked: dict[str, Any] = {"steps": 40, "checkpoint_every": 10}
     game, solver = cp.make("game", "projection"), cp.make("solver", "simgd", lr=0.1)
     cp.run(game, solver, out=tmp_path / "whole", **asked)
     stop = iter([False] * 15 + [True] * 99)

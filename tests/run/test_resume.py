@@ -22,10 +22,12 @@ from torch.utils._pytree import tree_leaves
 
 import counterplay as cp
 from counterplay.core.errors import BadLog, Busy, UsageError
+from counterplay.core.log.writer import LogWriter
 from counterplay.core.registry.registry import REGISTRY
 from counterplay.core.run import journal as journals
-from counterplay.core.run.checkpoint import empty_paths, flatten, load_checkpoint, newest
+from counterplay.core.run.checkpoint import empty_paths, flatten, load_checkpoint, newest, save_checkpoint
 from counterplay.core.storage.lock import acquire, held
+from counterplay.core.storage.run_directory import RunDirectory
 
 from ..support.cases import identical
 
@@ -173,7 +175,7 @@ def test_divergence_is_found_again(tmp_path: Path) -> None:
 def test_a_log_that_was_whole_before_the_ending_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     game, solver = parts("affine-gaussian", "simgd")
     whole = cp.run(game, solver, steps=STEPS, out=tmp_path / "whole")
-    write = journals.RunDirectory.write_status
+    write = RunDirectory.write_status
 
     def dies(self: Any, state: str, *args: Any, **facts: Any) -> None:
         if state == "max_steps":
@@ -181,7 +183,7 @@ def test_a_log_that_was_whole_before_the_ending_was_written(tmp_path: Path, monk
         write(self, state, *args, **facts)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(journals.RunDirectory, "write_status", dies)
+        patch.setattr(RunDirectory, "write_status", dies)
         cp.run(game, solver, steps=STEPS, out=tmp_path / "again")
     assert_same_state(whole, cp.resume(tmp_path / "again", game=game, solver=solver))
     assert_same_log(tmp_path / "whole", tmp_path / "again")
@@ -211,9 +213,9 @@ def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monke
     norm = [cp.make("regularizer", "spectral-norm")]
     run: dict[str, Any] = {"steps": STEPS, "checkpoint_every": 5, "regularizers": norm, "members": 2}
     whole = cp.run(game, solver, out=tmp_path / "whole", **run)
-    save, saved = journals.save_checkpoint, set()
+    saved = set()
     often = 1 if part == "blocks" else 1 << 30  # rows are in blocks, or in the checkpoint
-    monkeypatch.setattr(journals, "LogWriter", functools.partial(journals.LogWriter, seal_bytes=often))
+    monkeypatch.setattr(journals, "LogWriter", functools.partial(LogWriter, seal_bytes=often))
 
     def spoil(directory: Path, step: int, tensors: dict[str, Any], numbers: dict[str, Any], **how: Any) -> Path:
         tensors, numbers = dict(tensors), dict(numbers)
@@ -223,7 +225,7 @@ def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monke
         elif part in numbers:
             numbers[part] = [0, 0, 0] if part == "cost" else 0
         saved.update([*tensors, *numbers])
-        return save(directory, step, tensors, numbers, **how)
+        return save_checkpoint(directory, step, tensors, numbers, **how)
 
     monkeypatch.setattr(journals, "save_checkpoint", spoil)
     with pytest.raises(Killed):

@@ -20,7 +20,7 @@ from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.segments import blocks_of
 from counterplay.core.run import journal as journals
 from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
-from counterplay.core.storage.run_directory import RunDirectory
+from counterplay.core.storage.run_directory import RunDirectory, claim
 from counterplay.core.storage.strict_json import dumps
 
 from .test_resume import Killed, kill_at
@@ -167,8 +167,6 @@ def test_of_two_runs_begun_at_once_one_has_the_directory(tmp_path: Path, monkeyp
         ]
         done = subprocess.run(command, capture_output=True, text=True)
         said.append((done.returncode, done.stderr))
-
-    claim = journals.claim
 
     def slowly(path: Path) -> Any:
         lock = claim(path)

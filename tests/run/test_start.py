@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_a_start_that_does_not_fit_is_a_sentence(start, members, words):
     ],
 )
 def test_a_slip_is_a_sentence(given, words):
-    asked = {"game": QUADRATIC, "solver": simgd(CONVERGES), "steps": 2, **given}
+    asked: dict[str, Any] = {"game": QUADRATIC, "solver": simgd(CONVERGES), "steps": 2, **given}
     with pytest.raises(cp.UsageError, match=words):
         cp.run(asked.pop("game"), asked.pop("solver"), **asked)
 
@@ -138,7 +139,7 @@ def test_a_start_is_given_as_numbers_arrays_or_lists(members):
 )
 def test_what_is_no_number_is_no_start(x):
     with pytest.raises(cp.UsageError, match=r"starting point's x/value is .* a tensor of real numbers is expected"):
-        cp.run(QUADRATIC, simgd(), steps=1, start={"x": {"value": x}, "y": {"value": 1.0}})
+        cp.run(QUADRATIC, simgd(), steps=1, start={"x": {"value": x}, "y": {"value": torch.ones(1)}})
 
 
 @pytest.mark.parametrize("name", ["altgd", "past-extragradient", "acgd", "lookahead-minmax"])
@@ -154,8 +155,8 @@ def test_a_run_goes_on_from_the_parameters_and_the_memory_of_another(tmp_path, n
         assert identical((rest.params, rest.memory), (whole.params, whole.memory))
     left = iter([False] * 4 + [True])
     run = tmp_path / "run"
-    given = {"start": half.params, "memory": half.memory, "members": members}
-    cp.run(QUADRATIC, solver, steps=10, out=run, stop=lambda: next(left), **given)
+    again = {"start": half.params, "memory": half.memory, "members": members}
+    cp.run(QUADRATIC, solver, steps=10, out=run, stop=lambda: next(left), **again)
     assert json.loads((run / "run.json").read_text())["start_given"] is True
     assert identical(cp.resume(run, game=QUADRATIC, solver=solver).params, whole.params)
 
@@ -172,7 +173,7 @@ def test_one_memory_is_every_member_s():
 def test_a_memory_of_another_solver_is_refused():
     adam = cp.run(QUADRATIC, simgd(0.05, rule="adam"), steps=2).memory
     momentum = lambda x: {"rule": {i: {"m": {"value": x}} for i in "xy"}}  # noqa: E731
-    for solver, memory, words in [
+    wrong: list[tuple[cp.Solver, Any, str]] = [
         (simgd(0.05), adam, "the memory does not fit the solver Simgd: rule/x/m is not expected"),
         (simgd(0.05, rule="adam"), {}, "rule/x/t is missing"),
         (simgd(0.05, rule="adam"), {"direction": {}, "rule": {"x": adam["rule"]["x"]}}, "rule/y/t is missing"),
@@ -180,6 +181,7 @@ def test_a_memory_of_another_solver_is_refused():
         (simgd(0.05, rule="momentum"), momentum(torch.ones(2)), "has shape"),
         (simgd(0.05, rule="momentum"), momentum(torch.ones(1).int()), "of type int32"),
         (simgd(0.05, rule="momentum"), momentum(0.0), "of type float, float64 is"),
-    ]:
+    ]
+    for solver, memory, words in wrong:
         with pytest.raises(cp.UsageError, match=words):
             cp.run(QUADRATIC, solver, steps=1, memory=memory)

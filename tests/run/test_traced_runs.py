@@ -80,7 +80,8 @@ def test_what_is_replayed_depends_on_the_step(monkeypatch):
     monkeypatch.setattr(settings, "Evaluator", prepared)
     for trace in (None, True, False):
         cp.run(QUADRATIC, simgd(CONVERGES), steps=1, trace=trace)
-    replays, one = [], torch.ones(())
+    replays: list[list[bool]] = []
+    one = torch.ones(())
     for table in made:
         replays.append([])
         for table.clock.step in (0, 199, 200, 10**6):

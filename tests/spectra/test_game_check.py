@@ -7,6 +7,7 @@ import random
 
 import pytest
 import torch
+from torch import Tensor
 
 import counterplay as cp
 
@@ -82,7 +83,7 @@ def test_losses_that_are_no_function_are_refused():
 
 
 def test_what_is_kept_from_one_evaluation_to_the_next_is_refused():
-    kept = {}
+    kept: dict[str, Tensor] = {}
 
     def cached(x, y):
         return {"x": kept.setdefault("norm", x.norm()) * (x * y).sum(), "y": -(x * y).sum()}

@@ -46,7 +46,9 @@ def bound(F: UpdateMap, monkeypatch: pytest.MonkeyPatch) -> float:
     """The largest modulus among what has converged, of either set; the first one is told to have."""
     with monkeypatch.context() as patch:
         patch.setattr(spectra, "DENSE", 0)
-        sets = update_spectrum(F), update_far_spectrum(F)
+        near, far = update_spectrum(F), update_far_spectrum(F)
+    assert far is not None
+    sets = near, far
     sure = [SPECTRUM_STATUS.index(s) for s in ("converged", "not_differentiable")]
     known = [abs(z) for s in sets for z, k in zip(s.eigenvalues.tolist(), s.status.tolist(), strict=True) if k in sure]
     assert sets[0].status[0] in sure, "the leading one converges in the products there are"

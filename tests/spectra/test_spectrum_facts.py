@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_a_memory_that_is_still_empty_spoils_no_eigenvalue(
     exact = update_spectrum(F).eigenvalues
     monkeypatch.setattr(spectra, "DENSE", 0)
     found = update_far_spectrum(F, k=6, max_products=200)
+    assert found is not None
     settled = found.eigenvalues[found.status == 0]
     assert len(settled) >= 4 and float((settled[:, None] - exact).abs().min(1).values.max()) < 1e-6
     assert float((1 - settled).abs().max()) == pytest.approx(float((1 - exact).abs().max()), rel=1e-6)
@@ -97,11 +99,17 @@ def test_the_leader_s_curvature_is_the_schur_complement_s() -> None:
     A, D = A + A.T, D + D.T
     game = quadratic(A, B, D)
     params = game.init(generator())
+
+    def curvature(local: LocalGame) -> list[float]:
+        found = leader_curvature(local)
+        assert found is not None
+        return found.flatten().tolist()
+
     expected = torch.linalg.eigvalsh(A + B @ torch.linalg.inv(D) @ B.T)[0]
-    assert float(leader_curvature(LocalGame.of(game, params, {}))) == pytest.approx(float(expected))
+    assert curvature(LocalGame.of(game, params, {})) == pytest.approx([float(expected)])
     both = LocalGame.of(Evaluator(game, 2), {i: {"value": x["value"].expand(2, -1)} for i, x in params.items()}, {})
-    assert leader_curvature(both).tolist() == pytest.approx([float(expected)] * 2)
-    assert torch.isnan(leader_curvature(LocalGame.of(quadratic(A, B, 0 * D), params, {})))
+    assert curvature(both) == pytest.approx([float(expected)] * 2)
+    assert curvature(LocalGame.of(quadratic(A, B, 0 * D), params, {})) == pytest.approx([math.nan], nan_ok=True)
     assert leader_curvature(LocalGame.of(quadratic(A, B, D, zero_sum=False), params, {})) is None
     four = cp.make("game", "four-player")
     assert leader_curvature(LocalGame.of(four, four.init(generator()), {})) is None

@@ -15,7 +15,7 @@ from counterplay.core.spectra.at_point import _facts
 from counterplay.core.spectra.point_spectra import Places, jacobian_spectra, update_spectra
 from counterplay.core.stability.verdict import point
 
-GAMES = {
+GAMES: dict[str, dict[str, Any]] = {
     "mixture": {"hidden": 6, "layers": 1, "latent": 3, "batch": 16, "std": 0.3},
     "digits": {"hidden": 3, "latent": 2, "batch": 16},
 }

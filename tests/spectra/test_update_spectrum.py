@@ -63,6 +63,7 @@ def test_products_find_the_eigenvalues_farthest_from_one(
     expected = (1 - exact).abs().sort(descending=True).values[:4]
     monkeypatch.setattr(spectra, "DENSE", 0)
     found = update_far_spectrum(F, k=6)
+    assert found is not None
     distance = (1 - found.eigenvalues).abs().sort(descending=True).values[:4]
     tol = 1e-6 if dtype is torch.float64 else 2e-3
     assert torch.allclose(distance, expected, rtol=tol, atol=tol * float(expected[0]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -207,7 +209,8 @@ def test_three_players_and_unknown_spectra():
     nan = Known.of(np.full(2, np.nan + 0j), size=2)
     assert kind_of(nan, {"x": nan, "y": nan}) is None
     found = kind_of(whole([1.0, 1.0]), {"x": whole([1.0]), "y": nan})
-    assert found.name == "stable" and "not all eigenvalues of y's own block are known" in found.words
+    assert found is not None and found.name == "stable"
+    assert "not all eigenvalues of y's own block are known" in found.words
 
 
 def test_a_point_that_moves_is_no_equilibrium():
@@ -228,7 +231,8 @@ def test_facts_of_a_point_and_their_lines():
     lr = np.diag([0.09, 0.01])
     update = np.linalg.eigvals(np.eye(2) - lr @ QUADRATIC)
     own = blocks(QUADRATIC, {"x": 1, "y": 1})
-    given = {"sizes": {"x": 1, "y": 1}, "state_size": 2, "gradient": 0.0, "noise": 0.0, "parameters": 0.0}
+    at_rest: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0}
+    given: dict[str, Any] = {"sizes": {"x": 1, "y": 1}, "state_size": 2, **at_rest}
     facts = point(np.linalg.eigvals(QUADRATIC), own, update, descending=True, **given)
     assert facts["phase"] == np.inf and facts["largest_step"] == 0 and facts["complete"] is True
     assert facts["predicted_rate"] == pytest.approx(0.9624967) and facts["steps_to_epsilon"] == 362
@@ -253,7 +257,7 @@ def test_what_an_experiment_says_of_its_steps():
 
     both = ("x", "y")
     sizes = step_sizes(asked({"name": "simgd", "lr": {"x": 0.1, "y": [0.1, 0.2]}}), both)
-    assert sizes["x"] == 0.1 and sizes["y"].tolist() == [0.1, 0.2]
+    assert sizes is not None and sizes["x"] == 0.1 and sizes["y"].tolist() == [0.1, 0.2]
     assert step_sizes(asked("simgd"), both) is None and step_sizes(asked({"lr": {"x": 1.0}}), both) is None
     assert step_sizes(asked({"lr": "much"}), both) is None and step_sizes({}, both) is None
     assert plain_step(asked({"name": "simgd", "lr": 0.1, "rule": {"name": "sgd"}}), both) == 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_a_game_without_curvature_keeps_its_zeros() -> None:
 def test_a_curvature_lost_beside_a_large_eigenvalue_is_named() -> None:
     """The origin of the exponential game at its default: -2 for both, and 1e16 between them."""
     J = np.array([[-2.0, -1e16], [1e16, -2.0]])
-    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
+    at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
     kind = point(np.linalg.eigvals(J), {"x": J[:1, 0], "y": J[1:, 1]}, None, **at)["kind"]
     assert "x's own block has λ = -2, which cannot be told from 0" in kind["words"]
     assert kind["equilibrium"] == "unknown" and kind["name"] != "nash"
@@ -89,7 +90,7 @@ def test_the_steps_of_a_turn() -> None:
     assert turn([-0.9, 0.2j]) == pytest.approx(2) and turn([0.9, 0.8 * np.exp(0.01j)]) == 0
     assert turn([0.9 + 1e-8j, 0.9 - 1e-8j]) == 0  # one eigenvalue twice, split by rounding
     assert turn([NAN]) == 0 and turn([0.0, 0.0]) == 0
-    assert turn([[0.9j, NAN], [0.5, 0.1]]).tolist() == [pytest.approx(4), 0]
+    assert turn(np.array([[0.9j, NAN], [0.5, 0.1]])).tolist() == [pytest.approx(4), 0]
 
 
 def test_less_than_a_turn_is_no_rate() -> None:

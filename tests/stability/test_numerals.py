@@ -54,7 +54,7 @@ def test_eigenvalues_that_rounding_has_moved_prove_nothing() -> None:
     J = Q @ (0.002 * np.eye(n) + np.diag(np.ones(n - 1), 1)) @ np.linalg.inv(Q)
     assert np.linalg.eigvals(J).real.min() < -0.04 and abs(np.linalg.eigvals(np.eye(n) - 0.1 * J)).max() > 1.004
     own = {f"p{i}": of(np.ones((1, 1))) for i in range(n)}
-    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": dict.fromkeys(own, 1)}
+    at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": dict.fromkeys(own, 1)}
     facts = point(of(J), own, of(np.eye(n) - 0.1 * J), **at, descending=True)
     kind = facts["kind"]
     assert (kind["equilibrium"], kind["step"], kind["flow"]) == ("nash", "unknown", "unknown")
@@ -66,7 +66,7 @@ def test_eigenvalues_that_rounding_has_moved_prove_nothing() -> None:
 
 def test_on_the_unit_circle_nothing_is_decided() -> None:
     """Neither for a step whose error grows by 1 a step, nor for one whose error goes round."""
-    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
+    at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
     own = {"x": of(np.zeros((1, 1))), "y": of(np.zeros((1, 1)))}
     for F in (np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.6, 0.8], [-0.8, 0.6]])):
         kind = point(of(np.array([[0.0, 1.0], [-1.0, 0.0]])), own, of(F), **at)["kind"]

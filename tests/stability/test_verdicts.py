@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -83,7 +85,7 @@ def test_the_words_of_a_nash_equilibrium_that_the_step_leaves() -> None:
 
 def test_a_block_that_is_0_is_no_proof_of_an_equilibrium() -> None:
     """x³, or -x⁴, is no minimum at 0, and its second derivative does not tell."""
-    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
+    at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
     words = point([1j, -1j], {"x": [0.0], "y": [0.0]}, None, **at)["kind"]["words"]
     assert words.startswith("Nash equilibrium to second order: ") and "the least is x's 0" in words
     assert "second order" not in point([1.0, 2.0], {"x": [1.0], "y": [2.0]}, None, **at)["kind"]["words"]
@@ -132,9 +134,9 @@ def test_a_cell_where_it_is_not_known_to_rest(equilibrium: str, step: str, flow:
         ({"gradient": float("inf"), "noise": 1.0, "mean": float("inf")}, "unknown"),
     ],
 )
-def test_at_rest_beside_the_noise(facts: dict[str, float | None], state: str) -> None:
+def test_at_rest_beside_the_noise(facts: dict[str, Any], state: str) -> None:
     J = Known.of(np.array([1.0, 0.1]), size=2)
-    found = rest_of(facts.pop("gradient"), 0.0, J, rounding=1e-9, **facts)
+    found = rest_of(parameters=0.0, J=J, rounding=1e-9, **facts)
     assert found.state == state
     if state == "yes":
         assert found.distance <= AT_REST
@@ -215,7 +217,7 @@ def test_2000_parts_of_random_spectra_contradict_no_whole() -> None:
             own[i] = np.linalg.eigvals(J[at : at + k, at : at + k]).astype(complex)
             at += k
         z, moved = np.linalg.eigvals(J), np.linalg.eigvals(F)
-        at_rest = {"gradient": 0.0, "noise": 0.0, "parameters": 1.0, "descending": True, "sizes": sizes}
+        at_rest: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 1.0, "descending": True, "sizes": sizes}
         whole = point(z, own, moved, state_size=len(moved), **at_rest)
         parts = {i: _part(rng, e, len(e)) for i, e in own.items()}
         far = _part(rng, moved, len(moved)) if rng.random() < 0.5 else None
@@ -256,7 +258,7 @@ def test_a_bound_is_shown_as_one() -> None:
 
 
 def test_what_is_0_to_a_verdict_is_shown_as_0() -> None:
-    at = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
+    at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
     facts = point([-492 + 1e16j, -492 - 1e16j], {"x": [2.0], "y": [2.0]}, None, **at)
     assert facts["kind"]["flow"] == "=0" and number(facts, "min_real") == "0"
     assert number(point([-492 + 1e9j, -492 - 1e9j], {"x": [2.0], "y": [2.0]}, None, **at), "min_real") == "-492"
@@ -277,7 +279,7 @@ def test_an_eigenvalue_that_has_not_converged_or_has_no_derivative_proves_nothin
 
 def test_where_j_is_not_what_is_played_there_is_no_verdict() -> None:
     check = {"status": "differs", "words": "J is off by 30 % from differences of v: a loss detaches something."}
-    given = {"sizes": {"x": 1, "y": 1}, "gradient": 0.0, "noise": 0.0, "parameters": 0.0}
+    given: dict[str, Any] = {"sizes": {"x": 1, "y": 1}, "gradient": 0.0, "noise": 0.0, "parameters": 0.0}
     for jacobian, name in ((check, "unknown"), ({**check, "status": "agrees"}, "nash"), (None, "nash")):
         kind = point([1.0, 2.0], {"x": [1.0], "y": [2.0]}, None, jacobian=jacobian, **given)["kind"]
         assert kind["name"] == name and (kind["words"] == check["words"]) == (name == "unknown")

@@ -20,7 +20,8 @@ from counterplay.games.networks.layers import Apply, BatchNorm, Conv, Linear, Ne
 F64 = torch.float64
 
 QUADRATIC = cp.make("game", "quadratic")
-CONVERGES, DIVERGES = {"x": 0.09, "y": 0.01}, {"x": 0.01, "y": 0.09}  # step sizes there
+CONVERGES: Setting = {"x": 0.09, "y": 0.01}  # step sizes there
+DIVERGES: Setting = {"x": 0.01, "y": 0.09}
 
 # The same examples every time, nothing kept between runs.
 property_test = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -155,7 +156,7 @@ def close(a: Tensor, b: Tensor, tol: float = 1e-12) -> None:
     assert error <= tol * size, f"off by {error:.3g}, {tol * size:.3g} allowed"
 
 
-def close_trees(a: Mapping[str, Any], b: Mapping[str, Any], tol: float = 1e-12) -> None:
+def close_trees(a: Params, b: Params, tol: float = 1e-12) -> None:
     assert list(names(a)) == list(names(b))
     close(ravel(a), ravel(b), tol)
 

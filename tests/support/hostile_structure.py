@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -111,7 +112,7 @@ def odd_number(f: h5py.File, away: Path) -> None:
 
 # Sizes
 
-SIZES = {
+SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "huge": ("claims 8,796,093,022,208 bytes", {"shape": (1 << 40,), "dtype": "f8", "chunks": (1 << 10,)}),
     "wide": ("claims", {"shape": (2**16,) * 4, "dtype": "f8", "chunks": (1, 1, 1, 1)}),
     "promise": ("claims 2,000,000,000 bytes and keeps 0", {"shape": (250_000_000,), "dtype": "f8"}),

@@ -20,7 +20,7 @@ def files() -> list[Path]:
 def build(folder: Path) -> Path:
     """Build the wheel in ``folder`` from a copy, since a build leaves files behind, and return its path."""
     tree = folder / "tree"
-    for name in (*files(), "pyproject.toml", "README.md", "LICENSE"):
+    for name in (*files(), *map(Path, ("pyproject.toml", "README.md", "LICENSE"))):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes((ROOT / name).read_bytes())
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]

@@ -18,7 +18,10 @@ class Effects:
     """Losses that leave something behind."""
 
     def __init__(self) -> None:
-        self.count, self.history, self.kept, self.known = 0, [], None, {}
+        self.count = 0
+        self.history: list[Tensor] = []
+        self.kept: Tensor | None = None
+        self.known: dict[str, Tensor] = {}
 
     def counts(self) -> float:
         self.count += 1

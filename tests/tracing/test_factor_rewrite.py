@@ -20,6 +20,7 @@ from counterplay.core.game.tree import Params, Tree, ravel
 from counterplay.core.tracing import capture
 from counterplay.core.tracing.program import optimize
 from counterplay.core.tracing.program.graph import Graph
+from counterplay.core.tracing.program.optimize import improve
 from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tracing.rewrites import factor_rewrite
 from counterplay.games.networks.layers import (
@@ -139,7 +140,7 @@ class Programs(list[tuple[Graph, set[int]]]):
 
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
-    found, improve = Programs(), capture.improve
+    found = Programs()
 
     def noted(g: Graph, tangents: set[int], rewrite: Any) -> Graph:
         found.append((improve(g, tangents, rewrite), tangents))

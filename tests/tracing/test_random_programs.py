@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("seeded")
 
 def _expression(rng: random.Random, size: int) -> Callable:
     """A random straight-line function of two matrices and a vector, with views, broadcasts, zeros and shared parts."""
-    unary = [
+    unary: list[Callable[..., Tensor]] = [
         torch.tanh,
         torch.neg,
         torch.relu,
@@ -38,7 +38,14 @@ def _expression(rng: random.Random, size: int) -> Callable:
         lambda x: x[:, :1] + x,
     ]
     unary += [lambda x: x.clone().add_(1), lambda x: torch.sigmoid(x), lambda x: x.flatten().view(4, 4), torch.exp]
-    binary = [torch.add, torch.sub, torch.mul, torch.mm, lambda x, y: torch.addmm(x, x, y), lambda x, y: x - 2 * y]
+    binary: list[Callable[..., Tensor]] = [
+        torch.add,
+        torch.sub,
+        torch.mul,
+        torch.mm,
+        lambda x, y: torch.addmm(x, x, y),
+        lambda x, y: x - 2 * y,
+    ]
     binary += [
         lambda x, y: torch.where(x > y, x, y),
         lambda x, y: torch.cat((x[:2], y[2:])),

@@ -31,12 +31,12 @@ def appended() -> tuple[cp.Game, Act]:
 
 
 def a_global() -> tuple[cp.Game, Act]:
-    SELF.LEVEL = 1.0
+    setattr(SELF, "LEVEL", 1.0)  # noqa: B010
     return of(lambda: LEVEL), once(lambda: setattr(SELF, "LEVEL", 2.0))
 
 
 def a_global_of_a_module() -> tuple[cp.Game, Act]:
-    module = types.ModuleType("settings_of_someone")
+    module: Any = types.ModuleType("settings_of_someone")
     module.level = 1.0
     return of(lambda: module.level), once(lambda: setattr(module, "level", 2.0))
 
@@ -64,8 +64,9 @@ def a_default_list() -> tuple[cp.Game, Act]:
     def weight(*, alpha: Any = [1.0]) -> float:  # noqa: B006
         return alpha[0]
 
-    weight.__kwdefaults__["alpha"][0] = 1.0
-    return of(weight), once(lambda: weight.__kwdefaults__["alpha"].__setitem__(0, 2.0))
+    defaults = weight.__kwdefaults__ or {}
+    defaults["alpha"][0] = 1.0
+    return of(weight), once(lambda: defaults["alpha"].__setitem__(0, 2.0))
 
 
 def a_keyword_of_a_partial() -> tuple[cp.Game, Act]:
@@ -102,7 +103,7 @@ def a_decorated_function() -> tuple[cp.Game, Act]:
 
 def by_a_module_s_getattr() -> tuple[cp.Game, Act]:
     module, held = types.ModuleType("lazy_settings"), {"alpha": 1.0}
-    module.__getattr__ = lambda name: held[name]
+    setattr(module, "__getattr__", lambda name: held[name])  # noqa: B010
     return of(lambda: module.alpha), once(lambda: held.update(alpha=2.0))
 
 
@@ -113,13 +114,14 @@ class Dot(dict):
 
 
 def by_dots() -> tuple[cp.Game, Act]:
-    config = Dot(alpha=1.0)
+    config: Any = Dot(alpha=1.0)
     return of(lambda: config.alpha), once(lambda: config.update(alpha=2.0))
 
 
 def in_place_of_a_library_s() -> tuple[cp.Game, Act]:
-    math.mine = lambda: 1.0
-    return of(lambda: math.mine()), once(lambda: setattr(math, "mine", lambda: 2.0))
+    setattr(math, "mine", lambda: 1.0)  # noqa: B010
+    game = of(lambda: math.mine())  # type: ignore[attr-defined]
+    return game, once(lambda: setattr(math, "mine", lambda: 2.0))
 
 
 CHANGES = [

@@ -12,6 +12,7 @@ import pytest
 from torch import Tensor
 
 import counterplay as cp
+from counterplay.core.game.adapters import GameFromLosses
 
 from ..support.changing_games import START, Act, Make, a_class_attribute, assert_seen, of, once
 
@@ -67,6 +68,8 @@ def a_local_class() -> tuple[cp.Game, Act]:
 
 def of_a_metaclass() -> tuple[cp.Game, Act]:
     class Meta(type):
+        beta: float
+
         @property
         def alpha(cls) -> float:
             return cls.beta
@@ -175,6 +178,7 @@ def hidden() -> tuple[cp.Game, Act]:
 def an_object_in_the_batch() -> tuple[cp.Game, Act]:
     config = Config()
     game = cp.game_from_losses(lambda p, b: {i: b["c"].alpha * t["w"].square().sum() for i, t in p.items()}, START)
+    assert isinstance(game, GameFromLosses)
     held = dataclasses.replace(game, draw=lambda rng: {"c": config})
     return held, once(lambda: setattr(config, "alpha", 2.0))
 

@@ -21,7 +21,7 @@ from counterplay.core.compiled import c_compiler
 from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.errors import Stale
 from counterplay.core.loop.stopping import Condition
-from counterplay.core.tracing import traced
+from counterplay.core.tracing.guards import Guard
 
 from ..support.cases import simgd
 from ..support.changing_games import Net, WithNet, a_counter, asked_twice, in_a_list, of
@@ -91,14 +91,14 @@ def test_what_changes_again_and_again_runs_as_written() -> None:
     for n in range(8):
         alpha[0] = 1.0 + n
         assert table.field(("x",), params, {})[0]["x"]["w"][0] == alpha[0] * 0.25 + 1.0
-    assert "again and again" in table._field.fallback and table._field._changes == 4
+    assert "again and again" in str(table._field.fallback) and table._field._changes == 4
 
 
 def changed_unseen(at: int, steps: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> str:
     """What is said of a run in which a number changes after step ``at``, which no guard sees."""
-    monkeypatch.setattr(traced.Guard, "same", lambda self: True)
+    monkeypatch.setattr(Guard, "same", lambda self: True)
     game, _ = in_a_list()
-    box = game.of.__closure__[0].cell_contents.__closure__[0].cell_contents
+    box = vars(game)["of"].__closure__[0].cell_contents.__closure__[0].cell_contents
     change = cp.Every(at, lambda seen: box.__setitem__(0, 1.0 + (seen.step >= at)))
     with pytest.raises(Stale) as told:
         cp.run(game, options.pop("solver", simgd(0.001)), steps=steps, observers=[change], **options)

@@ -196,7 +196,7 @@ def _solver(
 
 
 def fields_of(solver: str) -> set[str]:
-    return {f.name for f in dataclasses.fields(cp.make("solver", solver))}  # type: ignore[arg-type]
+    return {f.name for f in dataclasses.fields(cp.make("solver", solver))}
 
 
 def _regularizer(r: random.Random, form: str, plain: bool) -> str:

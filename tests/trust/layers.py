@@ -130,7 +130,7 @@ MUST: dict[str, Make] = {
     "rms-norm": lambda: nn.RMSNorm(WIDTH),
     "weight-norm": lambda: parametrizations.weight_norm(linear()),
     "weight-norm dim 1": lambda: parametrizations.weight_norm(linear(), dim=1),
-    "weight-norm whole": lambda: parametrizations.weight_norm(linear(), dim=None),
+    "weight-norm whole": lambda: parametrizations.weight_norm(linear(), dim=None),  # type: ignore[arg-type]
     "weight-norm dim -2": lambda: parametrizations.weight_norm(linear(), dim=-2),
     "spectral-norm eval": lambda: parametrizations.spectral_norm(linear()).eval(),
     "dropout eval": lambda: nn.Dropout(0.5).eval(),

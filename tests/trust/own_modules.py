@@ -81,6 +81,8 @@ def half_frozen() -> nn.Module:
 
 
 class ConstantBuffer(nn.Module):
+    shift: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(WIDTH, WIDTH)
@@ -108,6 +110,8 @@ class SpectralFeatures(nn.Module):
 class WrittenBuffer(nn.Module):
     """Counts its calls in a buffer, and what it gives depends on them."""
 
+    calls: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("calls", torch.zeros(()))
@@ -120,6 +124,8 @@ class WrittenBuffer(nn.Module):
 class ReassignedBuffer(nn.Module):
     """Centres by an average that it renews."""
 
+    mean: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(WIDTH))
@@ -131,6 +137,8 @@ class ReassignedBuffer(nn.Module):
 
 class UnusedAverage(nn.Module):
     """Keeps an average that it does not use."""
+
+    mean: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -248,7 +248,7 @@ class Played:
         u = torch.randn(len(z), generator=torch.Generator().manual_seed(2), dtype=z.dtype)
         if self.case.rule in ADAPTIVE or self.case.solver == "acgd":
             return  # roots of second moments that are nearly zero: no difference is small enough
-        F = cp.update_jacobian(table, self.solver, *state, batch)
+        F = cp.update_jacobian(table, self.solver, params=state[0], memory=state[1], batch=batch)
         expected, unsure = slope(step, z, u / u.norm())
         size = float(expected.abs().max())
         if unsure <= 1e-3 * (size + 1e-3):

@@ -139,8 +139,8 @@ def _update(axes: Axes, fig: Any, log: Log, sign: float) -> None:
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
     if rho is not None:
-        sign = bound(whole(found), "≥")
-        what += f"\nρ(F') {'= ' * (not sign)}{rate_text(rho[0], 4, sign, rho[1])}{at}"
+        side = bound(whole(found), "≥")
+        what += f"\nρ(F') {'= ' * (not side)}{rate_text(rho[0], 4, side, rho[1])}{at}"
     axes.set_title(what)
     axes.set_xlabel("Re λ(F') (1)")
     axes.set_ylabel("Im λ(F') (1)")

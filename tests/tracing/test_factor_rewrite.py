@@ -170,7 +170,7 @@ SOME = [pytest.param(g, id=n, marks=[pytest.mark.slow] if k % 3 else []) for k, 
 @pytest.mark.parametrize("game", SOME)
 def test_the_numbers_are_the_same_whether_it_pays_or_not(game: cp.Game, whatever_it_costs: None) -> None:
     (fast, params, batch), (slow, _, _) = point(game, True), point(game, False)
-    (v, _), products = fast._linearised(PLAYERS, BLOCKS, params, batch)  # all in one program
+    (v, _), products = fast._traced_point(PLAYERS, BLOCKS, params, batch)  # all in one program
     pairs = [(v, slow._field(PLAYERS, params, batch)[0])]
     for block, product in zip(BLOCKS, products, strict=True):
         along = block.rows if block.adjoint else block.cols

@@ -1,4 +1,4 @@
-"""The command line. Torch is imported inside commands only.
+"""The command line. Its modules import torch only inside commands.
 
-To be taken: `main.main`.
+For other packages: `main.main`.
 """

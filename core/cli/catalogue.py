@@ -1,4 +1,4 @@
-"""``counterplay list``, ``describe`` and ``check``: what there is, what it does, and whether it keeps the contract."""
+"""``counterplay list``, ``describe`` and ``check``: the things there are, what one of them does, and its checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
     kinds = [kind_name(kind)] if kind else list(KINDS)
     found = [(k, r) for k in kinds for r in registry.REGISTRY.all(k).values()]
     root = ctx.find_root().command
-    registry.REGISTRY.commands(root.list_commands(ctx) if isinstance(root, click.Group) else ())  # for their problems
+    registry.REGISTRY.commands(root.list_commands(ctx) if isinstance(root, click.Group) else ())  # finds more problems
     if as_json:
         facts = [
             ({} if kind else {"kind": k})
@@ -57,7 +57,7 @@ def describe_command(kind: str, name: str) -> None:
     click.echo(printable(f"{kind} {entry.name}: {entry.summary}"))
     click.echo(printable(f"reference: {entry.reference or 'none given'}"))
     click.echo(printable(f"source: {found.source}"))
-    # a built-in method's formula stands at the top of its file, the class says the rest
+    # The formula of a built-in method is in the docstring of its file, the rest in that of its class.
     for doc in (inspect.getdoc(inspect.getmodule(entry.factory)), inspect.getdoc(entry.factory)):
         if doc:
             click.echo("\n" + "\n".join(map(printable, doc.split("\n"))))
@@ -71,6 +71,7 @@ def describe_command(kind: str, name: str) -> None:
 
 
 def _shown(value: object) -> str:
+    """A default, as the user would type it."""
     return json.dumps(registry.plain(value), ensure_ascii=False)
 
 

@@ -1,7 +1,7 @@
-"""The command line: which commands there are, and how every ending becomes a sentence and an exit code.
+"""The command line: its commands, and how each way to end becomes a sentence and an exit code.
 
-Nothing here imports torch. A command's module is imported when the command is run, a plugin's when its command is
-not one of ours.
+Nothing here imports torch. The module of a command is imported when the command is run. Plugins are imported when the
+command is not one of counterplay's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..registry.kinds import in_words
 from ..registry.third_party import commands_of
 from ..version import __version__
 
-# name -> (module, what it does); built in here, the analysis commands come through the hook
+# The commands of this package: name -> (module, what it does). Those of the analysis package come through the hook.
 _OURS = {
     "run": ("run", "Play a game and record it."),
     "resume": ("resume", "Go on with a run that was stopped."),
@@ -36,16 +36,16 @@ _OURS = {
 }
 
 
-_REFUSED = (  # what no program can help
+_REFUSED = (  # errors of the file system that are not the program's fault
     errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO,
     errno.EMFILE, errno.ENFILE, errno.ESTALE,
 )  # fmt: skip
-# what torch says of the processor's memory and of a device's
+# in torch's messages, for the memory of the processor and of a GPU
 _NO_MEMORY = re.compile("can't allocate memory|out of memory")
 
 
 class Commands(click.Group):
-    """A group that imports a command only when it is wanted."""
+    """A group that imports the module of a command only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_OURS, *self._analysis()]
@@ -72,11 +72,11 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _not_clicks():
+        with _broken_pipes_past_click():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _not_clicks():
+        with _broken_pipes_past_click():
             return super().invoke(ctx)
 
     def _analysis(self) -> dict[str, click.Command]:
@@ -89,17 +89,17 @@ class Commands(click.Group):
         return registry.REGISTRY.commands([*_OURS, *self._analysis()])
 
 
-class _NotClicks(Exception):
-    """Carries an error past click."""
+class _PastClick(Exception):
+    """Carries a BrokenPipeError, as its cause, past click."""
 
 
 @contextlib.contextmanager
-def _not_clicks() -> Iterator[None]:
-    """click takes every broken pipe for the standard output's and ends without a word; this one may be a plugin's."""
+def _broken_pipes_past_click() -> Iterator[None]:
+    """Hide a BrokenPipeError from click, which would end without a word: it may be a plugin's."""
     try:
         yield
     except BrokenPipeError as error:
-        raise _NotClicks from error
+        raise _PastClick from error
 
 
 @click.group(
@@ -117,7 +117,7 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with DESIGN's codes; no traceback reaches a user without COUNTERPLAY_DEBUG=1."""
+    """Run the command line and exit with the codes in its help. A traceback is shown only with COUNTERPLAY_DEBUG=1."""
     code = Interrupted.exit_code
     with contextlib.suppress(KeyboardInterrupt), signals.caught(to_the_end=args is None), streams.kept():
         code = _run(args)
@@ -129,7 +129,7 @@ def _run(args: list[str] | None) -> int:
         code = cli.main(args, prog_name="counterplay", standalone_mode=False)
         sys.stdout.flush()
         signals.over()
-        return code if isinstance(code, int) else 0  # what ctx.exit(code) comes back as
+        return code if isinstance(code, int) else 0  # click returns the code given to ctx.exit
     except BaseException as error:
         signals.over()
         return _ending(error)
@@ -137,10 +137,10 @@ def _run(args: list[str] | None) -> int:
 
 def _ending(error: BaseException) -> int:
     """Say what happened and return the exit code."""
-    if isinstance(error, _NotClicks) and error.__cause__ is not None:
+    if isinstance(error, _PastClick) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, streams.Unwritten):
-        if error.gone:  # nobody listens any more, as in ``counterplay list | head``
+        if error.gone:  # the reader has ended, as in ``counterplay list | head``
             return 0
         error = StorageError(f"Could not write to the standard output: {error}.")
     if isinstance(error, SystemExit):
@@ -150,7 +150,7 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, UserError):
         plugin = _blamed(error) if isinstance(error, PluginError) else None
         return _say(f"the plugin {plugin} failed: {error}" if plugin else str(error), error.exit_code)
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a group alone: its help is the answer
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a group was given without a command: show its help
         click.echo(error.format_message(), err=True)
         return 2
     if isinstance(error, click.ClickException):
@@ -176,31 +176,32 @@ def _ending(error: BaseException) -> int:
 
 
 def _requirement(module: str) -> str | None:
-    """What pip is to be asked for where ``module`` is missing; None where we have never asked for it."""
+    """What pip must install if ``module`` is missing; None if counterplay does not require it."""
     name = module.partition(".")[0].replace("_", "-")
     if name not in ("torch", "numpy", "h5py", "safetensors", "msgspec", "tomli-w", "rich"):
         return None
     try:
-        asked = metadata.requires(__name__.partition(".")[0]) or []
-    except metadata.PackageNotFoundError:  # used from its source
-        asked = []
-    return next((wanted for wanted in asked if re.match(rf"{name}\b", wanted) and ";" not in wanted), name)
+        required = metadata.requires(__name__.partition(".")[0]) or []
+    except metadata.PackageNotFoundError:  # counterplay is used from its source and is not installed
+        required = []
+    return next((one for one in required if re.match(rf"{name}\b", one) and ";" not in one), name)
 
 
 def _say(message: str, code: int) -> int:
+    """Write an error to the standard error, and return ``code``."""
     with contextlib.suppress(OSError):
         click.echo("\n".join(map(printable, f"Error: {message}".split("\n"))), err=True)
     return code
 
 
 def _blamed(error: PluginError) -> str | None:
-    """The third party whose code the error says it was, or that had a part in it."""
+    """The plugin that the error names, or else the one whose code took part in it."""
     owner = registry.REGISTRY.owner(error.module)
     return owner.source if owner is not None else _culprit(error.__cause__ or error)
 
 
 def _culprit(error: BaseException) -> str | None:
-    """The third party in whose code the error arose, or which called what failed, or was called; if any."""
+    """The innermost plugin in whose code the error arose, or through whose code it passed; None if there is none."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     for frame in reversed(frames):
         for module in (frame.f_globals.get("__name__", ""), type(frame.f_locals.get("self")).__module__):

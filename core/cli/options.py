@@ -1,4 +1,4 @@
-"""Options that several commands have: what the objects of an experiment are, its settings, and plugin files."""
+"""Options that several commands share: the objects of an experiment, its settings, and plugin files."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PLUGIN: dict[str, Any] = {"multiple": True, "type": PLACE, "metavar": "FILE.py"
 
 
 def objects(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what the objects of an experiment are, but for the solver's name."""
+    """Add the options for the objects of an experiment, except the solver's name."""
     for option in reversed(_OBJECTS):
         command = option(command)
     return command
 
 
 def settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for each field of an experiment that has a help text."""
+    """Add an option for each field of an experiment that has a help text."""
     for o in reversed(config.OPTIONS.values()):
         if o.help:
             command = _option(o)(command)
@@ -42,6 +42,7 @@ def settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _option(o: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option of the command line for one field."""
     flag, kind = f"--{o.name.replace('_', '-')}", bounds_of(o.annotation)[0]
     usual = o.metadata.get("usual", o.default if kind is int and "unsaid" not in o.metadata else None)
     help = o.help if usual is None else f"{o.help}  [default: {usual}]"
@@ -67,7 +68,7 @@ plugins_first = click.option(
 
 
 def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
-    """The command line as the last layer over ``file``: only what was typed."""
+    """What was typed on the command line, as a table to merge over ``file``."""
     table = {k: v for k, v in given.items() if k in config.FIELDS and v is not None and v != ()}
     for field, flag, pairs in (("game", "-g", "g"), ("solver", "-s", "s"), ("loss", "-l", "l")):
         named = {"name": table[field]} if field in table else {}

@@ -1,7 +1,7 @@
-"""How far a run is: a bar with losses and time left on a terminal, a line every tenth of the way elsewhere.
+"""The progress of a run: on a terminal a bar with losses and time left, elsewhere a line after each tenth of the steps.
 
-Called after every step with whatever tensors the step produced; they are only looked at when something is shown,
-so that no device waits for a number nobody sees. A terminal that went away does not end a run.
+It is called after every step with the losses as tensors. Their values are read only when something is shown, so that
+the loop need not wait for a GPU. If the terminal is closed, the run goes on.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import click
 
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 
-_BAR_SECONDS = 0.1  # faster than this nobody reads
+_BAR_SECONDS = 0.1  # the shortest time between two changes of the bar
 
 
 @contextlib.contextmanager
 def shown(quiet: bool) -> Iterator[Progress | None]:
-    """The progress display for where we are: none, a bar, or lines; on the standard error either way."""
+    """The progress display on the standard error: a bar on a terminal, else lines; None if ``quiet``."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
@@ -32,7 +32,7 @@ def shown(quiet: bool) -> Iterator[Progress | None]:
 
 
 def figures(losses: Mapping[str, Any]) -> str:
-    """Losses as ``x 1.23  y -1.23``; an ensemble's as its range."""
+    """Losses as ``x 1.23  y -1.23``; in an ensemble the range over its members."""
     return "  ".join(f"{player} {_figure(loss)}" for player, loss in losses.items())
 
 
@@ -49,7 +49,7 @@ def _lines() -> Progress:
 
     def line(step: int, steps: int, losses: Mapping[str, Any]) -> None:
         nonlocal tenths, first, began
-        if not began:  # what the first step prepares is not the pace of the others
+        if not began:  # the time is taken from here, as the first step takes longer than the others
             first, began = step, time.monotonic()
         if step * 10 < (tenths + 1) * steps:
             return
@@ -83,6 +83,6 @@ def _bar() -> Iterator[Progress]:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

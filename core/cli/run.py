@@ -1,4 +1,4 @@
-"""``counterplay run``: from what was typed to an experiment, from the experiment to a run, and how it ended."""
+"""``counterplay run``: makes an experiment from what was typed, runs it, and says how it ended."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     environment = config.from_environment()
     typed = as_typed(given, merged(file, environment))
     if given["game"] and not given["plugin"]:
-        registry.find("game", given["game"])  # a misspelt game first, before what else may be missing
+        registry.find("game", given["game"])  # report a misspelt game before anything that is missing
     experiment = config.resolve(file, environment, typed)
-    seen = len(registry.problems())
+    reported = len(registry.problems())
     for path in experiment.plugins:
         registry.load_file(path)
     game, solver, regularizers = build(experiment)
-    for problem in registry.problems()[seen:]:
+    for problem in registry.problems()[reported:]:
         click.echo(f"Warning: {problem}", err=True)
     if given["dry_run"]:
         try_one_step(experiment, (game, solver, regularizers))
@@ -62,27 +62,27 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
-    """What the experiment says to ``engine.run``."""
-    asked = {field.name: getattr(e, field.name) for field in fields(Asked)}
-    own = {"start": start_of(e.start), "trace": e.trace, "compile": e.compile}
-    return {**asked, **own, "regularizers": regularizers, "device": device_of(str(e.device))}
+    """The arguments of ``engine.run`` for the experiment."""
+    settings = {field.name: getattr(e, field.name) for field in fields(Asked)}
+    others = {"start": start_of(e.start), "trace": e.trace, "compile": e.compile}
+    return {**settings, **others, "regularizers": regularizers, "device": device_of(str(e.device))}
 
 
-def try_one_step(e: Experiment, made: tuple[Any, Any, list[Any]]) -> None:
-    """Take one step and keep nothing: what a run would refuse is refused here."""
+def try_one_step(e: Experiment, objects: tuple[Any, Any, list[Any]]) -> None:
+    """Take one step and keep nothing, so that an experiment that a run would refuse is refused here too."""
     from ..run.engine import run
 
-    game, solver, regularizers = made
+    game, solver, regularizers = objects
     run(game, solver, **settings_of(e, regularizers) | {"steps": min(e.steps, 1), "compile": False})
 
 
-def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
-    """Run, say how it ended, and end the command with the status's exit code."""
+def play(ctx: click.Context, e: Experiment, objects: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
+    """Run the experiment and say how it ended. Raises an error with the exit code if it did not end well."""
     from ..process.signals import asked
     from ..provenance.environment import sources
     from ..run.engine import run
 
-    game, solver, regularizers = made
+    game, solver, regularizers = objects
     full = completed(e, game, solver, regularizers)
     out = e.out or first_free(name_of(full.game), name_of(full.solver))
     last: dict[str, Any] = {}
@@ -104,7 +104,7 @@ def play(ctx: click.Context, e: Experiment, made: tuple[Any, Any, list[Any]], *,
 
 
 def remembering_losses(last: dict[str, Any], progress: Any) -> Callable[[int, int, Mapping[str, Any]], None]:
-    """Remember the last losses for the closing line; only a reference, nothing is computed."""
+    """A progress function that also keeps the last losses in ``last``, for the closing line. It computes nothing."""
 
     def keep(step: int, steps: int, losses: Mapping[str, Any]) -> None:
         last["losses"] = losses
@@ -115,7 +115,7 @@ def remembering_losses(last: dict[str, Any], progress: Any) -> Callable[[int, in
 
 
 def report_ending(result: Result, last: Mapping[str, Any], out: str) -> None:
-    """The closing line, or the error whose exit code says that the run did not end well."""
+    """Write the closing line. Raises Diverged, NotConverged or Interrupted if the run ended so."""
     losses = figures(last.get("losses", {}))
     again = shlex.quote(f"./{out}" if out.startswith("-") else out)
     where = f"log in {out}; next: counterplay summary {again}"
@@ -135,6 +135,7 @@ def first_free(game: str, solver: str) -> str:
 
 
 def start_of(path: str | None) -> Any:
+    """The parameters in the file or run that ``--start`` names, if it was given."""
     if path is None:
         return None
     from ..run.checkpoint import read_start
@@ -143,7 +144,7 @@ def start_of(path: str | None) -> Any:
 
 
 def device_of(name: str) -> str:
-    """The device, if this machine has it. Raises UsageError."""
+    """Return ``name`` if this machine has the device. Raises UsageError."""
     import torch
 
     kind, _, index = name.partition(":")
@@ -156,7 +157,7 @@ def device_of(name: str) -> str:
 
 
 def _report(ctx: click.Context, out: str) -> None:
-    """Run the report command as a user would; it belongs to analysis, which core does not import."""
+    """Run the command ``report`` by its name: it belongs to the package analysis, which core does not import."""
     group = ctx.find_root().command
     if isinstance(group, click.Group) and (report := group.get_command(ctx, "report")) is not None:
         report.main([out], prog_name="counterplay report", standalone_mode=False)

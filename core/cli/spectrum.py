@@ -1,4 +1,4 @@
-"""``counterplay spectrum``: eigenvalues at a point of a run or of a game, as a table or JSON, and what they say."""
+"""``counterplay spectrum``: eigenvalues at a point of a run or of a game, and what they say, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .run import device_of, start_of
 if TYPE_CHECKING:
     from ..spectra.at_point import Point
 
-_OF_A_GAME = ("solver", "g", "s", "loss", "l", "regularizer", "r", "start", "seed", "dtype")
-SEEN = 1e-3  # the share of itself by which an eigenvalue may be off where its residual alone is given
+_OF_A_GAME = ("solver", "g", "s", "loss", "l", "regularizer", "r", "start", "seed", "dtype")  # options for a game only
+SEEN = 1e-3  # if the relative error of an eigenvalue is larger than this, the table shows the error
 _STATUS = {  # schema.SPECTRUM_STATUS in words
     "converged": "converged",
     "not_converged": "not converged",
@@ -85,7 +85,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
 
 
 def _given(where: str, given: Mapping[str, Any]) -> Point:
-    """The point of a game that the options say."""
+    """The point of a game that the options describe."""
     import torch
 
     from ..run.engine import initial_state
@@ -95,28 +95,28 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     from ..spectra.game_check import check_game
 
     typed = as_typed({**given, "game": where}, {})
-    unasked = {} if "solver" in typed else {"solver": "simgd"}  # an experiment names one
-    experiment = config.resolve(unasked, typed)
+    default = {} if "solver" in typed else {"solver": "simgd"}  # an experiment must name a solver
+    experiment = config.resolve(default, typed)
     game, solver, regularizers = build(experiment)
     device = device_of(str(experiment.device))
     settings = Settings(steps=0, seed=experiment.seed, device=device, dtype=experiment.dtype).checked()
-    prepared = settings.evaluator(game, regularizers)
+    evaluator = settings.evaluator(game, regularizers)
     with torch.no_grad():
-        state = initial_state(prepared, solver, settings, start_of(experiment.start))
+        state = initial_state(evaluator, solver, settings, start_of(experiment.start))
         state = replace(state, buffers=buffers_from(experiment.start, state.buffers))
-        buffers, checks = prepared.refresh(state.params, state.buffers), {"jacobian": check_game(prepared, state)}
+        buffers, checks = evaluator.refresh(state.params, state.buffers), {"jacobian": check_game(evaluator, state)}
     source = f"the start in {experiment.start}" if experiment.start else f"the game's start from seed {experiment.seed}"
-    played = None if unasked else solver
-    return Point(prepared, played, state.params, None, None, source, config.to_table(experiment), buffers, checks)
+    named = None if default else solver
+    return Point(evaluator, named, state.params, None, None, source, config.to_table(experiment), buffers, checks)
 
 
 def table(facts: Mapping[str, Any]) -> str:
-    """The facts for people: first what decides, ρ(F') and min Re λ(J), then every spectrum, then what they say."""
+    """The facts as text: first ρ(F') and min Re λ(J), which decide, then every spectrum, then what they say."""
     from ..stability import verdict, words
     from ..stability.conditioning import ROUNDING
 
-    said: dict[str, Any] = facts["meaning"]
-    rounding, period = ROUNDING.get(facts["dtype"], 1e-5), said.get("period", 1)
+    meaning: dict[str, Any] = facts["meaning"]
+    rounding, period = ROUNDING.get(facts["dtype"], 1e-5), meaning.get("period", 1)
     map = "F'" + f" of {period} steps" * (period > 1)
     member = "" if facts["member"] is None else f", member {facts['member']} of {facts['members']}"
     at = "" if facts["step"] is None else f"step {facts['step']}, "
@@ -126,8 +126,8 @@ def table(facts: Mapping[str, Any]) -> str:
         "point": f"{at}{facts['point']}",
         "solver's memory": facts["memory"] if facts["solver"] else "",
         "gradient norm ‖v‖": _gradient(facts),
-        f"ρ({map})": words.number(said, "update_radius"),
-        "min Re λ(J)": words.number(said, "min_real"),
+        f"ρ({map})": words.number(meaning, "update_radius"),
+        "min Re λ(J)": words.number(meaning, "min_real"),
         "J beside v": verdict.beside_v(facts.get("jacobian_check")),
     }
     named = [(map, "largest modulus", facts["update"]), ("J", "largest modulus", facts["jacobian"])]
@@ -137,11 +137,11 @@ def table(facts: Mapping[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [("", "value", "modulus", "residual", "status")]
     for name, which, s in named:
         rows += [] if s is None else _rows(name, which, s, words.eigenvalue, rounding)
-    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(words.lines(said).items())])
+    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(words.lines(meaning).items())])
 
 
 def _gradient(facts: Mapping[str, Any]) -> str:
-    """‖v‖ on the batch of the spectra; where batches differ, that of the mean over several, too."""
+    """‖v‖ on the batch of the spectra; if batches differ, also that of the mean of v over several batches."""
     norm, noise = f"{facts['gradient_norm']:.6g}", facts.get("gradient_noise")
     if not noise:
         return norm
@@ -151,7 +151,7 @@ def _gradient(facts: Mapping[str, Any]) -> str:
 
 
 def _rows(name: str, which: str, s: Mapping[str, Any], text: Any, rounding: float) -> list[tuple[str, ...]]:
-    """A row for each eigenvalue; the first says whose they are, how many of how many, and which where not all."""
+    """A row for each eigenvalue. The first one names the matrix, how many eigenvalues were found, and which ones."""
     whole = s["found"] == s["dimension"]
     heading = f"{name} ({s['found']})" if whole else f"{name}, {which} ({s['found']} of {s['dimension']:,})"
     largest = max((abs(z) for z in s["eigenvalues"]), default=0.0)
@@ -166,6 +166,7 @@ def _rows(name: str, which: str, s: Mapping[str, Any], text: Any, rounding: floa
 
 
 def _aligned(rows: Any) -> list[str]:
+    """Rows of cells as lines with aligned columns. Pairs with an empty second cell are left out."""
     kept = [[printable(cell) for cell in r] for r in rows if len(r) != 2 or r[1]]
     widths = [max(len(r[i]) for r in kept) for i in range(len(kept[0]))] if kept else []
     return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in kept]

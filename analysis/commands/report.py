@@ -150,4 +150,13 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
         if isinstance(item, Mapping):
             yield from _flat(item, f"{prefix}{key}.")
         elif item not in (None, [], ""):
-            yield f"{prefix}{key}".removeprefix("experiment."), item if isinstance(item, str) else repr(item)
+            yield f"{prefix}{key}".removeprefix("experiment."), _words(item)
+
+
+def _words(item: Any) -> str:
+    """A setting as text: the items of a list one after another, tables in it by their values."""
+    if isinstance(item, Mapping):
+        return " ".join(map(_words, item.values()))
+    if isinstance(item, list):
+        return ("; " if any(isinstance(x, Mapping) for x in item) else " ").join(map(_words, item))
+    return item if isinstance(item, str) else repr(item)

@@ -47,9 +47,8 @@ def draw(logs: list[Log], against: str = "step") -> Figure:
 
 def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
     steps: dict[str, int] = {}
-    for i, log in enumerate(logs):
-        if key not in log:
-            continue
+    holders = [(i, log) for i, log in enumerate(logs) if key in log]
+    for place, (i, log) in enumerate(holders):
         about, values = log.variables[key], log[key]
         own = [d for d in about.dims[1:] if d != "member"]
         label = short(about.long_name) if len(logs) == 1 else title(log)
@@ -64,7 +63,7 @@ def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
             axes.set_xlabel(AGAINST[against])
             axes.set_ylabel(f"{short(about.long_name)} ({about.units})")
         else:
-            at = _bars(axes, log, key, i, len(logs), label)
+            at = _bars(axes, log, key, i, place, len(holders), label)
             steps |= {} if at is None else {log.name: at}
     if steps:
         axes.set_title(_when(steps), fontsize=9 if len(steps) > 1 else None)
@@ -82,8 +81,11 @@ def _when(steps: dict[str, int]) -> str:
     return "\n".join(f"{short(name, 40)} at step {step}" for name, step in steps.items())
 
 
-def _bars(axes: Axes, log: Log, key: str, index: int, total: int, label: str) -> int | None:
-    """Draw the last evaluation of a metric of several numbers and return its step; None where there is none."""
+def _bars(axes: Axes, log: Log, key: str, index: int, place: int, total: int, label: str) -> int | None:
+    """Draw the last evaluation of a metric of several numbers and return its step; None where there is none.
+
+    ``index`` is the number of the colour; the bars are at the ``place`` of ``total``.
+    """
     about, values = log.variables[key], log[key]
     axis = about.dims.index(next(d for d in about.dims[1:] if d != "member"))
     values = np.moveaxis(values, axis, -1)
@@ -94,7 +96,7 @@ def _bars(axes: Axes, log: Log, key: str, index: int, total: int, label: str) ->
     heights = values[seen[-1]].mean(axis=0)
     names = coordinate(log, about.dims[axis], len(heights))
     width = 0.8 / total
-    at = np.arange(len(heights)) + (index - (total - 1) / 2) * width
+    at = np.arange(len(heights)) + (place - (total - 1) / 2) * width
     hatch = ("", "//", "..", "xx", "\\\\", "++", "oo")[index % 7]
     axes.bar(at, heights, width, color=colour(index), hatch=hatch, edgecolor="white", label=label)
     if len(heights) <= 20:

@@ -73,6 +73,7 @@ def _sheet(axes: Axes, images: np.ndarray) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(False)
+    axes.spines[:].set_visible(False)
     axes.set_xlabel(f"{min(len(images), _IMAGES)} of {len(images)} samples, {images.shape[2]}×{images.shape[3]} pixels")
 
 
@@ -97,4 +98,4 @@ def _cloud(axes: Axes, points: np.ndarray, limits: tuple[float, float]) -> None:
         axes.set_aspect("equal")
         axes.set_xlabel("coordinate 0 (1)")
         axes.set_ylabel("coordinate 1 (1)")
-    axes.legend(loc="upper right", markerscale=2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), markerscale=2)

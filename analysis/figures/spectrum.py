@@ -50,6 +50,8 @@ def draw(logs: list[Log], ascent: bool = False) -> Figure:
         kinds = [kind for one, kind in panels if one is log]
         for j, kind in enumerate(kinds):
             _DRAW[kind](axes[i, j], fig, log, -1.0 if ascent else 1.0)
+        if len(logs) > 1:
+            axes[i, 0].set_title(f"{title(log)}\n{axes[i, 0].get_title()}")
         for spare in axes[i, len(kinds) :]:
             spare.set_axis_off()
     fig.suptitle(title(logs[0]) if len(logs) == 1 else "Spectra", fontsize=10.5)
@@ -135,6 +137,7 @@ def _update(axes: Axes, fig: Any, log: Log, sign: float) -> None:
         if np.isfinite(values).any():
             _scatter(axes, fig, steps, values, sure, bar=False, name=_FARTHEST, mark="^")
     axes.set_aspect("equal", adjustable="datalim")
+    axes.locator_params(axis="x", nbins=5)  # a label at the very end would be cut off
     period = period_of(log)
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)

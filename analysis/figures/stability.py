@@ -73,6 +73,8 @@ def _map(axes: Axes, fig: Any, log: Log, one: tuple[str, np.ndarray], other: tup
     for values, name in ((x, "x"), (y, "y")):
         if values.min() > 0 and _even(np.log(np.unique(values))) and not _even(np.unique(values)):
             getattr(axes, f"set_{name}scale")("log")
+        elif values.min() > 0 > getattr(axes, f"get_{name}lim")()[0]:  # a cell must not reach below 0
+            getattr(axes, f"set_{name}lim")(0.0, None)
     axes.grid(False)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..log.log import Log
+from ..measures.convergence import diverged
 from .card import Card
 from .scales import drawable, scale, symlog
 from .style import colour, dash, line, new_figure, short, thin, title
@@ -25,6 +26,7 @@ CARD = Card(
 )
 
 _PATHS = 32  # most members whose path is drawn
+_MARKS = ("start", "end", "end, diverged")
 
 
 def draw(logs: list[Log]) -> Figure:
@@ -46,7 +48,12 @@ def draw(logs: list[Log]) -> Figure:
         _fit(axes)
         # Names of runs are long: two beside each other would be wider than the panel.
         if axes.get_lines():
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3 if len(logs) == 1 else 1)
+            marks = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+            names = sorted(marks, key=lambda label: label in _MARKS)  # runs first, then what the marks mean
+            columns = 3 if len(logs) == 1 else 1
+            axes.legend(
+                [marks[n] for n in names], names, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=columns
+            )
     return fig
 
 
@@ -84,7 +91,7 @@ def plane(log: Log) -> tuple[np.ndarray, str, str] | None:
 
 
 def _path(axes: Axes, log: Log, points: np.ndarray, index: int, label: str) -> None:
-    members = points.shape[1]
+    members, gone = points.shape[1], diverged(log)
     for m in range(min(members, _PATHS)):
         x, y = drawable(points[:, m, 0]), drawable(points[:, m, 1])
         good = np.isfinite(x) & np.isfinite(y)
@@ -96,10 +103,10 @@ def _path(axes: Axes, log: Log, points: np.ndarray, index: int, label: str) -> N
         at = _thinned(x, y)
         shade = colour(index) if members == 1 or index else colour(m)
         axes.plot(x[at], y[at], color=shade, linestyle=dash(index), linewidth=1.1, label=name if first else None)
-        failed = log.status.get("state") == "diverged"
+        failed = log.status.get("state") == "diverged" or bool(gone[m])
         edge: dict[str, Any] = {"color": shade, "linestyle": "none", "zorder": 4, "markersize": 7}
-        end = "end, diverged" if failed else "end"
-        axes.plot(x[:1], y[:1], marker="o", markerfacecolor="white", label=_once(axes, "start"), **edge)
+        end = _MARKS[2] if failed else _MARKS[1]
+        axes.plot(x[:1], y[:1], marker="o", markerfacecolor="white", label=_once(axes, _MARKS[0]), **edge)
         axes.plot(x[-1:], y[-1:], marker="X" if failed else "s", label=_once(axes, end), **edge)
 
 
@@ -123,6 +130,8 @@ def _fit(axes: Axes) -> None:
         both = both[both > 0]
         if len(both) and both.max() > 1e4 * np.median(both):
             symlog(axes, which, float(np.median(both)), float(both.max()))
+        elif which == "x":
+            axes.locator_params(axis="x", nbins=6)  # labels with many digits would overlap
     for (low, high), zero in ((axes.get_ylim(), axes.axhline), (axes.get_xlim(), axes.axvline)):
         if low < 0 < high:  # else the view would have to include the origin, and a path far from it would be a dot
             zero(0, color="#999999", linewidth=0.7, zorder=1)

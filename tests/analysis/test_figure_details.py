@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import warnings
 from collections.abc import Callable
@@ -25,9 +26,9 @@ NAMES = ("a_run_with_quite_a_long_name", "another_one_with_a_long_name", "the_th
 SIDE = 3
 
 
-def grid(path: Path) -> Path:
+def grid(path: Path, least: float = 0.004) -> Path:
     """An ensemble over the step sizes of both players: what the figure "stability" needs."""
-    x, y = (a.ravel() for a in np.meshgrid(np.linspace(0.05, 0.15, SIDE), np.linspace(0.004, 0.02, SIDE)))
+    x, y = (a.ravel() for a in np.meshgrid(np.linspace(0.05, 0.15, SIDE), np.linspace(least, 0.02, SIDE)))
     v = 0.9 ** np.arange(60)[:, None, None] * np.ones((60, SIDE**2, 2))
     F = np.stack([np.linalg.eigvals(np.eye(2) - np.diag(lr) @ J) for lr in zip(x, y, strict=True)])
     last = {"step": 59, "eigenvalues": np.tile(np.linalg.eigvals(J), (SIDE**2, 1)), "update_eigenvalues": F}
@@ -111,6 +112,54 @@ def test_what_came_before_an_explosion_can_still_be_seen(tmp_path: Path) -> None
     axes = plot("losses", written(tmp_path / "run", Layout(("x", "y")), rows)).axes[0]
     heights = axes.transAxes.inverted().transform(axes.transData.transform([(0, y) for y in (0, 50, 1e270)]))[:, 1]
     assert heights[1] - heights[0] > 0.03 and heights[2] - heights[1] > 0.3
+
+
+# ------------------------------------------------------------------------------------------------- what belongs to whom
+
+
+def test_each_row_of_spectra_names_its_run(three: dict[str, list[Path]]) -> None:
+    heads = [
+        axes.get_title() for axes in plot("spectrum", three["quadratic"][:2]).axes if "Jacobian" in axes.get_title()
+    ]
+    assert [head.partition("\n")[0] for head in heads] == [f"quadratic, simgd ({name})" for name in NAMES[:2]]
+    assert plot("spectrum", three["quadratic"][0]).axes[0].get_title() == "Jacobian J of the game"
+
+
+def test_runs_come_before_marks_in_the_legend_of_paths(three: dict[str, list[Path]]) -> None:
+    legend = plot("trajectory", three["quadratic"][:2]).axes[0].get_legend()
+    assert legend is not None
+    runs = [f"quadratic, simgd ({name})" for name in NAMES[:2]]
+    assert [text.get_text() for text in legend.get_texts()] == [*runs, "start", "end"]
+
+
+def test_a_member_that_diverged_ends_as_such(tmp_path: Path) -> None:
+    path = quadratic(tmp_path / "run", members=2)
+    RunDirectory(path).write_status("max_steps", 60, diverged_members=[1])
+    ends = [line for line in plot("trajectory", path).axes[0].lines if line.get_marker() in ("s", "X")]
+    assert [line.get_marker() for line in ends] == ["s", "X"]
+    assert [line.get_label() for line in ends] == ["end", "end, diverged"]
+
+
+def test_bars_stand_at_their_ticks_where_one_run_alone_has_them(tmp_path: Path, three: dict[str, list[Path]]) -> None:
+    rows = [("metrics", {"step": 0, "score": 1.0}), ("step", {"step": 0, "losses": [0.0, 0.0]})]
+    other = written(tmp_path / "run", Layout(("generator", "discriminator")), rows)
+    axes = next(axes for axes in plot("metrics", [other, three["gan"][0]]).axes if axes.patches)
+    assert [bar.get_x() + bar.get_width() / 2 for bar in axes.patches] == pytest.approx(list(range(10)))
+
+
+def test_no_cell_of_a_stability_map_reaches_below_0(tmp_path: Path) -> None:
+    axes = plot("stability", grid(tmp_path / "run", least=0.001)).axes[0]
+    assert axes.get_ylim()[0] == 0  # half a cell below 0.001 would be -0.00375
+    assert axes.get_xlim() == pytest.approx((0.025, 0.175))
+
+
+def test_labels_of_far_paths_do_not_overlap(tmp_path: Path) -> None:
+    rows = [("step", {"step": k, "losses": [0.0, 0.0], "parameters": [-236.35 + k / 400, k]}) for k in range(30)]
+    drawn = plot("trajectory", written(tmp_path / "run", Layout(("x", "y"), ("x/value", "y/value")), rows))
+    drawn.draw_without_rendering()
+    low, high = drawn.axes[0].get_xlim()
+    boxes = [t.get_window_extent() for t in drawn.axes[0].get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert len(boxes) > 2 and all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 # ------------------------------------------------------------------------------------------------- periodic solvers

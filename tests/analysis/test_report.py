@@ -13,6 +13,7 @@ from counterplay.analysis.figures.plot import FIGURES, holds
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import StorageError
 from counterplay.core.log.schema import RUN_STATES
+from counterplay.core.storage.run_directory import RunDirectory
 
 from ..support.logs import quadratic
 
@@ -36,6 +37,19 @@ def test_report_needs_nothing_else(run: str, runs: dict[str, Path], tmp_path: Pa
     assert text.count("<figcaption>") == text.count("<figure>") and "<script" not in text
     assert RUN_STATES[open_log(path).status["state"]].split(";")[0].split(".")[0] in text
     assert run in ("gan", "ring") or "Arrow, Hurwicz &amp; Uzawa 1958" in text
+
+
+@pytest.mark.usefixtures("few")
+def test_lists_among_the_settings_are_words(tmp_path: Path) -> None:
+    path, facts = quadratic(tmp_path / "run", steps=3), {"argv": ["run", "quadratic"]}
+    origins = [{"kind": kind, "name": name, "source": "built in"} for kind, name in (("game", "a"), ("solver", "b"))]
+    written = RunDirectory(path).run()
+    (path / "run.json").unlink()
+    RunDirectory(path).begin({**written, **facts, "experiment": {**written["experiment"], "origins": origins}})
+    text = write_report([path]).read_text(encoding="utf-8")
+    assert "<th>argv</th><td>run quadratic</td>" in text
+    assert "<th>origins</th><td>game a built in; solver b built in</td>" in text
+    assert "<th>solver.lr</th><td>0.09 0.01</td>" in text
 
 
 @pytest.fixture

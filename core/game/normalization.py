@@ -21,11 +21,18 @@ def normalize(
     with ``per_sample`` those of each sample's positions (instance normalisation). ``weight`` and ``bias`` are (C,).
     """
     dims = [d for d in range(x.dim()) if d != 1 and not (per_sample and d == 0)]
-    x = standardize(x, dims, eps)
-    shape = [1, -1, *[1] * (x.dim() - 2)]
-    if weight is not None:
-        x = x * weight.reshape(shape)
-    return x if bias is None else x + bias.reshape(shape)
+    return scale_and_shift(standardize(x, dims, eps), weight, bias)
+
+
+def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """x * weight + bias, for ``x`` (B, C, ...) with ``weight`` and ``bias`` (C,), or None."""
+    x = x if weight is None else x * by_channel(weight, x)
+    return x if bias is None else x + by_channel(bias, x)
+
+
+def by_channel(c: Tensor, x: Tensor) -> Tensor:
+    """``c`` (C,) in the shape (1, C, 1, ...), which broadcasts with ``x`` (B, C, ...)."""
+    return c.reshape([1, -1, *[1] * (x.dim() - 2)])
 
 
 def standardize(x: Tensor, dims: list[int], eps: float = EPS) -> Tensor:

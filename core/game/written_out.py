@@ -14,21 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .normalization import standardize
+from .normalization import by_channel, normalize, scale_and_shift, standardize
 
 
 class Draws(Exception):
     """With these arguments the function would draw random numbers."""
-
-
-def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
-    x = x if weight is None else x * weight.reshape(shape)
-    return x if bias is None else x + bias.reshape(shape)
-
-
-def _channels(x: Tensor) -> list[int]:
-    """The shape (1, C, 1, ...) in which one number for each channel multiplies ``x`` (B, C, ...)."""
-    return [1, -1, *[1] * (x.dim() - 2)]
 
 
 def batch_norm(
@@ -43,11 +33,10 @@ def batch_norm(
     cudnn_enabled: bool = True,
 ) -> Tensor:
     """Uses the statistics of the batch in training, else the running ones. It never updates those."""
-    x, shape = input, _channels(input)
     if training or running_mean is None or running_var is None:
-        return _scaled(standardize(x, [d for d in range(x.dim()) if d != 1], eps), weight, bias, shape)
-    x = (x - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()
-    return _scaled(x, weight, bias, shape)
+        return normalize(input, weight, bias, eps=eps)
+    x = (input - by_channel(running_mean, input)) * (by_channel(running_var, input) + eps).rsqrt()
+    return scale_and_shift(x, weight, bias)
 
 
 def instance_norm(
@@ -63,7 +52,7 @@ def instance_norm(
 ) -> Tensor:
     if not use_input_stats:
         return batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
-    return _scaled(standardize(input, list(range(2, input.dim())), eps), weight, bias, _channels(input))
+    return normalize(input, weight, bias, per_sample=True, eps=eps)
 
 
 def layer_norm(
@@ -88,7 +77,7 @@ def group_norm(
     cudnn_enabled: bool = True,
 ) -> Tensor:
     grouped = input.reshape(input.shape[0], num_groups, -1)
-    return _scaled(standardize(grouped, [2], eps).reshape(input.shape), weight, bias, _channels(input))
+    return scale_and_shift(standardize(grouped, [2], eps).reshape(input.shape), weight, bias)
 
 
 def rms_norm(

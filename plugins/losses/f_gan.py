@@ -4,10 +4,10 @@
 
 The discriminator ascends F and the generator descends it. Every divergence has an output activation g_f, which maps
 logits into the domain of the conjugate f*; the bound is reached at T = f'(p / q). Nowozin, Cseke and Tomioka (2016,
-arXiv 1606.00709), eq. 4-7, Table 2. Of each the two functions of the logits d are written down here, f* of the
-activation simplified so that no digit is lost.
+arXiv 1606.00709), eq. 4-7, Table 2. Each class gives two functions of the logits d: g_f(d), and f*(g_f(d)) in a
+simplified form that loses no digits.
 
-Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), Fig. 6, play other losses by the same names. The variant
+Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), Fig. 6, use other losses under the same names. The variant
 "numerics" is theirs, from their code.
 """
 
@@ -29,7 +29,7 @@ Variant = Literal["f-gan", "numerics"]
 
 @dataclass(frozen=True)
 class FGan(Loss):
-    """F of one divergence, which its ``activation`` and ``conjugate`` make."""
+    """F of one divergence, made of its ``activation`` and ``conjugate``."""
 
     zero_sum = True
 
@@ -56,9 +56,10 @@ class FGan(Loss):
 
 @dataclass(frozen=True)
 class KullbackLeibler(Loss):
-    """KL(p || q): f = u log u, g_f = d, f* = exp(t - 1); the bound is reached at d = 1 + log p/q.
+    """KL(p || q): f = u log u, g_f = d, f* = exp(t - 1). The bound is reached at d = 1 + log p/q.
 
-    "numerics": the discriminator minimises the cross entropy, the generator -E D(G(z)), which is KL(q || p) there.
+    "numerics": the discriminator minimises the cross entropy, and the generator -E D(G(z)), which is KL(q || p) if the
+    discriminator is optimal.
     """
 
     variant: Variant = option("f-gan", "f-gan: the divergence's bound; numerics: as in The numerics of GANs")
@@ -82,7 +83,7 @@ class KullbackLeibler(Loss):
 
 @dataclass(frozen=True)
 class ReverseKullbackLeibler(FGan):
-    """KL(q || p): f = -log u, g_f = -exp(-d), f* = -1 - log(-t); reached at d = log p/q."""
+    """KL(q || p): f = -log u, g_f = -exp(-d), f* = -1 - log(-t). The bound is reached at d = log p/q."""
 
     def activation(self, d: Tensor) -> Tensor:
         return -(-d).exp()
@@ -123,7 +124,7 @@ class Hellinger(FGan):
 class JensenShannon(FGan):
     """Twice the Jensen-Shannon divergence: f = u log u - (u + 1) log((u + 1) / 2), f* = -log(2 - exp t).
 
-    g_f = log 2 + log sigma(d), reached at d = log p/q: the saturating loss and the constant 2 log 2.
+    g_f = log 2 + log sigma(d). The bound is reached at d = log p/q. It is the saturating loss plus 2 log 2.
     """
 
     def activation(self, d: Tensor) -> Tensor:
@@ -135,9 +136,9 @@ class JensenShannon(FGan):
 
 @dataclass(frozen=True)
 class TotalVariation(FGan):
-    """Half the integral of |p - q|: f = |u - 1| / 2, g_f = tanh(d) / 2, f* = t; reached at d = +-infinity.
+    """Half the integral of |p - q|: f = |u - 1| / 2, g_f = tanh(d) / 2, f* = t. It is approached at d = +-infinity.
 
-    "numerics": tanh(d), twice that.
+    "numerics": g_f = tanh(d), which is twice as much.
     """
 
     variant: Variant = option("f-gan", "f-gan: tanh(d)/2; numerics: tanh(d), as in The numerics of GANs")
@@ -151,7 +152,7 @@ class TotalVariation(FGan):
 
 @dataclass(frozen=True)
 class Indicator(FGan):
-    """0 where p = q, else infinite: E D(x) - E D(G(z)) without a bound on D. The same functions as wgan's."""
+    """0 if p = q, else infinite: E D(x) - E D(G(z)) without a bound on D. The functions are those of wgan."""
 
     def activation(self, d: Tensor) -> Tensor:
         return d

@@ -26,7 +26,7 @@ USUAL = {"gaussian": (1.0, 2.0, 4.0, 8.0, 16.0), "rational-quadratic": (0.2, 0.5
 
 @dataclass(frozen=True)
 class Mmd(BatchLoss):
-    """Kernel distance of the two distributions of logits."""
+    """MMD^2 of the two batches of logits. With ``unbiased``, its unbiased estimate."""
 
     zero_sum = True
     kernel: Literal["gaussian", "rational-quadratic"] = option("gaussian", "of two logits")

@@ -22,7 +22,7 @@ from ...core.errors import UsageError
 from ...core.game.loss import BatchLoss, Expectation, mean, over_pairs
 from ...core.options import option
 
-# A cost of a logit h that should be large; one that should be small costs as much as -h.
+# The cost of a logit h that should be large. For one that should be small, it is the cost of -h.
 COSTS: dict[str, Callable[[Tensor], Tensor]] = {
     "cross-entropy": lambda h: -logsigmoid(h),
     "least-squares": lambda h: (h - 1) ** 2,
@@ -32,7 +32,7 @@ COSTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class RelativisticAverage(BatchLoss):
-    """Real data are to look more real than generated data do on average, and the other way round."""
+    """Each logit is compared with the mean logit of the other batch."""
 
     cost: Literal["cross-entropy", "least-squares", "hinge"] = option("cross-entropy", "of a relative logit")
 
@@ -47,7 +47,7 @@ class RelativisticAverage(BatchLoss):
 
 @dataclass(frozen=True)
 class RelativisticPairing(BatchLoss):
-    """A real datum is to look more real than a generated one."""
+    """Each logit of a real sample is compared with that of one generated sample."""
 
     saturating: bool = option(False, "the generator ascends the discriminator's loss: zero-sum")
 

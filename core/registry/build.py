@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,29 +86,14 @@ def _game(experiment: Experiment) -> config.Named:
 def completed(experiment: Experiment, game: Any, solver: Any, regularizers: list[Any]) -> Experiment:
     """The experiment with every option of its objects written out, defaults included."""
     table = config.to_table(experiment) | {
-        "game": _full_table(experiment.game, game),
-        "solver": _full_table(experiment.solver, solver),
-        "regularizers": [_full_table(n, r) for n, r in zip(experiment.regularizers, regularizers, strict=True)],
+        kind: {**registry.settings(thing), "name": name_of(named)}
+        for kind, named, thing in (("game", experiment.game, game), ("solver", experiment.solver, solver))
     }
+    table["regularizers"] = [
+        {**registry.settings(r), "name": name_of(n)} for n, r in zip(experiment.regularizers, regularizers, strict=True)
+    ]
     table.pop("loss", None)  # it is written in the game's table, as the game's option ``loss``
     return config.resolve(table)
-
-
-def _full_table(named: config.Named, thing: Any) -> config.Table:
-    """The name of a thing and all its options."""
-    return {**_options(thing), "name": name_of(named)}
-
-
-def _options(thing: Any) -> config.Table:
-    """All options of an object, except those that are null by default and not set."""
-    table = registry.settings(thing)
-    for o in options_of(type(thing)):
-        value = getattr(thing, o.name)
-        if value is None and o.default is None:
-            del table[o.name]
-        elif dataclasses.is_dataclass(value):
-            table[o.name] = _options(value)
-    return table
 
 
 def name_of(named: config.Named) -> str:

@@ -240,7 +240,10 @@ def load_file(path: str) -> None:
 
 
 def settings(thing: Any) -> dict[str, Any]:
-    """The table from which ``make`` makes the same thing again: its name and every option, as plain values."""
+    """The table from which ``make`` makes the same thing again: its name and its options, as plain values.
+
+    An option that is null by default and was not set is left out.
+    """
     cls = type(thing)
     table: dict[str, Any] = {}
     if (kind := kind_of(cls)) is not None:
@@ -249,7 +252,8 @@ def settings(thing: Any) -> dict[str, Any]:
     elif isinstance(name := getattr(cls, "name", None), str):
         table["name"] = name
     if dataclasses.is_dataclass(cls):
-        table |= {o.name: plain(getattr(thing, o.name)) for o in options_of(cls)}
+        values = ((o, getattr(thing, o.name)) for o in options_of(cls))
+        table |= {o.name: plain(value) for o, value in values if not (value is None is o.default)}
     return table
 
 

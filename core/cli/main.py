@@ -128,10 +128,10 @@ def _run(args: list[str] | None) -> int:
     try:
         code = cli.main(args, prog_name="counterplay", standalone_mode=False)
         sys.stdout.flush()
-        signals.over()
+        signals.ignore_from_now_on()
         return code if isinstance(code, int) else 0  # click returns the code given to ctx.exit
     except BaseException as error:
-        signals.over()
+        signals.ignore_from_now_on()
         return _ending(error)
 
 
@@ -156,7 +156,7 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         help = f" See {error.ctx.command_path} --help." if isinstance(error, click.UsageError) and error.ctx else ""
         return _say(error.format_message() + help, 2)
-    if isinstance(error, (click.Abort, KeyboardInterrupt)) or signals.came():
+    if isinstance(error, (click.Abort, KeyboardInterrupt)) or signals.received():
         return _say("interrupted.", Interrupted.exit_code)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
         return _say("there is not enough memory for this. Ask for less, or for a machine with more.", 2)

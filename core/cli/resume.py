@@ -21,13 +21,13 @@ from .run import remembering_losses, report_ending
 def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
     """Go on with the run in DIR from its newest good checkpoint. A run that has ended is left as it is."""
     from ..log.schema import ENDED
-    from ..process.signals import asked
+    from ..process.signals import stop_requested
     from ..run.resume import resume
     from ..storage.run_directory import RunDirectory
 
     status = RunDirectory(directory).status()
     last: dict[str, Any] = {}
-    with shown(quiet) as progress, asked() as stop:
+    with shown(quiet) as progress, stop_requested() as stop:
         result = resume(directory, progress=remembering_losses(last, progress), stop=stop, allow_inexact=allow_inexact)
     if status.get("state") in ENDED:
         ended = f"{directory} has ended: {result.status} after {result.steps} steps. {result.message}"

@@ -78,7 +78,7 @@ def try_one_step(e: Experiment, objects: tuple[Any, Any, list[Any]]) -> None:
 
 def play(ctx: click.Context, e: Experiment, objects: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
     """Run the experiment and say how it ended. Raises an error with the exit code if it did not end well."""
-    from ..process.signals import asked
+    from ..process.signals import stop_requested
     from ..provenance.environment import sources
     from ..run.engine import run
 
@@ -86,7 +86,7 @@ def play(ctx: click.Context, e: Experiment, objects: tuple[Any, Any, list[Any]],
     full = completed(e, game, solver, regularizers)
     out = e.out or first_free(name_of(full.game), name_of(full.solver))
     last: dict[str, Any] = {}
-    with shown(quiet) as progress, asked() as stop:
+    with shown(quiet) as progress, stop_requested() as stop:
         result = run(
             game,
             solver,

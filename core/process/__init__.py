@@ -1,4 +1,5 @@
-"""The process around a run: signals, standard streams, and the settings that code of others may change.
+"""The process around a run: its signals, its standard streams, and torch's settings that plugins may change.
 
-To be taken: `signals.asked`, `signals.caught`, `streams.kept`, `streams.diverted`, `global_state.undisturbed`.
+For other packages: `signals.stop_requested`, `signals.caught`, `streams.kept`, `streams.diverted`,
+`global_state.undisturbed`.
 """

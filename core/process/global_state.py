@@ -1,4 +1,4 @@
-"""Settings of torch that hold for the whole process: a plugin that changes them would change what others compute."""
+"""Settings of torch that hold for the whole process. If a plugin changes them, other code computes something else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def undisturbed(report: Callable[[str], None]) -> Iterator[None]:
-    """Put back the settings that were changed inside, and ``report`` each of them. Imports torch."""
+    """A context that puts back the settings that were changed inside, and calls ``report`` for each. Imports torch."""
     before = settings()
     try:
         yield
@@ -27,7 +27,7 @@ def settings() -> dict[str, tuple[Any, Callable[[], object]]]:
     torch = import_module("torch")
     dtype, threads, grad = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
     device = torch.get_default_device()
-    # A default device that is set by name, the CPU too, wraps every call of torch, and nothing can be traced any more.
+    # After torch.set_default_device, even with the CPU, torch wraps every call, and nothing can be traced any more.
     named = None if device == torch.device("cpu") else device
     return {
         "torch's default dtype": (dtype, lambda: torch.set_default_dtype(dtype)),

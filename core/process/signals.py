@@ -1,7 +1,7 @@
-"""Being asked to stop: the first signal lets the step finish and the state be saved, a second one ends at once.
+"""Signals that ask a run to stop: at the first one the step is finished and the state is saved, a second ends at once.
 
-Before a run has begun, and after it, there is nothing to wait for: the first is a KeyboardInterrupt. A signal that was
-ignored when we came, as a shell has it for ``nohup`` and for jobs in the background, stays ignored.
+Before and after a run there is nothing to save, and the first signal raises a KeyboardInterrupt. A signal that is
+ignored when the process starts (``nohup``, or a shell's job in the background) stays ignored.
 """
 
 from __future__ import annotations
@@ -18,27 +18,31 @@ from ..errors import Interrupted
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 Handler = Callable[[int, FrameType | None], None]
 
-_early = 0  # signals that came while ``caught`` alone was open
+_count = 0  # signals received inside ``caught``, but outside ``stop_requested``
 
 
 class _Stopped(KeyboardInterrupt):
-    """After a plain one has passed through an ``exec``, as imports have, Python ends by SIGINT whoever caught it."""
+    """A KeyboardInterrupt of another class. After a plain one has passed an import, Python ends by SIGINT at exit."""
 
 
 @contextlib.contextmanager
 def caught(to_the_end: bool) -> Iterator[None]:
-    """While open, no signal ends the process by itself; ``to_the_end`` of the process, if that is ours."""
-    global _early
-    _early = 0
+    """A context in which a signal raises a KeyboardInterrupt, and a second one ends the process.
+
+    ``to_the_end``: signals stay ignored afterwards, because the process is about to end.
+    """
+    global _count
+    _count = 0
     with _handled(lambda _: _interrupt, signal.SIG_IGN if to_the_end else None):
         yield
 
 
 @contextlib.contextmanager
 def _handled(handler: Callable[[Any], Handler | None], after: Any = None) -> Iterator[None]:
-    """While open, signals have the handler that is made from their own one; ``after``, by default their own again.
+    """A context in which each signal has the handler ``handler(own)``, made from its own one; None: it keeps that.
 
-    Those that are ignored stay so. Outside the main thread signals are the host's business, and nothing changes.
+    Afterwards it has the handler ``after``, by default its own. Signals that are ignored stay so. Outside the main
+    thread Python cannot set handlers, and nothing changes.
     """
     before: dict[signal.Signals, Any] = {}
     with contextlib.suppress(ValueError):  # not in the main thread
@@ -46,7 +50,7 @@ def _handled(handler: Callable[[Any], Handler | None], after: Any = None) -> Ite
             own = signal.getsignal(number)
             if own != signal.SIG_IGN and (new := handler(own)) is not None:
                 signal.signal(number, new)
-                before[number] = own or signal.SIG_DFL  # None: not Python's
+                before[number] = own or signal.SIG_DFL  # None: the handler was not set from Python
     try:
         yield
     finally:
@@ -54,36 +58,36 @@ def _handled(handler: Callable[[Any], Handler | None], after: Any = None) -> Ite
             signal.signal(number, own if after is None else after)
 
 
-def over() -> None:
-    """There is nothing left to interrupt. What is ignored stays so while Python ends; handlers would not."""
+def ignore_from_now_on() -> None:
+    """Ignore signals while the process ends. Handlers would not do: Python removes them before its end."""
     with contextlib.suppress(ValueError):  # not in the main thread
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
 
-def came() -> bool:
-    """Whether a signal came that may have been swallowed: an import may do that."""
-    return _early > 0
+def received() -> bool:
+    """Whether a signal was received outside a run. Its KeyboardInterrupt may have been lost, as in an import."""
+    return _count > 0
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    global _early
-    _early += 1
-    if _early > 1:
+    global _count
+    _count += 1
+    if _count > 1:
         os._exit(Interrupted.exit_code)
     raise _Stopped
 
 
 @contextlib.contextmanager
-def asked() -> Iterator[Callable[[], bool]]:
-    """While open, signals are noted; gives the function that tells whether one has come."""
-    count = _early
+def stop_requested() -> Iterator[Callable[[], bool]]:
+    """A context in which a signal is only noted. It gives the function that says whether one was received."""
+    count = _count
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
         if count > 1:
-            os._exit(Interrupted.exit_code)  # at once: what is on disk is whole, whatever else is under way
+            os._exit(Interrupted.exit_code)  # all files on disk are whole at any time, so nothing need be finished
 
     with _handled(lambda _: note):
         yield lambda: count > 0
@@ -91,7 +95,7 @@ def asked() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def ctrl_c() -> Iterator[Callable[[], bool]]:
-    """While open, tells whether a KeyboardInterrupt came from outside: any code may raise one."""
+    """A context that tells the user's KeyboardInterrupt from one raised by code: was a signal received inside it?"""
     outside = False
 
     def noting(own: Any) -> Handler | None:

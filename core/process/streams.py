@@ -1,6 +1,6 @@
-"""The standard streams: there, open and ours to the end, whatever a shell or a plugin does to them.
+"""The standard streams, kept open for the whole command, whatever a shell or a plugin does to them.
 
-Output that cannot be written ends a command; messages that nobody can read end nothing.
+If standard output cannot be written, the command ends. If standard error cannot be written, the command goes on.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, TextIO, cast
 
 
 class Unwritten(OSError):
-    """The standard output refused what was written to it; ``gone`` if its reader went away, as ``head`` does.
+    """The standard output could not be written. ``gone``: its reader has ended, as in ``counterplay list | head``.
 
-    It has no errno: click would take it for its own.
+    It has no errno, so that click does not treat it as an error of its own.
     """
 
     def __init__(self, cause: Exception) -> None:
@@ -24,16 +24,16 @@ class Unwritten(OSError):
 
 
 class Kept:
-    """A text stream that others cannot close; ``lost`` is told, or raises, what went wrong in writing."""
+    """A text stream that other code cannot close. ``on_error`` is called with an error in writing, and may raise."""
 
-    def __init__(self, stream: Any, lost: Callable[[Exception], None]) -> None:
-        self._stream, self._lost = stream, lost
+    def __init__(self, stream: Any, on_error: Callable[[Exception], None]) -> None:
+        self._stream, self._on_error = stream, on_error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        if text != "":  # click tries the stream with nothing, and keeps to itself what it learns
+        if text != "":  # click tests the stream by writing "", and hides an error in doing so
             self._do(self._stream.write, text)
         return len(text)
 
@@ -41,28 +41,28 @@ class Kept:
         self._do(self._stream.flush)
 
     def close(self) -> None:
-        """Others write here, too."""
+        """Do nothing: other code writes here too."""
 
     def _do(self, act: Callable[..., object], *args: str) -> None:
         try:
             act(*args)
         except UnicodeError:
             raise
-        except (OSError, ValueError) as error:  # ValueError: it is closed underneath
-            with contextlib.suppress(OSError, ValueError):  # what is still buffered would fail once more at exit
-                _nowhere(self._stream.fileno())
-            self._lost(error)
+        except (OSError, ValueError) as error:  # ValueError: the stream itself has been closed
+            with contextlib.suppress(OSError, ValueError):  # otherwise what is buffered would fail again at exit
+                _lead_to_null(self._stream.fileno())
+            self._on_error(error)
 
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """While open, a standard stream that was closed leads nowhere, and the others cannot be closed."""
+    """A context in which the standard streams cannot be closed. Those that were closed before lead to /dev/null."""
     before = sys.stdout, sys.stderr
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # else the next file opened would be the standard stream
-            _nowhere(number)
+        except OSError:  # it is closed: the next file that is opened would get its number
+            _lead_to_null(number)
     with open(os.devnull, "w", encoding="utf-8") as null:
         sys.stdout = cast(TextIO, Kept(before[0] or null, _raise))
         sys.stderr = cast(TextIO, Kept(before[1] or null, _ignore))
@@ -74,12 +74,12 @@ def kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def diverted() -> Iterator[None]:
-    """While open, output goes to the standard error, also what is written below Python."""
+    """A context in which all output goes to the standard error, also that of C code."""
     errors = cast(TextIO, Kept(sys.stderr, _ignore)) if sys.stderr is not None else None
     with contextlib.ExitStack() as after:
         after.enter_context(contextlib.redirect_stdout(errors))
         after.enter_context(contextlib.redirect_stderr(errors))
-        with contextlib.suppress(OSError):  # one of them is closed
+        with contextlib.suppress(OSError):  # one of the two is closed
             output = os.dup(1)
             after.callback(os.close, output)
             after.callback(os.dup2, output, 1)
@@ -87,7 +87,8 @@ def diverted() -> Iterator[None]:
         yield
 
 
-def _nowhere(number: int) -> None:
+def _lead_to_null(number: int) -> None:
+    """Make the file descriptor ``number`` lead to /dev/null."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, number)
     os.set_inheritable(number, True)

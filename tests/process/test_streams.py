@@ -138,13 +138,13 @@ def test_a_signal_that_an_import_swallowed_stops_the_run() -> None:
     with signals.caught(to_the_end=False):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGUSR1)
-        with signals.asked() as stop:
+        with signals.stop_requested() as stop:
             assert stop()
-    with signals.caught(to_the_end=False), signals.asked() as stop:
+    with signals.caught(to_the_end=False), signals.stop_requested() as stop:
         assert not stop()
-        signals.over()
+        signals.ignore_from_now_on()
     with signals.caught(to_the_end=False):
-        signals.over()
+        signals.ignore_from_now_on()
         os.kill(os.getpid(), signal.SIGUSR1)  # nothing
 
 
@@ -153,7 +153,7 @@ def test_what_was_ignored_stays_ignored(sent: signal.Signals) -> None:
     """As ``nohup`` and a shell's background jobs have it."""
     before = signal.signal(sent, signal.SIG_IGN)
     try:
-        with signals.caught(to_the_end=False), signals.asked() as stop:
+        with signals.caught(to_the_end=False), signals.stop_requested() as stop:
             os.kill(os.getpid(), sent)
             assert signal.getsignal(sent) == signal.SIG_IGN and not stop()
             with signals.ctrl_c() as pressed:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]  # the share of a running average that is kept in each step

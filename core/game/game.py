@@ -104,6 +104,10 @@ class Game(ABC):
         return None
 
 
+INSTANCE_NOISE = "instance_noise/generated"
+"""The entry of a batch that holds the noise added to generated data, (B, ...). "real" contains that of real data."""
+
+
 class GanGame(Game):
     """A game of two players, "generator" and "discriminator", with a :class:`GanLoss` of the discriminator's logits.
 
@@ -125,10 +129,14 @@ class GanGame(Game):
     def discriminate(self, discriminator: Tree, x: Tensor, batch: Batch) -> Tensor:
         """Logits (B,) of the data x (B, ...); ``discriminator`` holds the discriminator's parameters."""
 
-    def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
+    def generated(self, params: Params, batch: Batch) -> Tensor:
+        """Generated data (B, ...) as the discriminator sees them: G(z), and instance noise where the batch has any."""
         fake = self.generate(params["generator"], batch["noise"], batch)
+        return fake + batch[INSTANCE_NOISE] if INSTANCE_NOISE in batch else fake
+
+    def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         d_real = self.discriminate(params["discriminator"], batch["real"], batch)
-        d_fake = self.discriminate(params["discriminator"], fake, batch)
+        d_fake = self.discriminate(params["discriminator"], self.generated(params, batch), batch)
         return self.loss(d_real, d_fake)
 
 

@@ -43,6 +43,10 @@ class Regularizer(ABC):
         """The parameters with which ``game`` is evaluated, made from ``tree``, the parameters that the solver moves."""
         return tree
 
+    def shown(self, game: Game, params: Params, batch: Batch) -> Params:
+        """The parameters that samples and metrics are taken of, in the place of ``params``."""
+        return params
+
     def project(self, game: Game, params: Params) -> Params:
         """The point of the strategy set that is nearest to ``params``, as in :meth:`counterplay.Game.project`."""
         return params
@@ -141,11 +145,15 @@ class Regularized(Game):
         penalties = self.regularizer.penalties(self.game, params, batch)
         return {i: x + penalties[i] if i in penalties else x for i, x in losses_of(self.game, params, batch).items()}
 
+    def shown(self, params: Params, batch: Batch) -> Params:
+        """The parameters of the wrapped game that samples and metrics are taken of."""
+        return self.reparametrised(self.regularizer.shown(self.game, params, batch), batch)
+
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        return self.game.metrics(self.reparametrised(params, batch), batch)
+        return self.game.metrics(self.shown(params, batch), batch)
 
     def show(self, params: Params, batch: Batch) -> Tensor | None:
-        return self.game.show(self.reparametrised(params, batch), batch)
+        return self.game.show(self.shown(params, batch), batch)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,5 @@ class AffineGaussian(GanWithLoss):
         if "weights" not in batch:
             return super().losses(params, batch)
         d_real = self.discriminate(params["discriminator"], batch["real"], batch)
-        d_fake = self.discriminate(
-            params["discriminator"], self.generate(params["generator"], batch["noise"], batch), batch
-        )
+        d_fake = self.discriminate(params["discriminator"], self.generated(params, batch), batch)
         return self.loss.losses(lambda x: (batch["weights"] * x).sum(), d_real, d_fake)

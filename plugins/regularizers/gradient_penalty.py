@@ -3,7 +3,10 @@
 gradient-penalty   weight * E (||grad_x D(x)|| - 1)^2   on points between real and generated samples
                    Gulrajani et al. (2017, arXiv 1704.00028), eq. 3
 r1                 gamma/2 * E ||grad_x D(x)||^2        on real samples
-                   Mescheder, Geiger and Nowozin (2018, arXiv 1801.04406), eq. 9
+r2                 the same                             on generated samples
+                   Mescheder, Geiger and Nowozin (2018, arXiv 1801.04406), eq. 9-10
+zero-centred       the same                             on points between real and generated samples
+                   Thanh-Tung, Tran and Venkatesh (2019, arXiv 1902.03984)
 
 The gradient is taken of the sum of D over the batch. This is each sample's own gradient, unless the discriminator uses
 statistics of the batch; then it includes the effect of a sample on the logits of the others.
@@ -11,7 +14,9 @@ statistics of the batch; then it includes the effect of a sample on the logits o
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +36,19 @@ def input_gradient(game: GanGame, params: Params, x: Tensor, batch: Batch) -> Te
     return g.reshape(g.shape[0], -1)
 
 
+def between(game: GanGame, params: Params, batch: Batch) -> Tensor:
+    """Points on the lines between real and generated samples, (B, ...)."""
+    real = batch["real"]
+    mix = batch[MIX].reshape(-1, *[1] * (real.dim() - 1))
+    return mix * real + (1 - mix) * game.generated(params, batch)
+
+
+def drawn(rng: torch.Generator, batch: Batch) -> Batch:
+    """``batch`` with the places of those points, one for each pair."""
+    real = batch["real"]
+    return {**batch, MIX: torch.rand(real.shape[0], generator=rng, dtype=real.dtype)}
+
+
 @dataclass(frozen=True)
 class GradientPenalty(Regularizer):
     """weight * E (||grad_x D|| - 1)^2 on points between real and generated samples, in the discriminator's loss."""
@@ -42,15 +60,11 @@ class GradientPenalty(Regularizer):
         need_gan("gradient-penalty", game)
 
     def sample(self, game: Game, rng: torch.Generator, batch: Batch) -> Batch:
-        real = batch["real"]
-        return {**batch, MIX: torch.rand(real.shape[0], generator=rng, dtype=real.dtype)}
+        return drawn(rng, batch)
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
         gan = need_gan("gradient-penalty", game)
-        real = batch["real"]
-        fake = gan.generate(params["generator"], batch["noise"], batch)
-        mix = batch[MIX].reshape(-1, *[1] * (real.dim() - 1))
-        g = input_gradient(gan, params, mix * real + (1 - mix) * fake, batch)
+        g = input_gradient(gan, params, between(gan, params, batch), batch)
         square = g.square().sum(1)
         zero = square == 0  # the norm has no derivative there; we take 0, which is a subgradient
         norm = torch.where(zero, torch.zeros_like(square), torch.where(zero, torch.ones_like(square), square).sqrt())
@@ -58,14 +72,56 @@ class GradientPenalty(Regularizer):
 
 
 @dataclass(frozen=True)
-class R1(Regularizer):
-    """gamma/2 * E ||grad_x D(x)||^2 on real samples, in the discriminator's loss."""
+class _Centred(Regularizer):
+    """gamma/2 * E ||grad_x D||^2 on the ``points`` of a subclass, in the discriminator's loss."""
 
+    name: ClassVar[str]
     gamma: float = option(10.0, "weight")
 
+    @abstractmethod
+    def points(self, game: GanGame, params: Params, batch: Batch) -> Tensor:
+        """Where the gradient is to be small, (B, ...)."""
+
     def check(self, game: Game) -> None:
-        need_gan("r1", game)
+        need_gan(self.name, game)
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        g = input_gradient(need_gan("r1", game), params, batch["real"], batch)
+        gan = need_gan(self.name, game)
+        g = input_gradient(gan, params, self.points(gan, params, batch), batch)
         return {"discriminator": self.gamma / 2 * g.square().sum(1).mean()}
+
+
+@dataclass(frozen=True)
+class R1(_Centred):
+    """gamma/2 * E ||grad_x D(x)||^2 on real samples, in the discriminator's loss."""
+
+    name = "r1"
+
+    def points(self, game: GanGame, params: Params, batch: Batch) -> Tensor:
+        real: Tensor = batch["real"]
+        return real
+
+
+@dataclass(frozen=True)
+class R2(_Centred):
+    """gamma/2 * E ||grad_x D(G(z))||^2 on generated samples, in the discriminator's loss."""
+
+    name = "r2"
+    mixes_players = True  # as for gradient-penalty
+
+    def points(self, game: GanGame, params: Params, batch: Batch) -> Tensor:
+        return game.generated(params, batch)
+
+
+@dataclass(frozen=True)
+class ZeroCentred(_Centred):
+    """gamma/2 * E ||grad_x D||^2 on points between real and generated samples, in the discriminator's loss."""
+
+    name = "zero-centred"
+    mixes_players = True  # as for gradient-penalty
+
+    def sample(self, game: Game, rng: torch.Generator, batch: Batch) -> Batch:
+        return drawn(rng, batch)
+
+    def points(self, game: GanGame, params: Params, batch: Batch) -> Tensor:
+        return between(game, params, batch)

@@ -14,34 +14,9 @@ from counterplay.core.game.tree import leaves, ravel, tmap
 from counterplay.plugins.regularizers.gradient_penalty import MIX
 
 from ..support.cases import F64, SmoothGan, close, close_trees, generator, identical, one_step, random, simgd, started
+from ..support.tanh_gan import TanhGan
 
 QUADRATIC = cp.make("game", "quadratic")
-
-
-@dataclass(frozen=True)
-class PlainGan(cp.GanGame):
-    """D(x) = sum tanh(W x), G(z) = A z: no batch statistics, so a sample's gradient is its own."""
-
-    loss: cp.Loss = cp.make("loss", "wgan")
-
-    def init(self, rng):
-        return {
-            "generator": {"A": torch.randn(3, 2, generator=rng, dtype=F64)},
-            "discriminator": {
-                "W": torch.randn(4, 3, generator=rng, dtype=F64),
-                "b": torch.randn(4, generator=rng, dtype=F64),
-            },
-        }
-
-    def sample(self, rng, buffers):
-        real = torch.randn(5, 3, generator=rng, dtype=F64)
-        return {**buffers, "real": real, "noise": torch.randn(5, 2, generator=rng, dtype=F64)}
-
-    def generate(self, generator, z, batch):
-        return z @ generator["A"].T
-
-    def discriminate(self, discriminator, x, batch):
-        return torch.tanh(x @ discriminator["W"].T + discriminator["b"]).sum(1)
 
 
 def make(name, **options):
@@ -75,7 +50,7 @@ def slopes(game, params, x):
 
 
 def test_l2_has_no_half_and_is_one_player_s():
-    game = PlainGan()
+    game = TanhGan()
     _, params, batch = started(game)
     found = penalty(game, make("l2", weight=0.1), params, batch)
     expected = 0.1 * sum(float((x * x).sum()) for x in params["discriminator"].values())
@@ -85,7 +60,7 @@ def test_l2_has_no_half_and_is_one_player_s():
 
 
 def test_r1_is_half_gamma_times_the_squared_slope_on_real_samples():
-    game = PlainGan()
+    game = TanhGan()
     _, params, batch = started(game)
     found = penalty(game, make("r1", gamma=3.0), params, batch)
     expected = 1.5 * float((slopes(game, params, batch["real"]) ** 2).mean())
@@ -93,7 +68,7 @@ def test_r1_is_half_gamma_times_the_squared_slope_on_real_samples():
 
 
 def test_gradient_penalty_is_on_interpolates():
-    game = PlainGan()
+    game = TanhGan()
     regularizer = make("gradient-penalty", weight=2.0)
     _, params, batch = started(regularized(game, regularizer))
     assert (
@@ -108,7 +83,7 @@ def test_gradient_penalty_is_on_interpolates():
 
 
 def test_gradient_penalty_has_a_derivative_where_the_slope_is_zero():
-    game = PlainGan()
+    game = TanhGan()
     table, params, batch = started(regularized(game, make("gradient-penalty")))
     params["discriminator"]["W"] = torch.zeros(4, 3, dtype=F64)
     local = LocalGame.of(table, params, batch)
@@ -127,7 +102,7 @@ def test_consensus_is_half_the_squared_gradient_for_everyone():
 
 
 def test_spectral_norm_is_one_power_iteration_a_step():
-    game = PlainGan()
+    game = TanhGan()
     regularizer = make("spectral-norm")
     both = regularized(game, regularizer)
     params, buffers = both.init(generator()), both.buffers(generator(1))
@@ -173,7 +148,7 @@ def test_a_game_sees_and_renews_its_own_buffers_alone():
 
 
 def test_spectral_norm_divides_by_the_largest_singular_value():
-    for game, names in ((PlainGan(), ["W"]), (SmoothGan(), ["0.weight", "4.weight"])):
+    for game, names in ((TanhGan(), ["W"]), (SmoothGan(), ["0.weight", "4.weight"])):
         both = under(game, make("spectral-norm", iterations=300))
         params, buffers = both.init(generator()), both.buffers(generator(1))
         batch = both.sample(generator(2), both.refresh(params, buffers))
@@ -193,7 +168,7 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
 def test_spectral_norm_uses_its_buffers_frozen():
     """W / (u^T W v) with both vectors given, also away from the W that they were renewed at: not W / sigma(W), nor with
     one of the vectors computed again, which is another function with another Jacobian."""
-    game = PlainGan()
+    game = TanhGan()
     both = under(game, make("spectral-norm"))
     params, buffers = both.init(generator()), both.refresh(both.init(generator()), both.buffers(generator(1)))
     batch = both.sample(generator(2), buffers)
@@ -211,7 +186,7 @@ def test_spectral_norm_uses_its_buffers_frozen():
 
 def test_a_run_renews_the_vectors_before_each_step():
     """After many steps at rest u and v are the singular vectors."""
-    game, regularizer = PlainGan(), make("spectral-norm")
+    game, regularizer = TanhGan(), make("spectral-norm")
     seen = []
     cp.run(
         game,
@@ -228,7 +203,7 @@ def test_a_run_renews_the_vectors_before_each_step():
 
 
 def test_of_another_player():
-    game = PlainGan()
+    game = TanhGan()
     both = under(game, make("spectral-norm", player="generator", iterations=100))
     _, params, batch = started(both)
     A = both.reparametrised(params, batch)["generator"]["A"]
@@ -240,7 +215,7 @@ def test_of_another_player():
 
 def test_the_first_is_innermost():
     """l2 outside spectral-norm weighs the solver's weights; inside, the normalised ones."""
-    game = PlainGan()
+    game = TanhGan()
     sn, l2 = make("spectral-norm", iterations=200), make("l2", weight=0.1)
     for order, divided in (((sn, l2), False), ((l2, sn), True)):
         both = regularized(game, *order)
@@ -253,7 +228,7 @@ def test_the_first_is_innermost():
 
 
 def test_r1_over_spectral_norm_sees_the_normalised_discriminator():
-    game = PlainGan()
+    game = TanhGan()
     sn, r1 = make("spectral-norm", iterations=200), make("r1", gamma=2.0)
     both = regularized(game, sn, r1)
     assert isinstance(both, RegularizedGan)
@@ -265,7 +240,7 @@ def test_r1_over_spectral_norm_sees_the_normalised_discriminator():
 
 
 def test_penalties_add():
-    game = PlainGan()
+    game = TanhGan()
     a, b = make("l2", weight=0.1), make("r1", gamma=1.0)
     _, params, batch = started(game)
     both = (
@@ -299,7 +274,7 @@ class Clip(cp.Regularizer):
 
 
 def test_projection_noise_and_buffers_of_a_third_party():
-    game = PlainGan()
+    game = TanhGan()
     steps = []
     result = cp.run(
         game,
@@ -335,7 +310,7 @@ def test_a_regulariser_of_a_player_needs_that_player(name):
 
 def test_zero_sum_survives_penalties_that_see_one_player_only():
     """That is what inner solves rely on: J_xy = -J_yx^T."""
-    game = PlainGan()
+    game = TanhGan()
     for name, stays in [
         ("l2", True),
         ("r1", True),
@@ -367,7 +342,7 @@ def test_a_regularised_game_shows_and_measures_with_its_own_parameters():
 
 def test_a_regulariser_does_not_disturb_the_draws_of_the_game():
     """The same start and the same first data, with or without one that draws nothing for itself."""
-    game = PlainGan()
+    game = TanhGan()
     _, a, batch = started(game)
     _, b, other = started(regularized(game, make("l2"), make("r1")))
     assert identical(a, b) and identical(batch, other)

@@ -45,7 +45,7 @@ def losses(name: str) -> Iterator[Case]:
             except Broken as error:
                 raise Broken(f"on dirac-gan, {label}: {error}") from None
 
-    yield "finite, and elementwise where it is four functions of a logit", finite
+    yield "finite and elementwise", finite
     yield "zero_sum holds", zero_sum
     yield "a game with it passes the checks of games", played
 

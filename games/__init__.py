@@ -27,6 +27,7 @@ LOLA = "Foerster et al. 2018, arXiv 1709.04326"
 
 @hookimpl
 def register_games() -> list[Entry]:
+    """The built-in games."""
     return [
         Entry("quadratic", Quadratic, "a x^2 + b xy + c y^2, x down, y up", ICR + ", eq. 3"),
         Entry("bilinear", Bilinear, "alpha x . y, x down, y up", CGD),

@@ -51,6 +51,7 @@ class RandomPolynomial(Game):
 
     @property
     def players(self) -> tuple[Player, ...]:  # type: ignore[override]
+        """p0, p1, ..., as many as ``n`` says."""
         return tuple(f"p{i}" for i in range(self.n))
 
     @cached_property

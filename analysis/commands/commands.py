@@ -72,6 +72,7 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
 def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:
+    """The command ``plot``: draw one figure and say which file it was written to."""
     from ..figures import plot as figures
     from ..log.log import open_log
 

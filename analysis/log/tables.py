@@ -24,29 +24,37 @@ class Rows(Protocol):
     """The part of a `Log` that is needed here."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The run directory or the file."""
 
     @property
-    def attrs(self) -> Mapping[str, Any]: ...
+    def attrs(self) -> Mapping[str, Any]:
+        """The facts that stand at the head of the file."""
 
     @property
-    def variables(self) -> Mapping[str, Variable]: ...
+    def variables(self) -> Mapping[str, Variable]:
+        """Key, "group/name" -> dtype, axes, unit and description."""
 
     @property
-    def groups(self) -> Sequence[str]: ...
+    def groups(self) -> Sequence[str]:
+        """The groups that hold rows."""
 
     @property
-    def members(self) -> int | None: ...
+    def members(self) -> int | None:
+        """How many members the run has; None for a single run."""
 
     def __iter__(self) -> Iterator[str]: ...
 
     def __getitem__(self, key: str) -> np.ndarray: ...
 
-    def labels(self, dim: str) -> Sequence[str]: ...
+    def labels(self, dim: str) -> Sequence[str]:
+        """The names along an axis; none where its places are only counted."""
 
-    def shape(self, key: str) -> tuple[int, ...]: ...
+    def shape(self, key: str) -> tuple[int, ...]:
+        """The shape of a variable, rows first."""
 
-    def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray: ...
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows ``start`` to ``stop`` of a variable."""
 
 
 def variables(log: Rows, group: str) -> dict[str, str]:
@@ -58,7 +66,7 @@ def variables(log: Rows, group: str) -> dict[str, str]:
 
 
 def coordinate(log: Rows, dim: str, size: int) -> np.ndarray:
-    """Return the coordinate (size,) of an axis: its names if it has any, else 0, 1, 2, …"""
+    """Return the coordinate (size,) of an axis: its names if it has any, else 0, 1, 2, and so on."""
     names = log.labels(dim)
     return np.array(names) if names else np.arange(size)
 

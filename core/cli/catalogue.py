@@ -22,6 +22,7 @@ from .options import plugins_first
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {name, summary, reference}.")
 @click.pass_context
 def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
+    """The command ``list``: everything registered, and every plugin that could not be loaded."""
     kinds = [kind_name(kind)] if kind else list(KINDS)
     found = [(k, r) for k in kinds for r in registry.REGISTRY.all(k).values()]
     root = ctx.find_root().command

@@ -65,6 +65,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names. Raises UsageError, with the nearest name, if there is none."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             known = [*self.list_commands(ctx), *self._third_party()]

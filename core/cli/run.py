@@ -135,6 +135,7 @@ def first_free(game: str, solver: str) -> str:
 
 
 def start_of(path: str | None) -> Any:
+    """The starting point in a file of safetensors; None without a file. Raises UsageError if it is no such file."""
     """The parameters in the file or run that ``--start`` names, if it was given."""
     if path is None:
         return None

@@ -61,6 +61,7 @@ class Evaluator(Game):
 
     @property
     def players(self) -> tuple[Player, ...]:  # type: ignore[override]
+        """The players of the game, in its order."""
         return tuple(self.game.players)
 
     @property

@@ -33,8 +33,10 @@ Derivatives = frozenset[tuple[int, int]]  # each derivative as (layer of regular
 
 @dataclass(frozen=True)
 class Work:
-    """The cost of one evaluation of v: ``gradients`` of all players and ``products`` as declared, and one more product
-    for each of the ``derivatives`` seen in the losses of the players whose v is evaluated.
+    """The cost of one evaluation of v.
+
+    These are ``gradients`` of all players and ``products`` as declared, and one more product for each of the
+    ``derivatives`` seen in the losses of the players whose v is evaluated.
     """
 
     gradients: int
@@ -138,10 +140,10 @@ def _derivatives_in(losses: Callable[[], Losses], layer: int = 0) -> dict[Player
 
 
 class _DerivativeCalls(TorchFunctionMode):
-    """Numbers the derivatives that are taken. In reverse mode these are calls of torch.autograd.grad; in forward mode,
-    tensors that are made dual.
+    """Numbers the derivatives that are taken.
 
-    With ``marks``, one for each call, the result of a call is multiplied by the call's mark.
+    In reverse mode these are calls of torch.autograd.grad; in forward mode, tensors that are made dual. With ``marks``,
+    one for each call, the result of a call is multiplied by the call's mark.
     """
 
     def __init__(self, marks: list[Tensor] | None = None) -> None:

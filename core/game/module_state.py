@@ -68,6 +68,7 @@ class ModuleState:
 
     @property
     def all(self) -> list[nn.Module]:
+        """Every module of every player, submodules included."""
         return [m for root in self.modules.values() for m in root.modules()]
 
     @contextmanager

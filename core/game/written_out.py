@@ -50,6 +50,7 @@ def instance_norm(
     eps: float,
     cudnn_enabled: bool = True,
 ) -> Tensor:
+    """Each sample and channel by its own mean and variance, or by the running ones; it never updates those."""
     if not use_input_stats:
         return batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
     return normalize(input, weight, bias, per_sample=True, eps=eps)
@@ -63,6 +64,7 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Tensor:
+    """Each sample by its mean and variance over the last axes, as many as ``normalized_shape`` has."""
     x = standardize(input, list(range(-len(normalized_shape), 0)), eps)
     x = x if weight is None else x * weight
     return x if bias is None else x + bias
@@ -76,6 +78,7 @@ def group_norm(
     eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Tensor:
+    """Each sample by the mean and variance of each of ``num_groups`` groups of its channels."""
     grouped = input.reshape(input.shape[0], num_groups, -1)
     return scale_and_shift(standardize(grouped, [2], eps).reshape(input.shape), weight, bias)
 
@@ -83,6 +86,7 @@ def group_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
+    """Each sample over the root of its mean square over the last axes, as many as ``normalized_shape`` has."""
     eps = torch.finfo(input.dtype).eps if eps is None else eps
     axes = list(range(-len(normalized_shape), 0))
     x = input * ((input * input).mean(axes, keepdim=True) + eps).rsqrt()
@@ -142,6 +146,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> T
 
 
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+    """A leaky ReLU with the middle slope. Raises Draws in training, where the slope is drawn."""
     if training:
         raise Draws
     return torch.nn.functional.leaky_relu(input, (lower + upper) / 2)

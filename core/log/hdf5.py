@@ -37,10 +37,15 @@ class Rows(Protocol):
     """
 
     @property
-    def variables(self) -> Mapping[str, Variable]: ...
+    def variables(self) -> Mapping[str, Variable]:
+        """Name -> dtype, axes, unit and description."""
+
     @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
-    def parts(self) -> Iterable[Mapping[str, np.ndarray]]: ...
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Name -> shape over all rows."""
+
+    def parts(self) -> Iterable[Mapping[str, np.ndarray]]:
+        """Yield consecutive parts of the rows, each as name -> array."""
 
 
 @dataclass
@@ -52,9 +57,11 @@ class Table:
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Name -> shape over all rows."""
         return {name: column.shape for name, column in self.columns.items()}
 
     def parts(self) -> Iterable[Mapping[str, np.ndarray]]:
+        """All rows in one part."""
         return [self.columns]
 
 
@@ -122,7 +129,7 @@ def _write_group(file: h5py.File, name: str, table: Rows, labels: Mapping[str, S
 
 
 def _scale(group: h5py.Group, dim: str, size: int, names: Sequence[str] | None) -> h5py.Dataset:
-    """Write the coordinate of an axis: its names if it has any, else 0, 1, 2, …"""
+    """Write the coordinate of an axis: its names if it has any, else 0, 1, 2, and so on."""
     if names is None:
         scale = group.create_dataset(dim, data=np.arange(size, dtype="<i8"))
     else:  # strings of variable length, as ncdump and xarray misread those of fixed length

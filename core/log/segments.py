@@ -27,9 +27,14 @@ _PART = 64 << 20  # bytes of a group's rows in memory at once
 class Files(Protocol):
     """What reads the files: the module `hdf5`, or a `sandbox.Sandbox` for files from a stranger."""
 
-    def contents(self, path: Path) -> Contents: ...
-    def read(self, path: Path, key: str, start: int, stop: int) -> np.ndarray: ...
-    def read_rows(self, path: Path, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]: ...
+    def contents(self, path: Path) -> Contents:
+        """What the file says that it holds. Raises BadLog if it is damaged."""
+
+    def read(self, path: Path, key: str, start: int, stop: int) -> np.ndarray:
+        """Rows ``start`` to ``stop`` of one variable."""
+
+    def read_rows(self, path: Path, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
+        """Rows ``start`` to ``stop`` of several variables, as key -> array."""
 
 
 def blocks_of(directory: Path) -> list[Path]:

@@ -95,7 +95,7 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def ctrl_c() -> Iterator[Callable[[], bool]]:
-    """A context that tells the user's KeyboardInterrupt from one raised by code: was a signal received inside it?"""
+    """A context that tells the user's KeyboardInterrupt from one raised by code: it says whether a signal came."""
     outside = False
 
     def noting(own: Any) -> Handler | None:

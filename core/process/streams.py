@@ -33,11 +33,13 @@ class Kept:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        """Write ``text`` and return its length, also where it could not be written and ``on_error`` has not raised."""
         if text != "":  # click tests the stream by writing "", and hides an error in doing so
             self._do(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
+        """Flush the stream; ``on_error`` is called if that fails."""
         self._do(self._stream.flush)
 
     def close(self) -> None:

@@ -56,6 +56,7 @@ class Trajectory:
             self.directions = torch.randn(2, count, generator=rng, dtype=torch.float32).to(first)  # (2, N)
 
     def row(self, seen: Seen) -> dict[str, Any]:
+        """Return the parameters ([M,] N), or their projection ([M,] 2) where it is due, under the log's names."""
         if not (self.whole or seen.step % projection_interval(seen.step) == 0 or seen.last):
             return {}
         x = ravel(seen.params, self.ensemble)  # ([M,] N)
@@ -74,6 +75,7 @@ class StepRecorder:
     last_clocks: dict[str, float] = field(default_factory=dict)
 
     def clocks(self) -> dict[str, float]:
+        """Return the seconds so far under the log's names: by the clock, of the solver, and of looking on."""
         cost = self.game.cost
         self.last_clocks = {
             "wall_seconds": time.monotonic() - self.began, "solver_seconds": cost.solving,

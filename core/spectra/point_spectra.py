@@ -25,8 +25,9 @@ from .update_map import UpdateMap
 
 @dataclass(frozen=True)
 class JacobianSpectra:
-    """Eigenvalues of J, of (J + J^T)/2 and (J - J^T)/2, and of each player's own block; ``leader`` is the curvature of
-    `stackelberg.leader_curvature`.
+    """Eigenvalues of J, of (J + J^T)/2 and (J - J^T)/2, and of each player's own block.
+
+    ``leader`` is the curvature of `stackelberg.leader_curvature`.
     """
 
     jacobian: Spectrum
@@ -88,6 +89,7 @@ class Place:
     batches: list[Batch]
 
     def local(self, n: int = 0) -> LocalGame:
+        """The game at the point with batch ``n``; 0 is the probe batch."""
         return LocalGame.of(self.game, self.params, self.batches[n])
 
     def map(self, solver: Solver) -> UpdateMap:

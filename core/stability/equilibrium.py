@@ -56,6 +56,7 @@ class Kind:
     at_rest: str
 
     def facts(self) -> dict[str, str]:
+        """The verdict as a dictionary of its fields, as `summary --json` prints it."""
         return dict(vars(self))
 
 

@@ -39,6 +39,7 @@ def compare(found: Any, expected: Any, slack: float = 10.0) -> None:
 
 
 def identical(found: Any, expected: Any) -> bool:
+    """Whether the tensors of two results of one structure are equal number by number; NaN equals NaN."""
     pairs = zip(leaves_of(found), leaves_of(expected), strict=True)
     return all(not isinstance(a, Tensor) or torch.allclose(a, b, 0, 0, equal_nan=True) for a, b in pairs)
 

@@ -28,9 +28,11 @@ class Linear:
     bias: bool = True
 
     def init(self, rng: torch.Generator) -> Tree:
+        """Draw "weight" (outputs, inputs) and "bias" (outputs,)."""
         return _uniform(rng, (self.outputs, self.inputs), self.inputs, self.bias, self.outputs)
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
+        """Return x W^T + b, (B, outputs)."""
         return F.linear(x, tree["weight"], tree.get("bias"))
 
 
@@ -46,10 +48,12 @@ class Conv:
     bias: bool = True
 
     def init(self, rng: torch.Generator) -> Tree:
+        """Draw "weight" (outputs, inputs, kernel, kernel) and "bias" (outputs,)."""
         shape = (self.outputs, self.inputs, self.kernel, self.kernel)
         return _uniform(rng, shape, self.inputs * self.kernel**2, self.bias, self.outputs)
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
+        """Return the convolution of ``x``, (B, outputs, H', W')."""
         return F.conv2d(x, tree["weight"], tree.get("bias"), self.stride, self.padding)
 
 
@@ -58,10 +62,12 @@ class ConvT(Conv):
     """A transposed convolution."""
 
     def init(self, rng: torch.Generator) -> Tree:
+        """Draw "weight" (inputs, outputs, kernel, kernel) and "bias" (outputs,)."""
         shape = (self.inputs, self.outputs, self.kernel, self.kernel)
         return _uniform(rng, shape, self.outputs * self.kernel**2, self.bias, self.outputs)
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
+        """Return the transposed convolution of ``x``, (B, outputs, H', W')."""
         return F.conv_transpose2d(x, tree["weight"], tree.get("bias"), self.stride, self.padding)
 
 
@@ -72,10 +78,12 @@ class BatchNorm:
     channels: int
 
     def init(self, rng: torch.Generator) -> Tree:
+        """Return "weight", ones, and "bias", zeros, both (channels,): nothing is drawn."""
         one = torch.ones(self.channels, dtype=torch.float32)
         return {"weight": one, "bias": torch.zeros_like(one)}
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
+        """Return ``x`` (B, channels, ...) normalised by channel, times the weight, plus the bias."""
         return normalize(x, tree["weight"], tree["bias"])
 
 
@@ -86,9 +94,11 @@ class Apply:
     f: Callable[[Tensor], Tensor]
 
     def init(self, rng: torch.Generator) -> Tree:
+        """Return no parameters."""
         return {}
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
+        """Return f(x)."""
         return self.f(x)
 
 
@@ -103,6 +113,7 @@ class Network:
     std: float | None = None
 
     def init(self, rng: torch.Generator) -> Tree:
+        """Draw the parameters of all layers, in their order, under "position.name"."""
         tree: Tree = {}
         for n, layer in enumerate(self.layers):
             for name, x in layer.init(rng).items():

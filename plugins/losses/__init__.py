@@ -19,6 +19,7 @@ NUMERICS = "Mescheder et al. 2017, arXiv 1705.10461"
 
 @hookimpl
 def register_losses() -> list[Entry]:
+    """The built-in losses."""
     return [
         Entry("saturating", Saturating, "zero-sum cross entropy (minimax, Jensen-Shannon)", GOODFELLOW + ", eq. 1"),
         Entry("non-saturating", NonSaturating, "generator maximises log sigma(D(G(z)))", GOODFELLOW + ", section 3"),

@@ -35,11 +35,11 @@ class FGan(Loss):
 
     @abstractmethod
     def activation(self, d: Tensor) -> Tensor:
-        """g_f(d)"""
+        """Return g_f(d), what the divergence takes as the discriminator's output."""
 
     @abstractmethod
     def conjugate(self, d: Tensor) -> Tensor:
-        """f*(g_f(d))"""
+        """Return f*(g_f(d)), with f* the convex conjugate of f."""
 
     def f_real(self, d: Tensor) -> Tensor:
         return self.activation(d)

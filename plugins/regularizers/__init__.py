@@ -18,6 +18,7 @@ ICR = "Schäfer, Zheng, Anandkumar 2020, arXiv 1910.05852, A.4"
 
 @hookimpl
 def register_regularizers() -> list[Entry]:
+    """The built-in regularizers."""
     return [
         Entry("l2", L2, "squared weights of one player", ICR),
         Entry(

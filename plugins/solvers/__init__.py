@@ -33,6 +33,7 @@ SOS = "Letcher et al. 2019, arXiv 1811.08469"
 
 @hookimpl
 def register_solvers() -> list[Entry]:
+    """The built-in solvers."""
     return [
         Entry("simgd", Simgd, "simultaneous gradient descent", NUMERICS + ", Alg. 1"),
         Entry("altgd", Altgd, "alternating gradient descent, with repeated moves", NUMERICS + ", Alg. 3"),

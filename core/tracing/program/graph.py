@@ -24,6 +24,7 @@ class Meta(NamedTuple):
 
     @property
     def numel(self) -> int:
+        """How many numbers the tensor has."""
         return math.prod(self.shape)
 
 

@@ -43,6 +43,7 @@ class La(Composed):
 
     @property
     def alpha(self) -> StepSize:
+        """The step size expected of each opponent."""
         return self.lr if self.opponent_lr is None else self.opponent_lr
 
     def look_ahead(self, local: LocalGame) -> Params:

@@ -19,7 +19,7 @@ from counterplay.analysis.measures.rate import noisy
 from counterplay.core.errors import StorageError, UsageError
 from counterplay.core.log.schema import Layout, Variable
 
-from ..support.logs import quadratic, written
+from ...support.logs import quadratic, written
 
 EVERY = [(run, figure) for run in ("quadratic", "diverged", "ensemble", "gan", "ring") for figure in FIGURES]
 

@@ -21,8 +21,8 @@ from counterplay.core.log.segments import blocks_of
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
 
-from ..conftest import Run
-from ..support.logs import flip, interrupted
+from ...conftest import Run
+from ...support.logs import flip, interrupted
 
 
 @pytest.fixture

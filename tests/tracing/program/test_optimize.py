@@ -13,7 +13,7 @@ from counterplay.core.tracing.capture import capture
 from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tracing.pytrees import flatten
 
-from ..support.traces import GAMES, field_of, rand
+from ...support.traces import GAMES, field_of, rand
 
 pytestmark = pytest.mark.usefixtures("seeded")
 

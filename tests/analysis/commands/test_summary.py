@@ -14,8 +14,8 @@ from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import open_log
 from counterplay.core.log.schema import Layout
 
-from ..conftest import Run
-from ..support.logs import written
+from ...conftest import Run
+from ...support.logs import written
 
 
 def test_summary_has_the_facts(runs: dict[str, Path]) -> None:

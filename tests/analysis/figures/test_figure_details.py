@@ -20,8 +20,8 @@ from counterplay.analysis.log.log import open_log
 from counterplay.core.log.schema import Layout
 from counterplay.core.storage.run_directory import RunDirectory
 
-from ..conftest import Run
-from ..support.logs import J, gan, quadratic, written
+from ...conftest import Run
+from ...support.logs import J, gan, quadratic, written
 
 NAMES = ("a_run_with_quite_a_long_name", "another_one_with_a_long_name", "the_third_one_of_these_runs")
 SIDE = 3

@@ -15,7 +15,7 @@ from counterplay.core.errors import StorageError
 from counterplay.core.log.schema import RUN_STATES
 from counterplay.core.storage.run_directory import RunDirectory
 
-from ..support.logs import quadratic
+from ...support.logs import quadratic
 
 
 def test_every_file_with_a_card_is_a_figure() -> None:

@@ -21,8 +21,8 @@ from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
 
-from ..conftest import Run
-from ..support.logs import interrupted
+from ...conftest import Run
+from ...support.logs import interrupted
 
 
 @pytest.mark.slow

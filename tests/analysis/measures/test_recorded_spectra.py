@@ -21,8 +21,8 @@ from counterplay.core.log.schema import Layout
 from counterplay.core.stability.verdict import beside_v, differs
 from counterplay.core.storage.strict_json import dumps
 
-from ..conftest import Run
-from ..support.logs import written
+from ...conftest import Run
+from ...support.logs import written
 
 PLAYERS = {"generator": 3000, "discriminator": 2000}
 LARGE = [1.2802, 0.97 + 0.1j, 0.97 - 0.1j]  # of F', by modulus

@@ -143,7 +143,7 @@ def _metrics(monitor: Monitor, played: Played) -> tuple[Array, StepMetrics]:
         for x in (points, played.gradients)
     )
     with np.errstate(invalid="ignore"):
-        by_player = [np.stack([joint(n[own]) for own in monitor.owned], -1) for n in (gradients, norms[:, :-1])]
+        by_player = [np.stack([joint(n[one]) for one in monitor.slices], -1) for n in (gradients, norms[:, :-1])]
     return norms, StepMetrics(_members(monitor, played.losses), *by_player)
 
 

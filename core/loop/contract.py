@@ -33,7 +33,7 @@ _version = attrgetter("_version")
 class Contract:
     """Checks the steps of ``solver`` and the refreshed buffers of ``game``: all must have the structure of ``state``.
 
-    Around each step, call :meth:`hold`, :meth:`answered` and :meth:`require_untouched`.
+    Around each step, call :meth:`remember`, :meth:`checked_answer` and :meth:`require_untouched`.
     """
 
     def __init__(self, solver: Solver, game: Game, state: State, members: int | None) -> None:
@@ -53,26 +53,26 @@ class Contract:
 
     # ------------------------------------------------------------------ what a step is given
 
-    def hold(self, state: State) -> None:
+    def remember(self, state: State) -> None:
         """Remember ``state``, which the next step is given, and how often its tensors have been written to."""
         self._steps += 1
-        self._held = _held(state)
-        self._versions = _versions(self._held)
-        self._thorough = len(self._held) <= SMALL or self._steps % OFTEN == 1
+        self._given = _given(state)
+        self._versions = _versions(self._given)
+        self._thorough = len(self._given) <= SMALL or self._steps % OFTEN == 1
 
     def require_untouched(self, state: State) -> None:
         """Raise PluginError if the step has written to the tensors of ``state``, or replaced some.
 
         In a large state that tensors were replaced is seen at every 64th step only.
         """
-        if not (self.whole(state) if self._thorough else _versions(self._held) == self._versions):
+        if not (self.is_untouched(state) if self._thorough else _versions(self._given) == self._versions):
             raise self._modified()
 
-    def whole(self, state: State) -> bool:
-        """Whether ``state`` is as it was at :meth:`hold`: the same tensors in the same places, not written to since."""
-        now = _held(state)
-        same = len(now) == len(self._held) and all(map(is_, now, self._held))
-        return same and _versions(self._held) == self._versions
+    def is_untouched(self, state: State) -> bool:
+        """Whether ``state`` is as it was at :meth:`remember`: the same tensors in the same places, not written to."""
+        now = _given(state)
+        same = len(now) == len(self._given) and all(map(is_, now, self._given))
+        return same and _versions(self._given) == self._versions
 
     def _modified(self) -> PluginError:
         """The error for a step that modified its state. It names the plugin if only one of the two is one."""
@@ -89,7 +89,7 @@ class Contract:
 
     # ------------------------------------------------------------------ what it returns
 
-    def refreshed(self, before: Buffers, after: Any) -> Buffers:
+    def checked_buffers(self, before: Buffers, after: Any) -> Buffers:
         """Return ``after``. Raises PluginError if a refresh changed more than the numbers in the buffers ``before``."""
         if after is not before and (after_form := form(after)) != self._buffers:
             raise contract_error(
@@ -98,14 +98,14 @@ class Contract:
             )
         return after
 
-    def answered(self, answer: Any) -> tuple[Params, Memory, StepInfo, list[Tensor]]:
+    def checked_answer(self, answer: Any) -> tuple[Params, Memory, StepInfo, list[Tensor]]:
         """Check what a step returned, and return it: parameters, memory, StepInfo, and the memory's tensors as a list.
 
         Names in another order are put in the order of the first state. Raises PluginError if the structure is another.
         """
         try:
             params, memory, info = answer
-            given = sum(map(len, params.values())), sum(map(len, info.gradient.values())), len(info.gradient)
+            counts = sum(map(len, params.values())), sum(map(len, info.gradient.values())), len(info.gradient)
             params = {i: {k: params[i][k] for k in names} for i, names in self._names.items()}
             names, memory_tensors = _flat(memory)
             if names != self._memory_names and len(names) == len(self._memory_names):  # perhaps only in another order
@@ -114,7 +114,7 @@ class Contract:
             x, v = [params[i][k] for i, k in self._keys], [info.gradient[i][k] for i, k in self._keys]
             losses = [info.losses[i] for i in params]
             if (
-                given == (len(x), len(v), len(params))
+                counts == (len(x), len(v), len(params))
                 and self._same_kind(x + memory_tensors, v)
                 and names == self._memory_names
                 and [(t.shape, t.device, t.is_floating_point()) for t in losses] == self._losses
@@ -171,12 +171,12 @@ def validated_memory(solver: Solver, memory: Any) -> Memory:
     )
 
 
-def _held(state: State) -> list[Tensor]:
+def _given(state: State) -> list[Tensor]:
     """The tensors of parameters, memory and buffers, which a step is given."""
-    held: list[Tensor] = []
+    given: list[Tensor] = []
     for tree in (state.params, state.memory, state.buffers):
-        _collect(tree, held)
-    return held
+        _collect(tree, given)
+    return given
 
 
 def _collect(x: Any, into: list[Tensor]) -> None:
@@ -189,10 +189,10 @@ def _collect(x: Any, into: list[Tensor]) -> None:
             _collect(dict(enumerate(v)), into)
 
 
-def _versions(held: list[Tensor]) -> list[int]:
+def _versions(given: list[Tensor]) -> list[int]:
     """How often each tensor has been written to. Empty in inference mode, in which torch does not count."""
     try:
-        return list(map(_version, held))
+        return list(map(_version, given))
     except RuntimeError:
         return []
 

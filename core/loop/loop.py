@@ -91,7 +91,7 @@ class Loop:
 
     def _leap(self, state: State) -> State | None:
         """The state after many steps at once, up to one that needs attention. None: the next step does already."""
-        self.game.clock.step = state.step
+        self.game.clock.step = state.step  # the evaluator replays traced programs from a certain step on
         if self.leaper is None or state.step < self.leaper.start:
             return None
         self._monitor = self.leaper.monitor(self._monitor, state)
@@ -106,13 +106,13 @@ class Loop:
         self._restore_cost(leap.state)
         losses = torch.from_numpy(leap.columns["losses"][-1])  # ([M,] P)
         if leap.state.step < self.steps:
-            self._report(leap.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
+            self._report_progress(leap.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
         return leap.state
 
     def _take(self, state: State) -> tuple[Step, StepMetrics, Finding | None]:
         """The next step, its metrics, and what is wrong with it. The time spent here counts as solving."""
         self.game.cost.measuring += self._lap_seconds()
-        with self._guarded(state):
+        with self._saving_on_failure(state):
             step = self._step(state)
             metrics, finding = self._monitor(step)  # waits for the device: the time includes all that it computes
         self.game.cost.solving += self._lap_seconds()
@@ -122,27 +122,27 @@ class Loop:
         """Call the solver: a step from ``state``, checked against the contract, projected, not yet committed."""
         game, rngs, batches = self.game, self._rngs, list[Batch]()
         self._last_batches = batches
-        buffers = self._contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
+        buffers = self._contract.checked_buffers(state.buffers, game.refresh(state.params, state.buffers))
 
         def draw() -> Batch:
             batches.append(game.draw(rngs, buffers))
             return batches[-1]
 
         answer = self._next_solver.step(game, state.params, state.memory, draw)
-        params, memory, info, memory_tensors = self._contract.answered(answer)
+        params, memory, info, memory_tensors = self._contract.checked_answer(answer)
         return Step(game.project(params), memory, buffers, info, batches, memory_tensors + tensors(buffers))
 
     def _commit(self, state: State, step: Step, alive: Tensor) -> State:
         """The state after ``step``. A member that is not finite any more keeps its last finite state until the end."""
         game, params, memory, buffers = self.game, step.params, step.memory, step.buffers
-        if alive.dim() and not alive.all():
+        if alive.dim() and not alive.all():  # an ensemble that has lost a member
             new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
             params, memory, buffers = tree_map(lambda a, b: _select(alive, a, b), new, old)
             self._monitor.rebase(params, alive.numpy())
         rngs = tuple(r.get_state() for r in self._rngs) if game.draws else state.rngs
         state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent)
         if state.step < self.steps:
-            self._report(state, step.info.losses)
+            self._report_progress(state, step.info.losses)
         return state
 
     # ------------------------------------------------------------------ observers and progress
@@ -153,10 +153,10 @@ class Loop:
         try:
             self._audience(Seen(state.step, state.params, state.memory, batch, info, metrics, last, buffers))
         except BaseException:
-            self._save_whole(state)
+            self._save_untouched(state)
             raise
 
-    def _report(self, state: State, losses: Mapping[str, Tensor]) -> None:
+    def _report_progress(self, state: State, losses: Mapping[str, Tensor]) -> None:
         if self.progress is not None:
             self.progress(state.step, self.steps, losses)
 
@@ -173,7 +173,7 @@ class Loop:
     def _converged(self, state: State, step: Step, metrics: StepMetrics) -> Ending:
         self._save_last(state)  # before it is shown: a run resumed from here shows this point once more
         self._show(state, step, metrics, last=True)
-        self._report(state, step.info.losses)
+        self._report_progress(state, step.info.losses)
         return Ending(state, "converged")
 
     def _diverged(self, state: State, step: Step, metrics: StepMetrics, finding: Finding) -> Ending:
@@ -189,7 +189,7 @@ class Loop:
         self._restore_cost(state)  # this evaluation is not part of the solver's cost
         self.game.cost.measuring += self._lap_seconds()
         self._show(state, step, metrics, last=True)
-        self._report(state, step.info.losses)
+        self._report_progress(state, step.info.losses)
         alive = _alive_after(state, finding)
         if finding is not None and not alive.any():
             return _divergence(state, finding)
@@ -203,9 +203,9 @@ class Loop:
     def _evaluate_at(self, state: State) -> Step:
         """The losses and v at ``state`` as a step that goes nowhere."""
         game = replace(self.game, trace=False)
-        self._contract.hold(state)
+        self._contract.remember(state)
         with guarded("the last look", game):
-            buffers = self._contract.refreshed(state.buffers, game.refresh(state.params, state.buffers))
+            buffers = self._contract.checked_buffers(state.buffers, game.refresh(state.params, state.buffers))
             batch = game.draw(state.generators(), buffers)
             info = StepInfo.at(LocalGame.of(game, state.params, batch))
         return Step(state.params, state.memory, buffers, info, [batch], [])  # memory and buffers were checked before
@@ -217,7 +217,7 @@ class Loop:
     def _compare_replayed(self, state: State) -> None:
         """Compare what was replayed or compiled with the functions themselves. Raises Stale if they differ."""
         game, clock, spent = self.game, self.game.clock, self.game.cost.spent
-        with self._guarded(state):
+        with self._saving_on_failure(state):
             clock.step, clock.comparing = state.step, True
             try:
                 if self.leaper is not None and state.step > self.leaper.start:
@@ -231,25 +231,25 @@ class Loop:
             finally:
                 clock.comparing, game.cost.spent = False, spent
 
-    # ------------------------------------------------------------------ what fails
+    # ------------------------------------------------------------------ failures, cost and time
 
     @contextlib.contextmanager
-    def _guarded(self, state: State) -> Iterator[None]:
-        """If the code inside fails to take a step from ``state``, save ``state`` and name the plugin at fault."""
-        self._contract.hold(state)
+    def _saving_on_failure(self, state: State) -> Iterator[None]:
+        """A context for a step from ``state``: if it fails, ``state`` is saved and the error names the plugin."""
+        self._contract.remember(state)
         try:
             yield
             self._contract.require_untouched(state)
         except BaseException as error:
-            self._save_whole(state)
+            self._save_untouched(state)
             reported = attributed(error, "a step", self.solver, self.game, refusing=state.step == 0)
             if reported is error:
                 raise
             raise reported from error
 
-    def _save_whole(self, state: State) -> None:
+    def _save_untouched(self, state: State) -> None:
         """Save the state before a step that failed, unless the step has written to it."""
-        if self._contract.whole(state):
+        if self._contract.is_untouched(state):
             with contextlib.suppress(StorageError):  # the user is told of the first failure
                 self.save(state, True)
 

@@ -58,7 +58,7 @@ class Monitor:
         self.keys = [(i, k) for i, tree in params.items() for k in tree]
         self.names = ["/".join(key) for key in self.keys]
         ends = np.cumsum([0, *(len(tree) for tree in params.values())])
-        self.owned = [slice(a, b) for a, b in itertools.pairwise(ends)]  # each player's tensors, as a slice of ``keys``
+        self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]  # each player's tensors among the keys
         self.rebase(params, alive)
         self.bound = np.asarray(bound)  # (), or (M,)
 
@@ -89,7 +89,7 @@ class Monitor:
         return torch.stack(tensors).detach().to("cpu", torch.float64).numpy().copy()
 
     def _by_player(self, norms: Array) -> Array:
-        return np.array([joint(norms[own]) for own in self.owned]).T  # ([M,] P)
+        return np.array([joint(norms[one]) for one in self.slices]).T  # ([M,] P)
 
     def __call__(self, step: Step) -> tuple[StepMetrics, Finding | None]:
         """The metrics at the point where the step started, and what is wrong there or in the state after the step."""

@@ -239,10 +239,7 @@ def _saved_steps(run: Path) -> list[int]:
 
 
 def load_params(run: str | Path) -> Params:
-    """The parameters in the newest checkpoint of the run directory ``run``.
-
-    Raises UsageError if it has no checkpoint, BadLog if that holds no parameters.
-    """
+    """The parameters in a run's newest checkpoint. Raises UsageError if it has none, BadLog if that is damaged."""
     return saved_params(newest(Path(run)))
 
 

@@ -42,7 +42,7 @@ _ENDED_BADLY = ("diverged", "failed", "not_converged", "interrupted")
 
 
 def escape(text: str, quote: bool = True) -> str:
-    """Whatever a log says is text, and on the line where it stands: neither markup nor what turns the line round."""
+    """A text from a log for HTML, without markup and without characters that reverse or break its line."""
     return markup.escape(printable(text), quote)
 
 

@@ -189,7 +189,7 @@ class _Slope:
 
 
 def _slopes(v: Linear, here: Params, params: Params, moves: dict[str, tuple[Params, Params]], h: float) -> list[_Slope]:
-    """Each block of J u beside the difference of ``v`` with step ``h``.
+    """Each block of J u, together with the difference of ``v`` with step ``h``.
 
     ``moves`` are pairs of u and J u by the name of who moves; ``here`` is v at ``params``.
     """

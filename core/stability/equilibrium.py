@@ -206,7 +206,7 @@ def _equilibrium(own: Mapping[str, Known], curvature: float | None, zero: float,
         doubtful |= block.values.real < -max(EXACT * block.radius, negligible)
         if doubtful.any():
             x = float(slowest(block.values[doubtful]))
-            return "unknown", f"{i}'s own block has λ = {x:.5g}, which cannot be told from 0 here"
+            return "unknown", f"{i}'s own block has λ = {x:.5g}, which cannot be distinguished from 0 here"
     who, x = min(((i, float(slowest(b.values))) for i, b in own.items()), key=lambda item: item[1])
     return "nash", f"every own block has λ ≥ 0, the least is {who}'s {_number(x, zero)}"
 

@@ -223,7 +223,10 @@ def test_a_point_that_moves_is_no_equilibrium():
     # near an equilibrium eigenvalues are as uncertain as the place: what they cannot tell from 0 is unknown
     near = rest_of(1e-5, 0.0, whole([1.0]), noise=0.0)
     found = kind([[-1e-6, 1], [-1, 1]], rest=near)
-    assert found.equilibrium == "unknown" and "x's own block has λ = -1e-06, which cannot be told from 0" in found.words
+    assert (
+        found.equilibrium == "unknown"
+        and "x's own block has λ = -1e-06, which cannot be distinguished from 0" in found.words
+    )
     assert kind([[-1e-6, 1], [-1, 1]]).equilibrium == "stackelberg"
 
 

@@ -78,7 +78,7 @@ def test_a_curvature_lost_beside_a_large_eigenvalue_is_named() -> None:
     J = np.array([[-2.0, -1e16], [1e16, -2.0]])
     at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
     kind = point(np.linalg.eigvals(J), {"x": J[:1, 0], "y": J[1:, 1]}, None, **at)["kind"]
-    assert "x's own block has λ = -2, which cannot be told from 0" in kind["words"]
+    assert "x's own block has λ = -2, which cannot be distinguished from 0" in kind["words"]
     assert kind["equilibrium"] == "unknown" and kind["name"] != "nash"
 
 

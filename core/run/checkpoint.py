@@ -11,68 +11,22 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
-from urllib.parse import quote, unquote
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from ..errors import BadLog, StorageError, UsageError
-from ..game.buffers import TYPES
 from ..game.tree import Params
 from ..storage.atomic import sync_directory, write_new
 from ..storage.json_fields import CheckpointState, Manifest, checked
 from ..storage.run_directory import MANIFEST, STATE, TENSORS
 from ..storage.safe_open import open_plain
 from ..storage.strict_json import dumps, parse
-
-Buffer = bytes | memoryview
-_MAX_LEVELS = 32  # of nested dictionaries: more are not accepted from a file
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
-    """Nested dictionaries of tensors as one dictionary, on the CPU: {"a/b": tensor}. A "/" in a name is escaped."""
-    out: dict[str, Tensor] = {}
-    for name, x in tree.items():
-        path = f"{prefix}/{_escaped(str(name))}" if prefix else _escaped(str(name))
-        if isinstance(x, Tensor):
-            x = x.detach().resolve_conj().resolve_neg()
-            out[path] = x.contiguous() if x.is_cpu else x.cpu().contiguous()
-        else:
-            out |= flatten(x, path)
-    return out
-
-
-@cache
-def _escaped(name: str) -> str:
-    return quote(name, safe=".")
-
-
-def empty_paths(tree: dict[str, Any], prefix: str = "") -> list[str]:
-    """The paths of the empty dictionaries in ``tree``, which :func:`flatten` leaves out."""
-    inside = {f"{prefix}{_escaped(str(k))}": x for k, x in tree.items() if isinstance(x, dict)}
-    return [p for path, x in inside.items() for p in (empty_paths(x, f"{path}/") if x else [path])]
-
-
-def unflatten(flat: Mapping[str, Tensor | dict[str, Any]]) -> dict[str, Any]:
-    """The inverse of :func:`flatten`. Raises ValueError for names that it would not give."""
-    tree: dict[str, Any] = {}
-    for path, x in flat.items():
-        *above, name = (unquote(part) for part in path.split("/"))
-        here = tree
-        for part in above:
-            here = here.setdefault(part, {})
-            if isinstance(here, Tensor):
-                break
-        if isinstance(here, Tensor) or name in here or len(above) >= _MAX_LEVELS:
-            raise ValueError(f"{path[:80]!r} cannot stand among the names of the tensors")
-        here[name] = x
-    return tree
+from .flat_tensors import Data, empty_paths, encoded, flatten, unflatten
 
 
 def save_checkpoint(
@@ -86,8 +40,8 @@ def save_checkpoint(
     final = _directory_of(run, step)
     draft = f"{run}/checkpoints/.step-{step}.tmp"
     flat = flatten(tensors)
-    files: dict[str, list[Buffer]] = {
-        TENSORS: _encoded(flat),
+    files: dict[str, list[Data]] = {
+        TENSORS: encoded(flat),
         STATE: [dumps({**state, "empty": empty_paths(tensors)}).encode()],
     }
     # safetensors sorts the names. Their order, which is that of players and parameters, is stored here.
@@ -128,30 +82,11 @@ def _remove(path: Path | str) -> None:
         os.unlink(path)  # a file, or a pipe
 
 
-def _sha256(contents: Iterable[Buffer]) -> str:
+def _sha256(contents: Iterable[Data]) -> str:
     found = hashlib.sha256()
     for data in contents:
         found.update(data)
     return found.hexdigest()
-
-
-def _encoded(flat: dict[str, Tensor]) -> list[Buffer]:
-    """A safetensors file: the length of the header, the header as JSON, then the numbers of each tensor.
-
-    The library's own writer takes several times as long, since it copies everything twice, and it refuses tensors that
-    share memory, which the tensors of a state may do.
-    """
-    header: dict[str, Any] = {}
-    numbers: list[Buffer] = []
-    end = 0
-    for name in sorted(flat, key=lambda name: -flat[name].element_size()):  # so that all are aligned
-        x, start = flat[name], end
-        numbers.append((x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy().data)  # numpy has no bfloat16
-        end += x.nbytes
-        header[name] = {"dtype": TYPES[x.dtype], "shape": list(x.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little"), text, *numbers]
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 import counterplay as cp
 from counterplay.core.game.buffers import TYPES
-from counterplay.core.run.checkpoint import flatten, load_checkpoint, newest, read_start, save_checkpoint, unflatten
+from counterplay.core.run.checkpoint import load_checkpoint, newest, read_start, save_checkpoint
+from counterplay.core.run.flat_tensors import flatten, unflatten
 
 from ..support.cases import F64, identical, random
 

@@ -25,7 +25,8 @@ from counterplay.core.errors import BadLog, Busy, UsageError
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.registry.registry import REGISTRY
 from counterplay.core.run import journal as journals
-from counterplay.core.run.checkpoint import empty_paths, flatten, load_checkpoint, newest, save_checkpoint
+from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
+from counterplay.core.run.flat_tensors import empty_paths, flatten
 from counterplay.core.storage.lock import acquire, held
 from counterplay.core.storage.run_directory import RunDirectory
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import re
@@ -20,19 +19,14 @@ import counterplay as cp
 from counterplay.core.cli.main import main
 from counterplay.core.compiled import c_compiler
 from counterplay.core.compiled.c_compiler import Uncompilable, compile_c
-from counterplay.core.compiled.c_source import PRELUDE, Unwritable, Writer, write
 from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.errors import UsageError
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import tmap
-from counterplay.core.log.schema import Layout
-from counterplay.core.log.writer import LogWriter
 from counterplay.core.run import engine
 from counterplay.core.solver.solver import StepInfo
-from counterplay.core.tracing.capture import capture
 
 pytestmark = pytest.mark.skipif(c_compiler.compiler() is None, reason="no C compiler")
-
 GOOD = {"x": 0.09, "y": 0.01}
 MOMENTUM = {"name": "momentum", "beta": -0.3, "nesterov": True}
 FIRST_ORDER = [
@@ -300,61 +294,6 @@ def test_names_may_come_back_in_another_order(tmp_path: Path) -> None:
     assert all(torch.equal(a.memory[k][i]["value"], b.memory[k][i]["value"]) for k in "ab" for i in "xy")
 
 
-def native_of(fn: Callable[..., Any], *args: Tensor) -> list[Tensor]:
-    """``fn(*args)``, tensors of one type, by way of C."""
-    g, _ = capture(fn, args, list(args), lower=True)
-    w = Writer()
-    names = [w.loaded(x.shape, x.dtype, f"s{k}") for k, x in enumerate(args)]
-    made = write(g, w, names)
-    kind = "float" if args[0].dtype == torch.float32 else "double"
-    load = [f"{kind} s{k}_{j} = in[{k}][{j}];" for k, x in enumerate(args) for j in range(x.numel())]
-    flat = [place for x in made for place in x.flatten().tolist()]
-    store = [f"out[{n}] = {w.name(place, torch.float64)};" for n, place in enumerate(flat)]
-    body = "\n".join([*load, *w.lines, *store])
-    play = compile_c(f"{PRELUDE}\nvoid play({kind} **in, double *out) {{\n{body}\n}}", "play")
-    out = torch.empty(len(flat), dtype=torch.float64)
-    play((ctypes.c_void_p * len(args))(*(x.data_ptr() for x in args)), ctypes.c_void_p(out.data_ptr()))
-    return [part.reshape(x.shape) for part, x in zip(out.split([x.numel() for x in made]), made, strict=True)]
-
-
-def everything(x: Tensor, y: Tensor, m: Tensor) -> list[Tensor]:
-    """Every operation that is written out, on x (3,), y (2, 3) and m (3, 3)."""
-    p, f = x.abs() + 0.1, torch.nn.functional
-    whole = torch.arange(3) + (y[0] > 0)
-    return [
-        x + y, x - 2 * y, x * y, x / p, -x, 1 / p, p.sqrt(), p.rsqrt(), x.exp(), x.expm1(), p.log(), p.log1p(),
-        p.log2(), x.sin(), x.cos(), x.tan(), x.sinh(), x.cosh(), x.tanh(), (x / 9).asin(), (x / 9).acos(), x.atan(),
-        torch.atan2(x, y), x.erf(), x.floor(), x.ceil(), x.sigmoid(), x.relu(), x.sign(), x.square(), x**3, x**-2,
-        p**0.5, p**1.7, 2.0**x, p**y, x % 0.7, torch.remainder(x, -y), whole % 2 - 3, (whole - 2) % 3,
-        torch.maximum(x, y), torch.minimum(x, y), x.clamp(-0.5, 0.5), x.clamp(max=y), torch.where(x > y, x, 2.0),
-        (x == x) & (x < 0),
-        ((x >= 0) | (y <= 0)).logical_not(), x != 0, y.sum(), y.sum(0), y.sum(1, keepdim=True), y.mean(), y.mean(0),
-        y @ m, m @ x, x @ x, torch.addmm(y, y, m), torch.bmm(y[None], m[None]),
-        torch.baddbmm(y[None], y[None], m[None]), torch.addcmul(x, x, y, value=0.3),
-        x + x * y, x - x * p, y.T, y.reshape(3, 2), y[:, 1:], y[1], y.unsqueeze(0),
-        torch.cat([y, m]), torch.stack([x, p]), y.flip(0), x.expand(2, 3), m.diagonal(), torch.full_like(x, 2.5) * x,
-        f.softplus(x), f.softplus(30 * x), f.leaky_relu(x, 0.2), f.logsigmoid(x), f.mse_loss(x, p), x.double(),
-        torch.tensor([1.0, float("inf"), -0.0], dtype=x.dtype) * p, torch.lerp(x, p, 0.3), y.norm(), *y.unbind(1),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_every_operation_is_torchs(dtype: torch.dtype) -> None:
-    rng = torch.Generator().manual_seed(0)
-    args = [torch.randn(shape, generator=rng, dtype=dtype) for shape in ((3,), (2, 3), (3, 3))]
-    found, expected = native_of(everything, *args), everything(*args)
-    assert len(found) == len(expected)
-    for n, (a, b) in enumerate(zip(found, expected, strict=True)):
-        assert a.shape == b.shape, n
-        torch.testing.assert_close(a, b.double(), rtol=16 * torch.finfo(dtype).eps, atol=8 * torch.finfo(dtype).eps)
-
-
-def test_an_unknown_operation_is_named() -> None:
-    x = torch.ones(3, dtype=torch.float64)
-    with pytest.raises(Unwritable, match=r"it uses aten\.cumsum"):
-        native_of(lambda x: [x.cumsum(0)], x)
-
-
 def test_members_are_asked_one_by_one_only_where_something_is_drawn() -> None:
     game, l2 = cp.make("game", "dirac-gan"), cp.make("regularizer", "l2")
     quiet = Evaluator(regularized(game, l2), members=3)
@@ -362,22 +301,3 @@ def test_members_are_asked_one_by_one_only_where_something_is_drawn() -> None:
     assert not quiet.draws and quiet.draw([], buffers) is buffers
     assert Evaluator(cp.make("game", "affine-gaussian")).draws
     assert Evaluator(regularized(game, cp.make("regularizer", "gradient-penalty"))).draws
-
-
-def test_single_rows_and_many_at_once_make_one_log(tmp_path: Path) -> None:
-    writer = LogWriter(tmp_path, Layout(("x", "y"), None))
-    rng = np.random.default_rng(0)
-    losses = rng.normal(size=(40, 2))
-    writer.append("step", {"step": 0, "losses": losses[0]})
-    writer.extend("step", {"step": np.arange(1, 30), "losses": losses[1:30], "gradients": np.arange(1, 30)})
-    writer.append("step", {"step": 30, "losses": losses[30], "samples": 7})
-    writer.extend("step", {"step": np.arange(31, 40), "losses": losses[31:]})
-    with pytest.raises(UsageError, match="'losses' of the log got 3 rows; step has 2"):
-        writer.extend("step", {"step": np.arange(2), "losses": losses[:3]})
-    with pytest.raises(UsageError, match=r"expected .player 2. in each row"):
-        writer.extend("step", {"step": np.arange(2), "losses": losses[:2, :1]})
-    writer.finish()
-    log = cp.open_log(tmp_path)
-    assert np.array_equal(log["step/losses"], losses) and list(log["step/step"]) == list(range(40))
-    assert list(log["step/gradients"]) == [-1, *range(1, 30), *[-1] * 10]
-    assert log["step/samples"][30] == 7 and (log["step/samples"] == -1).sum() == 39

@@ -31,6 +31,7 @@ from ..support.cases import (
     simgd,
     started,
 )
+from ..support.regularized import make
 
 
 def spent(game, solver, trace=False, members=None):
@@ -40,10 +41,6 @@ def spent(game, solver, trace=False, members=None):
     with torch.no_grad():
         after, _, _ = solver.step(table, params, solver.init(table, params), lambda: batch)
     return table.cost.spent, after
-
-
-def make(name, **options):
-    return cp.make("regularizer", name, **options)
 
 
 @pytest.mark.parametrize("trace", [False, True])

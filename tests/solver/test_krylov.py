@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from counterplay.core.solver.inner_solve import dense
 from counterplay.core.solver.krylov import arnoldi, conjugate_gradient, conjugate_gradient_with_image, gmres
-from counterplay.core.spectra.krylov_schur import krylov_schur
 
 from ..support.cases import F64, property_test, random
 
@@ -201,9 +200,6 @@ def test_a_solve_starts_where_it_is_told(method):
     assert counts[0] > counts[1] > counts[2] == 0
 
 
-# ------------------------------------------------------------------------------------------------------------ Arnoldi
-
-
 def basis_and_hessenberg(A, start, m):
     V, H = arnoldi(Product(A), start, m)
     return V.mT, H
@@ -243,9 +239,6 @@ def test_an_exhausted_space_ends_the_loop_or_leaves_zeros():
     V, H = arnoldi(Product(both), torch.ones(2, 4, dtype=F64), 3)
     assert H.shape == (2, 4, 3) and V.shape == (2, 4, 4) and not V[0, 3].any() and V[1, 3].any()
     torch.testing.assert_close(H[0, :2, :2], arnoldi(Product(A), torch.ones(4, dtype=F64), 4)[1][:2])
-
-
-# ------------------------------------------------------------------------------------------ numbers that are no numbers
 
 
 @pytest.fixture
@@ -292,48 +285,6 @@ def test_a_member_with_non_finite_numbers_does_not_spoil_the_others(solve, matri
     found = solve(Product(A), b, 1e-10, 60)
     assert found.converged.tolist() == [False, True]
     torch.testing.assert_close(found.x[1], torch.linalg.solve(A[1], b[1]), rtol=1e-8, atol=1e-8)
-
-
-# ------------------------------------------------------------------------------------------------------- Krylov-Schur
-
-
-@pytest.mark.parametrize("members", [None, 2])
-def test_a_restarted_space_finds_the_leading_eigenvalues(members):
-    """Of a matrix that is not normal, with complex pairs, in a space too small to find them without restarts."""
-    n, k, space, products = 120, 6, 15, []
-    A = random(*([members] if members else []), n, n, seed=30)
-    start = random(n, seed=31).expand(A.shape[:-1])
-
-    def mul(x):
-        products.append(1)
-        return (A @ x.unsqueeze(-1)).squeeze(-1)
-
-    def stop(H):
-        _, vectors = torch.linalg.eig(H[..., :-1, :])
-        values = torch.linalg.eigvals(H[..., :-1, :]).abs()
-        order = torch.linalg.eig(H[..., :-1, :])[0].abs().argsort(-1, descending=True)[..., :k]
-        residuals = H[..., -1, -1:] * vectors[..., -1, :].abs()
-        return (residuals.gather(-1, order) < 1e-10 * values.amax(-1, keepdim=True)).all(-1) & (H.shape[-1] >= k)
-
-    H = krylov_schur(mul, start, k, space, 2000, stop)
-    assert len(products) > space and H.shape[-1] <= space and stop(H).all()
-
-    def leading(matrix):
-        values = torch.linalg.eigvals(matrix)
-        return values.abs().sort(-1, descending=True).values[..., :k]
-
-    torch.testing.assert_close(leading(H[..., :-1, :]), leading(A), rtol=1e-8, atol=0)
-
-
-def test_where_no_restart_is_safe_a_space_ends():
-    """All eigenvectors of H alike: what they span is not known, so nothing is made of it."""
-    A = torch.diag(torch.ones(29, dtype=F64), 1) + torch.eye(30, dtype=F64)
-    H = krylov_schur(lambda x: A @ x, random(30, seed=1), 2, 8, 100, lambda H: torch.zeros((), dtype=torch.bool))
-    assert H.shape == (9, 8)
-    H = krylov_schur(
-        lambda x: x * torch.nan, random(30, seed=1), 2, 8, 100, lambda H: torch.zeros((), dtype=torch.bool)
-    )
-    assert not torch.isfinite(H).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -1,4 +1,4 @@
-"""What options and arguments of commands take besides text: whole numbers, also as 1e4, numbers, and paths with ~."""
+"""Types of options and arguments of commands: whole numbers (also written 1e4), numbers, and paths with ~."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .values import plain, typed, whole
 
 
 class Whole(click.ParamType):
-    """A whole number, also in scientific notation; ``least`` or more."""
+    """A whole number, also in scientific notation, that is ``least`` or more."""
 
     name = "integer"
 
@@ -47,7 +47,7 @@ class Number(Whole):
 
 
 class Place(click.ParamType):
-    """A path; ``~`` is the home directory, also where no shell has seen it."""
+    """A path, in which ``~`` is the home directory. A shell does not replace it everywhere, as in ``--out=~/runs``."""
 
     name = "path"
 

@@ -1,7 +1,7 @@
-"""What a run is asked besides its game and its solver.
+"""The settings of a run: what a user chooses besides the game and the solver.
 
-A setting is a field here and a keyword of `counterplay.run`. The option of the command line, the key of an experiment's
-file, the environment's variable and the checks follow from the field.
+A setting is a field here and a keyword of `counterplay.run`. Its option on the command line, its key in an experiment's
+file, its environment variable and its checks follow from the field.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Many = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The settings as Python takes them. See `counterplay.run` for what they do.
+    """The settings that a user asks for. `counterplay.run` says what they do.
 
-    Where they are typed or written out, ``usual`` says what holds by default, ``expected`` what is expected, and
-    ``unsaid`` is a value that is left out and cannot be typed.
+    In the metadata of a field, ``usual`` is its default in words, ``expected`` says which values it takes, and
+    ``unsaid`` is a value that means "not given": it cannot be typed, and it is not written out.
     """
 
     steps: Whole = option(1000, "How many steps.")
@@ -32,7 +32,7 @@ class Asked:
     )
     seed: Annotated[int, Meta(ge=0)] = option(
         0, "Every random number comes from it.", expected="a whole number from 0 to 2^63 - 1"
-    )  # up to 2^64 - 1 in Python: TOML has no number so large
+    )  # in Python up to 2^64 - 1, but TOML has no numbers so large
     members: Many | None = option(None, "Play this many at once, each from a seed of its own.")
     device: str | None = option(None, "Where it runs.", metavar="cpu|cuda", usual="cpu")
     dtype: Literal["float32", "float64"] | None = option(

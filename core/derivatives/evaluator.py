@@ -32,7 +32,7 @@ from ..game.tree import Batch, Buffers, Params, Player
 from ..seeding import SCHEME, generators
 from ..tracing.origin import Clock, Origin
 from ..tracing.rewrites.factor_rewrite import rewritten
-from ..tracing.traced import Staged, Traced, staged, traced, watched
+from ..tracing.traced import Staged, Traced, staged, traced, transform_active
 from .eager import Eager, over_members
 from .inner_derivatives import Work, work_of
 from .products import Block, Cost, Linear, Product, Rows
@@ -244,7 +244,7 @@ class Evaluator(Game):
         """
         if not self.trace or self.clock.step < self.trace_from:
             return False
-        if self.origin.eager is None and watched():
+        if self.origin.why_eager is None and transform_active():
             return False  # inside a transform it cannot be found out
         return self.origin.pure(lambda: self.eager.field(self.players, params, batch))
 

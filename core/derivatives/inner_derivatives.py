@@ -25,7 +25,7 @@ from ..game.checks import losses_of
 from ..game.game import Game, regularizer_of
 from ..game.tree import Batch, Params, Player
 from ..process.global_state import undisturbed
-from ..tracing.traced import lanes, watched
+from ..tracing.traced import transform_active, vmap_size
 
 Losses = Mapping[Player, Tensor]
 Derivatives = frozenset[tuple[int, int]]  # each derivative as (layer of regularizers, number)
@@ -50,7 +50,7 @@ class Work:
         return self.products + len(frozenset[Any]().union(*(self.derivatives.get(i, ()) for i in rows)))
 
 
-PLAIN = Work(1, 0, {})
+NO_DERIVATIVES = Work(1, 0, {})
 _KNOWN: dict[int, Work] = {}  # the work of each game that is alive, by id
 
 
@@ -61,9 +61,9 @@ def work_of(game: Game, point: Callable[[], tuple[Params, Batch]]) -> Work:
     """
     if (known := _KNOWN.get(id(game))) is not None:
         return known
-    if watched():
-        return PLAIN
-    work = PLAIN
+    if transform_active():
+        return NO_DERIVATIVES
+    work = NO_DERIVATIVES
     with undisturbed(lambda what: None), contextlib.suppress(Exception):  # the same error comes again where v is taken
         detached = tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, point())
         work = _KNOWN[id(game)] = _find_work(game, *detached)
@@ -173,7 +173,7 @@ class _DerivativeCalls(TorchFunctionMode):
         tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
         key = tuple(map(id, tensors))
         if key not in self.reverse:
-            self.reverse[key] = self._new_call(lanes()), tensors
+            self.reverse[key] = self._new_call(vmap_size()), tensors
         return self.reverse[key][0]
 
     def _forward_call(self, primal: Tensor, tangent: Tensor) -> None:

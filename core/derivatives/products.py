@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..game.tree import Params, Player
-from ..tracing.traced import lanes, watched
+from ..tracing.traced import transform_active, vmap_size
 
 Rows = tuple[Player, ...]  # players, as the rows or columns of J that are theirs
 Linear = Callable[[Params], Params]
@@ -71,10 +71,10 @@ class Product:
     weight: int = 1  # how many products one use counts as: more than 1 if the losses contain derivatives
 
     def __call__(self, u: Params) -> Params:
-        self.cost.products += self.weight * lanes()
+        self.cost.products += self.weight * vmap_size()
         if self.map is None:
             map = self.make()
-            if watched():  # made inside a torch.func transform: it is not valid outside, so it is not kept
+            if transform_active():  # made inside a torch.func transform: it is not valid outside, so it is not kept
                 return map(u)
             self.map = map
         return self.map(u)

@@ -32,21 +32,21 @@ class Origin:
     module: str = ""
     clock: Clock = field(default_factory=Clock)
     rewrite: Rewrite | None = None  # an optional rewrite of programs, used where it saves work
-    eager: str | None = None  # why its functions are not replayed; "" if they are; None if not known yet
+    why_eager: str | None = None  # why its functions are not replayed; "" if they are; None if not known yet
 
     def pure(self, evaluate: Callable[[], Any]) -> bool:
         """Whether its functions may be replayed: all that they read can be watched, and they do not change it.
 
         ``evaluate()`` calls them to find out; if it changes what they read, the change is undone.
         """
-        if self.eager is None:
+        if self.why_eager is None:
             try:
                 with torch.random.fork_rng(devices=[]):
                     settled(self.roots, lambda: None, evaluate)
-                self.eager = ""
+                self.why_eager = ""
             except Impure as error:
-                self.eager = str(error)
-        return not self.eager
+                self.why_eager = str(error)
+        return not self.why_eager
 
     def stale(self, since: int) -> Stale:
         """The error for a replay that no longer agrees with its function; it did agree at step ``since``."""

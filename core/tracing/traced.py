@@ -91,7 +91,7 @@ class _Replayed:
 
     def _find(self, *args: Any) -> tuple[Program | None, Sequence[Key], Sequence[list[Tensor]]]:
         """The program for ``args``, or None, and the key and the tensors of each."""
-        if watched():
+        if transform_active():
             return None, [], []
         try:
             keys, groups = zip(*map(_read, args), strict=True)
@@ -107,7 +107,8 @@ class _Replayed:
         if program is not None and not program.guard.same():
             self._changes += 1
             if self._changes > RETRACES:
-                self.fallback = self._origin.eager = f"what it reads changes again and again: {program.guard.changed}"
+                reason = f"what it reads changes again and again: {program.guard.changed}"
+                self.fallback = self._origin.why_eager = reason
                 return None, [], []
             program = self._programs[known] = self._trace(args, groups)
         if program is not None:
@@ -196,7 +197,7 @@ class Staged(_Replayed):
 
         def replayed(k: int, stage: Stage, like: Key) -> Map:
             def apply(tangent: Any) -> Any:
-                if not watched():
+                if not transform_active():
                     key, leaves = _read(tangent)
                     if key == like and not _differentiated(groups[0], leaves):
                         with torch.no_grad():
@@ -254,8 +255,8 @@ def _differentiated(*groups: list[Tensor]) -> bool:
     return torch.is_grad_enabled() and any(x.requires_grad for leaves in groups for x in leaves)
 
 
-def watched() -> bool:
-    """Whether something records or changes what tensors do: torch.func, forward mode, autocast, another trace."""
+def transform_active() -> bool:
+    """Whether something records or changes tensor operations: torch.func, forward mode, autocast, another trace."""
     return (
         peek_interpreter_stack() is not None
         or torch._C._len_torch_dispatch_stack() > 0
@@ -266,7 +267,7 @@ def watched() -> bool:
     )
 
 
-def lanes() -> int:
-    """How many calls the innermost vmap makes at once; 1 outside of vmap."""
+def vmap_size() -> int:
+    """The batch size of the innermost transform if it is a vmap, else 1."""
     inside = peek_interpreter_stack()
     return CVmapInterpreterPtr(inside).batchSize() if inside is not None and inside.key() == TransformType.Vmap else 1

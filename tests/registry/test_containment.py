@@ -133,7 +133,7 @@ def test_what_an_import_changes_is_put_back_and_told(
     registry.load_file(str(tmp_path / "file.py"))
     assert cp.make("solver", "filed").gamma == 0.5
     assert len([p for p in registry.problems() if p.plugin.endswith("file.py")]) == len(CHANGES)
-    assert state() == before and not traced.watched(), "nothing looks on that did not before"
+    assert state() == before and not traced.transform_active(), "nothing looks on that did not before"
 
 
 def test_list_names_each_with_its_distribution_and_error(

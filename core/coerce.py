@@ -83,7 +83,7 @@ def describe(annotation: Any, several: bool = False) -> str:
     if (origin or annotation) in _TABLES:
         return f"a table {{name: {describe(args[1]) if args else 'value'}}}"
     if isinstance(annotation, type):
-        return f"a {annotation.__name__.lower()}"
+        return f"a {getattr(annotation, 'kind', annotation.__name__.lower())}"
     return "any value" if annotation is Any else str(annotation)
 
 

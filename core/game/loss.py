@@ -24,7 +24,7 @@ Expectation = Callable[[Tensor], Tensor]
 class GanLoss(ABC):
     """The losses of a generator and a discriminator."""
 
-    kind = "loss"
+    kind = "loss"  # what an option of this type is said to be
     zero_sum: bool = False
     """Whether the two losses have a constant sum."""
 

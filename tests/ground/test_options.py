@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from counterplay.core.coerce import SETTING, Mismatch, coerce, describe
+from counterplay.core.game.loss import GanLoss
 from counterplay.core.game.tree import Setting
 from counterplay.core.options import MISSING, Count, Decay, NonNegative, Positive, option, options_of
+from counterplay.core.solver.solver import Solver
 
 
 def _no_objects(cls: type, value: Any) -> Any:
@@ -123,3 +125,7 @@ def test_options_stand_as_the_arguments_do() -> None:
         lr: float = option(0.1, "how far")
 
     assert [o.name for o in options_of(Method)] == ["lr", "tol"]
+
+
+def test_an_object_is_said_to_be_of_its_kind() -> None:
+    assert describe(GanLoss) == "a loss" and describe(Solver | None) == "a solver or null"

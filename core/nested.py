@@ -1,7 +1,7 @@
-"""Nested dictionaries, lists and tuples, walked in the order in which their entries stand.
+"""Walks through nested dictionaries, lists and tuples, in the order of their entries.
 
-Any mapping counts as a dictionary. To ``torch.utils._pytree`` a mapping that it does not know is a leaf, such as the
-batch of a tokenizer: a digest would then leave out the numbers in it.
+Any mapping counts as a dictionary. ``torch.utils._pytree`` is not used here, because it takes mappings that it does not
+know, such as the batch of a tokenizer, for leaves; the digest of a batch would then leave out the numbers in it.
 """
 
 from __future__ import annotations

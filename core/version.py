@@ -1,3 +1,3 @@
-"""The version, said once: run.json, logs and the command line take it from here."""
+"""The version, which run.json, logs and the command line show."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
 """Checks that everything registered must pass, whether it is built in or a third party's.
 
-To be taken: `check.check`.
+For other packages: `check.check`.
 """

@@ -1,4 +1,4 @@
-"""What surrounds a loop: settings, starting points, recorders, checkpoints, and going on after an end.
+"""What surrounds a loop: settings, starting points, recorders, checkpoints, and resuming.
 
-To be taken: `engine.run`, `resume.resume`, `recall.recorded`, `checkpoint`, `settings.Settings`.
+For other packages: `engine.run`, `resume.resume`, `recall.recall`, `checkpoint`, `settings.Settings`.
 """

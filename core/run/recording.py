@@ -44,18 +44,19 @@ def recorders(
     that the run has taken before.
     """
     append, extend = both(*records)
-    quiet = replace(game, cost=Cost(), trace=False)  # not part of the solver's cost
-    found: list[Observer] = [
+    uncounted = replace(game, cost=Cost(), trace=False)  # what recorders evaluate is not part of the solver's cost
+    observers: list[Observer] = [
         Every(settings.every, StepRecorder(append, game, trajectory, time.monotonic() - spent, extend)),
-        Every(settings.spectrum_every, SpectrumRecorder(append, quiet, solver)),
-        Every(settings.sampling, SampleRecorder(append, quiet)),
+        Every(settings.spectrum_every, SpectrumRecorder(append, uncounted, solver)),
+        Every(settings.sampling, SampleRecorder(append, uncounted)),
     ]
-    return (
-        [*found, PlaneRecorder(append, quiet, partial(probe_batch, quiet), path)] if is_planar(game, params) else found
-    )
+    if is_planar(game, params):
+        observers.append(PlaneRecorder(append, uncounted, partial(probe_batch, uncounted), path))
+    return observers
 
 
 def _metrics(game: Evaluator) -> tuple[Variable, ...]:
+    """The variables of the log for the game's metrics."""
     member = () if game.members is None else ("member",)
     return tuple(
         Variable(name, ("metrics", *member, *axes), "<f8", name.replace("_", " "))

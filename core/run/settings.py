@@ -24,10 +24,11 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Asked):
-    """What was asked, and what was decided when the run began: a resumed run is computed in the same way.
+    """What the user asked for, and what was decided when the run began, so that a resumed run computes in the same way.
 
-    ``trace_from`` and ``compile_from`` are the steps from which graphs are replayed, and many steps are taken at once;
-    None: never. ``seeding`` says how members get their seeds, see ``core.seeding``; runs that do not say have 1.
+    ``trace_from`` is the step from which on traced programs are replayed, ``compile_from`` the step from which on
+    compiled code takes many steps at once; None: never. ``seeding`` says how members get their seeds
+    (``core.seeding``); it is 1 in runs that do not record it.
     """
 
     trace_from: Whole | None = None
@@ -36,7 +37,7 @@ class Settings(Asked):
 
     @staticmethod
     def read(facts: Mapping[str, Any]) -> Settings:
-        """Those in run.json. Runs used to be traced and compiled as a whole, or not at all."""
+        """The settings in run.json. Old ones say only whether the whole run was traced and compiled."""
         known = dict(facts)
         for old, new in (("trace", "trace_from"), ("compile", "compile_from")):
             if old in known:
@@ -44,7 +45,7 @@ class Settings(Asked):
         return Settings(**known)
 
     def checked(self) -> Settings:
-        """Itself, with whole numbers as ints. Raises UsageError where a setting cannot be used."""
+        """These settings with whole numbers as ints. Raises UsageError for a setting that cannot be used."""
         whole: dict[str, Any] = {}
         for o in options_of(type(self)):
             given, (kind, least, most) = getattr(self, o.name), bounds_of(o.annotation)
@@ -68,7 +69,7 @@ class Settings(Asked):
 
     @property
     def sampling(self) -> int:
-        """Steps between samples, and between evaluations of the game's metrics."""
+        """The number of steps between two records of samples and metrics."""
         return max(1, self.steps // 10) if self.sample_every is None else self.sample_every
 
     def evaluator(self, game: Game, regularizers: Sequence[Regularizer]) -> Evaluator:
@@ -78,12 +79,12 @@ class Settings(Asked):
         return Evaluator(game, self.members, dtype, self.device, since is not None, since or 0, seeding=self.seeding)
 
     def facts(self) -> dict[str, object]:
-        """As run.json holds them."""
+        """The settings as they are written in run.json."""
         return asdict(self)
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number within its bounds as an int, whatever it was given as: numpy's, say. Raises UsageError."""
+    """``value`` as an int, also from numpy's integers. Raises UsageError if it is none, or not within its bounds."""
     try:
         if not isinstance(value, bool | np.bool_) and least <= index(value) <= most:
             return index(value)

@@ -106,10 +106,10 @@ def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, start: Tensor | None 
             return Solution(x, count, _ratio(beta, size).squeeze(-1), _converged(beta, target))
         m = min(restart, max_iter - done, b.shape[-1])
 
-        def close(H: Tensor, beta: Tensor = beta) -> Tensor:
+        def solved(H: Tensor, beta: Tensor = beta) -> Tensor:
             return _least_squares(H, beta)[1] <= target.squeeze(-1)
 
-        V, H = arnoldi(A, r, m, stop=close)
+        V, H = arnoldi(A, r, m, stop=solved)
         y, _ = _least_squares(H, beta)
         x = torch.where(going, x + _combine(y, V[..., : y.shape[-1], :]), x)
         done += H.shape[-1]

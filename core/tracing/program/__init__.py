@@ -1,4 +1,4 @@
 """Straight-line programs of tensor operations: recorded, simplified, optimised.
 
-To be taken: `graph.Graph`, `simplify.simplify`, `optimize.improve`, `memory`, `cost.work`.
+For other packages: `graph.Graph`, `simplify.simplify`, `optimize.improve`, `memory`, `cost.work`.
 """

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ..derivatives.local import LocalGame
 from ..errors import UsageError
 from ..game.game import Game, regularizers_of
-from ..game.tree import Batch, Params, Player, sub
-from ..options import StepSize, option
+from ..game.tree import Batch, Params, Player, leaves, norm, scale, setting, sub, tmap
+from ..options import Positive, StepSize, option
+from .schedules import Schedule
 from .step_rules import Rule
 
 Memory = dict[str, Any]
@@ -100,7 +102,14 @@ class Composed(Solver):
     """theta - lr * rule(direction), in some play order. A subclass defines ``direction``, and perhaps ``order``."""
 
     lr: StepSize = option(0.01, "step size: a number, one per player, or one per member")
-    rule: Rule = option(Rule.parse("sgd"), "step rule: sgd, momentum, rmsprop, adam or adamw, with its settings")
+    rule: Rule = option(
+        Rule.parse("sgd"), "step rule: sgd, momentum, rmsprop, tf-rmsprop, adam or adamw, with its settings"
+    )
+    schedule: Schedule = option(
+        Schedule(), "of the step size: constant, linear, cosine, exponential or steps, with its settings"
+    )
+    clip_norm: Positive | None = option(None, "largest norm of a player's direction; longer ones are scaled down to it")
+    clip_value: Positive | None = option(None, "largest size of a number of a direction")
 
     @property
     def order(self) -> Order:
@@ -120,10 +129,34 @@ class Composed(Solver):
         return {}
 
     def init(self, game: Game, params: Params) -> Memory:
-        return {"direction": self.remember(params), "rule": {i: self.rule.init(tree) for i, tree in params.items()}}
+        memory: Memory = {
+            "direction": self.remember(params),
+            "rule": {i: self.rule.init(tree) for i, tree in params.items()},
+        }
+        if not self.schedule.trivial:
+            if type(self).step is not Composed.step:
+                raise UsageError(
+                    f"{type(self).__name__} has a step of its own, which follows no schedule: leave it out."
+                )
+            memory["step"] = torch.zeros((), dtype=torch.int64, device=leaves(params)[0].device)
+        return memory
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
+        if self.schedule.trivial:
+            return self.play(game, params, memory, draw)
+        now = replace(self, lr=self._scheduled(game, params, memory["step"]), schedule=Schedule())
+        params, after, info = now.play(game, params, memory, draw)
+        return params, {**after, "step": memory["step"] + 1}, info
+
+    def play(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
+        """The step at the lr of this step. Override it, not ``step``, where no play order is the method's."""
         return self.order(self, game, params, memory, draw)
+
+    def _scheduled(self, game: Game, params: Params, step: Tensor) -> Any:
+        """lr at ``step``, for each player."""
+        like, members = leaves(params)[0], getattr(game, "members", None)
+        factor = self.schedule.factor(step).to(like)
+        return {i: lr * factor for i, lr in setting(self.lr, tuple(game.players), like, members).items()}
 
     def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
         """``params`` after the players in ``d`` have moved by -lr * rule(d), projected, and the rules' next memory."""
@@ -132,7 +165,21 @@ class Composed(Solver):
 
     def steps(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
         """lr * rule(d) for the players in ``d``, and the rules' next memory. The other players keep theirs."""
+        steps, after = self.ruled(params, self._clipped(d, local.ensemble), memory)
+        return local.scale(self.lr, steps), after
+
+    def ruled(self, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
+        """rule(d) for the players in ``d``, and the rules' next memory."""
         steps, after = {}, dict(memory)
         for i, direction in d.items():
             steps[i], after[i] = self.rule.step(direction, memory[i], params[i])
-        return local.scale(self.lr, steps), after
+        return steps, after
+
+    def _clipped(self, d: Params, ensemble: bool) -> Params:
+        """``d``, its numbers and then each player's norm within the bounds."""
+        if (bound := self.clip_value) is not None:
+            d = tmap(lambda x: x.clamp(-bound, bound), d)
+        if self.clip_norm is None:
+            return d
+        norms = {i: norm({i: tree}, ensemble) for i, tree in d.items()}  # (), or (M,)
+        return scale(d, {i: self.clip_norm / n.clamp(min=self.clip_norm) for i, n in norms.items()})

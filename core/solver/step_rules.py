@@ -7,7 +7,6 @@ are written here again because torch.optim works in place, which can be neither 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -15,10 +14,9 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from ..coerce import Mismatch, coerce, describe, shown
-from ..errors import UsageError, did_you_mean
 from ..game.tree import Tree
-from ..options import Decay, NonNegative, option, options_of
+from ..options import Decay, NonNegative, option
+from .by_name import part
 from .safe_sqrt import safe_sqrt
 
 RuleMemory = dict[str, Any]
@@ -53,31 +51,7 @@ class Rule:
     @staticmethod
     def parse(value: Any) -> Rule:
         """A rule from its name or from a table {name, settings...}; a rule is returned as it is. Raises UsageError."""
-        if isinstance(value, Rule):
-            return value
-        table = dict(value) if isinstance(value, Mapping) else {"name": value}
-        name = table.pop("name", "sgd")
-        if not isinstance(name, str) or name not in RULES:
-            raise UsageError(
-                f"unknown step rule {shown(name)}{did_you_mean(str(name), RULES)} Rules: {', '.join(RULES)}."
-            )
-        known = {o.name: o.annotation for o in options_of(RULES[name])}
-        for key, given in table.items():
-            if key not in known:
-                have = ", ".join(known) or "none"
-                raise UsageError(f"step rule {name} has no setting {key!r}; its settings: {have}.")
-            try:
-                table[key] = coerce(given, known[key], _no_objects)
-            except Mismatch:
-                raise UsageError(
-                    f"step rule {name}: {key} must be {describe(known[key])}; got {shown(given)}."
-                ) from None
-        return RULES[name](**table)
-
-
-def _no_objects(cls: type, value: Any) -> Any:
-    """Reject settings that would be objects of a registered kind: no rule has any."""
-    raise Mismatch
+        return part("step rule", value, Rule, RULES, {"decay": "alpha"})
 
 
 @dataclass(frozen=True)
@@ -111,15 +85,39 @@ class RmsProp(Rule):
     """s = alpha s + (1 - alpha) g^2; step g / (sqrt(s) + eps) (Tieleman and Hinton 2012). As in torch.optim.RMSprop."""
 
     name: ClassVar[str] = "rmsprop"
-    alpha: Decay = option(0.99, "decay of the second moment")
+    alpha: Decay = option(0.99, "decay of the second moment; also called decay")
     eps: NonNegative = option(1e-8, "added to its root")
+    eps_inside: bool = option(False, "add eps to the second moment instead of its root")
+    initial: NonNegative = option(0.0, "the second moment before the first step")
 
     def init(self, tree: Tree) -> RuleMemory:
-        return {"s": _zeros(tree)}
+        return {"s": _zeros(tree), **({"t": _zero_count(tree)} if self.initial else {})}
 
     def step(self, g: Tree, memory: RuleMemory, theta: Tree) -> tuple[Tree, RuleMemory]:
-        s = _map(lambda s, g: torch.addcmul(self.alpha * s, g, g, value=1 - self.alpha), memory["s"], g)
-        return _map(lambda g, s: g / (safe_sqrt(s) + self.eps), g, s), {"s": s}
+        own = _map(lambda s, g: torch.addcmul(self.alpha * s, g, g, value=1 - self.alpha), memory["s"], g)
+        after: RuleMemory = {"s": own}
+        s = own
+        if self.initial:  # a memory begins with zeros, so what is left of the initial value is added here
+            after["t"] = memory["t"] + 1
+            left = self.initial * torch.pow(self.alpha, after["t"].to(torch.float64))
+            s = _map(lambda s: s + left.to(s.dtype), own)
+        if self.eps_inside:
+            return _map(lambda g, s: g / safe_sqrt(s + self.eps), g, s), after
+        return _map(lambda g, s: g / (safe_sqrt(s) + self.eps), g, s), after
+
+
+@dataclass(frozen=True)
+class TfRmsProp(RmsProp):
+    """TensorFlow 1's RMSProp, with which the numerics of GANs and JARE were measured: other settings of the same rule.
+
+    The second moment starts at 1, so that the first steps are small, and follows the gradient ten times as fast.
+    """
+
+    name: ClassVar[str] = "tf-rmsprop"
+    alpha: Decay = option(0.9, "decay of the second moment; also called decay")
+    eps: NonNegative = option(1e-10, "added to the second moment, or to its root")
+    eps_inside: bool = option(True, "add eps to the second moment instead of its root")
+    initial: NonNegative = option(1.0, "the second moment before the first step")
 
 
 @dataclass(frozen=True)
@@ -173,4 +171,4 @@ class AdamW(Adam):
         return _map(lambda u, x: u + self.weight_decay * x, u, theta), memory
 
 
-RULES: dict[str, type[Rule]] = {r.name: r for r in (Sgd, Momentum, RmsProp, Adam, AdamW)}
+RULES: dict[str, type[Rule]] = {r.name: r for r in (Sgd, Momentum, RmsProp, TfRmsProp, Adam, AdamW)}

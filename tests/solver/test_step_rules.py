@@ -130,6 +130,30 @@ def test_the_update_s_derivative_is_finite_where_the_second_moment_is_zero(rule,
     assert torch.isfinite(F).all() and F.any()
 
 
+def test_tensorflow_s_rmsprop():
+    """ms = .9 ms + .1 g^2 from ms = 1, and lr g / sqrt(ms + 1e-10): tf.train.RMSPropOptimizer's own words."""
+    rule = Rule.parse("tf-rmsprop")
+    assert rule == Rule.parse({"name": "tf-rmsprop", "decay": 0.9, "eps": 1e-10, "eps_inside": True, "initial": 1.0})
+    theta = {"a": random(4, seed=3)}
+    memory, ms = rule.init(theta), torch.ones(4, dtype=F64)
+    assert not memory["s"]["a"].any() and not memory["t"].any()
+    for k in range(30):
+        g = {"a": random(4, seed=50 + k)}
+        step, memory = rule.step(g, memory, theta)
+        ms = 0.9 * ms + 0.1 * g["a"] ** 2
+        torch.testing.assert_close(step["a"], g["a"] / (ms + 1e-10).sqrt(), rtol=1e-13, atol=0)
+
+
+def test_the_second_moment_keeps_its_digits_in_float32():
+    """Where gradients are small, what is left of the initial 1 must not round them away."""
+    rule = Rule.parse("tf-rmsprop")
+    theta = {"a": torch.zeros(1)}
+    memory = rule.init(theta)
+    for _ in range(400):
+        step, memory = rule.step({"a": torch.full((1,), 1e-4)}, memory, theta)
+    assert float(step["a"]) == pytest.approx(1e-4 / (1e-8 + 1e-10) ** 0.5, rel=1e-5)
+
+
 def test_the_derivative_of_rmsprop_at_an_equilibrium():
     """F' = [[I - lr/eps J, 0], [0, alpha]]: Mescheder et al. 2017, supplement, Prop. 13, with s for each number."""
     A = random_matrix((1, 1), 6)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ....core.derivatives.local import LocalGame
 from ....core.game.game import Game
 from ....core.game.tree import Params, scale, sub, zeros_like
 from ....core.solver.solver import Composed, Memory
@@ -21,13 +20,10 @@ class Ogda(Composed):
     """theta - lr * (s + (s - last s)), s = rule(v)."""
 
     def init(self, game: Game, params: Params) -> Memory:
-        rules, last = super().init(game, params)["rule"], zeros_like(params)
-        return {"direction": {}, "rule": {i: {"own": rules[i], "last": last[i]} for i in params}}
+        memory, last = super().init(game, params), zeros_like(params)
+        return {**memory, "rule": {i: {"own": own, "last": last[i]} for i, own in memory["rule"].items()}}
 
-    def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
-        found = {i: self.rule.step(d[i], memory[i]["own"], params[i]) for i in d}
-        steps = {i: s for i, (s, _) in found.items()}
-        last = {i: memory[i]["last"] for i in d}
-        moved = sub({i: params[i] for i in d}, local.scale(self.lr, sub(scale(steps, 2.0), last)))
-        after = {i: {"own": own, "last": s} for i, (s, own) in found.items()}
-        return local.project({**params, **moved}), {**memory, **after}
+    def ruled(self, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
+        steps, own = super().ruled(params, d, {i: rule["own"] for i, rule in memory.items()})
+        after = {i: {"own": own[i], "last": steps[i]} for i in d}
+        return sub(scale(steps, 2.0), {i: memory[i]["last"] for i in d}), {**memory, **after}

@@ -23,7 +23,7 @@ class PastExtragradient(Composed):
     def remember(self, params: Params) -> Memory:
         return {"v": zeros_like(params)}
 
-    def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
+    def play(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         here = LocalGame.of(game, params, draw())
         ahead, rule = self.move(here, params, memory["direction"]["v"], memory["rule"])
         local = here.at(ahead)

@@ -44,7 +44,7 @@ class Stackelberg(InnerSolve, Composed):
 
     unconstrained = "the followers' answer r' = -J_FF^{-1} J_F1 is one that nothing stops"
 
-    def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
+    def play(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
         d, solved = self.total_derivative(local, *self._roles(local))
         params, rule = self.move(local, params, {i: d[i] for i in params}, memory["rule"])
@@ -96,7 +96,7 @@ class Stackelberg(InnerSolve, Composed):
 class FollowTheRidge(Stackelberg):
     """theta - lr * rule(v), and the followers' response to the leader's step."""
 
-    def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
+    def play(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
         local = LocalGame.of(game, params, draw())
         leader, followers = self._roles(local)
         v, J = local.gradient(), local.jacobian()

@@ -134,30 +134,30 @@ def columns(
     if members is not None:
         index = {"step": np.repeat(steps, members), "member": np.tile(np.arange(members), len(steps))}
     found: dict[str, np.ndarray] = {}
-    for name, (key, inner) in _flat(log, group).items():
+    for name, (key, within) in _tabular(log, group).items():
         values = log.read(key, start, stop)
         if members is not None:
             if "member" not in log.variables[key].dims:  # the same for all members
                 values = np.repeat(values[:, None], members, axis=1)
-            values = values.reshape(len(steps) * members, *(n for _, n in inner))
-        along = [coordinate(log, d, n) for d, n in inner]
-        for at in np.ndindex(*(n for _, n in inner)):
+            values = values.reshape(len(steps) * members, *(n for _, n in within))
+        along = [coordinate(log, d, n) for d, n in within]
+        for at in np.ndindex(*(n for _, n in within)):
             label = ",".join(str(axis[i]) for axis, i in zip(along, at, strict=True))
-            found[f"{name}[{label}]" if inner else name] = values[(slice(None), *at)]
+            found[f"{name}[{label}]" if within else name] = values[(slice(None), *at)]
     return index, found
 
 
 def width(log: Rows, group: str) -> int:
     """Return the number of columns that the values of `columns` have."""
-    return sum(math.prod(n for _, n in inner) for _, inner in _flat(log, group).values())
+    return sum(math.prod(n for _, n in within) for _, within in _tabular(log, group).values())
 
 
-def _flat(log: Rows, group: str) -> dict[str, tuple[str, list[tuple[str, int]]]]:
+def _tabular(log: Rows, group: str) -> dict[str, tuple[str, list[tuple[str, int]]]]:
     """The variables that a table can hold: name -> (key, the axes within a row of the table with their sizes)."""
     found: dict[str, tuple[str, list[tuple[str, int]]]] = {}
     for name, key in variables(log, group).items():
-        axes = zip(log.variables[key].dims[1:], log.shape(key)[1:], strict=True)
-        inner = [(d, n) for d, n in axes if d != "member"]
-        if name != "step" and len(inner) <= 2 and group != "samples":
-            found[name] = (key, inner)
+        sizes = zip(log.variables[key].dims[1:], log.shape(key)[1:], strict=True)
+        within = [(d, n) for d, n in sizes if d != "member"]
+        if name != "step" and len(within) <= 2 and group != "samples":
+            found[name] = (key, within)
     return found

@@ -153,7 +153,7 @@ def test_json_and_npz(run: Path, cli: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--to", "a.xls"], 2, "none of .csv, .json, .npz"),
+        (["--to", "a.xls"], 2, "none of the endings .csv, .json, .npz"),
         (["--to", "a.csv", "--group", "steps"], 2, "did you mean 'step'"),
         (["--to", "none/a.csv"], 74, "none"),
         (["--to", "."], 2, "none of"),

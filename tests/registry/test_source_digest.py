@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from counterplay.core.registry import registry
 from counterplay.core.registry.registry import Registry
 
 from ..conftest import Run
@@ -45,35 +44,6 @@ def test_list_tells_each_on_one_plain_line(
     code, out, _ = cli("describe", "solver", "mine")
     assert code == 0 and "\x1b" not in out and "\u202e" not in out
     assert "\u202e" not in cli("list", "solver", "--json")[1]
-
-
-DEADLY = {
-    "a_hook": (
-        "import os\n@hookimpl\ndef register_solvers(): os._exit(0)",
-        "ends the process when its hooks are called, with exit code 0",
-    ),
-    "b_thread": (
-        "import threading; threading.Thread(target=threading.Event().wait).start()\n" + solver("threaded"),
-        "starts a thread that does not end: make it a daemon, or start it in a step",
-    ),
-    "c_pool": (
-        "from concurrent.futures import ThreadPoolExecutor as Pool\nassert Pool().submit(int).result() == 0\n"
-        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n" + solver("pooled"),
-        "",
-    ),
-}
-
-
-def test_hooks_and_threads_are_tried_elsewhere_first(
-    monkeypatch: pytest.MonkeyPatch, install: Callable[..., None]
-) -> None:
-    monkeypatch.setattr(registry, "REGISTRY", Registry())
-    for name, (source, _) in DEADLY.items():
-        install(name, source)
-    known = {e.name for e in registry.entries("solver")}
-    assert {"pooled", "simgd"} <= known and "threaded" not in known
-    told = {p.plugin.split()[0]: p.message for p in registry.problems()}
-    assert told == {name: message for name, (_, message) in DEADLY.items() if message}
 
 
 def test_the_digest_is_of_the_whole_package(

@@ -34,7 +34,7 @@ class Asked:
         0, "Every random number comes from it.", expected="a whole number from 0 to 2^63 - 1"
     )  # in Python up to 2^64 - 1, but TOML has no numbers so large
     members: Many | None = option(None, "Play this many at once, each from a seed of its own.")
-    device: str | None = option(None, "Where it runs.", metavar="cpu|cuda", usual="cpu")
+    device: str | None = option(None, "Where it runs.")
     dtype: Literal["float32", "float64"] | None = option(
         None, "Precision.", metavar="float32|float64", usual="the game's"
     )

@@ -65,7 +65,7 @@ def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
     """The arguments of ``engine.run`` for the experiment."""
     settings = {field.name: getattr(e, field.name) for field in fields(Asked)}
     others = {"start": start_of(e.start), "trace": e.trace, "compile": e.compile}
-    return {**settings, **others, "regularizers": regularizers, "device": device_of(str(e.device))}
+    return {**settings, **others, "regularizers": regularizers, "device": device_of(e.device)}
 
 
 def try_one_step(e: Experiment, objects: tuple[Any, Any, list[Any]]) -> None:

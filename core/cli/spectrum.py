@@ -98,7 +98,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     default = {} if "solver" in typed else {"solver": "simgd"}  # an experiment must name a solver
     experiment = config.resolve(default, typed)
     game, solver, regularizers = build(experiment)
-    device = device_of(str(experiment.device))
+    device = device_of(experiment.device)
     settings = Settings(steps=0, seed=experiment.seed, device=device, dtype=experiment.dtype).checked()
     evaluator = settings.evaluator(game, regularizers)
     with torch.no_grad():

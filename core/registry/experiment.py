@@ -38,6 +38,7 @@ class Experiment(Asked):
     solver: Named
     loss: Named | None = None
     regularizers: list[Named] = option([], expected="a list of names or tables")
+    device: str = option("cpu", "Where it runs.", metavar="cpu|cuda", usual="cpu")
     start: str | None = option(None, "Start from these parameters.", metavar="FILE.safetensors", place=True)
     trace: bool | None = option(None, "Replay traced graphs.", usual="from step 200 on")
     compile: bool | None = option(None, "Compile the step of a small game.", usual="from step 2000 on")
@@ -176,7 +177,7 @@ def resolve(*layers: Table) -> Experiment:
     table: Table = {}
     for layer in layers:
         table = merged(table, layer)
-    table = {"device": "cpu"} | {field: x for field, x in table.items() if x is not None}  # null counts as not given
+    table = {field: x for field, x in table.items() if x is not None}  # null counts as not given
     for field, x in table.items():
         if field in _COUNTS:
             table[field] = whole(x)

@@ -7,7 +7,7 @@ The step of one member is traced, with the settings that differ between members 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -21,11 +21,11 @@ from ..derivatives.products import Cost, Spent
 from ..game.buffers import primitives_of
 from ..game.tree import Params, leaves, like
 from ..solver.solver import Draw, Memory, Solver, StepInfo
-from ..solver.state import State
+from ..solver.state import State, tensors
 from ..tracing.capture import capture
 from ..tracing.comparison import compare
 from ..tracing.guards import Guard, settled
-from ..tracing.pytrees import leaves_of, rebuild
+from ..tracing.pytrees import rebuild
 from .c_compiler import compile_c
 from .c_source import CTYPES, PRELUDE, Unwritable, Writer, write
 
@@ -61,7 +61,7 @@ class Program:
     def __call__(self, params: Params, memory: Memory, steps: int, alive: Alive | None = None) -> Played:
         """Take ``steps`` steps. Members that are not ``alive`` stay where they are."""
         M = self.members or 1
-        state = [x.expand(M) if own else x for x, own in zip(_tensors((params, memory)), self.shared, strict=True)]
+        state = [x.expand(M) if own else x for x, own in zip(tensors((params, memory)), self.shared, strict=True)]
         state = [x.clone(memory_format=torch.contiguous_format) for x in state]  # the function writes into it
         moving = np.ones(M, np.bool_) if alive is None else np.ascontiguousarray(alive.reshape(M))
         losses, gradients, points = (np.empty((steps, M, n)) for n in (len(self.players), self.numbers, self.numbers))
@@ -175,21 +175,21 @@ def _source(game: Evaluator, solver: Solver, state: State) -> tuple[str, tuple[b
 
     args = params, memory, buffers, [x[0] for x in lists]
     form = params, memory, dict.fromkeys(params), params
-    inputs = list(_tensors(args))
+    inputs = tensors(args)
     with torch.enable_grad():  # step rules then use plain operations instead of kernels that work in place
         graph, _ = capture(step, args, inputs, lower=True)
     w = Writer()
     names = [w.loaded(x.shape, x.dtype, f"s{k}") for k, x in enumerate(inputs)]
     made = write(graph, w, names)
-    moving, staying = len(list(_tensors((params, memory)))), len(list(_tensors(buffers)))
+    moving, staying = len(tensors((params, memory))), len(tensors(buffers))
     renewed = made[len(made) - staying :]
     if any(not torch.equal(a, b) for a, b in zip(renewed, names[moving:], strict=False)):
         raise Unwritable("its buffers change from step to step")
-    kept = list(_tensors((state.params, state.memory)))
+    kept = tensors((state.params, state.memory))
     shared = tuple(game.members is not None and x.shape == one.shape for x, one in zip(kept, inputs, strict=False))
     made = made[: len(made) - staying]
     source = _function(w, inputs, names, made, shared, len(game.players))
-    return source, shared, (*(x.contiguous() for x in _tensors(state.buffers)), *lists)
+    return source, shared, (*(x.contiguous() for x in tensors(state.buffers)), *lists)
 
 
 def _function(
@@ -256,10 +256,6 @@ def _ordered(x: Any, like: Any) -> Any:
 
 def _places(tensors: list[Tensor]) -> list[int]:
     return [place for x in tensors for place in x.flatten().tolist()]
-
-
-def _tensors(x: Any) -> Iterator[Tensor]:
-    return (t for t in leaves_of(x) if isinstance(t, Tensor))
 
 
 def _pointers(*arrays: Any) -> Any:

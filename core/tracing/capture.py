@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import nested
 from .program.graph import HELD, INPUT, NOTHING, Graph, Meta, Node, Slot
 from .program.optimize import Rewrite, improve
 from .program.simplify import A, simplify
-from .pytrees import CONSTANTS, leaves_of, rebuild
+from .pytrees import CONSTANTS, rebuild
 
 
 class Untraceable(Exception):
@@ -51,7 +52,7 @@ def capture(
     def flat(*xs: Tensor) -> tuple[Tensor, ...]:
         given = iter(xs)
         out = fn(*rebuild(args, lambda _: next(given)))
-        found = list(leaves_of(out))
+        found = list(nested.leaves(out))
         for x in found:
             if not isinstance(x, (Tensor, *CONSTANTS)):
                 raise Untraceable(f"it returns a {type(x).__name__}")

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..nested import leaves
 from .program.graph import HELD, INPUT, Graph, Node, Slot
 from .program.memory import IN_PLACE, overwritten, own_outputs, root_of
 from .program.simplify import A
-from .pytrees import leaves_of
 
 SMALL = 1 << 14  # numbers up to which a constant tensor is computed once and kept
 
@@ -47,7 +47,7 @@ def replay(g: Graph, results: tuple[Any, ...], counts: Sequence[int]) -> tuple[S
     """
     inputs = iter([node for node in g.nodes if node.op is INPUT])
     point, *tangents = [list(islice(inputs, count)) for count in counts]
-    own, *others = [[k for k in leaves_of(result) if isinstance(k, Slot)] for result in results]
+    own, *others = [[k for k in leaves(result) if isinstance(k, Slot)] for result in results]
     moving = list(chain(*tangents))
     free = set(g.nodes) - g.reached_from([*point, *moving, *(node for node in g.nodes if node.op is HELD)])
     late = free | g.reached_from(moving)  # each stage makes anew what depends on no input
@@ -160,7 +160,7 @@ def _call(node: Node, over: int | None, text: Callable[[Any], str], bound: Calla
 
 
 def _nodes(x: Any) -> list[Node]:
-    return [item for item in leaves_of(x) if isinstance(item, Node)]
+    return [item for item in leaves(x) if isinstance(item, Node)]
 
 
 def _filled(x: Any, outputs: list[Node]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .pytrees import leaves_of
+from ..nested import leaves
 
 
 def compare(found: Any, expected: Any, slack: float = 10.0) -> None:
@@ -21,7 +21,7 @@ def compare(found: Any, expected: Any, slack: float = 10.0) -> None:
         for a, b in zip(found, expected, strict=True):
             compare(a, b, slack)
         return
-    pairs = list(zip(leaves_of(found), leaves_of(expected), strict=True))
+    pairs = list(zip(leaves(found), leaves(expected), strict=True))
     tensors = [(a, b.detach()) for a, b in pairs if isinstance(b, Tensor)]
     sizes = [_size(b) if b.is_floating_point() else 0.0 for _, b in tensors]
     largest = max(sizes, default=0.0)
@@ -40,7 +40,7 @@ def compare(found: Any, expected: Any, slack: float = 10.0) -> None:
 
 def identical(found: Any, expected: Any) -> bool:
     """Whether the tensors of two results of one structure are equal number by number; NaN equals NaN."""
-    pairs = zip(leaves_of(found), leaves_of(expected), strict=True)
+    pairs = zip(leaves(found), leaves(expected), strict=True)
     return all(not isinstance(a, Tensor) or torch.allclose(a, b, 0, 0, equal_nan=True) for a, b in pairs)
 
 

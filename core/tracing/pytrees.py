@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -51,14 +51,3 @@ def rebuild(x: Any, replace: Callable[[Tensor], Any]) -> Any:
         items = [rebuild(item, replace) for item in x]
         return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
     return x
-
-
-def leaves_of(x: Any) -> Iterator[Any]:
-    """Yield every tensor and constant in ``x``."""
-    if isinstance(x, Mapping):
-        x = tuple(x.values())
-    if isinstance(x, list | tuple):
-        for item in x:
-            yield from leaves_of(item)
-    else:
-        yield x

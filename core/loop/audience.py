@@ -1,4 +1,4 @@
-"""All observers of a run: its own recorders, and the observers of whoever called ``run``."""
+"""All observers of a run: its own recorders, and the observers given by the caller of ``run``."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -62,6 +63,15 @@ cp.tree.norm("x")
 cp.Entry("name")
 cp.nothing
 """
+
+
+def test_every_line_of_the_stub_is_read() -> None:
+    stub = ast.parse((wheel.ROOT / "__init__.pyi").read_text(encoding="utf-8"))
+    lines = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    assert len(lines) == len(stub.body) - 1, "a docstring, and imports alone"
+    assert {(name.name, name.asname, f".{line.module}") for line in lines for name in line.names} == {
+        (name, name, home) for name, home in NAMES.items()
+    }
 
 
 def test_every_public_name_resolves() -> None:

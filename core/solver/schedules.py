@@ -47,11 +47,6 @@ class Schedule:
         rising = ((t + 1) / self.warmup).clamp(max=1)
         return rising * self.after((t - self.warmup).clamp(min=0))
 
-    @property
-    def trivial(self) -> bool:
-        """Whether the factor is always 1."""
-        return type(self) is Schedule and not self.warmup
-
     @staticmethod
     def parse(value: Any) -> Schedule:
         """A schedule from its name or from a table {name, settings...}. Raises UsageError."""

@@ -105,8 +105,8 @@ class Composed(Solver):
     rule: Rule = option(
         Rule.parse("sgd"), "step rule: sgd, momentum, rmsprop, tf-rmsprop, adam or adamw, with its settings"
     )
-    schedule: Schedule = option(
-        Schedule(), "of the step size: constant, linear, cosine, exponential or steps, with its settings"
+    schedule: Schedule | None = option(
+        None, "of the step size: constant, linear, cosine, exponential or steps, with its settings"
     )
     clip_norm: Positive | None = option(None, "largest norm of a player's direction; longer ones are scaled down to it")
     clip_value: Positive | None = option(None, "largest size of a number of a direction")
@@ -133,7 +133,7 @@ class Composed(Solver):
             "direction": self.remember(params),
             "rule": {i: self.rule.init(tree) for i, tree in params.items()},
         }
-        if not self.schedule.trivial:
+        if self.schedule is not None:
             if type(self).step is not Composed.step:
                 raise UsageError(
                     f"{type(self).__name__} has a step of its own, which follows no schedule: leave it out."
@@ -142,9 +142,9 @@ class Composed(Solver):
         return memory
 
     def step(self, game: Game, params: Params, memory: Memory, draw: Draw) -> tuple[Params, Memory, StepInfo]:
-        if self.schedule.trivial:
+        if self.schedule is None:
             return self.play(game, params, memory, draw)
-        now = replace(self, lr=self._scheduled(game, params, memory["step"]), schedule=Schedule())
+        now = replace(self, lr=self._scheduled(self.schedule, game, params, memory["step"]), schedule=None)
         params, after, info = now.play(game, params, memory, draw)
         return params, {**after, "step": memory["step"] + 1}, info
 
@@ -152,10 +152,10 @@ class Composed(Solver):
         """The step at the lr of this step. Override it, not ``step``, where no play order is the method's."""
         return self.order(self, game, params, memory, draw)
 
-    def _scheduled(self, game: Game, params: Params, step: Tensor) -> Any:
+    def _scheduled(self, schedule: Schedule, game: Game, params: Params, step: Tensor) -> Any:
         """lr at ``step``, for each player."""
         like, members = leaves(params)[0], getattr(game, "members", None)
-        factor = self.schedule.factor(step).to(like)
+        factor = schedule.factor(step).to(like)
         return {i: lr * factor for i, lr in setting(self.lr, tuple(game.players), like, members).items()}
 
     def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:

@@ -13,6 +13,7 @@ from .descent.jare import Jare, RegDiscriminatorOnly, RegGeneratorOnly
 from .descent.sga import Sga
 from .descent.simgd import Simgd
 from .extrapolation.adversarial_extrapolation import AdversarialExtrapolation
+from .extrapolation.alex_gda import AlexGda
 from .extrapolation.extragradient import Extragradient
 from .extrapolation.implicit_euler import ImplicitEuler
 from .extrapolation.lookahead_minmax import LookaheadMinmax
@@ -39,6 +40,9 @@ def register_solvers() -> list[Entry]:
         Entry("altgd", Altgd, "alternating gradient descent, with repeated moves", NUMERICS + ", Alg. 3"),
         Entry("extragradient", Extragradient, "step along the field one step ahead", VIP + ", Alg. 2, 4"),
         Entry("past-extragradient", PastExtragradient, "the same with one gradient a step", VIP + ", eq. 14-15"),
+        Entry(
+            "alex-gda", AlexGda, "alternating play on extrapolated points", "Lee et al. 2024, arXiv 2402.10475, Alg. 1"
+        ),
         Entry("ogda", Ogda, "optimism: v + (v - last v)", "Daskalakis et al. 2018, arXiv 1711.00141"),
         Entry("conopt", Conopt, "consensus optimisation: v + gamma J^T v", NUMERICS + ", Alg. 2"),
         Entry("jare", Jare, "Jacobian regularisation: v + gamma J_off^T v", JARE + ", eq. 7"),

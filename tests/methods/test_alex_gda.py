@@ -16,7 +16,7 @@ def test_it_is_the_published_iteration(gamma):
     """On a linear field v = A theta of two players with three and two numbers, by numpy."""
     A = random_matrix((3, 2), 4)
     game, lr = matrix_game(A, (3, 2)), {"p0": 0.05, "p1": 0.11}
-    start = {"p0": {"value": [1.0, -2.0, 0.5]}, "p1": {"value": [0.3, 0.7]}}
+    start = {i: {"value": torch.tensor(x, dtype=F64)} for i, x in (("p0", [1.0, -2.0, 0.5]), ("p1", [0.3, 0.7]))}
     found = cp.run(game, cp.make("solver", "alex-gda", lr=lr, gamma=gamma), steps=7, start=start)
     gx, gy = (gamma["p0"], gamma["p1"]) if isinstance(gamma, dict) else (gamma, gamma)
     a, x, y = A.numpy(), np.array([1.0, -2.0, 0.5]), np.array([0.3, 0.7])

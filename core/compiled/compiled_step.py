@@ -24,7 +24,7 @@ from ..solver.solver import Draw, Memory, Solver, StepInfo
 from ..solver.state import State, tensors
 from ..tracing.capture import capture
 from ..tracing.comparison import compare
-from ..tracing.guards import Guard, settled
+from ..tracing.guards import Guard, run_until_stable
 from ..tracing.pytrees import rebuild
 from .c_compiler import compile_c
 from .c_source import CTYPES, PRELUDE, Unwritable, Writer, write
@@ -118,6 +118,8 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
     Raises Unwritable, Uncompilable, or an error of a plugin's code where a step cannot be compiled: if it draws,
     iterates until a condition holds, renews buffers, changes what it reads, or is large.
     """
+    if game.draws:
+        raise Unwritable("it draws random numbers")
     params, M = state.params, game.members or 1
     numbers = sum(x.numel() for x in leaves(params)) // M
     if numbers > NUMBERS:
@@ -143,7 +145,7 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
         return steps, own.cost.spent
 
     roots = (game.game, frozenset({"losses", "refresh", "project"})), (solver, frozenset({"step"}))
-    reads, (program, source), (steps, spent) = settled(roots, make, evaluate)
+    reads, (program, source), (steps, spent) = run_until_stable(roots, make, evaluate)
     found = Compiled(program, spent, source, Guard(reads))
     for before, expected in steps:
         compare(_seen(*found.step(own, *before, dict)), expected)

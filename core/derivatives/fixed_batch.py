@@ -19,7 +19,7 @@ AT_REST = {torch.float64: 1e-12}  # buffers rest when a refresh changes no tenso
 AT_REST_ELSE = 1e-6  # in other dtypes
 
 
-class Draws:
+class FixedBatches:
     """Draws batches of ``game`` from generators of a fixed seed, so that they are the same whenever they are drawn.
 
     ``what`` is the method of the game that draws: "sample" for spectra, or "gallery" for samples and metrics. What is
@@ -43,7 +43,7 @@ class Draws:
 
 def probe_batch(game: Evaluator, buffers: Buffers | None = None) -> Any:
     """The batch on which spectra are measured, by default under the buffers of the game's own start."""
-    draws = Draws(game)
+    draws = FixedBatches(game)
     return draws(game.refresh(draws.params, draws.buffers) if buffers is None else buffers)[0]
 
 

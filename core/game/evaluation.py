@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_map
 
 from ..errors import UsageError
 from .torch_errors import explain_losses
-from .written_out import INTERNAL, WRITTEN_OUT, Draws
+from .written_out import INTERNAL, WRITTEN_OUT, WouldDraw
 
 Action = Callable[["Evaluation", Any, tuple[Any, ...], dict[str, Any]], Any]
 
@@ -183,7 +183,7 @@ def _make_dual(mode: Evaluation, func: Any, args: tuple[Any, ...], kwargs: dict[
 def _call_ours(ours: Callable[..., Any], mode: Evaluation, func: Any, args: Any, kwargs: Any) -> Any:
     try:
         return ours(*args, **kwargs)
-    except Draws:
+    except WouldDraw:
         raise mode.refuse(f"draw random numbers ({func.__name__})", _NO_RANDOM) from None
 
 

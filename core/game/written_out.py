@@ -17,7 +17,7 @@ from torch import Tensor
 from .normalization import by_channel, normalize, scale_and_shift, standardize
 
 
-class Draws(Exception):
+class WouldDraw(Exception):
     """With these arguments the function would draw random numbers."""
 
 
@@ -111,7 +111,7 @@ def attention(
 ) -> Tensor:
     """By torch's unfused formula, which can be differentiated any number of times."""
     if dropout_p:
-        raise Draws
+        raise WouldDraw
     out: Tensor = torch.ops.aten._scaled_dot_product_attention_math(
         query, key, value, attn_mask, dropout_p, is_causal, **options
     )[0]
@@ -146,9 +146,9 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> T
 
 
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
-    """A leaky ReLU with the middle slope. Raises Draws in training, where the slope is drawn."""
+    """A leaky ReLU with the middle slope. Raises WouldDraw in training, where the slope is drawn."""
     if training:
-        raise Draws
+        raise WouldDraw
     return torch.nn.functional.leaky_relu(input, (lower + upper) / 2)
 
 

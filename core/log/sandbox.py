@@ -114,7 +114,7 @@ class Sandbox:
                 busy, what = time.monotonic() >= until, f"made its reader end ({self._how(process)})"
                 what = f"kept its reader busy for more than {SECONDS:.0f} seconds" if busy else what
                 raise BadLog(f"{path} {what}, {_NO}.") from error
-            except ValueError as error:
+            except (ValueError, msgspec.MsgspecError) as error:  # which is a ValueError in newer releases only
                 self.close()
                 raise self._strange(path) from error
             except BaseException:  # Ctrl-C too: the next answer must not be taken for another's

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..attribution import attributed, ours
 from ..errors import PluginError, UsageError
 from ..game.game import Game, innermost
 from ..solver.solver import Solver
+from ..solver.state import tensors
+from .contract import versions
 from .observers import Observer, Seen, period
 
 
@@ -27,23 +30,38 @@ class Audience:
 
     def __call__(self, seen: Seen) -> None:
         """Show one step."""
-        self._record(seen)
+        with self._recording():
+            for recorder in self._recorders:
+                recorder(seen)
+        if not self._callers:
+            return
+        shown = tensors((seen.params, seen.memory, seen.buffers))
+        before = versions(shown)
         for observer in self._callers:
             observer(seen)
+        if versions(shown) != before:
+            raise UsageError(
+                "an observer changed the parameters, memory or buffers that it was shown, where it should clone them. "
+                "What they were is lost: the newest checkpoint is an earlier one."
+            )
 
     def rows(self, columns: Mapping[str, Any]) -> None:
         """Show many steps at once: columns of the log's group "step", by name."""
-        for observer in self._observers:
-            observer.rows(columns)  # type: ignore[attr-defined]  # without ``rows``, ``room`` is 0
+        with self._recording():
+            for recorder in self._recorders:
+                recorder.rows(columns)  # type: ignore[attr-defined]  # without ``rows``, ``room`` is 0
+        for observer in self._callers:
+            observer.rows(columns)  # type: ignore[attr-defined]
 
     def room(self, step: int, most: int) -> int:
         """How many steps from ``step`` on can be shown at once, at most ``most``: the next one is to be shown alone."""
         return min([most, *(-step % n for n in map(period, self._observers) if n)])
 
-    def _record(self, seen: Seen) -> None:
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Blame the game or the solver for what is raised inside."""
         try:
-            for observer in self._recorders:
-                observer(seen)
+            yield
         except UsageError as error:
             game = type(innermost(self._game))
             raise PluginError(f"the game {game.__name__} breaks its contract: {error}", game.__module__) from error

@@ -23,8 +23,8 @@ from ..game.tree import Buffers, Params
 from ..solver.solver import Memory, Solver, StepInfo
 from ..solver.state import State
 
-SMALL = 24  # a state of at most so many tensors is checked in full at every step
-OFTEN = 64  # a larger state is checked in full at the first and at every 64th step
+ALWAYS_FULL = 24  # a state of at most so many tensors is checked in full at every step
+FULL_CHECK_EVERY = 64  # a larger state is checked in full at the first and at every 64th step
 INNER = ("iterations", "residual", "converged")  # what an inner solve may report: the log has a variable for each
 _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "device", "layout")
 _version = attrgetter("_version")
@@ -57,22 +57,22 @@ class Contract:
         """Remember ``state``, which the next step is given, and how often its tensors have been written to."""
         self._steps += 1
         self._given = _given(state)
-        self._versions = _versions(self._given)
-        self._thorough = len(self._given) <= SMALL or self._steps % OFTEN == 1
+        self._versions = versions(self._given)
+        self._thorough = len(self._given) <= ALWAYS_FULL or self._steps % FULL_CHECK_EVERY == 1
 
     def require_untouched(self, state: State) -> None:
         """Raise PluginError if the step has written to the tensors of ``state``, or replaced some.
 
         In a large state that tensors were replaced is seen at every 64th step only.
         """
-        if not (self.is_untouched(state) if self._thorough else _versions(self._given) == self._versions):
+        if not (self.is_untouched(state) if self._thorough else versions(self._given) == self._versions):
             raise self._modified()
 
     def is_untouched(self, state: State) -> bool:
         """Whether ``state`` is as it was at :meth:`remember`: the same tensors in the same places, not written to."""
         now = _given(state)
         same = len(now) == len(self._given) and all(map(is_, now, self._given))
-        return same and _versions(self._given) == self._versions
+        return same and versions(self._given) == self._versions
 
     def _modified(self) -> PluginError:
         """The error for a step that modified its state. It names the plugin if only one of the two is one."""
@@ -189,7 +189,7 @@ def _collect(x: Any, into: list[Tensor]) -> None:
             _collect(dict(enumerate(v)), into)
 
 
-def _versions(given: list[Tensor]) -> list[int]:
+def versions(given: list[Tensor]) -> list[int]:
     """How often each tensor has been written to. Empty in inference mode, in which torch does not count."""
     try:
         return list(map(_version, given))

@@ -6,9 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
@@ -22,6 +20,7 @@ from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
 from .audience import Audience
 from .contract import Contract
+from .ending import Ending, alive_after, divergence, select
 from .leaper import Leaper
 from .monitor import Finding, Monitor, StepMetrics
 from .observers import Observer, Seen
@@ -29,15 +28,6 @@ from .step import Step
 from .stopping import Condition
 
 Progress = Callable[[int, int, Mapping[str, Tensor]], None]
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: its last state, a status of ``schema.RUN_STATES``, and a sentence for the user or ""."""
-
-    state: State
-    status: str
-    message: str = ""
 
 
 @dataclass
@@ -68,7 +58,7 @@ class Loop:
                 state = later
                 continue
             step, metrics, finding = self._take(state)
-            alive = _alive_after(state, finding)
+            alive = alive_after(state, finding)
             if finding is not None and not alive.any():
                 return self._diverged(state, step, metrics, finding)
             if self._condition_met(metrics, alive):
@@ -96,13 +86,15 @@ class Loop:
             return None
         self._monitor = self.leaper.monitor(self._monitor, state)
         self._next_solver = self.leaper.solver_at(self.game, self.solver, state)
+        self._contract.remember(state)
         room = self._audience.room(state.step, self.steps - state.step)
         self.game.cost.measuring += self._lap_seconds()
         leap = self.leaper.leap(state, room, self._monitor, self.until)
         self.game.cost.solving += self._lap_seconds()
         if leap is None:
             return None
-        self._audience.rows(leap.columns)
+        with self._saving_if_raised(state):
+            self._audience.rows(leap.columns)
         self._restore_cost(leap.state)
         losses = torch.from_numpy(leap.columns["losses"][-1])  # ([M,] P)
         if leap.state.step < self.steps:
@@ -137,7 +129,7 @@ class Loop:
         game, params, memory, buffers = self.game, step.params, step.memory, step.buffers
         if alive.dim() and not alive.all():  # an ensemble that has lost a member
             new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
-            params, memory, buffers = tree_map(lambda a, b: _select(alive, a, b), new, old)
+            params, memory, buffers = tree_map(lambda a, b: select(alive, a, b), new, old)
             self._monitor.rebase(params, alive.numpy())
         rngs = tuple(r.get_state() for r in self._rngs) if game.draws else state.rngs
         state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent)
@@ -148,10 +140,16 @@ class Loop:
     # ------------------------------------------------------------------ observers and progress
 
     def _show(self, state: State, step: Step, metrics: StepMetrics, last: bool = False) -> None:
-        """Show the step to all observers. If one raises, ``state`` is saved first."""
+        """Show the step to all observers."""
         batch, info, buffers = step.batches[0], step.info, step.buffers
-        try:
+        with self._saving_if_raised(state):
             self._audience(Seen(state.step, state.params, state.memory, batch, info, metrics, last, buffers))
+
+    @contextlib.contextmanager
+    def _saving_if_raised(self, state: State) -> Iterator[None]:
+        """A context for observers: if one raises, ``state`` is saved first."""
+        try:
+            yield
         except BaseException:
             self._save_untouched(state)
             raise
@@ -179,7 +177,7 @@ class Loop:
     def _diverged(self, state: State, step: Step, metrics: StepMetrics, finding: Finding) -> Ending:
         self._save_last(state)
         self._show(state, step, metrics, last=True)
-        return _divergence(state, finding)
+        return divergence(state, finding)
 
     def _finish(self, state: State) -> Ending:
         """The end when all steps are taken. The last point is shown too, on the batch that the next step would draw."""
@@ -190,9 +188,9 @@ class Loop:
         self.game.cost.measuring += self._lap_seconds()
         self._show(state, step, metrics, last=True)
         self._report_progress(state, step.info.losses)
-        alive = _alive_after(state, finding)
+        alive = alive_after(state, finding)
         if finding is not None and not alive.any():
-            return _divergence(state, finding)
+            return divergence(state, finding)
         state = replace(state, alive=alive)
         if self.until is None:
             return Ending(state, "max_steps")
@@ -260,21 +258,3 @@ class Loop:
         """The seconds since the last call."""
         before, self._time = self._time, time.monotonic()
         return self._time - before
-
-
-def _alive_after(state: State, finding: Finding | None) -> Tensor:
-    """Which members are still alive after a step from ``state``: () or, for an ensemble, (M,)."""
-    return state.alive if finding is None else state.alive & ~torch.from_numpy(np.asarray(finding.members))
-
-
-def _divergence(state: State, finding: Finding) -> Ending:
-    """The end of a run whose last member diverged in the step from ``state``, the last finite state."""
-    message = f"{finding.reason[0].upper()}{finding.reason[1:]} at step {state.step}."
-    return Ending(replace(state, alive=torch.zeros_like(state.alive)), "diverged", message)
-
-
-def _select(alive: Tensor, new: Any, old: Any) -> Any:
-    """``new`` for the members that are ``alive``, ``old`` for the others."""
-    if not isinstance(new, Tensor) or new.dim() == 0:
-        return new  # shared by all members, such as a step count
-    return torch.where(alive.to(new.device).reshape(-1, *[1] * (new.dim() - 1)), new, old)

@@ -92,7 +92,7 @@ class Monitor:
         return np.array([joint(norms[one]) for one in self.slices]).T  # ([M,] P)
 
     def __call__(self, step: Step) -> tuple[StepMetrics, Finding | None]:
-        """The metrics at the point where the step started, and what is wrong there or in the state after the step."""
+        """The metrics of the step, and what is wrong with what the solver saw or with the state after the step."""
         x, v = self._tensors(step.params), self._tensors(step.info.gradient)
         others = [t for t in step.others if t.is_floating_point()]
         losses = [step.info.losses[i].detach() for i in self.players]

@@ -16,6 +16,7 @@ step started, and once more at the end. If it raises, the run's state is saved a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,8 @@ class Seen:
     last      whether this is the run's final point, from which no step is taken
     buffers   the game's buffers, as the step uses them
 
-    Do not modify anything here. To keep a tensor, clone it or take its value as a number.
+    Do not modify anything here: an observer that writes to these tensors ends the run. To keep a tensor, clone it or
+    take its value as a number.
     """
 
     step: int
@@ -81,5 +83,6 @@ class Every:
 
 def period(observer: Observer) -> int:
     """n if ``observer`` must be shown every n-th step by itself, as a :class:`Seen`; 0 if never."""
-    n, inner = (observer.n, observer.observer) if isinstance(observer, Every) else (1, observer)
-    return 0 if n == 0 or hasattr(inner, "rows") else n
+    if isinstance(observer, Every):
+        return math.lcm(observer.n, period(observer.observer))
+    return 0 if hasattr(observer, "rows") else 1

@@ -17,7 +17,7 @@ class Step:
     params    the next parameters
     memory    the solver's next memory
     buffers   the game's buffers, refreshed before the step: it used these, and the next state keeps them
-    info      losses and v at the point where the step started, and the report of an inner solve
+    info      losses and v where the solver first evaluated them, and the report of an inner solve
     batches   the batches that it drew, in order
     others    the tensors of memory and buffers as a list, for the check that they are finite
     """

@@ -23,7 +23,7 @@ class Unwritten(OSError):
         self.gone = isinstance(cause, BrokenPipeError)
 
 
-class Kept:
+class UnclosableStream:
     """A text stream that other code cannot close. ``on_error`` is called with an error in writing, and may raise."""
 
     def __init__(self, stream: Any, on_error: Callable[[Exception], None]) -> None:
@@ -66,8 +66,8 @@ def kept() -> Iterator[None]:
         except OSError:  # it is closed: the next file that is opened would get its number
             _lead_to_null(number)
     with open(os.devnull, "w", encoding="utf-8") as null:
-        sys.stdout = cast(TextIO, Kept(before[0] or null, _raise))
-        sys.stderr = cast(TextIO, Kept(before[1] or null, _ignore))
+        sys.stdout = cast(TextIO, UnclosableStream(before[0] or null, _raise))
+        sys.stderr = cast(TextIO, UnclosableStream(before[1] or null, _ignore))
         try:
             yield
         finally:
@@ -77,7 +77,7 @@ def kept() -> Iterator[None]:
 @contextlib.contextmanager
 def diverted() -> Iterator[None]:
     """A context in which all output goes to the standard error, also that of C code."""
-    errors = cast(TextIO, Kept(sys.stderr, _ignore)) if sys.stderr is not None else None
+    errors = cast(TextIO, UnclosableStream(sys.stderr, _ignore)) if sys.stderr is not None else None
     with contextlib.ExitStack() as after:
         after.enter_context(contextlib.redirect_stdout(errors))
         after.enter_context(contextlib.redirect_stderr(errors))

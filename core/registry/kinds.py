@@ -1,4 +1,4 @@
-"""The kinds of things that can be made by name. A kind is a row of this table, and nothing else in core names it."""
+"""The kinds of things that can be made by name. A kind is a row of this table."""
 
 from __future__ import annotations
 

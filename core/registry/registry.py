@@ -126,13 +126,18 @@ class Registry:
             found = self.all(kind).get(name)
         if found is None:
             known = sorted(self._known[kind])
-            failed = len({p.plugin for p in self.problems})
-            note = f" ({failed} plugin(s) have problems: see counterplay list.)" if failed else ""
             raise UsageError(
                 f"unknown {kind} {name!r}{did_you_mean(name, known)} "
-                f"The {KINDS[kind].plural} are {', '.join(known) or 'none'}.{note}"
+                f"The {KINDS[kind].plural} are {', '.join(known) or 'none'}.{self._why_missing(name)}"
             )
         return found
+
+    def _why_missing(self, name: str) -> str:
+        """What is known about an entry that was dropped, or that there are plugins with problems; "" if neither."""
+        if (dropped := next((p for p in self.problems if f" {name}: " in f" {p.message}"), None)) is not None:
+            return f" The entry of that name was dropped: {dropped}."
+        failed = len({p.plugin for p in self.problems})
+        return f" ({failed} plugin(s) have problems: see counterplay list.)" if failed else ""
 
     def make(self, kind: str, what: Any, **options: Any) -> Any:
         """Make a thing of this kind from a name, or a table {"name": ..., options}; an object is returned as it is.

@@ -24,7 +24,7 @@ from ..errors import Stale, StorageError, UsageError
 from ..log.history import History
 from ..log.segments import blocks_of, column, merge, pieces_of
 from ..log.writer import LogWriter
-from ..loop.loop import Ending
+from ..loop.ending import Ending
 from ..loop.observers import Observer
 from ..provenance.environment import described, run_facts, versions
 from ..solver.state import State

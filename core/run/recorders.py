@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 from torch.utils._pytree import tree_map
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import Draws
+from ..derivatives.fixed_batch import FixedBatches
 from ..game.checks import contract_error, describe_value, require_mapping
 from ..game.game import innermost
 from ..game.tree import Params, leaves, names, ravel
@@ -154,8 +154,8 @@ class SampleRecorder:
     shown: int = 64  # images that are recorded at most; of points, all are
 
     @cached_property
-    def gallery(self) -> Draws:
-        return Draws(self.game, "gallery")
+    def gallery(self) -> FixedBatches:
+        return FixedBatches(self.game, "gallery")
 
     def __call__(self, seen: Seen) -> None:
         game, batch = self.game, self.gallery(seen.buffers)[0]

@@ -99,7 +99,12 @@ def simultaneous(
 
 @dataclass(frozen=True)
 class Composed(Solver):
-    """theta - lr * rule(direction), in some play order. A subclass defines ``direction``, and perhaps ``order``."""
+    """theta - lr * rule(direction), in some play order.
+
+    A subclass defines ``direction``. What else it may override, from the usual to the rare: ``order``; ``directed`` and
+    ``remember``, for a direction with a memory; ``ruled``, for what is done with the rule's step; ``play``, for a step
+    that no play order makes. lr, its schedule, clipping and the rule's memory come with all of them.
+    """
 
     lr: StepSize = option(0.01, "step size: a number, one per player, or one per member")
     rule: Rule = option(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import Draws, buffers_at_rest
+from ..derivatives.fixed_batch import FixedBatches, buffers_at_rest
 from ..derivatives.local import LocalGame
 from ..game.tree import Batch, Buffers, Params, Player, ravel
 from ..log.schema import NOISE_BATCHES
@@ -121,12 +121,12 @@ class Places:
         self.game, self.solver = game, solver
 
     @cached_property
-    def _own(self) -> Draws:
-        return Draws(self.game)
+    def _own(self) -> FixedBatches:
+        return FixedBatches(self.game)
 
     @cached_property
-    def _double(self) -> Draws:
-        return Draws(replace(self.game, dtype=torch.float64))
+    def _double(self) -> FixedBatches:
+        return FixedBatches(replace(self.game, dtype=torch.float64))
 
     def __call__(self, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
         """The place at a point; ``buffers`` are those that a step from the point would use."""
@@ -142,7 +142,7 @@ class Places:
         return _place(self._own, params, memory, buffers)
 
 
-def _place(draws: Draws, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
+def _place(draws: FixedBatches, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
     game = draws.game
     batches = draws(buffers_at_rest(game, params, buffers), 1 + NOISE_BATCHES * game.draws)
     return Place(game, params, memory, batches)

@@ -1,4 +1,4 @@
-"""Guards check before each replay that all a function reads is unchanged; `settled` undoes what a function changes."""
+"""Guards, which check before each replay that all a function reads is unchanged; and how what it changes is undone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from .dependencies import Reads, Roots
 from .inspection import alike
 
-SMALL = 1 << 16  # numbers up to which a tensor is copied, so that a change can be undone
-FEW = 64  # numbers up to which a tensor's values are compared: writes to x.data or by numpy do not change its version
+RESTORABLE = 1 << 16  # numbers up to which a tensor is copied, so that a change can be undone
+# Numbers up to which a tensor's values are compared: writes to x.data or by numpy do not change its version.
+COMPARED_BY_VALUE = 64
 _version, _place = attrgetter("_version"), methodcaller("data_ptr")
 _form = attrgetter("shape", "requires_grad")
 
@@ -38,7 +39,7 @@ class Guard:
         self._empty = reads.empty
         self._tensors = [x for _, x in reads.tensors]
         self._counted = [x for x in self._tensors if x.data_ptr() not in places]
-        self._small = [x.detach() for x in self._counted if x.is_cpu and x.numel() <= FEW]
+        self._small = [x.detach() for x in self._counted if x.is_cpu and x.numel() <= COMPARED_BY_VALUE]
         self._arrays = [x for _, x in reads.arrays]
         self._alive = reads  # keeps objects alive, so that no other object gets their id
         self._values, self._others = self._now(), self._state()
@@ -95,12 +96,14 @@ def _bytes(x: Any) -> Any:
     return bytes(x) if isinstance(x, bytearray) else (x.tobytes(), x.shape, x.dtype)
 
 
-class Kept:
+class UndoCopy:
     """A copy of all that was reached, as it is now."""
 
     def __init__(self, reads: Reads) -> None:
         self._items = [(x, _copy(x)) for x in reads.held]
-        self._tensors = [(x, x._version, x.detach().clone() if x.numel() <= SMALL else None) for _, x in reads.tensors]
+        self._tensors = [
+            (x, x._version, x.detach().clone() if x.numel() <= RESTORABLE else None) for _, x in reads.tensors
+        ]
         self._arrays = [(x, x.copy()) for _, x in reads.arrays]
 
     def changes(self) -> list[Callable[[], Any]]:
@@ -115,25 +118,25 @@ def _write(x: Tensor, numbers: Tensor | None) -> None:
         x.detach().copy_(numbers)
 
 
-def undone(kept: list[Kept]) -> None:
+def undone(kept: list[UndoCopy]) -> None:
     """Put everything back, the newest copy first."""
     for back in (back for each in reversed(kept) for back in each.changes()):
         back()
 
 
-def settled(roots: Roots, make: Callable[[], S], evaluate: Callable[[], T]) -> tuple[Reads, S, T]:
+def run_until_stable(roots: Roots, make: Callable[[], S], evaluate: Callable[[], T]) -> tuple[Reads, S, T]:
     """Return what is read from ``roots``, and the values of ``make()`` and ``evaluate()``.
 
     Neither may change what is read, except once, as when a cache is filled. Raises Impure where one does, or where
     something that is read cannot be watched; errors raised inside pass through. After an error everything is put back.
     """
-    kept: list[Kept] = []
+    kept: list[UndoCopy] = []
     try:
         for _ in range(2):
             reads = Reads(roots)
             if reads.reason:
                 raise Impure(reads.reason)
-            kept.append(Kept(reads))
+            kept.append(UndoCopy(reads))
             made = make()
             touched = bool(kept[-1].changes())
             undone(kept[-1:])

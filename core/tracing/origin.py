@@ -10,7 +10,7 @@ import torch
 
 from ..errors import Stale
 from .dependencies import Roots
-from .guards import Impure, settled
+from .guards import Impure, run_until_stable
 from .program.optimize import Rewrite
 
 
@@ -42,7 +42,7 @@ class Origin:
         if self.why_eager is None:
             try:
                 with torch.random.fork_rng(devices=[]):
-                    settled(self.roots, lambda: None, evaluate)
+                    run_until_stable(self.roots, lambda: None, evaluate)
                 self.why_eager = ""
             except Impure as error:
                 self.why_eager = str(error)

@@ -24,14 +24,14 @@ from torch._C._functorch import CVmapInterpreterPtr, TransformType, peek_interpr
 from torch.autograd import forward_ad
 
 from .comparison import compare, identical
-from .guards import Guard, settled
+from .guards import Guard, run_until_stable
 from .origin import Origin
 from .pytrees import flatten, rebuild
 
 PROGRAMS = 32  # most programs of a function: a constant that changes every step must not cause a trace at every step
 RETRACES = 3  # most traces of a function after a change of what it reads; then the function runs as written
-# A replay is compared with its function at these calls, and at every OFTEN-th call.
-FIRST, OFTEN = (4, 16, 64, 256), 1000
+# A replay is compared with its function at these calls, and at every COMPARE_EVERY-th call.
+COMPARE_AT, COMPARE_EVERY = (4, 16, 64, 256), 1000
 
 Map = Callable[[Any], Any]
 Stage = Callable[..., Any]
@@ -113,7 +113,7 @@ class _Replayed:
             program = self._programs[known] = self._trace(args, groups)
         if program is not None:
             program.calls += 1
-            if program.calls in FIRST or program.calls % OFTEN == 0 or self._origin.clock.comparing:
+            if program.calls in COMPARE_AT or program.calls % COMPARE_EVERY == 0 or self._origin.clock.comparing:
                 self._checked(program, args, groups)
         return program, keys, groups
 
@@ -138,7 +138,9 @@ class _Replayed:
             graph, results = capture(self._fn, args, leaves, point=len(groups[0]), rewrite=rewrite)
             return replay(graph, results, [len(leaves) for leaves in groups]), graph.followed()
 
-        reads, (stages, followed), expected = settled(self._origin.roots, make, lambda: self._plain(point, *tangents))
+        reads, (stages, followed), expected = run_until_stable(
+            self._origin.roots, make, lambda: self._plain(point, *tangents)
+        )
         program = Program(*stages, Guard(reads, followed), self._origin.clock.step)
         votes = _agree(program, groups[0], tangents, expected)
         for seed in (1, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
+from counterplay.core.errors import UsageError
 from counterplay.core.game.tree import ravel
 from counterplay.core.loop.observers import Every
 
@@ -152,3 +154,56 @@ def test_a_run_without_a_directory_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cp.run(QUADRATIC, simgd(), steps=2, spectrum_every=1, checkpoint_every=1)
     assert not list(tmp_path.iterdir())
+
+
+class Refusing:
+    """Raises at a step that it is shown, alone or among many."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def __call__(self, seen: cp.Seen) -> None:
+        self.rows({"step": [seen.step]})
+
+    def rows(self, columns: dict[str, Any]) -> None:
+        if columns["step"][-1] >= self.at:
+            raise ValueError("no more")
+
+
+def test_an_observer_that_raises_at_many_steps_loses_nothing(tmp_path):
+    """A run of compiled steps goes on from where it was, and becomes the run that nobody stopped."""
+    solver = simgd(CONVERGES)
+    with pytest.raises(ValueError, match="no more"):
+        cp.run(QUADRATIC, solver, steps=600, compile=True, out=tmp_path / "a", observers=[Refusing(300)])
+    kept = [int(path.name.removeprefix("step-")) for path in (tmp_path / "a" / "checkpoints").iterdir()]
+    assert 0 < max(kept) <= 300
+    resumed = cp.resume(tmp_path / "a")
+    assert identical(resumed.params, cp.run(QUADRATIC, solver, steps=600, compile=True).params)
+    whole = cp.run(QUADRATIC, solver, steps=600, compile=True, out=tmp_path / "b")
+    assert whole.steps == resumed.steps == 600
+    found, expected = (cp.open_log(tmp_path / name)["step/losses"] for name in "ab")
+    assert (found == expected).all()
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_every_of_every_is_the_common_multiples(compile):
+    seen: list[int] = []
+    cp.run(
+        QUADRATIC,
+        simgd(CONVERGES),
+        steps=97,
+        compile=compile,
+        observers=[Every(4, Every(6, lambda s: seen.append(s.step)))],
+    )
+    assert seen == [*range(0, 97, 12), 97]
+
+
+@pytest.mark.parametrize("what", ["params", "memory"])
+def test_an_observer_that_writes_to_what_it_is_shown_ends_the_run(what):
+    def write(seen: cp.Seen) -> None:
+        if seen.step == 2:
+            tree: Any = seen.params["x"] if what == "params" else seen.memory["rule"]["x"]["m"]
+            tree["value"].mul_(2)
+
+    with pytest.raises(UsageError, match="an observer changed the parameters, memory or buffers that it was shown"):
+        cp.run(QUADRATIC, simgd(CONVERGES, rule="momentum"), steps=5, observers=[write])

@@ -70,7 +70,7 @@ def test_a_step_size_is_not_negative(solver: str, option: str) -> None:
 
 
 def test_every_solver_has_one_to_be_refused() -> None:
-    assert len({solver for solver, option in STEP_SIZES if option == "lr"}) == 24
+    assert len({solver for solver, option in STEP_SIZES if option == "lr"}) == 25
 
 
 @pytest.mark.parametrize("given", ["lr=-0.1", "lr.x=-0.1", "lr=[0.1,-0.1]", "lr=-inf"])

@@ -82,7 +82,7 @@ def test_a_plugin_cannot_close_the_streams(cli: Run, tmp_path: Path) -> None:
 
 def test_streams_closed_underneath_say_so(tmp_path: Path) -> None:
     with open(tmp_path / "out", "w") as file:
-        kept = streams.Kept(file, streams._raise)
+        kept = streams.UnclosableStream(file, streams._raise)
         kept.close()
         kept.write("x")
         file.close()

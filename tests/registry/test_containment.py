@@ -64,6 +64,16 @@ def test_a_broken_plugin_is_reported_and_nothing_else_is_lost(
         cp.make("solver", "zzz")
 
 
+def test_an_entry_that_was_dropped_says_why_where_it_is_asked_for(
+    fresh: Registry, install: Callable[..., None]
+) -> None:
+    install("half", "@hookimpl\ndef register_solvers(): return [Entry('thawed', len, 'c')]", version="0.3")
+    with pytest.raises(
+        UsageError, match=r"unknown solver 'thawed'.* was dropped: half 0.3: .*thawed: its factory is not a"
+    ):
+        cp.make("solver", "thawed")
+
+
 def test_a_refused_plugin_is_not_kept(
     fresh: Registry, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
-from counterplay.core.derivatives.fixed_batch import GALLERY_SEED, Draws, bring_to_rest, buffers_at_rest
+from counterplay.core.derivatives.fixed_batch import GALLERY_SEED, FixedBatches, bring_to_rest, buffers_at_rest
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.products import Cost
 from counterplay.core.game.regularizer import regularized
@@ -66,7 +66,7 @@ def test_a_spectrum_is_taken_under_the_buffers_of_its_point(tmp_path: Path) -> N
         game, cp.make("solver", "simgd", lr=0.05), steps=30, spectrum_every=30, out=tmp_path / "run", dtype="float64"
     )
     table = Evaluator(game, dtype=F64)
-    batch = {**Draws(table)({})[0], **singular(result.params, "discriminator")}
+    batch = {**FixedBatches(table)({})[0], **singular(result.params, "discriminator")}
     v, theta = field(game, result.params, batch)
     J = jacobian(v, theta)
     log = cp.open_log(tmp_path / "run")

@@ -45,7 +45,7 @@ class InPlace(Sound):
         return super().losses(params, batch)
 
 
-class Draws(Sound):
+class FixedBatches(Sound):
     def losses(self, params, batch):
         return {i: x + torch.rand(()) for i, x in super().losses(params, batch).items()}
 
@@ -185,7 +185,7 @@ BROKEN_GAMES = [
     (OneLossOnly, "a scalar loss for each player"),
     (VectorLoss, "a scalar loss for each player"),
     (InPlace, "losses are pure"),
-    (Draws, "losses are pure"),
+    (FixedBatches, "losses are pure"),
     (Remembers, "losses are pure"),
     (Unseeded, "the seed decides"),
     (UnseededBatch, "the seed decides"),

@@ -27,6 +27,7 @@ from ..game.checks import (
     validated_parameters,
 )  # fmt: skip
 from ..game.game import Game, innermost
+from ..game.regularizer import Refresh
 from ..game.structure import describe_change
 from ..game.tree import Batch, Buffers, Params, Player
 from ..seeding import SCHEME, generators
@@ -146,13 +147,15 @@ class Evaluator(Game):
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         return self.over_members(lambda p, b: losses_of(self.game, p, b), params, batch)
 
-    def refresh(self, params: Params, buffers: Buffers) -> Buffers:
+    def refresh(self, params: Params, buffers: Buffers, part: Refresh | None = None) -> Buffers:
+        """The buffers that the next step uses; with ``part``, one of the game's `refreshes`, those that it renews."""
         if not buffers or type(self.game).refresh is Game.refresh:
             return buffers
+        renewed = self.game.refresh if part is None else part
         flattened: list[Any] = []  # all leaves and their structure: vmap can only return tensors
 
         def refreshed_tensors(p: Params, b: Buffers) -> list[Tensor]:
-            flattened[:] = tree_flatten(require_mapping(self.game, "refresh", self.game.refresh(p, b)))
+            flattened[:] = tree_flatten(require_mapping(self.game, "refresh", renewed(p, b)))
             return [x for x in flattened[0] if isinstance(x, Tensor)]
 
         refreshed = iter(self.over_members(refreshed_tensors, params, copied(buffers)))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ..game.regularizer import Refresh, refreshes
 from ..game.tree import Batch, Buffers, Params
 from .evaluator import Evaluator
 
@@ -57,14 +58,22 @@ def bring_to_rest(game: Evaluator, params: Params, buffers: Buffers) -> tuple[Bu
 
     Spectra at a point are those of the game whose buffers have come to rest there: power iterations, for example, have
     found their singular vectors. Buffers that still change after 1,000 refreshes, such as a count of the steps or a
-    slow average, have no limit. The member then keeps all of ``buffers``, as one buffer may depend on another.
+    slow average, have no limit: the member then keeps them. The game's own buffers and those of each regularizer come
+    to rest one after another, as none depends on those outside it; within one of these, all are kept or none.
     """
+    at_rest = torch.ones(() if game.members is None else game.members, dtype=torch.bool)
+    for part in refreshes(game.game) if buffers else ():
+        buffers, rests = _part_at_rest(game, params, buffers, part)
+        at_rest = at_rest & rests
+    return buffers, at_rest
+
+
+def _part_at_rest(game: Evaluator, params: Params, buffers: Buffers, part: Refresh) -> tuple[Buffers, Tensor]:
+    """:func:`bring_to_rest` by one part of a refresh."""
     at_rest = torch.zeros(() if game.members is None else game.members, dtype=torch.bool)
-    if not buffers:
-        return buffers, ~at_rest
     now = result = buffers
     for _ in range(REFRESHES):
-        after = game.refresh(params, now)
+        after = game.refresh(params, now, part)
         newly = _unchanged(now, after, at_rest.dim()) & ~at_rest
         if newly.any():
             result, at_rest = tree_map(partial(_select, newly), after, result), at_rest | newly

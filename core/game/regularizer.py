@@ -7,9 +7,9 @@ numbers of its own to the batch. Each of these is optional. Several regularisers
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ from ..errors import UsageError
 from .checks import losses_of, require_mapping
 from .game import Game, GanGame
 from .tree import Batch, Buffers, Params, Player, Tree
+
+Refresh = Callable[[Params, Buffers], Buffers]
+"""The form of :meth:`counterplay.Game.refresh`."""
 
 
 class Regularizer(ABC):
@@ -99,6 +102,11 @@ class Regularized(Game):
     def buffers(self, rng: torch.Generator) -> Buffers:
         own = require_mapping(self.game, "buffers", self.game.buffers(rng))
         added = self.regularizer.buffers(self.game, rng, self._shapes())
+        if taken := own.keys() & added.keys():
+            raise UsageError(
+                f"{type(self.regularizer).__name__} keeps {min(taken)!r} from step to step, and so does the game or "
+                "another regularizer: give each regularizer once, or once for each player."
+            )
         self.__dict__["_added"] = frozenset(added)  # kept from here, as inside a vmap no generator may be used
         return {**own, **added}
 
@@ -145,15 +153,26 @@ class Regularized(Game):
         penalties = self.regularizer.penalties(self.game, params, batch)
         return {i: x + penalties[i] if i in penalties else x for i, x in losses_of(self.game, params, batch).items()}
 
-    def shown(self, params: Params, batch: Batch) -> Params:
-        """The parameters of the wrapped game that samples and metrics are taken of."""
-        return self.reparametrised(self.regularizer.shown(self.game, params, batch), batch)
-
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        return self.game.metrics(self.shown(params, batch), batch)
+        game, params = self._shown(params, batch)
+        return game.metrics(params, batch)
 
     def show(self, params: Params, batch: Batch) -> Tensor | None:
-        return self.game.show(self.shown(params, batch), batch)
+        game, params = self._shown(params, batch)
+        return game.show(params, batch)
+
+    def _shown(self, params: Params, batch: Batch) -> tuple[Game, Params]:
+        """The game without regularizers, and its parameters that samples and metrics are taken of.
+
+        What is shown in the place of parameters stands for those that the solver moves, so all regularizers first say
+        what is shown, and then reparametrise it.
+        """
+        *wrapping, game = layers(self)
+        for g in wrapping:
+            params = g.regularizer.shown(g.game, params, batch)
+        for g in wrapping:
+            params = g.reparametrised(params, batch)
+        return game, params
 
 
 @dataclass(frozen=True)
@@ -167,6 +186,25 @@ class RegularizedGan(Regularized, GanGame):
     def discriminate(self, discriminator: Tree, x: Tensor, batch: Batch) -> Tensor:
         own = self.regularizer.reparametrise(self.game, "discriminator", discriminator, batch)
         return self.game.discriminate(own, x, batch)  # type: ignore[attr-defined]
+
+
+def layers(game: Game) -> list[Any]:
+    """``game`` and the games that it wraps, one for each regularizer, outermost first; last the game without any."""
+    return [game, *layers(game.game)] if isinstance(game, Regularized) else [game]
+
+
+def refreshes(game: Game) -> list[Refresh]:
+    """The parts of a refresh in order: that of the game without regularizers, then that of each one, innermost first.
+
+    Each returns all buffers, with its own renewed.
+    """
+    if not isinstance(game, Regularized):
+        return [game.refresh]
+
+    def inside(part: Refresh) -> Refresh:
+        return lambda params, buffers: {**buffers, **part(params, game._own(buffers))}
+
+    return [*map(inside, refreshes(game.game)), partial(game.regularizer.refresh, game.game)]
 
 
 def regularized(game: Game, *regularizers: Regularizer) -> Game:

@@ -28,6 +28,8 @@ def part(what: str, value: Any, base: type[T], choices: Mapping[str, type[T]], s
         )
     known = {o.name: o.annotation for o in options_of(choices[name])}
     given = {synonyms.get(key, key) if key not in known else key: x for key, x in table.items()}
+    if twice := [key for key in table if key not in known and synonyms.get(key) in table]:
+        raise UsageError(f"{what} {name}: {twice[0]} and {synonyms[twice[0]]} are one setting: give one of them.")
     for key, x in given.items():
         if key not in known:
             have = ", ".join(known) or "none"

@@ -33,6 +33,10 @@ class Mmd(BatchLoss):
     bandwidths: tuple[Positive, ...] | None = option(None, "its scales; null: those of the papers")
     unbiased: bool = option(False, "leave out each datum's kernel with itself; needs two or more in a batch")
 
+    def __post_init__(self) -> None:
+        if self.bandwidths is not None and not self.bandwidths:
+            raise UsageError("mmd: bandwidths must be one or more numbers, or null for those of the papers; got none.")
+
     def losses(self, expectation: Expectation, d_real: Tensor, d_fake: Tensor) -> dict[str, Tensor]:
         between = over_pairs(expectation, self._kernel(d_real, d_fake))
         distance = self._within(expectation, d_real) - 2 * between + self._within(expectation, d_fake)

@@ -186,6 +186,11 @@ def test_unbiased_mmd_leaves_out_the_diagonal(kernel):
         loss(torch.tensor(real[:1], dtype=F64), torch.tensor(fake, dtype=F64))
 
 
+def test_mmd_without_a_kernel_is_refused():
+    with pytest.raises(UsageError, match="bandwidths must be one or more numbers, or null"):
+        cp.make("loss", {"name": "mmd", "bandwidths": []})
+
+
 @pytest.mark.parametrize("name", sorted(e.name for e in entries("loss")))
 def test_gradients_are_differences(name):
     loss: GanLoss = cp.make("loss", name)

@@ -192,3 +192,33 @@ def test_smoothed_labels_are_those_of_the_cross_entropy(name):
     close(found, cross_entropy(d, labels) + cross_entropy(random(7, seed=2), torch.zeros_like(d)))
     total = loss(d, d.flip(0))
     assert loss.zero_sum == (abs(float(total["generator"] + total["discriminator"])) < 1e-12) == (name == "saturating")
+
+
+@pytest.mark.parametrize("names", [("ema", "spectral-norm"), ("spectral-norm", "ema")])
+def test_an_average_is_of_what_the_solver_moves_and_then_normalised(names):
+    tables = {
+        "ema": {"name": "ema", "decay": 0.8},
+        "spectral-norm": {"name": "spectral-norm", "player": "generator"},
+    }
+    regularizers = [cp.make("regularizer", tables[name]) for name in names]
+    game, path, found = regularized(TanhGan(), *regularizers), list[Tensor](), list[Tensor]()
+
+    def watch(seen: cp.Seen) -> None:
+        path.append(seen.params["generator"]["A"].clone())
+        weights = torch.tensor([0.8 ** (seen.step - k) for k in range(seen.step + 1)], dtype=F64)
+        mean = sum(w * x for w, x in zip(weights / weights.sum(), path, strict=True))
+        u, v = (seen.buffers[f"spectral_norm/generator/A/{side}"] for side in "uv")
+        batch = {**seen.buffers, "real": torch.zeros(1, 3, dtype=F64)}
+        found.append(game.metrics(seen.params, batch)["corner"] - (mean / (u @ mean @ v))[0, 0])
+
+    cp.run(TanhGan(), cp.make("solver", "simgd", lr=0.1), steps=6, regularizers=regularizers, observers=[watch])
+    close(torch.stack(found), torch.zeros(7, dtype=F64), 1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), [("ema", {}), ("spectral-norm", {}), ("instance-noise", {"anneal": 3})])
+def test_two_regularizers_that_would_share_a_buffer_are_refused(name, options):
+    twice = [cp.make("regularizer", name, **options) for _ in range(2)]
+    with pytest.raises(UsageError, match=r"keeps '.*' from step to step, and so does .* give each regularizer once"):
+        cp.run(TanhGan(), cp.make("solver", "simgd"), steps=2, regularizers=twice)
+    both = [cp.make("regularizer", "ema", player=i) for i in TanhGan.players]
+    assert cp.run(TanhGan(), cp.make("solver", "simgd"), steps=2, regularizers=both).status == "max_steps"

@@ -153,3 +153,12 @@ def test_a_clipped_step_has_a_derivative_at_rest():
 
 def test_all_schedules_are_tried():
     assert {name.partition(" ")[0] for name in AGAINST} - {"warm-up"} | {"constant"} == set(SCHEDULES)
+
+
+def test_an_infinite_bound_clips_nothing():
+    game = matrix_game(random_matrix((2, 1), 3), shift=torch.tensor([2.0, -1.0, 0.1], dtype=F64))
+    plain = cp.run(game, cp.make("solver", "simgd"), steps=3)
+    bounded = cp.run(game, cp.make("solver", "simgd", clip_norm=float("inf"), clip_value=float("inf")), steps=3)
+    assert bounded.status == "max_steps"
+    for i, tree in plain.params.items():
+        identical(bounded.params[i], tree)

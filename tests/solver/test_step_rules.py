@@ -201,6 +201,7 @@ def test_a_rule_is_a_name_a_table_or_a_rule():
         ({"name": "adam", "betas": [0.5]}, "2 numbers"),
         ({"name": "adam", "betas": 0.5}, "2 numbers"),
         ({"name": "rmsprop", "alpha": "much"}, "a number"),
+        ({"name": "rmsprop", "alpha": 0.7, "decay": 0.5}, "decay and alpha are one setting"),
         ({"name": "sgd", "beta": 0.5}, "none"),
     ],
 )

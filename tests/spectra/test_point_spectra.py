@@ -27,7 +27,7 @@ from counterplay.core.spectra.point_spectra import Places, jacobian_spectra, upd
 from counterplay.core.spectra.spectrum import parts
 
 from ..conftest import Run
-from ..support.cases import F64, close, generator, matrix_game, random_matrix, same_spectrum
+from ..support.cases import F64, close, generator, identical, matrix_game, random_matrix, same_spectrum
 
 SMALL = {"hidden": 5, "layers": 1, "latent": 3, "batch": 16, "std": 0.3}
 
@@ -263,3 +263,25 @@ def test_single_precision_is_looked_at_in_double() -> None:
     start = {i: {"value": torch.ones(2)} for i in "xy"}
     only = cp.game_from_losses(losses, start)
     assert Places(Evaluator(only), None)(start, None, {}).local().gradient()["x"]["value"].dtype is torch.float32
+
+
+@pytest.mark.parametrize("restless", [{"name": "ema"}, {"name": "instance-noise", "std": 0.5, "anneal": 50}])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("members", [None, 2])
+def test_buffers_that_never_rest_leave_others_their_limits(restless: Any, first: bool, members: int | None) -> None:
+    """An average and a count keep the values of the step; beside them the power iterations find their limits."""
+    regularizers = [cp.make("regularizer", restless), cp.make("regularizer", "spectral-norm")]
+    game = regularized(cp.make("game", "mixture", **SMALL), *(regularizers if first else regularizers[::-1]))
+    table = Evaluator(game, members, F64)
+    params, buffers = table.start([generator(m) for m in range(members or 1)])
+    for _ in range(3):
+        buffers = table.refresh(params, buffers)
+    found, rest = bring_to_rest(table, params, buffers)
+    assert not rest.any()
+    for name, x in buffers.items():
+        if not name.startswith("spectral_norm/"):
+            identical({name: found[name]}, {name: x})
+    for name, w in params["discriminator"].items():
+        if name.endswith("weight"):
+            u, v = (found[f"spectral_norm/discriminator/{name}/{side}"] for side in "uv")
+            close((u * (w @ v[..., None])[..., 0]).sum(-1), torch.linalg.matrix_norm(w, 2), 1e-12)

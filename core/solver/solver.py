@@ -8,7 +8,6 @@ players move when. Everything around a solver relies on this one interface: ``st
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -185,7 +184,8 @@ class Composed(Solver):
         """``d``, its numbers and then each player's norm within the bounds."""
         if (bound := self.clip_value) is not None:
             d = tmap(lambda x: x.clamp(-bound, bound), d)
-        if self.clip_norm is None or math.isinf(self.clip_norm):
+        if self.clip_norm is None:
             return d
         norms = {i: norm({i: tree}, ensemble) for i, tree in d.items()}  # (), or (M,)
-        return scale(d, {i: self.clip_norm / n.clamp(min=self.clip_norm) for i, n in norms.items()})
+        most = min(self.clip_norm, torch.finfo(leaves(d)[0].dtype).max)  # a larger bound would be inf there
+        return scale(d, {i: most / n.clamp(min=most) for i, n in norms.items()})

@@ -94,7 +94,7 @@ def test_weights_are_clipped_after_every_move():
     params = started(game)[0]
     inside = regularized(game, clipping).project(params)
     close(inside["discriminator"]["W"], params["discriminator"]["W"].clamp(-0.3, 0.3))
-    identical(inside["generator"], params["generator"])
+    assert identical(inside["generator"], params["generator"])
 
 
 def test_instance_noise_is_on_both_inputs():
@@ -167,7 +167,7 @@ def test_an_average_is_shown_and_does_not_change_play(members):
     averaged = cp.run(game, solver, steps=12, members=members, regularizers=[average], observers=[watch])
     plain = cp.run(game, solver, steps=12, members=members)
     for i, tree in plain.params.items():
-        identical(averaged.params[i], tree)
+        assert identical(averaged.params[i], tree)
     own = [x if members is None else x[1] for x in path]
     for t, found in enumerate(shown):
         weights = torch.tensor([0.8 ** (t - k) for k in range(t + 1)], dtype=F64)

@@ -280,7 +280,7 @@ def test_buffers_that_never_rest_leave_others_their_limits(restless: Any, first:
     assert not rest.any()
     for name, x in buffers.items():
         if not name.startswith("spectral_norm/"):
-            identical({name: found[name]}, {name: x})
+            assert identical({name: found[name]}, {name: x})
     for name, w in params["discriminator"].items():
         if name.endswith("weight"):
             u, v = (found[f"spectral_norm/discriminator/{name}/{side}"] for side in "uv")

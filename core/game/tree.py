@@ -77,6 +77,11 @@ def scale(x: Params, s: Factor) -> Params:
     return tmap(lambda t: per_member(s, t) * t, x)
 
 
+def clamp(x: Tensor, bound: float) -> Tensor:
+    """``x`` with each number brought into [-bound, bound]; ``x`` where its type has no number as large as ``bound``."""
+    return x.clamp(-bound, bound) if bound <= torch.finfo(x.dtype).max else x
+
+
 def dot(x: Params, y: Params, ensemble: bool = False) -> Tensor:
     """The inner product <x, y> over all players: a scalar, or for an ensemble (M,)."""
     terms = [_dot(a, b, ensemble) for a, b in zip(leaves(x), leaves(y), strict=True)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...core.game.game import Game
 from ...core.game.regularizer import Regularizer, need_player
-from ...core.game.tree import Params
+from ...core.game.tree import Params, clamp
 from ...core.options import Positive, option
 
 
@@ -24,5 +24,5 @@ class WeightClipping(Regularizer):
         need_player("weight-clipping", game, self.player)
 
     def project(self, game: Game, params: Params) -> Params:
-        own = {k: x.clamp(-self.bound, self.bound) for k, x in params[self.player].items()}
+        own = {k: clamp(x, self.bound) for k, x in params[self.player].items()}
         return {**params, self.player: own}

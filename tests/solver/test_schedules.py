@@ -160,7 +160,9 @@ def test_all_schedules_are_tried():
 def test_a_bound_beyond_all_numbers_clips_nothing(bound, dtype):
     game = cp.make("game", "mixture", hidden=4, layers=1, latent=2, batch=5)
     plain = cp.run(game, cp.make("solver", "simgd"), steps=3, dtype=dtype)
-    bounded = cp.run(game, cp.make("solver", "simgd", clip_norm=bound), steps=3, dtype=dtype)
+    clipping = cp.make("regularizer", "weight-clipping", bound=bound)
+    solver = cp.make("solver", "simgd", clip_norm=bound, clip_value=bound)
+    bounded = cp.run(game, solver, steps=3, dtype=dtype, regularizers=[clipping])
     assert bounded.status == "max_steps"
     close_trees(bounded.params, plain.params, 1e-6)
     assert not identical(plain.params, cp.run(game, cp.make("solver", "simgd", lr=0.0), steps=3, dtype=dtype).params)

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from ...core.game.game import Game, GanGame
+from ...core.errors import UsageError
+from ...core.game.game import Game, GanGame, innermost
 from ...core.game.regularizer import Regularizer, need_gan
 from ...core.game.tree import Batch, Params, Player
 from ...core.options import option
@@ -43,6 +44,14 @@ def between(game: GanGame, params: Params, batch: Batch) -> Tensor:
     return mix * real + (1 - mix) * game.generated(params, batch)
 
 
+def need_samples(name: str, game: Game) -> None:
+    """Raise UsageError unless ``game`` is a GAN of samples. The lines between points of a quadrature mean nothing."""
+    if getattr(innermost(need_gan(name, game)), "exact", False):
+        raise UsageError(
+            f"regularizer {name} needs samples, and this game integrates at fixed points: set exact=false."
+        )
+
+
 def drawn(rng: torch.Generator, batch: Batch) -> Batch:
     """``batch`` with the places of those points, one for each pair."""
     real = batch["real"]
@@ -57,7 +66,7 @@ class GradientPenalty(Regularizer):
     weight: float = option(10.0, "lambda")
 
     def check(self, game: Game) -> None:
-        need_gan("gradient-penalty", game)
+        need_samples("gradient-penalty", game)
 
     def sample(self, game: Game, rng: torch.Generator, batch: Batch) -> Batch:
         return drawn(rng, batch)
@@ -119,6 +128,9 @@ class ZeroCentred(_Centred):
 
     name = "zero-centred"
     mixes_players = True  # as for gradient-penalty
+
+    def check(self, game: Game) -> None:
+        need_samples(self.name, game)
 
     def sample(self, game: Game, rng: torch.Generator, batch: Batch) -> Batch:
         return drawn(rng, batch)

@@ -71,6 +71,26 @@ def test_penalties_make_the_dirac_gan_converge(name):
     assert done.status == "converged"
 
 
+@pytest.mark.parametrize("name", ["zero-centred", "gradient-penalty"])
+def test_points_of_a_quadrature_are_no_samples(name):
+    for game in ("covariance", "affine-gaussian"):
+        with pytest.raises(UsageError, match=f"regularizer {name} needs samples.*: set exact=false"):
+            regularized(cp.make("game", game, exact=True), cp.make("regularizer", name))
+        assert regularized(cp.make("game", game, exact=False), cp.make("regularizer", name)).players
+
+
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_penalties_of_exact_expectations_are_exact(name):
+    """D(x) = x^T W x: E |grad D|^2 = tr(A^T A C), A = W + W^T, with C the covariance of the points."""
+    game = cp.make("game", "covariance", dimension=3)
+    params, _, batch = started(regularized(game, cp.make("regularizer", name, gamma=2.0)))
+    V, W = params["generator"]["V"], params["discriminator"]["W"]
+    root = game.root
+    C, A = (root @ root.T if name == "r1" else V @ V.T), W + W.T
+    added = regularized(game, cp.make("regularizer", name, gamma=2.0)).losses(params, batch)["discriminator"]
+    close(added - game.losses(params, batch)["discriminator"], torch.trace(A.T @ A @ C))
+
+
 def test_the_jacobian_term_is_the_solver_jare():
     for game in (cp.make("game", "four-player"), cp.make("game", "mixture", hidden=5, layers=1, latent=2, batch=6)):
         params, _, batch = started(game)

@@ -31,13 +31,13 @@ from ..game.regularizer import Refresh
 from ..game.structure import describe_change
 from ..game.tree import Batch, Buffers, Params, Player
 from ..seeding import SCHEME, generators
-from ..tracing.origin import Clock, Origin
 from ..tracing.rewrites.factor_rewrite import rewritten
+from ..tracing.trace_source import ReplayState, TraceSource
 from ..tracing.traced import Staged, Traced, staged, traced, transform_active
 from .eager import Eager, over_members
 from .inner_derivatives import Work, work_of
 from .products import Block, Cost, Linear, Product, Rows
-from .stacking import Unlike, stacked, tensor
+from .stacking import CannotStack, stacked, tensor
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Evaluator(Game):
     """``game`` for ``members`` members (None: no ensemble axis), in one dtype on one device.
 
     With ``trace``, v and products are traced once for the shapes at hand and then replayed, without the overhead of
-    torch.func and without work that nothing depends on. This begins at step ``trace_from`` of the run's ``clock``, so
+    torch.func and without work that nothing depends on. This begins at step ``trace_from`` of the run, so
     that what a step computes does not depend on the length of the run. Without ``trace``, v and products are eager and
     can be differentiated again.
     """
@@ -56,7 +56,7 @@ class Evaluator(Game):
     device: torch.device | str | None = None
     trace: bool = False
     trace_from: int = 0
-    clock: Clock = dataclasses.field(default_factory=Clock, compare=False)
+    replay: ReplayState = dataclasses.field(default_factory=ReplayState, compare=False)
     seeding: int = SCHEME  # how members are seeded (core.seeding)
     cost: Cost = dataclasses.field(default_factory=Cost, compare=False)
 
@@ -101,7 +101,7 @@ class Evaluator(Game):
             return self.cast(f(0))
         try:
             return self.cast(stacked([f(m) for m in range(count)]))
-        except Unlike as error:
+        except CannotStack as error:
             wrong = f"what its {what} gives for the members cannot be put together: {error}"
             raise contract_error(innermost(self.game), wrong) from None
 
@@ -245,11 +245,11 @@ class Evaluator(Game):
 
         Not if the losses change what they read, or read something whose changes cannot be noticed.
         """
-        if not self.trace or self.clock.step < self.trace_from:
+        if not self.trace or self.replay.step < self.trace_from:
             return False
-        if self.origin.why_eager is None and transform_active():
+        if self.trace_source.why_eager is None and transform_active():
             return False  # inside a transform it cannot be found out
-        return self.origin.pure(lambda: self.eager.field(self.players, params, batch))
+        return self.trace_source.pure(lambda: self.eager.field(self.players, params, batch))
 
     @cached_property
     def eager(self) -> Eager:
@@ -258,24 +258,24 @@ class Evaluator(Game):
     # ------------------------------------------------------------------ traced at the first use, once for each shape
 
     @cached_property
-    def origin(self) -> Origin:
+    def trace_source(self) -> TraceSource:
         """What traced programs may read (all that the losses reach from ``game``), and their name in messages."""
         cls = type(innermost(self.game))
         name, module = f"the losses of the game {cls.__name__}", foreign(self.game) or cls.__module__
-        return Origin(((self.game, frozenset({"losses"})),), name, module, self.clock, rewritten)
+        return TraceSource(((self.game, frozenset({"losses"})),), name, module, self.replay, rewritten)
 
     @cached_property
     def _field(self) -> Traced:
-        return traced(self.eager.field, self.origin)
+        return traced(self.eager.field, self.trace_source)
 
     @cached_property
     def _loss_gradient(self) -> Traced:
-        return traced(self.eager.loss_gradient, self.origin)
+        return traced(self.eager.loss_gradient, self.trace_source)
 
     @cached_property
     def _point(self) -> Staged:
         """:meth:`Eager.point`, v and products in one program; J u in forward mode where that can be traced."""
-        return staged(self.eager.point_forward, self.eager.point, self.origin)
+        return staged(self.eager.point_forward, self.eager.point, self.trace_source)
 
     @cached_property
     def _variants(self) -> dict[Callable[[Game], Game], Evaluator]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-class Unlike(ValueError):
+class CannotStack(ValueError):
     """The members' values of one name cannot be stacked; the message says why."""
 
 
@@ -19,16 +19,16 @@ def stacked(parts: list[Any], path: str = "") -> Any:
 
     Tensors and arrays become tensors (M, ...). Numbers become a tensor (M,), of dtype bool, int64 or float64. A number
     that is equal for all members stays a number, so that it can be used as a shape or a switch. Text and other values
-    must be equal for all. Raises Unlike, with the path, if the members do not fit together.
+    must be equal for all. Raises CannotStack, with the path, if the members do not fit together.
     """
     first, kind = parts[0], type(parts[0])
     if isinstance(first, Mapping):
         if any(not isinstance(x, Mapping) or {*x} != {*first} for x in parts):
-            raise Unlike(f"{path or 'they'} have not the same names for all members")
+            raise CannotStack(f"{path or 'they'} have not the same names for all members")
         return {k: stacked([x[k] for x in parts], f"{path}/{k}" if path else str(k)) for k in first}
     if isinstance(first, list | tuple):
         if any(type(x) is not kind or len(x) != len(first) for x in parts):
-            raise Unlike(f"{path} is not of one length for all members")
+            raise CannotStack(f"{path} is not of one length for all members")
         items = [stacked(list(x), f"{path}/{n}") for n, x in enumerate(zip(*parts, strict=True))]
         return kind(*items) if hasattr(first, "_fields") else kind(items)
     parts = [tensor(x) for x in parts]
@@ -36,7 +36,7 @@ def stacked(parts: list[Any], path: str = "") -> Any:
         forms = list(dict.fromkeys((tuple(x.shape), str(x.dtype).removeprefix("torch.")) for x in parts))
         if len(forms) > 1:
             (a, b), (c, d) = forms[:2]
-            raise Unlike(
+            raise CannotStack(
                 f"{path} is of shape {a} and type {b} for one member, of shape {c} and type {d} for another; "
                 "a last batch that is shorter must be left out"
             )
@@ -49,7 +49,7 @@ def stacked(parts: list[Any], path: str = "") -> Any:
                 return torch.tensor(parts, dtype=dtype)
             except (ValueError, OverflowError, RuntimeError):  # a number is too large for the dtype
                 break
-    raise Unlike(
+    raise CannotStack(
         f"{path} differs between members and is no tensor, but {parts[0]!r:.40} and {_other(parts)!r:.40}; "
         "make it a tensor, or the same for all"
     )

@@ -30,7 +30,7 @@ _QUICK, _FULL = attrgetter("shape", "dtype"), attrgetter("shape", "dtype", "devi
 _version = attrgetter("_version")
 
 
-class Contract:
+class StepContract:
     """Checks the steps of ``solver`` and the refreshed buffers of ``game``: all must have the structure of ``state``.
 
     Around each step, call :meth:`remember`, :meth:`checked_answer` and :meth:`require_untouched`.

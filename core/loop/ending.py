@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..solver.state import State
-from .monitor import Finding
+from .monitor import Divergence
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Ending:
     message: str = ""
 
 
-def divergence(state: State, finding: Finding) -> Ending:
+def diverged_ending(state: State, divergence: Divergence) -> Ending:
     """The end of a run whose last member diverged in the step from ``state``, the last finite state."""
-    message = f"{finding.reason[0].upper()}{finding.reason[1:]} at step {state.step}."
+    message = f"{divergence.reason[0].upper()}{divergence.reason[1:]} at step {state.step}."
     return Ending(replace(state, alive=torch.zeros_like(state.alive)), "diverged", message)
 
 
-def alive_after(state: State, finding: Finding | None) -> Tensor:
+def alive_after(state: State, divergence: Divergence | None) -> Tensor:
     """Which members are still alive after a step from ``state``: () or, for an ensemble, (M,)."""
-    return state.alive if finding is None else state.alive & ~torch.from_numpy(np.asarray(finding.members))
+    return state.alive if divergence is None else state.alive & ~torch.from_numpy(np.asarray(divergence.members))
 
 
 def select(alive: Tensor, new: Any, old: Any) -> Any:

@@ -19,10 +19,10 @@ from ..game.tree import Batch
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
 from .audience import Audience
-from .contract import Contract
-from .ending import Ending, alive_after, divergence, select
+from .contract import StepContract
+from .ending import Ending, alive_after, diverged_ending, select
 from .leaper import Leaper
-from .monitor import Finding, Monitor, StepMetrics
+from .monitor import Divergence, Monitor, StepMetrics
 from .observers import Observer, Seen
 from .step import Step
 from .stopping import Condition
@@ -57,10 +57,10 @@ class Loop:
             if (later := self._leap(state)) is not None:
                 state = later
                 continue
-            step, metrics, finding = self._take(state)
-            alive = alive_after(state, finding)
-            if finding is not None and not alive.any():
-                return self._diverged(state, step, metrics, finding)
+            step, metrics, divergence = self._take(state)
+            alive = alive_after(state, divergence)
+            if divergence is not None and not alive.any():
+                return self._diverged(state, step, metrics, divergence)
             if self._condition_met(metrics, alive):
                 return self._converged(state, step, metrics)
             self._show(state, step, metrics)
@@ -71,7 +71,7 @@ class Loop:
 
     def _begin(self, state: State) -> None:
         self._rngs = state.generators()
-        self._contract = Contract(self.solver, self.game, state, self.game.members)
+        self._contract = StepContract(self.solver, self.game, state, self.game.members)
         self._monitor = Monitor(state.params, self.game.members, state.bound.numpy(), state.alive.numpy())
         self._audience = Audience(self.observers, self.solver, self.game)
         self._next_solver = self.solver  # takes the next step; a leaper may put a compiled solver here
@@ -81,7 +81,7 @@ class Loop:
 
     def _leap(self, state: State) -> State | None:
         """The state after many steps at once, up to one that needs attention. None: the next step does already."""
-        self.game.clock.step = state.step  # the evaluator replays traced programs from a certain step on
+        self.game.replay.step = state.step  # the evaluator replays traced programs from a certain step on
         if self.leaper is None or state.step < self.leaper.start:
             return None
         self._monitor = self.leaper.monitor(self._monitor, state)
@@ -101,14 +101,14 @@ class Loop:
             self._report_progress(leap.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
         return leap.state
 
-    def _take(self, state: State) -> tuple[Step, StepMetrics, Finding | None]:
+    def _take(self, state: State) -> tuple[Step, StepMetrics, Divergence | None]:
         """The next step, its metrics, and what is wrong with it. The time spent here counts as solving."""
         self.game.cost.measuring += self._lap_seconds()
         with self._saving_on_failure(state):
             step = self._step(state)
-            metrics, finding = self._monitor(step)  # waits for the device: the time includes all that it computes
+            metrics, divergence = self._monitor(step)  # waits for the device: the time includes all that it computes
         self.game.cost.solving += self._lap_seconds()
-        return step, metrics, finding
+        return step, metrics, divergence
 
     def _step(self, state: State) -> Step:
         """Call the solver: a step from ``state``, checked against the contract, projected, not yet committed."""
@@ -174,23 +174,23 @@ class Loop:
         self._report_progress(state, step.info.losses)
         return Ending(state, "converged")
 
-    def _diverged(self, state: State, step: Step, metrics: StepMetrics, finding: Finding) -> Ending:
+    def _diverged(self, state: State, step: Step, metrics: StepMetrics, divergence: Divergence) -> Ending:
         self._save_last(state)
         self._show(state, step, metrics, last=True)
-        return divergence(state, finding)
+        return diverged_ending(state, divergence)
 
     def _finish(self, state: State) -> Ending:
         """The end when all steps are taken. The last point is shown too, on the batch that the next step would draw."""
         self._save_last(state)
         step = self._evaluate_at(state)
-        metrics, finding = self._monitor(step)
+        metrics, divergence = self._monitor(step)
         self._restore_cost(state)  # this evaluation is not part of the solver's cost
         self.game.cost.measuring += self._lap_seconds()
         self._show(state, step, metrics, last=True)
         self._report_progress(state, step.info.losses)
-        alive = alive_after(state, finding)
-        if finding is not None and not alive.any():
-            return divergence(state, finding)
+        alive = alive_after(state, divergence)
+        if divergence is not None and not alive.any():
+            return diverged_ending(state, divergence)
         state = replace(state, alive=alive)
         if self.until is None:
             return Ending(state, "max_steps")
@@ -214,20 +214,20 @@ class Loop:
 
     def _compare_replayed(self, state: State) -> None:
         """Compare what was replayed or compiled with the functions themselves. Raises Stale if they differ."""
-        game, clock, spent = self.game, self.game.clock, self.game.cost.spent
+        game, replay, spent = self.game, self.game.replay, self.game.cost.spent
         with self._saving_on_failure(state):
-            clock.step, clock.comparing = state.step, True
+            replay.step, replay.comparing = state.step, True
             try:
                 if self.leaper is not None and state.step > self.leaper.start:
                     self.leaper.compare(game, self.solver, state)
-                if clock.replaying and self._last_batches:
+                if replay.replaying and self._last_batches:
                     self.solver.step(game, state.params, state.memory, lambda: self._last_batches[0])
             except Stale:
                 raise
             except Exception:  # this step is not part of the run: if it fails otherwise, nothing is lost
                 return
             finally:
-                clock.comparing, game.cost.spent = False, spent
+                replay.comparing, game.cost.spent = False, spent
 
     # ------------------------------------------------------------------ failures, cost and time
 

@@ -30,7 +30,7 @@ class StepMetrics:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Divergence:
     """What is wrong after a step: which ``members`` diverged, (M,) or (), and the first ``reason`` found, in words."""
 
     members: NDArray[np.bool_]
@@ -91,7 +91,7 @@ class Monitor:
     def _by_player(self, norms: Array) -> Array:
         return np.array([joint(norms[one]) for one in self.slices]).T  # ([M,] P)
 
-    def __call__(self, step: Step) -> tuple[StepMetrics, Finding | None]:
+    def __call__(self, step: Step) -> tuple[StepMetrics, Divergence | None]:
         """The metrics of the step, and what is wrong with what the solver saw or with the state after the step."""
         x, v = self._tensors(step.params), self._tensors(step.info.gradient)
         others = [t for t in step.others if t.is_floating_point()]
@@ -100,13 +100,13 @@ class Monitor:
         T, P = len(x), len(self.players)
         gradient, norms, other_norms, loss = values[:T], values[T : 2 * T], values[2 * T : -P], values[-P:]
         metrics = StepMetrics(loss.T, self._by_player(gradient), self._by_player(self.norms))
-        finding = None
+        divergence = None
         if not np.isfinite(values).all() or (joint(norms) > self.bound).any():
             gradient, norms = self._recheck(gradient, v), self._recheck(norms, x)
             metrics = StepMetrics(metrics.losses, self._by_player(gradient), metrics.parameter_norms)
-            finding = self._find(loss, gradient, norms, self._recheck(other_norms, others), step)
+            divergence = self._find(loss, gradient, norms, self._recheck(other_norms, others), step)
         self.norms = norms
-        return metrics, finding
+        return metrics, divergence
 
     def _recheck(self, norms: Array, x: list[Tensor]) -> Array:
         """``norms`` of the tensors ``x``, taken again if one is not finite: it may be inf although ``x`` is finite."""
@@ -123,7 +123,7 @@ class Monitor:
         norm = torch.where(top.isfinite(), norm.clamp(max=torch.finfo(torch.float64).max), top)
         return norm[0] if self.members is None else norm
 
-    def _find(self, loss: Array, gradient: Array, norms: Array, other_norms: Array, step: Step) -> Finding | None:
+    def _find(self, loss: Array, gradient: Array, norms: Array, other_norms: Array, step: Step) -> Divergence | None:
         """The first value that is not finite, else the largest parameter if the bound is passed, else None."""
         labels = [f"the loss of {i}" for i in self.players]
         labels += [f"the gradient of {name}" for name in self.names] + [f"the parameter {name}" for name in self.names]
@@ -133,13 +133,13 @@ class Monitor:
         bad = ~sound.all(0)
         if bad.any():
             first = int(np.argmax((~sound).reshape(len(labels), -1).any(1)))
-            return Finding(bad, f"{labels[first]} is not finite")
+            return Divergence(bad, f"{labels[first]} is not finite")
         norms = np.where(self.alive, norms, 0)
         bad = np.asarray(joint(norms) > self.bound)
         if bad.any():
             worst = self.names[int(np.argmax(norms.reshape(len(self.names), -1).max(1)))]
             size, bound = float(np.max(joint(norms))), float(np.max(self.bound))
-            return Finding(
+            return Divergence(
                 bad, f"the parameters' norm {size:.3g} passed the blow-up bound {bound:.3g}, most of it in {worst},"
             )
         return None

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.derivatives.stacking import Unlike, stacked
+from counterplay.core.derivatives.stacking import CannotStack, stacked
 from counterplay.core.run.checkpoint import load_checkpoint, newest
 from counterplay.core.run.next_step import digest
 
@@ -255,7 +255,7 @@ def test_members_have_numbers_of_their_own_in_the_buffers(tmp_path):
     ],
 )
 def test_what_cannot_be_put_together_is_refused_by_name(draws, words):
-    with pytest.raises(Unlike) as said:
+    with pytest.raises(CannotStack) as said:
         stacked([{"a": x} for x in draws])
     assert words in str(said.value)
 

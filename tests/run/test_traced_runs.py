@@ -84,7 +84,7 @@ def test_what_is_replayed_depends_on_the_step(monkeypatch):
     one = torch.ones(())
     for table in made:
         replays.append([])
-        for table.clock.step in (0, 199, 200, 10**6):
+        for table.replay.step in (0, 199, 200, 10**6):
             replays[-1].append(table.replays({"x": {"value": one}, "y": {"value": one}}, {}))
     assert replays == [[False, False, True, True], [True] * 4, [False] * 4]
 

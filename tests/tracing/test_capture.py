@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from counterplay.core.tracing.comparison import compare
-from counterplay.core.tracing.origin import Origin
+from counterplay.core.tracing.trace_source import TraceSource
 from counterplay.core.tracing.traced import staged, traced
 
 
@@ -129,7 +129,7 @@ def test_closed_over_tensors_are_held_by_reference() -> None:
 def test_a_wrong_replay_is_noticed() -> None:
     """A function that is not pure answers differently when it is run for comparison."""
     calls = iter(range(100))
-    replayed = traced(lambda x: x * next(calls), Origin(()))  # where nobody looks
+    replayed = traced(lambda x: x * next(calls), TraceSource(()))  # where nobody looks
     replayed(torch.ones(2))
     assert replayed.fallback is not None and "differs" in replayed.fallback
 

@@ -35,7 +35,7 @@ class Hiding:
 UNTOLD: dict[str, tuple[Callable[[], Any], str]] = {
     "random": (lambda: 1 + 1e-3 * random.random(), "random"),
     "numpy": (lambda: 1 + 1e-3 * np.random.rand(), "numpy"),
-    "clock": (lambda: 1 + 1e-3 * (time.time() % 1), "time"),
+    "replay": (lambda: 1 + 1e-3 * (time.time() % 1), "time"),
     "iterator": ((lambda it: lambda: 1 + 1e-3 * next(it))(itertools.count()), "moves on"),
     "generator": ((lambda it: lambda: 1 + 1e-3 * next(it))(float(n) for n in range(99)), "moves on"),
     "rng": ((lambda r: lambda: 1 + 1e-3 * r.random())(np.random.default_rng(0)), "cannot be looked into"),
@@ -52,7 +52,7 @@ UNTOLD: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_cannot_be_told_is_not_replayed(name: str) -> None:
     weight, reason = UNTOLD[name]
     table = asked_twice(of(weight))
-    assert reason in table.origin.why_eager and not table._field._programs
+    assert reason in table.trace_source.why_eager and not table._field._programs
 
 
 def test_what_stays_is_replayed() -> None:
@@ -60,10 +60,10 @@ def test_what_stays_is_replayed() -> None:
 
     class Data:
         def __init__(self) -> None:
-            self.images, self.level, self.clock = images, 1.0, time
+            self.images, self.level, self.replay = images, 1.0, time
 
         def sample(self, rng: torch.Generator) -> Any:
-            return {"x": torch.from_numpy(self.images[:3]), "now": self.clock.time(), "luck": random.random()}
+            return {"x": torch.from_numpy(self.images[:3]), "now": self.replay.time(), "luck": random.random()}
 
         def weight(self) -> Any:
             return self.level * net(torch.ones(2, dtype=torch.float64)) * math.exp(0.0) * np.sqrt(4.0)
@@ -73,7 +73,9 @@ def test_what_stays_is_replayed() -> None:
     games = [WithNet(net), of(data.weight, data.sample), held, cp.make("game", "quadratic")]
     for game in games:
         table = asked_twice(game)
-        assert table.origin.why_eager == "" and [*table._field._programs.values()] != [None], table._field.fallback
+        assert table.trace_source.why_eager == "" and [*table._field._programs.values()] != [None], (
+            table._field.fallback
+        )
 
 
 def test_why_nothing_is_replayed_is_told() -> None:

@@ -15,7 +15,7 @@ from .program.optimize import Rewrite
 
 
 @dataclass
-class Clock:
+class ReplayState:
     """The current step of a run, whether it has replayed anything, and whether replays are to be compared now."""
 
     step: int = 0
@@ -24,13 +24,13 @@ class Clock:
 
 
 @dataclass
-class Origin:
-    """The origin of functions: ``roots`` of all that they read, a name and a module for messages, the run's clock."""
+class TraceSource:
+    """The origin of functions: ``roots`` of all that they read, a name and a module for messages, the run's replay."""
 
     roots: Roots
     name: str = "a function"
     module: str = ""
-    clock: Clock = field(default_factory=Clock)
+    replay: ReplayState = field(default_factory=ReplayState)
     rewrite: Rewrite | None = None  # an optional rewrite of programs, used where it saves work
     why_eager: str | None = None  # why its functions are not replayed; "" if they are; None if not known yet
 
@@ -52,7 +52,7 @@ class Origin:
         """The error for a replay that no longer agrees with its function; it did agree at step ``since``."""
         return Stale(
             f"{self.name} read something that has changed since step {since}, where they were traced or last compared: "
-            f"what was computed from there to step {self.clock.step} cannot be trusted. Let the batch or the buffers "
+            f"what was computed from there to step {self.replay.step} cannot be trusted. Let the batch or the buffers "
             "hold what changes, or play it with trace=False and compile=False (--no-trace --no-compile).",
             self.module,
             since,

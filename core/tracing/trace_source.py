@@ -1,4 +1,4 @@
-"""The origin of traced functions: the objects that they may read, and their name for messages."""
+"""Where traced functions come from: the objects that they may read, and their name for messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReplayState:
 
 @dataclass
 class TraceSource:
-    """The origin of functions: ``roots`` of all that they read, a name and a module for messages, the run's replay."""
+    """Where functions come from: ``roots`` of all that they read, a name and a module for messages, the run's state."""
 
     roots: Roots
     name: str = "a function"

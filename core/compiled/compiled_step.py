@@ -118,8 +118,6 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
     Raises Unwritable, Uncompilable, or an error of a plugin's code where a step cannot be compiled: if it draws,
     iterates until a condition holds, renews buffers, changes what it reads, or is large.
     """
-    if game.draws:
-        raise Unwritable("it draws random numbers")
     params, M = state.params, game.members or 1
     numbers = sum(x.numel() for x in leaves(params)) // M
     if numbers > NUMBERS:

@@ -17,15 +17,8 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from ..attribution import foreign, guarded
 from ..errors import PluginError
+from ..game import checks
 from ..game.buffers import copied
-from ..game.checks import (
-    contract_error,
-    losses_of,
-    require_mapping,
-    require_one_dtype,
-    require_storable,
-    validated_parameters,
-)  # fmt: skip
 from ..game.game import Game, innermost
 from ..game.regularizer import Refresh
 from ..game.structure import describe_change
@@ -103,17 +96,19 @@ class Evaluator(Game):
             return self.cast(stacked([f(m) for m in range(count)]))
         except CannotStack as error:
             wrong = f"what its {what} gives for the members cannot be put together: {error}"
-            raise contract_error(innermost(self.game), wrong) from None
+            raise checks.contract_error(innermost(self.game), wrong) from None
 
     def start(self, rngs: Sequence[torch.Generator]) -> tuple[Params, Buffers]:
         """Initial parameters and buffers; member m draws from ``rngs[m]``."""
         game, users_game = self.game, innermost(self.game)
         with guarded("starting", game, refusing=True):
-            params = [validated_parameters(game, game.init(rng)) for rng in rngs]
-            buffers = [dict(require_mapping(users_game, "buffers", game.buffers(rng))) for rng in rngs]
+            params = [checks.validated_parameters(game, game.init(rng)) for rng in rngs]
+            buffers = [dict(checks.require_mapping(users_game, "buffers", game.buffers(rng))) for rng in rngs]
             theta = self.stack_members(params.__getitem__, len(rngs), "init")
-            require_one_dtype(users_game, theta)
-            return theta, require_storable(users_game, self.stack_members(buffers.__getitem__, len(rngs), "buffers"))
+            checks.require_one_dtype(users_game, theta)
+            return theta, checks.require_storable(
+                users_game, self.stack_members(buffers.__getitem__, len(rngs), "buffers")
+            )
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """A batch; each member draws its part from its own generator. The samples in it are counted."""
@@ -121,7 +116,7 @@ class Evaluator(Game):
             return buffers
         game = self.game
         batch = self.stack_members(
-            lambda m: require_mapping(game, "sample", game.sample(rngs[m], self.member(buffers, m))), len(rngs)
+            lambda m: checks.require_mapping(game, "sample", game.sample(rngs[m], self.member(buffers, m))), len(rngs)
         )
         self.cost.samples += game.samples(self.member({k: x for k, x in batch.items() if k not in buffers}, 0))
         return batch
@@ -145,7 +140,7 @@ class Evaluator(Game):
         return self.game.sample(rng, buffers)
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        return self.over_members(lambda p, b: losses_of(self.game, p, b), params, batch)
+        return self.over_members(lambda p, b: checks.losses_of(self.game, p, b), params, batch)
 
     def refresh(self, params: Params, buffers: Buffers, part: Refresh | None = None) -> Buffers:
         """The buffers that the next step uses; with ``part``, one of the game's `refreshes`, those that it renews."""
@@ -155,7 +150,7 @@ class Evaluator(Game):
         flattened: list[Any] = []  # all leaves and their structure: vmap can only return tensors
 
         def refreshed_tensors(p: Params, b: Buffers) -> list[Tensor]:
-            flattened[:] = tree_flatten(require_mapping(self.game, "refresh", renewed(p, b)))
+            flattened[:] = tree_flatten(checks.require_mapping(self.game, "refresh", renewed(p, b)))
             return [x for x in flattened[0] if isinstance(x, Tensor)]
 
         refreshed = iter(self.over_members(refreshed_tensors, params, copied(buffers)))

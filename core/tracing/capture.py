@@ -67,7 +67,13 @@ def capture(
         # A tensor that is given twice, or is also closed over, would be traced as one input: make each one distinct.
         apart = [x.detach() for x in leaves]
         simple: Any = core_aten_decompositions() if lower else None
-        module = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)(*apart)
+        trace = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)
+        try:
+            module = trace(*apart)
+        except (TypeError, RuntimeError, NotImplementedError) as error:
+            if "torch._C.Generator" in str(error):  # before torch 2.12 a generator cannot even be traced
+                raise Untraceable("it draws random numbers") from None
+            raise
     tangents = None if point is None else set(range(point, len(leaves)))
     return improve(_translate(module), tangents, rewrite), results[-1]
 

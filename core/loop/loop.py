@@ -53,7 +53,7 @@ class Loop:
         while state.step < self.steps:
             if self.stop():
                 return self._interrupted(state)
-            self.save(state, False)
+            self._save(state, False)
             if (later := self._leap(state)) is not None:
                 state = later
                 continue
@@ -208,9 +208,14 @@ class Loop:
             info = StepInfo.at(LocalGame.of(game, state.params, batch))
         return Step(state.params, state.memory, buffers, info, [batch], [])  # memory and buffers were checked before
 
+    def _save(self, state: State, last: bool) -> None:
+        """Save, with the time that observers have taken until now."""
+        self.game.cost.measuring += self._lap_seconds()
+        self.save(state, last)
+
     def _save_last(self, state: State) -> None:
         self._compare_replayed(state)
-        self.save(state, True)
+        self._save(state, True)
 
     def _compare_replayed(self, state: State) -> None:
         """Compare what was replayed or compiled with the functions themselves. Raises Stale if they differ."""

@@ -10,8 +10,7 @@ from ..attribution import attributed, ours
 from ..errors import PluginError, UsageError
 from ..game.game import Game, innermost
 from ..solver.solver import Solver
-from ..solver.state import tensors
-from .contract import versions
+from .contract import given_tensors, versions
 from .observers import Observer, Seen, period
 
 
@@ -35,7 +34,7 @@ class Audience:
                 recorder(seen)
         if not self._callers:
             return
-        shown = tensors((seen.params, seen.memory, seen.buffers))
+        shown = given_tensors(seen)
         before = versions(shown)
         for observer in self._callers:
             observer(seen)

@@ -22,6 +22,7 @@ from ..game.structure import describe_difference, form
 from ..game.tree import Buffers, Params
 from ..solver.solver import Memory, Solver, StepInfo
 from ..solver.state import State
+from .observers import Seen
 
 ALWAYS_FULL = 24  # a state of at most so many tensors is checked in full at every step
 FULL_CHECK_EVERY = 64  # a larger state is checked in full at the first and at every 64th step
@@ -56,7 +57,7 @@ class StepContract:
     def remember(self, state: State) -> None:
         """Remember ``state``, which the next step is given, and how often its tensors have been written to."""
         self._steps += 1
-        self._given = _given(state)
+        self._given = given_tensors(state)
         self._versions = versions(self._given)
         self._thorough = len(self._given) <= ALWAYS_FULL or self._steps % FULL_CHECK_EVERY == 1
 
@@ -70,7 +71,7 @@ class StepContract:
 
     def is_untouched(self, state: State) -> bool:
         """Whether ``state`` is as it was at :meth:`remember`: the same tensors in the same places, not written to."""
-        now = _given(state)
+        now = given_tensors(state)
         same = len(now) == len(self._given) and all(map(is_, now, self._given))
         return same and versions(self._given) == self._versions
 
@@ -171,8 +172,8 @@ def validated_memory(solver: Solver, memory: Any) -> Memory:
     )
 
 
-def _given(state: State) -> list[Tensor]:
-    """The tensors of parameters, memory and buffers, which a step is given."""
+def given_tensors(state: State | Seen) -> list[Tensor]:
+    """The tensors of parameters, memory and buffers, which a step or an observer is given. Fast: it is called often."""
     given: list[Tensor] = []
     for tree in (state.params, state.memory, state.buffers):
         _collect(tree, given)

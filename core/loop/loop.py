@@ -122,7 +122,9 @@ class Loop:
 
         answer = self._next_solver.step(game, state.params, state.memory, draw)
         params, memory, info, memory_tensors = self._contract.checked_answer(answer)
-        return Step(game.project(params), memory, buffers, info, batches, memory_tensors + tensors(buffers))
+        return Step(
+            game.project(params), memory, buffers, info, batches, memory_tensors + (tensors(buffers) if buffers else [])
+        )
 
     def _commit(self, state: State, step: Step, alive: Tensor) -> State:
         """The state after ``step``. A member that is not finite any more keeps its last finite state until the end."""

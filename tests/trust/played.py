@@ -158,6 +158,8 @@ class Played:
             draws = itertools.cycle(self.drawn) if c.data == "constant" else iter(self.drawn)
             for n, seen in enumerate(self.seen[: c.steps]):
                 losses.SCHEDULE[0] = scheduled(n)
+                if c.solver not in FIRST_ORDER and self.jump(x, self.batch(seen.batch, m)) > 0:
+                    return  # v jumps at this very point, so that J, of which the step is made, is not defined
                 there = self.seen[n + 1].params if n + 1 < len(self.seen) else self.result.params
                 found = self.whole(self.member(there, m))
                 try:

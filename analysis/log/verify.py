@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ def verify(path: Path, files: Sandbox | None = None) -> Iterator[Found]:
     yield _result(f"{path}/run.json", lambda: _run(path))
     yield _result(f"{path}/status.json", lambda: _status(path))
     log_files = [whole] * whole.exists() + blocks
-    found = [_result(str(file), lambda at=file: _file(files, at)) for file in log_files]  # type: ignore[misc]
+    found = [_result(str(file), partial(_file, files, file)) for file in log_files]
     yield from found
     if all(good for good, _, _ in found):
         yield _result(f"{path}: the log as a whole", lambda: _log(files, path, blocks, whole.exists()))
     for checkpoint in checkpoints:
-        yield _result(str(checkpoint), lambda at=checkpoint: _checkpoint(at))  # type: ignore[misc]
+        yield _result(str(checkpoint), partial(_checkpoint, checkpoint))
 
 
 def _result(thing: str, verified: Callable[[], str]) -> Found:

@@ -22,7 +22,7 @@ from ..loop.stopping import Condition
 from ..solver.solver import Solver
 from ..solver.state import State
 from ..tracing.traced import RETRACES
-from .compiled_step import Array, Compiled, Played, compiled_solver
+from .compiled_step import Array, Compiled, Played, Program, compiled_solver
 
 LONGEST = 4096  # steps
 SELDOM = 1 << 16  # largest number of steps between two comparisons with the solver itself
@@ -93,7 +93,7 @@ class Chunks:
 
     def leap(self, state: State, room: int, monitor: Monitor, until: Condition | None) -> Leap | None:
         """Take a chunk of at most ``room`` steps in which nothing happens; None if there is no such step."""
-        if self.solver is None or (steps := self._room(state, room)) == 0:
+        if self.solver is None or (steps := self._room(self.solver.program, state, room)) == 0:
             return None
         program, alive = self.solver.program, state.alive.numpy()
         played = program(state.params, state.memory, steps, alive)
@@ -123,9 +123,8 @@ class Chunks:
         step = state.step + steps
         return Leap(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
 
-    def _room(self, state: State, room: int) -> int:
+    def _room(self, program: Program, state: State, room: int) -> int:
         """The length of the next chunk: up to the next checkpoint, and short enough to be done soon."""
-        program = self.solver.program  # type: ignore[union-attr]
         wide = program.numbers * (program.members or 1)
         ends = [room, self.length, max(1, NUMBERS // (2 * wide))]
         if self.checkpoint_every:

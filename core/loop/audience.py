@@ -24,8 +24,8 @@ class Audience:
     def __init__(self, observers: Sequence[Observer], solver: Solver, game: Game) -> None:
         self._observers, self._solver, self._game = observers, solver, game
         is_recorder = [ours(getattr(o, "observer", o)) for o in observers]
-        self._recorders = [o for o, is_ours in zip(observers, is_recorder, strict=True) if is_ours]
-        self._callers = [o for o, is_ours in zip(observers, is_recorder, strict=True) if not is_ours]
+        self._recorders: list[Any] = [o for o, is_ours in zip(observers, is_recorder, strict=True) if is_ours]
+        self._callers: list[Any] = [o for o, is_ours in zip(observers, is_recorder, strict=True) if not is_ours]
 
     def __call__(self, seen: Seen) -> None:
         """Show one step."""
@@ -48,9 +48,9 @@ class Audience:
         """Show many steps at once: columns of the log's group "step", by name."""
         with self._recording():
             for recorder in self._recorders:
-                recorder.rows(columns)  # type: ignore[attr-defined]  # without ``rows``, ``room`` is 0
+                recorder.rows(columns)  # without ``rows``, ``room`` is 0
         for observer in self._callers:
-            observer.rows(columns)  # type: ignore[attr-defined]
+            observer.rows(columns)
 
     def room(self, step: int, most: int) -> int:
         """How many steps from ``step`` on can be shown at once, at most ``most``: the next one is to be shown alone."""

@@ -70,7 +70,7 @@ def capture(
         trace = make_fx(pure, decomposition_table=simple, tracing_mode="fake", _allow_non_fake_inputs=True)
         try:
             module = trace(*apart)
-        except (TypeError, RuntimeError, NotImplementedError) as error:
+        except (TypeError, RuntimeError) as error:
             if "torch._C.Generator" in str(error):  # before torch 2.12 a generator cannot even be traced
                 raise Untraceable("it draws random numbers") from None
             raise

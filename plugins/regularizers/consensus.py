@@ -14,8 +14,14 @@ from torch import Tensor
 from ...core.derivatives.field import field_of
 from ...core.game.game import Game
 from ...core.game.regularizer import Regularizer
-from ...core.game.tree import Batch, Params, Player, leaves
+from ...core.game.tree import Batch, Params, Player
 from ...core.options import option
+
+
+def half_squares(game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
+    """||v_i||^2 / 2 of each player, scalars."""
+    v, _ = field_of(game, tuple(game.players), params, batch)
+    return {i: torch.stack([x.square().sum() for x in tree.values()]).sum() / 2 for i, tree in v.items()}
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,5 @@ class Consensus(Regularizer):
     gamma: float = option(10.0, "weight of the consensus term")
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        v, _ = field_of(game, tuple(game.players), params, batch)
-        half = torch.stack([x.square().sum() for x in leaves(v)]).sum() / 2
-        return dict.fromkeys(game.players, self.gamma * half)
+        total = torch.stack([*half_squares(game, params, batch).values()]).sum()
+        return dict.fromkeys(game.players, self.gamma * total)

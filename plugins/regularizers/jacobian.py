@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from ...core.derivatives.field import field_of
 from ...core.game.game import Game
 from ...core.game.regularizer import Regularizer
 from ...core.game.tree import Batch, Params, Player
 from ...core.options import option
+from .consensus import half_squares
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Jacobian(Regularizer):
     gamma: float = option(10.0, "weight")
 
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        players = tuple(game.players)
-        v, _ = field_of(game, players, params, batch)
-        half = {i: sum(x.square().sum() for x in v[i].values()) / 2 for i in players}
-        return {i: self.gamma * sum(half[j] for j in players if j != i) for i in players}  # type: ignore[misc]
+        half = half_squares(game, params, batch)
+        others = {i: [x for j, x in half.items() if j != i] for i in half}
+        return {i: self.gamma * torch.stack(charges).sum() for i, charges in others.items() if charges}

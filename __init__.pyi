@@ -7,6 +7,7 @@ from .core.errors import Busy as Busy
 from .core.errors import Diverged as Diverged
 from .core.errors import Interrupted as Interrupted
 from .core.errors import NotConverged as NotConverged
+from .core.errors import OutOfMemory as OutOfMemory
 from .core.errors import PluginError as PluginError
 from .core.errors import StorageError as StorageError
 from .core.errors import UsageError as UsageError

@@ -6,6 +6,7 @@ A message is one or two sentences: what was given, what was expected, what to do
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -57,6 +58,12 @@ class BadLog(UserError):
     exit_code = 65
 
 
+class OutOfMemory(UserError):
+    """The memory of the machine or of a GPU does not hold what was asked for."""
+
+    exit_code = 71
+
+
 class Busy(UserError):
     """Another process is writing in the run directory."""
 
@@ -73,6 +80,31 @@ class Interrupted(UserError):
     """A run was stopped from outside, as by Ctrl-C. It can be resumed."""
 
     exit_code = 75
+
+
+# in torch's messages, for the memory of the processor and of a GPU
+_NO_MEMORY = re.compile(
+    "can(?:'t|not) allocate memory|out of memory|not enough memory|STATUS_ALLOC_FAILED|size calculation overflowed",
+    re.I,
+)
+
+
+def out_of_memory(error: BaseException, what: str = "") -> OutOfMemory | None:
+    """The error to raise in place of ``error`` if it says that memory has run out; None if it does not.
+
+    ``what`` are the words for the part of a run that it was needed for, as in "a step"; "" for others.
+    """
+    if isinstance(error, OutOfMemory):
+        return error
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, of a GPU
+    if not named and not (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return None
+    where = " of the GPU" if re.search("CUDA|CUBLAS|CUDNN|GPU", str(error)) else ""
+    size = re.search(r"allocate (?:another )?(\d[\d.]* (?:[KMGTPE]i?B|bytes))", str(error))
+    asked = f", which asked for another {size[1]}" if size else ""
+    lower = "the batch, the sizes of the networks (filters, hidden), members, or how often spectra are recorded"
+    advice = f"Lower {lower} (spectrum-every)" if what else "Ask for less, or for a machine with more"
+    return OutOfMemory(f"there is not enough memory{where} for {what or 'this'}{asked}. {advice}.")
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:

@@ -18,7 +18,16 @@ from typing import Any
 
 import click
 
-from ..errors import Interrupted, PluginError, StorageError, UsageError, UserError, did_you_mean, printable
+from ..errors import (
+    Interrupted,
+    PluginError,
+    StorageError,
+    UsageError,
+    UserError,
+    did_you_mean,
+    out_of_memory,
+    printable,
+)
 from ..process import signals, streams
 from ..registry import registry
 from ..registry.kinds import in_words
@@ -40,8 +49,6 @@ _REFUSED = (  # errors of the file system that are not the program's fault
     errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO,
     errno.EMFILE, errno.ENFILE, errno.ESTALE,
 )  # fmt: skip
-# in torch's messages, for the memory of the processor and of a GPU
-_NO_MEMORY = re.compile("can't allocate memory|out of memory")
 
 
 class Commands(click.Group):
@@ -107,7 +114,7 @@ def _broken_pipes_past_click() -> Iterator[None]:
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 ok, 1 bug, 2 usage, 3 plugin, 10 diverged, 11 not converged though required, 65 bad log, "
-    "73 run directory in use, 74 storage, 75 interrupted and resumable.",
+    "71 out of memory, 73 run directory in use, 74 storage, 75 interrupted and resumable.",
 )
 @click.version_option(__version__, prog_name="counterplay")
 def cli() -> None:
@@ -159,8 +166,8 @@ def _ending(error: BaseException) -> int:
         return _say(error.format_message() + help, 2)
     if isinstance(error, (click.Abort, KeyboardInterrupt)) or signals.received():
         return _say("interrupted.", Interrupted.exit_code)
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
-        return _say("there is not enough memory for this. Ask for less, or for a machine with more.", 2)
+    if (lack := out_of_memory(error)) is not None:
+        return _say(str(lack), lack.exit_code)
     if isinstance(error, ModuleNotFoundError) and (wanted := _requirement(error.name or "")) is not None:
         return _say(
             f"this needs {error.name}, which is not installed for {sys.executable}: python -m pip install '{wanted}'. "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..arguments import PLACE
-from ..errors import Diverged, Interrupted, NotConverged, UsageError
+from ..errors import Diverged, Interrupted, NotConverged
 from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, completed, name_of
@@ -146,14 +146,9 @@ def start_of(path: str | None) -> Any:
 
 def device_of(name: str) -> str:
     """Return ``name`` if this machine has the device. Raises UsageError."""
-    import torch
+    from ..run.device import require_device
 
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
-        raise UsageError(f"--device {name}: expected cpu, cuda or cuda:N.")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        has = f"{torch.cuda.device_count()} CUDA device(s)" if torch.cuda.device_count() else "no CUDA device"
-        raise UsageError(f"--device {name}: torch {torch.__version__} finds {has} here. Use --device cpu.")
+    require_device(name, "--device")
     return name
 
 

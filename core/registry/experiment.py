@@ -38,7 +38,7 @@ class Experiment(Asked):
     solver: Named
     loss: Named | None = None
     regularizers: list[Named] = option([], expected="a list of names or tables")
-    device: str = option("cpu", "Where it runs.", metavar="cpu|cuda", usual="cpu")
+    device: str = option("cpu", "Where it runs.", metavar="cpu|cuda|cuda:N", usual="cpu")
     start: str | None = option(None, "Start from these parameters.", metavar="FILE.safetensors", place=True)
     trace: bool | None = option(None, "Replay traced graphs.", usual="from step 200 on")
     compile: bool | None = option(None, "Compile the step of a small game.", usual="from step 2000 on")

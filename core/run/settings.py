@@ -18,6 +18,7 @@ from ..game.regularizer import Regularizer, regularized
 from ..options import bounds_of, options_of
 from ..seeding import SCHEME, SEEDS
 from ..settings import Asked, Many, Whole
+from .device import require_device
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -57,10 +58,8 @@ class Settings(Asked):
             )
         if self.blowup is not None and not (isinstance(self.blowup, Real) and self.blowup > 0):
             raise UsageError(f"blowup must be a number above 0, or inf, got {self.blowup!r}.")
-        if str(self.device).startswith("cuda") and not torch.cuda.is_available():
-            raise UsageError(
-                f"device {self.device} was asked for, and torch {torch.__version__} finds no CUDA device here."
-            )
+        if self.device is not None:
+            require_device(self.device)
         if self.dtype is not None and self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype {self.dtype!r}: expected float32 or float64.")
         if not isinstance(self.inexact_data, bool):

@@ -272,7 +272,7 @@ def test_too_little_memory_is_no_bug(cli: Run, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("counterplay.core.cli.run.build", fail)
     code, _, err = cli(*QUADRATIC)
     assert (
-        code == 2 and err == "Error: there is not enough memory for this. Ask for less, or for a machine with more.\n"
+        code == 71 and err == "Error: there is not enough memory for this. Ask for less, or for a machine with more.\n"
     )
 
 
@@ -281,6 +281,7 @@ def test_too_little_memory_is_no_bug(cli: Run, monkeypatch: pytest.MonkeyPatch, 
     [
         (KeyboardInterrupt(), 75),
         (cp.Interrupted("stopped"), 75),
+        (cp.OutOfMemory("too large"), 71),
         (cp.Busy("in use"), 73),
         (cp.StorageError("full"), 74),
         (cp.BadLog("bad"), 65),

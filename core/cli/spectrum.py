@@ -56,7 +56,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
-    from ..run.recall import is_run, recall
+    from ..run.load_point import is_run, load_point
     from ..spectra.at_point import point_facts
 
     for path in given["plugin"]:
@@ -68,7 +68,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
                 f"{where} is a run, which says what was played: {flag} is for a game. To look at its newest point in "
                 f"another way: counterplay spectrum GAME --start {shlex.quote(where)}."
             )
-        point = recall(where, step, device_of(given["device"]))
+        point = load_point(where, step, device_of(given["device"]))
         with registry.REGISTRY.without_third_parties():
             for what in other_code(point.experiment):
                 click.echo(f"Warning: {what}.", err=True)
@@ -89,7 +89,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
     import torch
 
     from ..run.engine import initial_state
-    from ..run.recall import buffers_from
+    from ..run.load_point import buffers_from
     from ..run.settings import Settings
     from ..spectra.at_point import Point
     from ..spectra.game_check import check_game

@@ -31,12 +31,12 @@ from ..solver.solver import Memory, Solver, require_suited
 from ..solver.state import State
 from ..spectra.game_check import check_game
 from ..tolerances import tolerances
-from .journal import Journal
-from .next_step import require_seeded
-from .recorders import Trajectory
-from .recording import layout_of
+from .recorder_setup import layout_of
+from .recorders import ParameterColumns
+from .reproducibility import require_seeded
+from .run_writer import RunWriter
 from .settings import Settings
-from .start import memory_from, parameters_from
+from .starting_point import memory_from, parameters_from
 
 # Which code takes a step depends on the step's number, never on the length of the run. On toy games tracing saved more
 # time than it took after 20 to 160 steps; compiling, with the compiler's own time, after 400 to 1,500 traced steps.
@@ -153,10 +153,10 @@ def run(
         start_given = not (start is memory is None)
         record = None
         if history:
-            record = History(layout_of(evaluator, Trajectory(state.params, evaluator.members)))
+            record = History(layout_of(evaluator, ParameterColumns(state.params, evaluator.members)))
             record.expect(steps // every + 2 if every else 0)
-        journal = Journal.create(out, evaluator, solver, state, settings, experiment, start_given, checks, record)
-        result = play(evaluator, solver, state, settings.steps, ends_when, journal, observers, progress, stop, chunks)
+        writer = RunWriter.create(out, evaluator, solver, state, settings, experiment, start_given, checks, record)
+        result = play(evaluator, solver, state, settings.steps, ends_when, writer, observers, progress, stop, chunks)
         return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=record)
 
 
@@ -181,22 +181,22 @@ def play(
     state: State,
     steps: int,
     until: Condition | None,
-    journal: Journal,
+    writer: RunWriter,
     observers: Sequence[Observer],
     progress: Progress | None,
     stop: Callable[[], bool] | None,
     chunks: Chunks | None = None,
 ) -> Result:
-    """Run the loop from ``state`` to its end, recorded by ``journal``."""
-    with journal:
-        loop = Loop(game, solver, steps, until, [*journal.observers, *observers], journal.save, progress, leaper=chunks)
+    """Run the loop from ``state`` to its end, recorded by ``writer``."""
+    with writer:
+        loop = Loop(game, solver, steps, until, [*writer.observers, *observers], writer.save, progress, leaper=chunks)
         loop.stop = stop or loop.stop
         ending = loop.play(state)
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
-        journal.close(ending, diverged)
+        writer.close(ending, diverged)
     end = ending.state
     eager = f"Losses are not replayed: {game.trace_source.why_eager}." if game.trace_source.why_eager else ""
-    return Result(end.params, end.memory, ending.status, end.step, journal.directory, ending.message, diverged, eager)
+    return Result(end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged, eager)
 
 
 def _require_objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:

@@ -25,7 +25,7 @@ from ..solver.solver import Solver
 from ..spectra.eigenvalues import Spectrum
 from ..spectra.point_spectra import Places, jacobian_spectra, update_spectra
 
-WHOLE = 256  # up to so many parameters, all of them are recorded
+ALL_RECORDED = 256  # up to so many parameters, all of them are recorded
 Append = Callable[[str, dict[str, Any]], None]
 
 
@@ -42,14 +42,14 @@ def projection_interval(step: int) -> int:
     return 10 if step < 1000 else 100
 
 
-class Trajectory:
+class ParameterColumns:
     """What is recorded of the parameters: all if they are few, else projections on two fixed random directions."""
 
     def __init__(self, params: Params, members: int | None) -> None:
         self.ensemble = members is not None
         first = leaves(params)[0]
         count = ravel(params, self.ensemble).shape[-1]
-        self.whole = count <= WHOLE
+        self.whole = count <= ALL_RECORDED
         self.names = names(params, self.ensemble) if self.whole else []
         if not self.whole:
             rng = torch.Generator().manual_seed(0)
@@ -69,7 +69,7 @@ class StepRecorder:
 
     append: Append
     game: Evaluator
-    trajectory: Trajectory
+    parameter_columns: ParameterColumns
     began: float
     extend: Append
     last_clocks: dict[str, float] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class StepRecorder:
         inner = {f"inner_{name}": numpy(x) for name, x in seen.info.inner.items()}
         self.append("step", {
             "step": seen.step, "losses": f.losses, "gradient_norms": f.gradient_norms,
-            "parameter_norms": f.parameter_norms, **self.trajectory.row(seen), **inner,
+            "parameter_norms": f.parameter_norms, **self.parameter_columns.row(seen), **inner,
             "gradients": cost.gradients, "products": cost.products, "samples": cost.samples,
             **self.clocks(),
         })  # fmt: skip

@@ -27,8 +27,8 @@ from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
 from .engine import Result, chunked, condition, initial_state, play
-from .journal import Journal
-from .next_step import INEXACT_DATA, changed_since, require_seeded
+from .reproducibility import INEXACT_DATA, changed_since, require_seeded
+from .run_writer import RunWriter
 from .settings import Settings
 
 
@@ -107,8 +107,8 @@ def resume(
                 )
             inexact += [{"step": state.step, "changed": changed}] if changed else []
             with files.reading():
-                journal = Journal.reopen(files, lock, evaluator, solver, state, settings, numbers, pending, inexact)
-            return play(evaluator, solver, state, settings.steps, until, journal, observers, progress, stop, chunks)
+                writer = RunWriter.reopen(files, lock, evaluator, solver, state, settings, numbers, pending, inexact)
+            return play(evaluator, solver, state, settings.steps, until, writer, observers, progress, stop, chunks)
     finally:
         lock.close()
 

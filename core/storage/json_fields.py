@@ -186,7 +186,7 @@ class CheckpointState(msgspec.Struct, kw_only=True):
     measuring_seconds: Seconds = 0
     inexact: list[Mark] = []
     batch_sha256: Sum | None = None
-    losses: dict[Text, list[float]] = {}  # of the next step: see core.run.next_step
+    losses: dict[Text, list[float]] = {}  # of the next step: see core.run.reproducibility
     buffers: dict[Text, Any] = {}  # see core.game.buffers
     empty: list[Text] = []  # the paths of empty dictionaries, which safetensors cannot hold
 

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 import counterplay as cp
 from counterplay.core.cli.main import main
 from counterplay.core.log.writer import LogWriter
-from counterplay.core.run import journal
+from counterplay.core.run import run_writer
 from counterplay.core.run.checkpoint import load_checkpoint, newest
 
 Tell = Callable[[int], None]
@@ -42,8 +42,8 @@ class Telling(LogWriter):
 def play(directory: Path, tell: Tell = Telling.tell, steps: int = 16) -> None:
     """Run it, or go on where it stands; ends as the command line does, with SystemExit."""
     Telling.tell = staticmethod(tell)
-    vars(journal)["LogWriter"] = functools.partial(Telling, seal_bytes=900)
-    journal.SYNC_SECONDS = 0.0  # every one, so that there is more to fail
+    vars(run_writer)["LogWriter"] = functools.partial(Telling, seal_bytes=900)
+    run_writer.SYNC_SECONDS = 0.0  # every one, so that there is more to fail
     often = ("--steps", str(steps), "--checkpoint-every", "4")
     begun = (directory / "run.json").exists()
     main(["resume", str(directory), "--quiet"] if begun else [*RUN, *often, "--out", str(directory)])

@@ -24,7 +24,7 @@ import counterplay as cp
 from counterplay.core.errors import BadLog, Busy, UsageError
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.registry.registry import REGISTRY
-from counterplay.core.run import journal as journals
+from counterplay.core.run import run_writer
 from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.run.flat_tensors import empty_paths, flatten
 from counterplay.core.storage.lock import acquire, held
@@ -216,7 +216,7 @@ def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monke
     whole = cp.run(game, solver, out=tmp_path / "whole", **run)
     saved = set()
     often = 1 if part == "blocks" else 1 << 30  # rows are in blocks, or in the checkpoint
-    monkeypatch.setattr(journals, "LogWriter", functools.partial(LogWriter, seal_bytes=often))
+    monkeypatch.setattr(run_writer, "LogWriter", functools.partial(LogWriter, seal_bytes=often))
 
     def spoil(directory: Path, step: int, tensors: dict[str, Any], numbers: dict[str, Any], **how: Any) -> Path:
         tensors, numbers = dict(tensors), dict(numbers)
@@ -228,7 +228,7 @@ def test_every_part_of_the_checkpoint_is_needed(part: str, tmp_path: Path, monke
         saved.update([*tensors, *numbers])
         return save_checkpoint(directory, step, tensors, numbers, **how)
 
-    monkeypatch.setattr(journals, "save_checkpoint", spoil)
+    monkeypatch.setattr(run_writer, "save_checkpoint", spoil)
     with pytest.raises(Killed):
         cp.run(game, solver, out=tmp_path / "again", observers=[kill_at(7)], **run)
     clocks = {"seconds", "solver_seconds", "measuring_seconds"}
@@ -255,7 +255,7 @@ def test_checkpoints_kept(tmp_path: Path) -> None:
 
 
 def test_now_and_then_it_saves_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "AUTOSAVE_SECONDS", 0.0)
+    monkeypatch.setattr(run_writer, "AUTOSAVE_SECONDS", 0.0)
     game, solver = parts("affine-gaussian", "simgd")
     with pytest.raises(Killed):
         cp.run(game, solver, steps=STEPS, out=tmp_path / "run", observers=[kill_at(8)])

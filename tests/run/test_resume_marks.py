@@ -18,7 +18,7 @@ import counterplay as cp
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.segments import blocks_of
-from counterplay.core.run import journal as journals
+from counterplay.core.run import run_writer
 from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.storage.run_directory import RunDirectory, claim
 from counterplay.core.storage.strict_json import dumps
@@ -173,7 +173,7 @@ def test_of_two_runs_begun_at_once_one_has_the_directory(tmp_path: Path, monkeyp
         second()
         return lock
 
-    monkeypatch.setattr(journals, "claim", slowly)
+    monkeypatch.setattr(run_writer, "claim", slowly)
     result = cp.run(GAME, SOLVER, steps=3, out=tmp_path / "d", observers=[lambda seen: second() if seen.last else None])
     assert result.status == "max_steps" and RunDirectory(tmp_path / "d").run()["seed"] == 0
     assert [code for code, _ in said] == [73, 73] and all(f"process {os.getpid()}" in words for _, words in said)

@@ -70,7 +70,7 @@ def test_killed_before_its_first_checkpoint_it_begins_again(tmp_path: Path, monk
     start = {i: dict(t) for i, t in whole.params.items()}
     for given, out in ((None, tmp_path / "own"), (start, tmp_path / "given")):
         with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="here"):
-            patch.setattr("counterplay.core.run.journal.save_checkpoint", _fails)
+            patch.setattr("counterplay.core.run.run_writer.save_checkpoint", _fails)
             cp.run(GAME, SOLVER, steps=5, seed=3, out=out, start=given)
         assert not (out / "checkpoints").exists()
     again = cp.resume(tmp_path / "own", game=GAME, solver=SOLVER)

@@ -31,7 +31,7 @@ from counterplay.analysis.log.verify import verify
 from counterplay.core.errors import BadLog, UsageError, UserError
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.run.checkpoint import newest, read_start, save_checkpoint
-from counterplay.core.run.recall import recall
+from counterplay.core.run.load_point import load_point
 from counterplay.core.storage.run_directory import MANIFEST, STATE
 
 MUTANTS = int(os.environ.get("COUNTERPLAY_RECORD_MUTANTS", "1500"))
@@ -115,7 +115,7 @@ def looks(run: Path, files: Sandbox, **handed: Any) -> dict[str, Callable[[], ob
         "resume": resumed,
         "verify": lambda: list(verify(run, files)),
         "start": started,
-        "spectrum": lambda: recall(run),
+        "spectrum": lambda: load_point(run),
         "export": lambda: export(open_log(run), "step", run / "a.json", force=True),
         "plot": drawn,
         "report": lambda: html([open_log(run)]),

@@ -48,7 +48,7 @@ def digest(batch: Any) -> str:
     return found.hexdigest()
 
 
-def next_step(game: Evaluator, state: State) -> dict[str, Any]:
+def next_step_record(game: Evaluator, state: State) -> dict[str, Any]:
     """The record of the next step that a checkpoint stores.
 
     ``batch_sha256`` is the digest of the batch that it will draw; ``losses`` are the players' losses on it, one for
@@ -70,7 +70,7 @@ def next_step(game: Evaluator, state: State) -> dict[str, Any]:
 
 def changed_since(game: Evaluator, state: State, noted: Mapping[str, Any]) -> list[str]:
     """How the next step differs from ``noted``, its record in the checkpoint, in words."""
-    found = next_step(game, state)
+    found = next_step_record(game, state)
     if noted.get("batch_sha256", found.get("batch_sha256")) != found.get("batch_sha256"):
         return ["its next batch is another than it was to be: the data, or their order, have changed"]
     close = torch.finfo(leaves(state.params)[0].dtype).eps ** 0.75  # machines may add in different orders

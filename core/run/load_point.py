@@ -36,7 +36,7 @@ def is_run(path: str) -> bool:
     return (Path(path) / "run.json").is_file()
 
 
-def recall(directory: str | Path, step: int | None = None, device: str = "cpu") -> Point:
+def load_point(directory: str | Path, step: int | None = None, device: str = "cpu") -> Point:
     """The point of a run before step ``step``, by default that of the newest checkpoint.
 
     A checkpoint has parameters and memory. Without one, the parameters are read from the log, which has them for small

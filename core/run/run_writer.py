@@ -32,9 +32,9 @@ from ..storage.lock import NAME
 from ..storage.run_directory import RunDirectory, claim
 from ..storage.strict_json import dumps
 from .checkpoint import has_checkpoint, prune, save_checkpoint
-from .next_step import INEXACT_DATA, next_step
-from .recorders import Trajectory
-from .recording import layout_of, recorders
+from .recorder_setup import layout_of, recorders
+from .recorders import ParameterColumns
+from .reproducibility import INEXACT_DATA, next_step_record
 from .settings import Settings
 
 AUTOSAVE_SECONDS = 300.0  # a checkpoint is due after so long: a crash loses no more work
@@ -42,7 +42,7 @@ SYNC_SECONDS = 5.0  # only then is it synced, since waiting for the disk is most
 
 
 @dataclass
-class Journal:
+class RunWriter:
     """The records of one run, as a context manager: what was recorded is kept, whatever ends the run."""
 
     directory: Path | None = None
@@ -54,13 +54,13 @@ class Journal:
     inexact: tuple[Any, ...] = ()  # from which steps on, and why, results may differ from the uninterrupted run's
     began: float = 0.0  # when the run began, on the monotonic clock, without the time between its parts
     cost: Cost | None = None  # of the run; it also holds the clocks
-    created: bool = False  # whether the run began here, and was not resumed
-    made: bool = False  # whether it also made the directory
+    is_new: bool = False  # whether the run began here, and was not resumed
+    made_directory: bool = False  # whether it also made the directory
     saved: int = -1  # the step of the newest checkpoint
     before: int | None = None  # the step of the one before it; None: not known
     saved_at: float = 0.0
     synced_at: float = 0.0
-    next_step: Callable[[State], dict[str, Any]] | None = None  # gives the record of the next step, for checkpoints
+    next_step_record: Callable[[State], dict[str, Any]] | None = None  # of the next step, for checkpoints
 
     @staticmethod
     def create(
@@ -73,38 +73,37 @@ class Journal:
         start_given: bool = False,
         checks: Mapping[str, Any] | None = None,
         history: History | None = None,
-    ) -> Journal:
+    ) -> RunWriter:
         """Begin the records of a run, in the new directory ``out`` and in ``history``, if these are given.
 
         Raises UsageError if the directory is not empty.
         """
         if out is None:
-            return (
-                Journal() if history is None else Journal(observers=_in_memory(game, solver, state, settings, history))
-            )
+            kept = [] if history is None else _in_memory(game, solver, state, settings, history)
+            return RunWriter(observers=kept)
         asked = described(game, solver, experiment)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given, "checks": checks or {}}
         facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
-        made = not Path(out).exists()
+        made_directory = not Path(out).exists()
         lock = claim(Path(out))
         try:
             marks = [{"step": 0, "changed": [INEXACT_DATA]}] if settings.inexact_data else []
-            journal = Journal._open(
+            writer = RunWriter._open(
                 RunDirectory(out).begin(facts), game, solver, state, settings, lock, marks, history=history
             )
         except UsageError:
-            _remove_refused(Path(out), made)
+            _remove_refused(Path(out), made_directory)
             lock.close()
             raise
-        journal.created, journal.made = True, made
-        return journal
+        writer.is_new, writer.made_directory = True, made_directory
+        return writer
 
     @staticmethod
     def reopen(
         files: RunDirectory, lock: IO[str], game: Evaluator, solver: Any, state: State, settings: Settings,
         saved: Mapping[str, Any], pending: Mapping[str, Mapping[str, Tensor]], inexact: list[Any],
-    ) -> Journal:  # fmt: skip
+    ) -> RunWriter:  # fmt: skip
         """Go on in a run directory from ``state``, which is that of a checkpoint.
 
         ``saved`` are the numbers in the checkpoint, among them the blocks of the log at that time and the clocks.
@@ -121,38 +120,38 @@ class Journal:
         spent = float(saved.get("seconds", 0.0))
         game.cost.solving = float(saved.get("solver_seconds", 0.0))
         game.cost.measuring = float(saved.get("measuring_seconds", 0.0))
-        journal = Journal._open(files, game, solver, state, settings, lock, inexact, spent)
+        writer = RunWriter._open(files, game, solver, state, settings, lock, inexact, spent)
         if whole:
-            journal.observers, journal.log = [], None
-        elif journal.log is not None:
-            journal.log.restore({g: {k: x.numpy() for k, x in t.items()} for g, t in pending.items()})
+            writer.observers, writer.log = [], None
+        elif writer.log is not None:
+            writer.log.restore({g: {k: x.numpy() for k, x in t.items()} for g, t in pending.items()})
         if has_checkpoint(files.path):
-            journal.saved = state.step
-        return journal
+            writer.saved = state.step
+        return writer
 
     @staticmethod
     def _open(
         files: RunDirectory, game: Evaluator, solver: Any, state: State, settings: Settings, lock: IO[str],
         inexact: Sequence[Any] = (), spent: float = 0.0, history: History | None = None,
-    ) -> Journal:  # fmt: skip
-        trajectory = Trajectory(state.params, game.members)
+    ) -> RunWriter:  # fmt: skip
+        parameter_columns = ParameterColumns(state.params, game.members)
         facts = files.run()
         if "experiment" not in facts:
             raise StorageError(f"{files.path / 'run.json'} has gone; the run cannot be recorded there.")
         attrs = {"experiment": dumps(facts["experiment"]), "seed": settings.seed, "versions": dumps(facts["versions"])}
         attrs |= {"inexact": dumps(inexact)} if inexact else {}
-        log = LogWriter(files.path, layout_of(game, trajectory, attrs))
+        log = LogWriter(files.path, layout_of(game, parameter_columns, attrs))
         records = [log] if history is None else [log, history]
         began, path = time.monotonic() - spent, lambda: _recorded_parameters(files.path, log)
-        observers = recorders(game, solver, settings, state.params, trajectory, records, path, spent)
-        coming = None if settings.inexact_data else partial(next_step, game)
+        observers = recorders(game, solver, settings, state.params, parameter_columns, records, path, spent)
+        next_record = None if settings.inexact_data else partial(next_step_record, game)
         files.write_status("running", state.step)
-        return Journal(
+        return RunWriter(
             files.path, observers, log, files, lock, settings.checkpoint_every, tuple(inexact), began,
-            saved_at=time.monotonic(), cost=game.cost, next_step=coming,
+            saved_at=time.monotonic(), cost=game.cost, next_step_record=next_record,
         )  # fmt: skip
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> RunWriter:
         return self
 
     def __exit__(
@@ -167,9 +166,9 @@ class Journal:
 
     def _failed(self, error: BaseException, files: RunDirectory) -> None:
         log = self.log
-        played = not self.created or self.saved > 0 or log is None or log.sealed > 0 or bool(log.pending())
+        played = not self.is_new or self.saved > 0 or log is None or log.sealed > 0 or bool(log.pending())
         if isinstance(error, UsageError) and not played:
-            _remove_refused(files.path, self.made)  # so that the directory can be used again
+            _remove_refused(files.path, self.made_directory)  # so that the directory can be used again
             return
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         facts = {"stale_since": error.since} if isinstance(error, Stale) else {}
@@ -203,7 +202,7 @@ class Journal:
         numbers |= {"seconds": now - self.began, "inexact": list(self.inexact)}
         if self.cost is not None:
             numbers |= {"solver_seconds": self.cost.solving, "measuring_seconds": self.cost.measuring}
-        numbers |= self.next_step(state) if self.next_step is not None else {}
+        numbers |= self.next_step_record(state) if self.next_step_record is not None else {}
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
         save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
         if self.before is None or not self._is_kept(self.before):  # else there is nothing to remove
@@ -228,7 +227,7 @@ class Journal:
         self.files.write_status(ending.status, ending.state.step, ending.message, **facts)
 
 
-def _remove_refused(path: Path, made: bool) -> None:
+def _remove_refused(path: Path, made_directory: bool) -> None:
     """Remove the files of a run that was refused before its first step, and nothing else."""
     shutil.rmtree(path / "checkpoints" / "step-0", ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -236,15 +235,15 @@ def _remove_refused(path: Path, made: bool) -> None:
     with contextlib.suppress(OSError):
         for name in ("run.json", "status.json", NAME):
             (path / name).unlink(missing_ok=True)
-        if made:
+        if made_directory:
             path.rmdir()  # fails, as it should, if someone else has put something there
 
 
 def _in_memory(game: Evaluator, solver: Any, state: State, settings: Settings, history: History) -> list[Observer]:
     """The recorders of a run that is recorded in ``history`` only."""
-    trajectory = Trajectory(state.params, game.members)
+    parameter_columns = ParameterColumns(state.params, game.members)
     path = lambda: history["step/parameters"]  # noqa: E731
-    return recorders(game, solver, settings, state.params, trajectory, [history], path)
+    return recorders(game, solver, settings, state.params, parameter_columns, [history], path)
 
 
 def _set_aside(blocks: list[Path], aside: Path) -> None:

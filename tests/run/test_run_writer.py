@@ -11,7 +11,7 @@ import pytest
 import counterplay as cp
 from counterplay.core.errors import StorageError
 from counterplay.core.log.writer import LogWriter
-from counterplay.core.run import journal
+from counterplay.core.run import run_writer
 
 from ..support.cases import CONVERGES, QUADRATIC, identical, simgd
 
@@ -46,7 +46,7 @@ TYPO = cp.UsageError("a typo")
 def test_an_observer_that_fails_costs_nothing(tmp_path, whole, step, error, monkeypatch):
     """Not a step: the state it was shown is saved, and the run goes on from there to be what it would have been."""
     if step == 7:  # every row is sealed at once, that of the step which is taken again too
-        monkeypatch.setattr(journal, "LogWriter", functools.partial(LogWriter, seal_bytes=1))
+        monkeypatch.setattr(run_writer, "LogWriter", functools.partial(LogWriter, seal_bytes=1))
     run = tmp_path / "run"
     with pytest.raises(type(error)):
         cp.run(QUADRATIC, simgd(CONVERGES), steps=20, out=run, observers=[looking(step, error)])

@@ -1,4 +1,4 @@
 """Many steps of a small game by one C function. Without this folder small games are slower, with the same results.
 
-For other packages: `chunks.Chunks` and `compiled_step.compiled_solver`, by ``run.engine`` alone.
+For other packages: `compiled_chunks.CompiledChunks` and `compiled_step.compiled_solver`, by ``run.engine`` alone.
 """

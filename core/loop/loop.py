@@ -19,9 +19,9 @@ from ..game.tree import Batch
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
 from .audience import Audience
+from .chunk import ChunkRunner
 from .contract import StepContract
 from .ending import Ending, alive_after, diverged_ending, select
-from .leaper import Leaper
 from .monitor import Divergence, Monitor, StepMetrics
 from .observers import Observer, Seen
 from .step import Step
@@ -42,7 +42,7 @@ class Loop:
     save: Callable[[State, bool], None]  # save(state, last) writes a checkpoint if one is due, or if it is the last
     progress: Progress | None = None  # progress(step, steps, losses) is called after every step
     stop: Callable[[], bool] = lambda: False  # asked before every step; True ends the run as interrupted
-    leaper: Leaper | None = None  # takes many steps at once where it can (core.compiled)
+    chunk_runner: ChunkRunner | None = None  # takes many steps at once where it can (core.compiled)
 
     def play(self, state: State) -> Ending:
         """Play from ``state`` until all steps are taken, ``until`` holds, or no member is finite any more.
@@ -54,7 +54,7 @@ class Loop:
             if self.stop():
                 return self._interrupted(state)
             self._save(state, False)
-            if (later := self._leap(state)) is not None:
+            if (later := self._take_chunk(state)) is not None:
                 state = later
                 continue
             step, metrics, divergence = self._take(state)
@@ -74,32 +74,32 @@ class Loop:
         self._contract = StepContract(self.solver, self.game, state, self.game.members)
         self._monitor = Monitor(state.params, self.game.members, state.bound.numpy(), state.alive.numpy())
         self._audience = Audience(self.observers, self.solver, self.game)
-        self._next_solver = self.solver  # takes the next step; a leaper may put a compiled solver here
+        self._next_solver = self.solver  # takes the next step; a chunk runner may put a compiled solver here
         self._last_batches: list[Batch] = []  # the batches that the last step drew
         self._restore_cost(state)
         self._time = time.monotonic()
 
-    def _leap(self, state: State) -> State | None:
+    def _take_chunk(self, state: State) -> State | None:
         """The state after many steps at once, up to one that needs attention. None: the next step does already."""
         self.game.replay.step = state.step  # the evaluator replays traced programs from a certain step on
-        if self.leaper is None or state.step < self.leaper.start:
+        if self.chunk_runner is None or state.step < self.chunk_runner.start:
             return None
-        self._monitor = self.leaper.monitor(self._monitor, state)
-        self._next_solver = self.leaper.solver_at(self.game, self.solver, state)
+        self._monitor = self.chunk_runner.monitor(self._monitor, state)
+        self._next_solver = self.chunk_runner.solver_at(self.game, self.solver, state)
         self._contract.remember(state)
-        room = self._audience.room(state.step, self.steps - state.step)
+        most = self._audience.steps_at_once(state.step, self.steps - state.step)
         self.game.cost.measuring += self._lap_seconds()
-        leap = self.leaper.leap(state, room, self._monitor, self.until)
+        chunk = self.chunk_runner.take_chunk(state, most, self._monitor, self.until)
         self.game.cost.solving += self._lap_seconds()
-        if leap is None:
+        if chunk is None:
             return None
         with self._saving_if_raised(state):
-            self._audience.rows(leap.columns)
-        self._restore_cost(leap.state)
-        losses = torch.from_numpy(leap.columns["losses"][-1])  # ([M,] P)
-        if leap.state.step < self.steps:
-            self._report_progress(leap.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
-        return leap.state
+            self._audience.rows(chunk.columns)
+        self._restore_cost(chunk.state)
+        losses = torch.from_numpy(chunk.columns["losses"][-1])  # ([M,] P)
+        if chunk.state.step < self.steps:
+            self._report_progress(chunk.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
+        return chunk.state
 
     def _take(self, state: State) -> tuple[Step, StepMetrics, Divergence | None]:
         """The next step, its metrics, and what is wrong with it. The time spent here counts as solving."""
@@ -132,7 +132,7 @@ class Loop:
         if alive.dim() and not alive.all():  # an ensemble that has lost a member
             new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
             params, memory, buffers = tree_map(lambda a, b: select(alive, a, b), new, old)
-            self._monitor.rebase(params, alive.numpy())
+            self._monitor.start_from(params, alive.numpy())
         rngs = tuple(r.get_state() for r in self._rngs) if game.draws else state.rngs
         state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent)
         if state.step < self.steps:
@@ -225,8 +225,8 @@ class Loop:
         with self._saving_on_failure(state):
             replay.step, replay.comparing = state.step, True
             try:
-                if self.leaper is not None and state.step > self.leaper.start:
-                    self.leaper.compare(game, self.solver, state)
+                if self.chunk_runner is not None and state.step > self.chunk_runner.start:
+                    self.chunk_runner.compare(game, self.solver, state)
                 if replay.replaying and self._last_batches:
                     self.solver.step(game, state.params, state.memory, lambda: self._last_batches[0])
             except Stale:

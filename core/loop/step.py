@@ -14,12 +14,12 @@ from ..solver.solver import Memory, StepInfo
 class Step:
     """A step that was taken from a state and is not yet committed.
 
-    params    the next parameters
-    memory    the solver's next memory
-    buffers   the game's buffers, refreshed before the step: it used these, and the next state keeps them
-    info      losses and v where the solver first evaluated them, and the report of an inner solve
-    batches   the batches that it drew, in order
-    others    the tensors of memory and buffers as a list, for the check that they are finite
+    params              the next parameters
+    memory              the solver's next memory
+    buffers             the game's buffers, refreshed before the step: it used these, and the next state keeps them
+    info                losses and v where the solver first evaluated them, and the report of an inner solve
+    batches             the batches that it drew, in order
+    memory_and_buffers  the tensors of memory and buffers as a list, for the check that they are finite
     """
 
     params: Params
@@ -27,4 +27,4 @@ class Step:
     buffers: Buffers
     info: StepInfo
     batches: list[Batch]
-    others: list[Tensor]
+    memory_and_buffers: list[Tensor]

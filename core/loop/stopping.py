@@ -29,15 +29,15 @@ class Condition:
     sign: str  # <, <=, > or >=
     value: float
 
-    def holds(self, figures: StepMetrics) -> Any:
-        """Whether it holds: a bool for each member and each step in ``figures`` (...)."""
-        x = getattr(figures, self.field)  # (..., P)
+    def holds(self, metrics: StepMetrics) -> Any:
+        """Whether it holds: a bool for each member and each step in ``metrics`` (...)."""
+        x = getattr(metrics, self.field)  # (..., P)
         x = joint(np.moveaxis(x, -1, 0)) if self.player is None else x[..., self.player]
         return COMPARE[self.sign](x, self.value)
 
-    def __call__(self, figures: StepMetrics) -> bool:
+    def __call__(self, metrics: StepMetrics) -> bool:
         """Whether it holds for all members."""
-        return bool(np.all(self.holds(figures)))
+        return bool(np.all(self.holds(metrics)))
 
 
 def until(text: str, players: tuple[Player, ...]) -> Condition:

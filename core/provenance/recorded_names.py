@@ -12,6 +12,8 @@ _FORMER = {
     "at_point": "measured",
     "buffers": "kept",
     "checks": "answers",
+    "chunk": "leaper",
+    "compiled_chunks": "chunks",
     "eigenvalues": "eigen",
     "evaluator": "prepared",
     "inner_derivatives": "inside",

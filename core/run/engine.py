@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..attribution import guarded
-from ..compiled.chunks import Chunks
+from ..compiled.compiled_chunks import CompiledChunks
 from ..compiled.compiled_step import compiled_solver
 from ..derivatives.evaluator import Evaluator
 from ..errors import UsageError
@@ -147,7 +147,7 @@ def run(
         checks = {"jacobian": check_game(evaluator, state)}
         chunks, why = None, ""
         if settings.compile_from is not None and settings.steps > settings.compile_from:
-            chunks, why = chunked(evaluator, solver, state, settings)
+            chunks, why = compiled_chunks(evaluator, solver, state, settings)
         if chunks is None:
             settings = replace(settings, compile_from=None)
         start_given = not (start is memory is None)
@@ -165,11 +165,13 @@ def first_step_of(wanted: bool | None, default: int) -> int | None:
     return default if wanted is None else 0 if wanted else None
 
 
-def chunked(game: Evaluator, solver: Solver, state: State, settings: Settings) -> tuple[Chunks | None, str]:
-    """The compiled step of the solver, which takes many steps at once; or None, and the reason in words."""
+def compiled_chunks(
+    game: Evaluator, solver: Solver, state: State, settings: Settings
+) -> tuple[CompiledChunks | None, str]:
+    """What takes chunks of steps with the compiled solver; or None, and the reason in words."""
     try:
         solver = compiled_solver(game, solver, state)
-        return Chunks(solver, settings.compile_from or 0, settings.checkpoint_every), ""
+        return CompiledChunks(solver, settings.compile_from or 0, settings.checkpoint_every), ""
     except Exception as error:  # a plugin's code and the machine's compiler may raise anything
         reason = f"{error}".partition("\n")[0] or type(error).__name__
         return None, f"Steps are not compiled: {reason.rstrip('.')}."
@@ -185,11 +187,13 @@ def play(
     observers: Sequence[Observer],
     progress: Progress | None,
     stop: Callable[[], bool] | None,
-    chunks: Chunks | None = None,
+    chunks: CompiledChunks | None = None,
 ) -> Result:
     """Run the loop from ``state`` to its end, recorded by ``writer``."""
     with writer:
-        loop = Loop(game, solver, steps, until, [*writer.observers, *observers], writer.save, progress, leaper=chunks)
+        loop = Loop(
+            game, solver, steps, until, [*writer.observers, *observers], writer.save, progress, chunk_runner=chunks
+        )
         loop.stop = stop or loop.stop
         ending = loop.play(state)
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()

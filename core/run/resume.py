@@ -26,7 +26,7 @@ from ..storage.json_fields import FullStatus, Resumable
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
-from .engine import Result, chunked, condition, initial_state, play
+from .engine import Result, compiled_chunks, condition, initial_state, play
 from .reproducibility import INEXACT_DATA, changed_since, require_seeded
 from .run_writer import RunWriter
 from .settings import Settings
@@ -85,7 +85,7 @@ def resume(
                 changed = differing + _changed(facts, evaluator, start.params)
                 until = condition(settings.until, evaluator)
             chunks, why = (
-                chunked(evaluator, solver, start, settings) if settings.compile_from is not None else (None, "")
+                compiled_chunks(evaluator, solver, start, settings) if settings.compile_from is not None else (None, "")
             )
             changed += [f"steps were compiled ({why})"] if why else []
             tensors, numbers = (start.tensors(), start.numbers()) if saved is None else saved

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..derivatives.evaluator import Evaluator
 from ..game.tree import leaves, ravel
-from ..loop.leaper import Leap
+from ..loop.chunk import Chunk
 from ..loop.monitor import Monitor, StepMetrics, joint
 from ..loop.stopping import Condition
 from ..solver.solver import Solver
@@ -29,7 +29,7 @@ SELDOM = 1 << 16  # largest number of steps between two comparisons with the sol
 NUMBERS = 1 << 18  # largest number of values in a chunk: a few milliseconds, so that signals are handled in time
 
 
-class RowMonitor(Monitor):
+class ChunkMonitor(Monitor):
     """A monitor that computes norms row by row, as chunks do: both must give the same bits."""
 
     def _norms(self, x: list[Tensor]) -> list[Tensor]:
@@ -48,8 +48,8 @@ def _norm(x: Array) -> Array:
 
 
 @dataclass
-class Chunks:
-    """Takes steps ahead of a loop with the compiled ``solver``. A chunk ends where a checkpoint is due."""
+class CompiledChunks:
+    """Takes chunks of steps for a loop with the compiled ``solver``. A chunk ends where a checkpoint is due."""
 
     solver: Compiled | None
     start: int = 0  # the first step that the compiled solver takes
@@ -61,9 +61,9 @@ class Chunks:
 
     def monitor(self, monitor: Monitor, state: State) -> Monitor:
         """A monitor that computes norms as chunks do, to be used in the place of ``monitor``."""
-        if isinstance(monitor, RowMonitor):
+        if isinstance(monitor, ChunkMonitor):
             return monitor
-        return RowMonitor(state.params, monitor.members, state.bound.numpy(), state.alive.numpy())
+        return ChunkMonitor(state.params, monitor.members, state.bound.numpy(), state.alive.numpy())
 
     def solver_at(self, game: Evaluator, solver: Solver, state: State) -> Solver:
         """The compiled solver for the coming steps, compiled again if something that it was made from has changed.
@@ -91,9 +91,9 @@ class Chunks:
                 raise game.trace_source.stale(self.since)
             self.since = state.step
 
-    def leap(self, state: State, room: int, monitor: Monitor, until: Condition | None) -> Leap | None:
-        """Take a chunk of at most ``room`` steps in which nothing happens; None if there is no such step."""
-        if self.solver is None or (steps := self._room(self.solver.program, state, room)) == 0:
+    def take_chunk(self, state: State, most: int, monitor: Monitor, until: Condition | None) -> Chunk | None:
+        """Take a chunk of at most ``most`` steps in which nothing happens; None if there is no such step."""
+        if self.solver is None or (steps := self._next_length(self.solver.program, state, most)) == 0:
             return None
         program, alive = self.solver.program, state.alive.numpy()
         played = program(state.params, state.memory, steps, alive)
@@ -121,12 +121,12 @@ class Chunks:
         columns["gradients"] = np.round(columns["gradients"] * players) / players  # as Cost.spend rounds them
         cost = tuple(columns[name][-1].item() for name in ("gradients", "products", "samples"))
         step = state.step + steps
-        return Leap(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
+        return Chunk(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
 
-    def _room(self, program: Program, state: State, room: int) -> int:
+    def _next_length(self, program: Program, state: State, most: int) -> int:
         """The length of the next chunk: up to the next checkpoint, and short enough to be done soon."""
         wide = program.numbers * (program.members or 1)
-        ends = [room, self.length, max(1, NUMBERS // (2 * wide))]
+        ends = [most, self.length, max(1, NUMBERS // (2 * wide))]
         if self.checkpoint_every:
             ends.append(self.checkpoint_every - state.step % self.checkpoint_every)
         return min(ends)

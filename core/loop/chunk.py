@@ -1,4 +1,4 @@
-"""What the loop expects of a leaper, which takes many steps at once. ``core.compiled`` has one."""
+"""A chunk is many steps taken at once; a chunk runner, as the loop expects it, takes them (``core.compiled``)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from .stopping import Condition
 
 
 @dataclass(frozen=True)
-class Leap:
+class Chunk:
     """Many steps taken at once: the state after them, and columns of the log's group "step", a row for each step."""
 
     state: State
     columns: Mapping[str, Any]
 
 
-class Leaper(Protocol):
+class ChunkRunner(Protocol):
     """Takes many steps at once.
 
-    A leap ends before a step that diverges, that meets the stopping condition, or that must be shown by itself.
+    A chunk ends before a step that diverges, that meets the stopping condition, or that must be shown by itself.
     """
 
     @property
     def start(self) -> int:
-        """The first step at which a leap may begin."""
+        """The first step at which a chunk may begin."""
 
     def monitor(self, monitor: Monitor, state: State) -> Monitor:
         """The monitor to use from step ``start`` on, made from the run's ``monitor`` at ``state``."""
@@ -37,8 +37,8 @@ class Leaper(Protocol):
     def solver_at(self, game: Evaluator, solver: Solver, state: State) -> Solver:
         """The solver for single steps from here on: a compiled form of ``solver``, or ``solver`` itself."""
 
-    def leap(self, state: State, room: int, monitor: Monitor, until: Condition | None) -> Leap | None:
-        """At most ``room`` steps from ``state``; None if not even the first one can be taken in a leap."""
+    def take_chunk(self, state: State, most: int, monitor: Monitor, until: Condition | None) -> Chunk | None:
+        """At most ``most`` steps from ``state``; None if not even the first one can be taken in a chunk."""
 
     def compare(self, game: Evaluator, solver: Solver, state: State) -> None:
         """Compare a compiled step from ``state`` with one of ``solver``. Raises Stale if they differ."""

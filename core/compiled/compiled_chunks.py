@@ -88,7 +88,7 @@ class CompiledChunks:
         """Compare a compiled step with the solver's own. Raises Stale where a change was not noticed."""
         if self.solver is not None and state.step > self.since and self.solver.guard.same():
             if not self.solver.agrees(game, solver, state):
-                raise game.trace_source.stale(self.since)
+                raise game.trace_context.stale(self.since)
             self.since = state.step
 
     def take_chunk(self, state: State, most: int, monitor: Monitor, until: Condition | None) -> Chunk | None:

@@ -24,7 +24,7 @@ from ..solver.solver import Draw, Memory, Solver, StepInfo
 from ..solver.state import State, tensors
 from ..tracing.capture import capture
 from ..tracing.comparison import compare
-from ..tracing.guards import Guard, run_until_stable
+from ..tracing.guards import Guard, run_if_pure
 from ..tracing.pytrees import rebuild
 from .c_compiler import compile_c
 from .c_source import CTYPES, PRELUDE, Unwritable, Writer, write
@@ -143,7 +143,7 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
         return steps, own.cost.spent
 
     roots = (game.game, frozenset({"losses", "refresh", "project"})), (solver, frozenset({"step"}))
-    reads, (program, source), (steps, spent) = run_until_stable(roots, make, evaluate)
+    reads, (program, source), (steps, spent) = run_if_pure(roots, make, evaluate)
     found = Compiled(program, spent, source, Guard(reads))
     for before, expected in steps:
         compare(_seen(*found.step(own, *before, dict)), expected)

@@ -15,7 +15,7 @@ from ..game.checks import losses_of
 from ..game.game import Game
 from ..game.tree import Batch, Params, Player
 from .field import field_of, pullback
-from .products import Block, Linear, Rows
+from .products import Block, LinearMap, Rows
 
 
 def over_members(ensemble: bool, f: Callable[..., Any], *args: Any) -> Any:
@@ -42,7 +42,7 @@ class Eager:
         loss = lambda p, b: losses_of(self.game, p, b)[i]  # noqa: E731
         return over_members(self.ensemble, grad(loss), params, batch)
 
-    def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Linear, Linear]:
+    def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[LinearMap, LinearMap]:
         """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
         v, pull = pullback(self._rows(rows, params, batch), {j: params[j] for j in cols})
         # Reverse over reverse: the pullback w -> J^T w is linear, so its own pullback is u -> J u. Unlike forward mode
@@ -51,21 +51,25 @@ class Eager:
         _, push = pullback(pull, tree_map(torch.zeros_like, v))
         return push, pull
 
-    def point(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
+    def v_and_products(
+        self, rows: Rows, blocks: list[Block], params: Params, batch: Batch
+    ) -> tuple[Any, list[LinearMap]]:
         """The field of ``rows`` (None if there are none), and the products with ``blocks``, at one point."""
         pairs = [self.products(block.rows, block.cols, params, batch) for block in blocks]
         products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
         return self.field(rows, params, batch) if rows else None, products
 
-    def point_forward(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
-        """As :meth:`point`, with J u in forward mode: cheaper to trace, but not every operation supports it."""
+    def v_and_products_forward(
+        self, rows: Rows, blocks: list[Block], params: Params, batch: Batch
+    ) -> tuple[Any, list[LinearMap]]:
+        """As :meth:`v_and_products`, with J u in forward mode: cheaper to trace, but not every operation has it."""
 
-        def product(block: Block) -> Linear:
+        def product(block: Block) -> LinearMap:
             v, here = self._rows(block.rows, params, batch), {j: params[j] for j in block.cols}
             return pullback(v, here)[1] if block.adjoint else lambda u: jvp(v, (here,), (u,))[1]
 
         return self.field(rows, params, batch) if rows else None, [product(block) for block in blocks]
 
-    def _rows(self, rows: Rows, params: Params, batch: Batch) -> Linear:
+    def _rows(self, rows: Rows, params: Params, batch: Batch) -> LinearMap:
         """v of ``rows`` as a function of the parameters of the players who move."""
         return lambda moved: self.field(rows, {**params, **moved}, batch)[0]

@@ -25,11 +25,11 @@ from ..game.structure import describe_change
 from ..game.tree import Batch, Buffers, Params, Player
 from ..seeding import SCHEME, generators
 from ..tracing.rewrites.factor_rewrite import rewritten
-from ..tracing.trace_source import ReplayState, TraceSource
-from ..tracing.traced import Staged, Traced, staged, traced, transform_active
+from ..tracing.trace_context import ReplayState, TraceContext
+from ..tracing.traced import Traced, TracedWithMaps, traced, traced_with_maps, transform_active
 from .eager import Eager, over_members
 from .inner_derivatives import Work, work_of
-from .products import Block, Cost, Linear, Product, Rows
+from .products import Block, Cost, LinearMap, Product, Rows
 from .stacking import CannotStack, stacked, tensor
 
 
@@ -176,7 +176,7 @@ class Evaluator(Game):
     # ------------------------------------------------------------------ v and its derivatives
 
     def field(
-        self, rows: Rows, params: Params, batch: Batch, along: Sequence[Linear] = ()
+        self, rows: Rows, params: Params, batch: Batch, along: Sequence[LinearMap] = ()
     ) -> tuple[Params, dict[Player, Tensor]]:
         """v_i for the players i in ``rows``, and every player's loss.
 
@@ -188,7 +188,7 @@ class Evaluator(Game):
             return self.eager.field(rows, params, batch)
         if not shared:
             return self._field(rows, params, batch)
-        v_and_losses, maps = self._traced_point(rows, [product.block for product in shared], params, batch)
+        v_and_losses, maps = self._traced_v_and_products(rows, [product.block for product in shared], params, batch)
         for product, map in zip(shared, maps, strict=True):
             product.map = map
         return v_and_losses
@@ -218,22 +218,24 @@ class Evaluator(Game):
         blocks = Block(rows, cols), Block(rows, cols, adjoint=True)
         weight = 1 + self._work(params, batch).products_of(rows)
 
-        def product(block: Block, make: Callable[[], Linear]) -> Product:
+        def product(block: Block, make: Callable[[], LinearMap]) -> Product:
             return Product(block, self.cost, make, weight=weight)
 
         if not self.replays(params, batch):
             push, pull = self.eager.products(rows, cols, params, batch)
             return product(blocks[0], lambda: push), product(blocks[1], lambda: pull)
 
-        def traced_alone(block: Block) -> Callable[[], Linear]:
-            return lambda: self._traced_point((), [block], params, batch)[1][0]
+        def traced_alone(block: Block) -> Callable[[], LinearMap]:
+            return lambda: self._traced_v_and_products((), [block], params, batch)[1][0]
 
         return product(blocks[0], traced_alone(blocks[0])), product(blocks[1], traced_alone(blocks[1]))
 
-    def _traced_point(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> tuple[Any, list[Linear]]:
-        """As :meth:`Eager.point`, traced: (v, losses) of ``rows``, and the products with ``blocks``."""
+    def _traced_v_and_products(
+        self, rows: Rows, blocks: list[Block], params: Params, batch: Batch
+    ) -> tuple[Any, list[LinearMap]]:
+        """As :meth:`Eager.v_and_products`, traced: (v, losses) of ``rows``, and the products with ``blocks``."""
         tangents = [{i: params[i] for i in (block.rows if block.adjoint else block.cols)} for block in blocks]
-        return self._point(tangents, rows, blocks, params, batch)
+        return self._v_and_products(tangents, rows, blocks, params, batch)
 
     def replays(self, params: Params, batch: Batch) -> bool:
         """Whether traced programs are replayed at this step.
@@ -242,9 +244,9 @@ class Evaluator(Game):
         """
         if not self.trace or self.replay.step < self.trace_from:
             return False
-        if self.trace_source.why_eager is None and transform_active():
+        if self.trace_context.why_eager is None and transform_active():
             return False  # inside a transform it cannot be found out
-        return self.trace_source.pure(lambda: self.eager.field(self.players, params, batch))
+        return self.trace_context.pure(lambda: self.eager.field(self.players, params, batch))
 
     @cached_property
     def eager(self) -> Eager:
@@ -253,24 +255,24 @@ class Evaluator(Game):
     # ------------------------------------------------------------------ traced at the first use, once for each shape
 
     @cached_property
-    def trace_source(self) -> TraceSource:
+    def trace_context(self) -> TraceContext:
         """What traced programs may read (all that the losses reach from ``game``), and their name in messages."""
         cls = type(innermost(self.game))
         name, module = f"the losses of the game {cls.__name__}", foreign(self.game) or cls.__module__
-        return TraceSource(((self.game, frozenset({"losses"})),), name, module, self.replay, rewritten)
+        return TraceContext(((self.game, frozenset({"losses"})),), name, module, self.replay, rewritten)
 
     @cached_property
     def _field(self) -> Traced:
-        return traced(self.eager.field, self.trace_source)
+        return traced(self.eager.field, self.trace_context)
 
     @cached_property
     def _loss_gradient(self) -> Traced:
-        return traced(self.eager.loss_gradient, self.trace_source)
+        return traced(self.eager.loss_gradient, self.trace_context)
 
     @cached_property
-    def _point(self) -> Staged:
-        """:meth:`Eager.point`, v and products in one program; J u in forward mode where that can be traced."""
-        return staged(self.eager.point_forward, self.eager.point, self.trace_source)
+    def _v_and_products(self) -> TracedWithMaps:
+        """:meth:`Eager.v_and_products` in one program, with J u in forward mode where that can be traced."""
+        return traced_with_maps(self.eager.v_and_products_forward, self.eager.v_and_products, self.trace_context)
 
     @cached_property
     def _variants(self) -> dict[Callable[[Game], Game], Evaluator]:

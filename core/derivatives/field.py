@@ -13,10 +13,10 @@ from ..game.checks import losses_of
 from ..game.game import Game
 from ..game.torch_errors import explain_derivatives
 from ..game.tree import Batch, Params, Player
-from .products import Linear, Rows
+from .products import LinearMap, Rows
 
 
-def pullback(f: Linear, x: Params) -> tuple[Params, Linear]:
+def pullback(f: LinearMap, x: Params) -> tuple[Params, LinearMap]:
     """f(x), and the map w -> (df/dx)^T w."""
     fx, pull = vjp(f, x)[:2]
     return fx, lambda w: _pull(pull, w)

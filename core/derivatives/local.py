@@ -13,7 +13,7 @@ from ..game.game import Game
 from ..game.tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
 from .evaluator import Evaluator
 from .operator import Operator
-from .products import Linear
+from .products import LinearMap
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class LocalGame:
         """Whether J_ij = -J_ji^T (see :class:`counterplay.Game`)."""
         return self.game.zero_sum
 
-    def _field(self, *along: Linear) -> tuple[Params, dict[Player, Tensor]]:
+    def _field(self, *along: LinearMap) -> tuple[Params, dict[Player, Tensor]]:
         if not self._evaluated:
             self._evaluated.append(self.game.field(self.players, self.params, self.batch, along))
         return self._evaluated[0]
 
-    def gradient(self, *along: Linear) -> Params:
+    def gradient(self, *along: LinearMap) -> Params:
         """v: the gradient of each moving player's loss with respect to its own parameters.
 
         ``along`` are products (``mv`` or ``rmv``) of blocks of :meth:`jacobian` that will be used at this point. If

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from ..game.tree import Params, Player, ravel, unravel, zeros_like
-from .products import Linear
+from .products import LinearMap
 
 CHUNK = 64  # rows of a dense matrix computed by one vmapped product: the fastest size measured; .7 GiB at n = 3,900
 
@@ -23,8 +23,8 @@ class Operator:
     columns; None: it has no blocks.
     """
 
-    mv: Linear
-    rmv: Linear
+    mv: LinearMap
+    rmv: LinearMap
     range: Params
     domain: Params
     ensemble: bool = False

@@ -10,7 +10,7 @@ from ..game.tree import Params, Player
 from ..tracing.traced import transform_active, vmap_size
 
 Rows = tuple[Player, ...]  # players, as the rows or columns of J that are theirs
-Linear = Callable[[Params], Params]
+LinearMap = Callable[[Params], Params]
 
 
 class Block(NamedTuple):
@@ -66,8 +66,8 @@ class Product:
 
     block: Block
     cost: Cost
-    make: Callable[[], Linear]
-    map: Linear | None = None
+    make: Callable[[], LinearMap]
+    map: LinearMap | None = None
     weight: int = 1  # how many products one use counts as: more than 1 if the losses contain derivatives
 
     def __call__(self, u: Params) -> Params:

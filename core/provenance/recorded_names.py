@@ -21,6 +21,7 @@ _FORMER = {
     "layers": "networks",
     "load_point": "recall",
     "monitor": "watch",
+    "nondeterministic": "fickle",
     "play_orders": "orders",
     "recorder_setup": "recording",
     "reproducibility": "next_step",
@@ -33,6 +34,7 @@ _FORMER = {
     "strict_json": "rundir",
     "structure": "form",
     "system": "competitive",
+    "trace_context": "trace_source",
     "transforms": "shaping",
     "update_map": "update",
 }

@@ -199,7 +199,7 @@ def play(
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
         writer.close(ending, diverged)
     end = ending.state
-    eager = f"Losses are not replayed: {game.trace_source.why_eager}." if game.trace_source.why_eager else ""
+    eager = f"Losses are not replayed: {game.trace_context.why_eager}." if game.trace_context.why_eager else ""
     return Result(end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged, eager)
 
 

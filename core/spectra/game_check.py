@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
-from ..derivatives.products import Cost, Linear
+from ..derivatives.products import Cost, LinearMap
 from ..errors import UsageError, UserError
 from ..game.game import innermost
 from ..game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
@@ -188,7 +188,9 @@ class _Slope:
         return _largest(self.product - self.difference)
 
 
-def _slopes(v: Linear, here: Params, params: Params, moves: dict[str, tuple[Params, Params]], h: float) -> list[_Slope]:
+def _slopes(
+    v: LinearMap, here: Params, params: Params, moves: dict[str, tuple[Params, Params]], h: float
+) -> list[_Slope]:
     """Each block of J u, together with the difference of ``v`` with step ``h``.
 
     ``moves`` are pairs of u and J u by the name of who moves; ``here`` is v at ``params``.

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
-from .fickle import CALLS, DYNAMIC, FILES, STATELESS, fickle, hidden
 from .inspection import OWN, Named, library, library_of, made, parts, plain, slots
+from .nondeterministic import CALLS, DYNAMIC, FILES, STATELESS, hides_state, nondeterministic
 
 Read = Callable[[], Iterable[Any]]
 Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called
@@ -123,7 +123,9 @@ class Reads:
         elif isinstance(x, types.FunctionType):
             self._function(x)
         elif (wrapped := parts(x)) is not None:
-            if isinstance(x, types.BuiltinFunctionType) and (x.__name__ in CALLS or fickle(x.__module__, {x.__name__})):
+            if isinstance(x, types.BuiltinFunctionType) and (
+                x.__name__ in CALLS or nondeterministic(x.__module__, {x.__name__})
+            ):
                 self._refuse(f"what {x.__module__}.{x.__name__} gives")
             self._todo += [(part, label) for part in wrapped]
         elif isinstance(x, operator.attrgetter | operator.methodcaller):
@@ -172,7 +174,7 @@ class Reads:
             return self._refuse(f"a variable of {label} that has no value yet")
         if whose not in (OWN, None):  # a library's; a decorator may wrap a user's function
             self._todo += [(x, n) for n, x in inside.items() if isinstance(x, types.FunctionType | types.MethodType)]
-            if fickle(f.__module__, {f.__name__}):
+            if nondeterministic(f.__module__, {f.__name__}):
                 self._refuse(f"what {f.__module__}.{f.__name__} gives")
             return None
         if cells:
@@ -203,7 +205,7 @@ class Reads:
 
     def _module(self, m: types.ModuleType) -> None:
         if library(m.__name__) is not None:
-            if fickle(m.__name__, self.said):
+            if nondeterministic(m.__name__, self.said):
                 self._refuse(f"what {m.__name__} gives")
             # The functions of a library do not change, unless they are replaced.
             if used := sorted(self.said & vars(m).keys()):
@@ -218,7 +220,7 @@ class Reads:
     def _class(self, cls: type, called: bool) -> None:
         if not self._first((id(cls), called), cls):
             return
-        if fickle(cls.__module__, self.said):
+        if nondeterministic(cls.__module__, self.said):
             self._refuse(f"what {cls.__module__}.{cls.__name__} gives")
         bases = [c for c in cls.__mro__ if library(c.__module__) in (None, OWN)]
         names = sorted({n for c in bases for n, x in vars(c).items() if self._counts(n, x) or (called and n in MAKING)})
@@ -248,7 +250,7 @@ class Reads:
             self.moving += [] if isinstance(x, io.IOBase) else [(label, x)]
             self._refuse(f"{label}, a {cls.__name__}: it moves on")
         elif (
-            any(map(hidden, cls.__mro__))
+            any(map(hides_state, cls.__mro__))
             or isinstance(x, torch.jit.ScriptModule)
             or not (isinstance(state, dict) or any("__slots__" in vars(c) for c in cls.__mro__))
         ):

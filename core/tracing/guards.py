@@ -96,7 +96,7 @@ def _bytes(x: Any) -> Any:
     return bytes(x) if isinstance(x, bytearray) else (x.tobytes(), x.shape, x.dtype)
 
 
-class UndoCopy:
+class Snapshot:
     """A copy of all that was reached, as it is now."""
 
     def __init__(self, reads: Reads) -> None:
@@ -118,34 +118,34 @@ def _write(x: Tensor, numbers: Tensor | None) -> None:
         x.detach().copy_(numbers)
 
 
-def undone(kept: list[UndoCopy]) -> None:
+def restore(snapshots: list[Snapshot]) -> None:
     """Put everything back, the newest copy first."""
-    for back in (back for each in reversed(kept) for back in each.changes()):
+    for back in (back for each in reversed(snapshots) for back in each.changes()):
         back()
 
 
-def run_until_stable(roots: Roots, make: Callable[[], S], evaluate: Callable[[], T]) -> tuple[Reads, S, T]:
+def run_if_pure(roots: Roots, make: Callable[[], S], evaluate: Callable[[], T]) -> tuple[Reads, S, T]:
     """Return what is read from ``roots``, and the values of ``make()`` and ``evaluate()``.
 
     Neither may change what is read, except once, as when a cache is filled. Raises Impure where one does, or where
     something that is read cannot be watched; errors raised inside pass through. After an error everything is put back.
     """
-    kept: list[UndoCopy] = []
+    snapshots: list[Snapshot] = []
     try:
         for _ in range(2):
             reads = Reads(roots)
             if reads.reason:
                 raise Impure(reads.reason)
-            kept.append(UndoCopy(reads))
+            snapshots.append(Snapshot(reads))
             made = make()
-            touched = bool(kept[-1].changes())
-            undone(kept[-1:])
+            touched = bool(snapshots[-1].changes())
+            restore(snapshots[-1:])
             value = evaluate()
-            if not touched and not kept[-1].changes():
+            if not touched and not snapshots[-1].changes():
                 return reads, made, value
         raise Impure("it changes what it reads")
     except BaseException:
-        undone(kept)
+        restore(snapshots)
         raise
 
 

@@ -1,8 +1,8 @@
 """Pure functions that are traced once for given shapes and then replayed, without the overhead of torch.func.
 
-``traced`` replays a whole function. ``staged`` replays a function together with linear maps at its argument, such as
-its derivatives: what depends on the point alone is computed once, with the value, and each map computes only what
-depends on its tangent. A function that cannot be traced runs as written, and ``fallback`` says why.
+``traced`` replays a whole function. ``traced_with_maps`` replays a function together with linear maps at its argument,
+such as its derivatives: what depends on the point alone is computed once, with the value, and each map computes only
+what depends on its tangent. A function that cannot be traced runs as written, and ``fallback`` says why.
 
 Guarantees: a program is used only for arguments of the same structure, shapes, dtypes, devices and constants, and only
 while all else that the function reads (``dependencies``) is unchanged. After a change the function is traced again; if
@@ -24,9 +24,9 @@ from torch._C._functorch import CVmapInterpreterPtr, TransformType, peek_interpr
 from torch.autograd import forward_ad
 
 from .comparison import compare, identical
-from .guards import Guard, run_until_stable
+from .guards import Guard, run_if_pure
 from .pytrees import flatten, rebuild
-from .trace_source import TraceSource
+from .trace_context import TraceContext
 
 PROGRAMS = 32  # most programs of a function: a constant that changes every step must not cause a trace at every step
 RETRACES = 3  # most traces of a function after a change of what it reads; then the function runs as written
@@ -38,28 +38,29 @@ Stage = Callable[..., Any]
 Key = tuple[Any, ...]
 
 
-def traced(fn: Callable[..., Any], source: TraceSource | None = None) -> Traced:
+def traced(fn: Callable[..., Any], context: TraceContext | None = None) -> Traced:
     """Return ``fn``, a pure function of nested dicts, lists and tuples of tensors and constants, in a replayed form.
 
     The result is that of ``fn``, but without autograd history, with a dict for every mapping, and with structural zeros
     of derivatives that stay zero when multiplied by infinity. Tensors that ``fn`` closes over are held by reference.
-    What else it reads is looked for in ``source``, by default in ``fn`` itself.
+    What else it reads is looked for in ``context``, by default in ``fn`` itself.
     """
-    return Traced(fn, source or TraceSource(((fn, frozenset()),)))
+    return Traced(fn, context or TraceContext(((fn, frozenset()),)))
 
 
-def staged(
+def traced_with_maps(
     fn: Callable[..., tuple[Any, Sequence[Map]]],
     plain: Callable[..., Any] | None = None,
-    source: TraceSource | None = None,
-) -> Staged:
-    """Return a replayed form of ``fn(*point)``, which gives a value and linear maps: ``staged(fn)(tangents, *point)``.
+    context: TraceContext | None = None,
+) -> TracedWithMaps:
+    """Return a replayed form of ``fn(*point)``, which gives a value and linear maps.
 
-    ``tangents`` has a tangent for each map, of which only structure and shapes matter. One pass through the point gives
-    the value and what the maps share. All else is as for :func:`traced`. ``plain``, by default ``fn``, is another form
-    of the same function: it runs where ``fn`` cannot be replayed, and programs are compared with it.
+    It is called as ``traced_with_maps(fn)(tangents, *point)``. ``tangents`` has a tangent for each map, of which only
+    structure and shapes matter. One pass through the point gives the value and what the maps share. All else is as for
+    :func:`traced`. ``plain``, by default ``fn``, is another form of the same function: it runs where ``fn`` cannot be
+    replayed, and programs are compared with it.
     """
-    return Staged(fn, plain or fn, source or TraceSource(((fn, frozenset()),)))
+    return TracedWithMaps(fn, plain or fn, context or TraceContext(((fn, frozenset()),)))
 
 
 @dataclass
@@ -82,10 +83,10 @@ class _Replayed:
     """The programs of one function, by the key of its arguments: everything but the numbers in their tensors."""
 
     def __init__(
-        self, fn: Callable[..., tuple[Any, ...]], plain: Callable[..., tuple[Any, ...]], source: TraceSource
+        self, fn: Callable[..., tuple[Any, ...]], plain: Callable[..., tuple[Any, ...]], context: TraceContext
     ) -> None:
         """``fn`` and ``plain`` return a tuple with one result for each argument: see ``codegen.replay``."""
-        self._fn, self._plain, self._source = fn, plain, source
+        self._fn, self._plain, self._context = fn, plain, context
         self.fallback: str | None = None
         """Why the last call that was not replayed ran eagerly."""
         self._programs: dict[tuple[Any, ...], Program | None] = {}
@@ -110,12 +111,12 @@ class _Replayed:
             self._changes += 1
             if self._changes > RETRACES:
                 reason = f"what it reads changes again and again: {program.guard.changed}"
-                self.fallback = self._source.why_eager = reason
+                self.fallback = self._context.why_eager = reason
                 return None, [], []
             program = self._programs[known] = self._trace(args, groups)
         if program is not None:
             program.calls += 1
-            if program.calls in COMPARE_AT or program.calls % COMPARE_EVERY == 0 or self._source.replay.comparing:
+            if program.calls in COMPARE_AT or program.calls % COMPARE_EVERY == 0 or self._context.replay.comparing:
                 self._checked(program, args, groups)
         return program, keys, groups
 
@@ -136,14 +137,14 @@ class _Replayed:
         point, *tangents = args[0], *map(_renewed, args[1:])
 
         def make() -> tuple[tuple[Stage, list[Stage]], list[Tensor]]:
-            leaves, rewrite = [x for group in groups for x in group], self._source.rewrite
+            leaves, rewrite = [x for group in groups for x in group], self._context.rewrite
             graph, results = capture(self._fn, args, leaves, point=len(groups[0]), rewrite=rewrite)
             return replay(graph, results, [len(leaves) for leaves in groups]), graph.followed()
 
-        reads, (stages, followed), expected = run_until_stable(
-            self._source.roots, make, lambda: self._plain(point, *tangents)
+        reads, (stages, followed), expected = run_if_pure(
+            self._context.roots, make, lambda: self._plain(point, *tangents)
         )
-        program = Program(*stages, Guard(reads, followed), self._source.replay.step)
+        program = Program(*stages, Guard(reads, followed), self._context.replay.step)
         votes = _agree(program, groups[0], tangents, expected)
         for seed in (1, 2):
             if abs(votes) < 2:
@@ -152,7 +153,7 @@ class _Replayed:
                     votes += _agree(program, _read(beside)[1], tangents, self._plain(beside, *tangents))
         if votes <= 0:
             raise ArithmeticError("its replayed result differs from its own")
-        self._source.replay.replaying = True
+        self._context.replay.replaying = True
         return program
 
     def _checked(self, program: Program, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> None:
@@ -165,15 +166,15 @@ class _Replayed:
             except ArithmeticError:  # maybe only rounding at a kink: then a new trace gives the same result
                 again = self._trace(args, groups)
                 if again is None or not identical(found, again(groups[0], tangents)):
-                    raise self._source.stale(program.since) from None
-        program.since = self._source.replay.step
+                    raise self._context.stale(program.since) from None
+        program.since = self._context.replay.step
 
 
 class Traced(_Replayed):
     """A function that replays itself."""
 
-    def __init__(self, fn: Callable[..., Any], source: TraceSource) -> None:
-        super().__init__(lambda args: (fn(*args),), lambda args: (fn(*args),), source)
+    def __init__(self, fn: Callable[..., Any], context: TraceContext) -> None:
+        super().__init__(lambda args: (fn(*args),), lambda args: (fn(*args),), context)
         self.fn = fn
 
     def __call__(self, *args: Any) -> Any:
@@ -184,11 +185,11 @@ class Traced(_Replayed):
             return program.first(groups[0])[0]
 
 
-class Staged(_Replayed):
+class TracedWithMaps(_Replayed):
     """A function whose value and linear maps replay themselves, point by point."""
 
-    def __init__(self, fn: Callable[..., Any], plain: Callable[..., Any], source: TraceSource) -> None:
-        super().__init__(_applied(fn), _applied(plain), source)
+    def __init__(self, fn: Callable[..., Any], plain: Callable[..., Any], context: TraceContext) -> None:
+        super().__init__(_applied(fn), _applied(plain), context)
         self.plain = plain
 
     def __call__(self, tangents: Sequence[Any], *point: Any) -> tuple[Any, list[Map]]:

@@ -222,7 +222,7 @@ def test_products_named_with_v_are_the_same_products(trace, members):
             close_trees(B.mv({y: u[y]}), K.block(x, y).mv({y: u[y]}))
         assert (table.cost.gradients, table.cost.products) == (2, 12)
         if trace and not members:
-            assert table._point.fallback is None
+            assert table._v_and_products.fallback is None
             close(J.dense(), K.dense())
 
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from counterplay.core.tracing.comparison import compare
-from counterplay.core.tracing.trace_source import TraceSource
-from counterplay.core.tracing.traced import staged, traced
+from counterplay.core.tracing.trace_context import TraceContext
+from counterplay.core.tracing.traced import traced, traced_with_maps
 
 
 def rand(*shape: int) -> Tensor:
@@ -129,7 +129,7 @@ def test_closed_over_tensors_are_held_by_reference() -> None:
 def test_a_wrong_replay_is_noticed() -> None:
     """A function that is not pure answers differently when it is run for comparison."""
     calls = iter(range(100))
-    replayed = traced(lambda x: x * next(calls), TraceSource(()))  # where nobody looks
+    replayed = traced(lambda x: x * next(calls), TraceContext(()))  # where nobody looks
     replayed(torch.ones(2))
     assert replayed.fallback is not None and "differs" in replayed.fallback
 
@@ -145,7 +145,7 @@ def test_each_tensor_is_compared_by_its_own_size() -> None:
     def plain(x: Tensor) -> Any:
         return None, [lambda u: {"large": 1e4 * u, "small": u}]
 
-    replayed, x = staged(f, plain), torch.zeros(2, dtype=torch.float64)
+    replayed, x = traced_with_maps(f, plain), torch.zeros(2, dtype=torch.float64)
     assert replayed([x], x)[1][0](torch.ones(2, dtype=torch.float64))["small"].tolist() == [1.0, 1.0]
     assert replayed.fallback is not None and "differs" in replayed.fallback
     compare({"a": torch.ones(2), "b": torch.full((2,), 1e-9)}, {"a": torch.ones(2), "b": torch.zeros(2)})
@@ -183,7 +183,7 @@ def test_transforms_see_the_function_itself() -> None:
 
 
 def test_staged_fallback() -> None:
-    replayed = staged(lambda x: (None, [lambda u: u * x.sum().item()]))
+    replayed = traced_with_maps(lambda x: (None, [lambda u: u * x.sum().item()]))
     x = rand(3)
     same(replayed([x], x)[1][0](x), x * x.sum())
     assert replayed.fallback is not None

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import jvp, vmap
 from torch.utils._pytree import tree_flatten, tree_map
 
-from counterplay.core.tracing.traced import Staged, staged, traced
+from counterplay.core.tracing.traced import TracedWithMaps, traced, traced_with_maps
 
 from ..support.traces import GAMES, field_of, products_of, rand, renewed, same
 
@@ -58,15 +58,15 @@ def test_field(game: tuple[Callable, Any, Any]) -> None:
     assert replayed.fallback is None
 
 
-def alone(product: Callable) -> Staged:
+def alone(product: Callable) -> TracedWithMaps:
     """``product(*point, tangent)`` alone."""
-    return staged(lambda *point: (None, [lambda u: product(*point, u)]))
+    return traced_with_maps(lambda *point: (None, [lambda u: product(*point, u)]))
 
 
-def value_and_products(field: Callable) -> Staged:
+def value_and_products(field: Callable) -> TracedWithMaps:
     """The field with both its products."""
     push, pull = products_of(field)
-    return staged(lambda *point: (field(*point), [lambda u: push(*point, u), lambda w: pull(*point, w)]))
+    return traced_with_maps(lambda *point: (field(*point), [lambda u: push(*point, u), lambda w: pull(*point, w)]))
 
 
 @all_but(ENSEMBLES)
@@ -127,7 +127,7 @@ def test_results_share_no_memory_with_what_is_kept() -> None:
         y = x.exp()
         return (y, y.t(), x, x.t(), torch.zeros(3, 3)), [lambda u: (y * u, u, torch.zeros(3, 3)), lambda w: y.t() @ w]
 
-    replayed, x, u = staged(f), rand(3, 3), rand(3, 3)
+    replayed, x, u = traced_with_maps(f), rand(3, 3), rand(3, 3)
     before, y = x.clone(), x.exp()
     for _ in range(2):
         value, (first, second) = replayed([u, u], x)
@@ -169,7 +169,7 @@ def test_blocks_at_one_point_share_it() -> None:
         return jvp(lambda own: field({**q, **own}, b)[0], ({i: q[i] for i in u},), (u,))[1]
 
     players = (["generator"], ["discriminator"], ["generator", "discriminator"])
-    replayed = staged(lambda q, b: (None, [lambda u: push(q, b, u)] * len(players)))
+    replayed = traced_with_maps(lambda q, b: (None, [lambda u: push(q, b, u)] * len(players)))
     _, maps = replayed([{i: p[i] for i in some} for some in players], p, batch)
     for some, product in zip(players, maps, strict=True):
         u = renewed({i: p[i] for i in some})
@@ -188,7 +188,7 @@ def test_what_cannot_be_replayed_runs_as_written_plainly() -> None:
 
     x, u = rand(3), rand(3)
     for fast, why in ((missing, "no such rule"), (lambda x: (x.sin(), [lambda u: x.sin() * u]), "differs")):
-        replayed = staged(fast, plain)
+        replayed = traced_with_maps(fast, plain)
         value, (product,) = replayed([u], x)
         same((value, product(u)), (x.sin(), x.cos() * u))
         assert replayed.fallback is not None and why in replayed.fallback

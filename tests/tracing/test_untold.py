@@ -52,7 +52,7 @@ UNTOLD: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_cannot_be_told_is_not_replayed(name: str) -> None:
     weight, reason = UNTOLD[name]
     table = asked_twice(of(weight))
-    assert reason in table.trace_source.why_eager and not table._field._programs
+    assert reason in table.trace_context.why_eager and not table._field._programs
 
 
 def test_what_stays_is_replayed() -> None:
@@ -73,7 +73,7 @@ def test_what_stays_is_replayed() -> None:
     games = [WithNet(net), of(data.weight, data.sample), held, cp.make("game", "quadratic")]
     for game in games:
         table = asked_twice(game)
-        assert table.trace_source.why_eager == "" and [*table._field._programs.values()] != [None], (
+        assert table.trace_context.why_eager == "" and [*table._field._programs.values()] != [None], (
             table._field.fallback
         )
 

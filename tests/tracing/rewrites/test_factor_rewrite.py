@@ -170,7 +170,7 @@ SOME = [pytest.param(g, id=n, marks=[pytest.mark.slow] if k % 3 else []) for k, 
 @pytest.mark.parametrize("game", SOME)
 def test_the_numbers_are_the_same_whether_it_pays_or_not(game: cp.Game, whatever_it_costs: None) -> None:
     (fast, params, batch), (slow, _, _) = point(game, True), point(game, False)
-    (v, _), products = fast._traced_point(PLAYERS, BLOCKS, params, batch)  # all in one program
+    (v, _), products = fast._traced_v_and_products(PLAYERS, BLOCKS, params, batch)  # all in one program
     pairs = [(v, slow._field(PLAYERS, params, batch)[0])]
     for block, product in zip(BLOCKS, products, strict=True):
         along = block.rows if block.adjoint else block.cols
@@ -179,7 +179,7 @@ def test_the_numbers_are_the_same_whether_it_pays_or_not(game: cp.Game, whatever
     for found, expected in pairs:
         a, b = ravel(found), ravel(expected)
         assert (a - b).norm() <= 1e-12 * b.norm() + 1e-15
-    assert fast._point.fallback is None
+    assert fast._v_and_products.fallback is None
 
 
 def products(game: cp.Game, row: str, col: str) -> None:

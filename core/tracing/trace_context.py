@@ -1,4 +1,4 @@
-"""Where traced functions come from: the objects that they may read, and their name for messages."""
+"""What traced functions of one game share: the objects that they may read, a name for messages, the run's state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from ..errors import Stale
 from .dependencies import Roots
-from .guards import Impure, run_until_stable
+from .guards import Impure, run_if_pure
 from .program.optimize import Rewrite
 
 
@@ -24,8 +24,8 @@ class ReplayState:
 
 
 @dataclass
-class TraceSource:
-    """Where functions come from: ``roots`` of all that they read, a name and a module for messages, the run's state."""
+class TraceContext:
+    """What traced functions share: ``roots`` of all that they read, a name and module for messages, the run's state."""
 
     roots: Roots
     name: str = "a function"
@@ -42,7 +42,7 @@ class TraceSource:
         if self.why_eager is None:
             try:
                 with torch.random.fork_rng(devices=[]):
-                    run_until_stable(self.roots, lambda: None, evaluate)
+                    run_if_pure(self.roots, lambda: None, evaluate)
                 self.why_eager = ""
             except Impure as error:
                 self.why_eager = str(error)

@@ -2,6 +2,7 @@
 
 from .analysis.log.log import open_log as open_log
 from .core.derivatives.local import LocalGame as LocalGame
+from .core.errors import BadData as BadData
 from .core.errors import BadLog as BadLog
 from .core.errors import Busy as Busy
 from .core.errors import Diverged as Diverged
@@ -27,6 +28,11 @@ from .core.game.tree import Params as Params
 from .core.game.tree import Player as Player
 from .core.game.tree import Setting as Setting
 from .core.game.tree import Tree as Tree
+from .core.images.dataset import Dataset as Dataset
+from .core.images.dataset import Images as Images
+from .core.images.metric import Generated as Generated
+from .core.images.metric import Metric as Metric
+from .core.images.network import Network as Network
 from .core.log.history import History as History
 from .core.loop.observers import Every as Every
 from .core.loop.observers import Seen as Seen

@@ -64,6 +64,12 @@ class OutOfMemory(UserError):
     exit_code = 71
 
 
+class BadData(UserError):
+    """A file of a data set, or of a trained network, is damaged, truncated or of another format."""
+
+    exit_code = 65
+
+
 class Busy(UserError):
     """Another process is writing in the run directory."""
 

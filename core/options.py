@@ -44,13 +44,17 @@ def option(default: Any = MISSING, help: str = "", **metadata: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One option of a factory, which is a dataclass."""
+    """One option of a factory, which is a dataclass.
+
+    ``field`` is the name of its field: that of the option, or with an underscore after it where a method has that name.
+    """
 
     name: str
     annotation: Any
     default: Any  # MISSING if it must be given
     help: str
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    field: str = ""
 
 
 def options_of(factory: Any) -> list[Option]:
@@ -66,8 +70,9 @@ def options_of(factory: Any) -> list[Option]:
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        help = field.metadata.get("help", "") or _from_docstring(factory, field.name)
-        options.append(Option(field.name, hints.get(field.name, Any), default, help, field.metadata))
+        name = field.name.removesuffix("_")
+        help = field.metadata.get("help", "") or _from_docstring(factory, name)
+        options.append(Option(name, hints.get(field.name, Any), default, help, field.metadata, field.name))
     return options
 
 

@@ -12,6 +12,7 @@ from .gans.digits import Digits
 from .gans.dirac_gan import DiracGan
 from .gans.mixture import Mixture
 from .gans.projection import Projection
+from .images.images import ImageGame
 from .iterated_prisoners_dilemma import IteratedPrisonersDilemma
 from .matching_pennies import MatchingPennies
 from .quadratic import Quadratic
@@ -22,6 +23,7 @@ from .weak_attractor import WeakAttractor
 ICR = "Schäfer, Zheng, Anandkumar 2020, arXiv 1910.05852"
 CGD = "Schäfer, Anandkumar 2019, arXiv 1905.12103"
 MECHANICS = "Balduzzi et al. 2018, arXiv 1802.05642"
+GAN = "Goodfellow et al. 2014, arXiv 1406.2661"
 LOLA = "Foerster et al. 2018, arXiv 1709.04326"
 
 
@@ -79,4 +81,10 @@ def register_games() -> list[Entry]:
             "Mescheder, Nowozin, Geiger 2017, arXiv 1705.10461, section 5",
         ),
         Entry("digits", Digits, "real handwritten digits, 8x8, of scikit-learn", "Alpaydin, Kaynak 1998, UCI"),
+        Entry(
+            "images",
+            ImageGame,
+            "any data set of images with any pair of networks",
+            GAN,
+        ),
     ]

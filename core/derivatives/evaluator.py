@@ -81,8 +81,7 @@ class Evaluator(Game):
         """``tree`` with every tensor on the run's device, and floating tensors in the run's dtype."""
 
         def one(x: Any) -> Any:
-            x = tensor(x)
-            if not isinstance(x, Tensor):
+            if not isinstance(x := tensor(x), Tensor):
                 return x
             return x.to(self.device, self.dtype if x.is_floating_point() else None)
 
@@ -106,9 +105,8 @@ class Evaluator(Game):
             buffers = [dict(checks.require_mapping(users_game, "buffers", game.buffers(rng))) for rng in rngs]
             theta = self.stack_members(params.__getitem__, len(rngs), "init")
             checks.require_one_dtype(users_game, theta)
-            return theta, checks.require_storable(
-                users_game, self.stack_members(buffers.__getitem__, len(rngs), "buffers")
-            )
+            own = self.stack_members(buffers.__getitem__, len(rngs), "buffers")
+            return theta, checks.require_storable(users_game, own)
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """A batch; each member draws its part from its own generator. The samples in it are counted."""
@@ -120,6 +118,12 @@ class Evaluator(Game):
         )
         self.cost.samples += game.samples(self.member({k: x for k, x in batch.items() if k not in buffers}, 0))
         return batch
+
+    def advance(self, buffers: Buffers) -> Buffers:
+        """The buffers after a draw: each member's place in the data is moved on."""
+        if not self.game.data_position:
+            return buffers
+        return self.stack_members(lambda m: self.game.advance(self.member(buffers, m)), self.members or 1, "advance")
 
     def member(self, tree: Any, m: int) -> Any:
         """Member m's part of parameters, buffers or a batch."""
@@ -196,8 +200,7 @@ class Evaluator(Game):
     def loss_gradient(self, i: Player, params: Params, batch: Batch) -> Params:
         """The gradient of player i's loss with respect to everyone's parameters."""
         self._count_gradients((i,), params, batch)
-        replays = self.replays(params, batch)
-        return (self._loss_gradient if replays else self.eager.loss_gradient)(i, params, batch)
+        return (self._loss_gradient if self.replays(params, batch) else self.eager.loss_gradient)(i, params, batch)
 
     def _count_gradients(self, rows: Rows, params: Params, batch: Batch) -> None:
         """Count one evaluation of the gradients of ``rows``."""

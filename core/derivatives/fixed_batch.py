@@ -38,8 +38,13 @@ class FixedBatches:
         rngs = [torch.Generator() for _ in self.states]
         for rng, state in zip(rngs, self.states, strict=True):
             rng.set_state(state)
-        game, draw = self.game, getattr(self.game.game, self.what)
-        return [game.stack_members(lambda m: draw(rngs[m], game.member(buffers, m)), len(rngs)) for _ in range(count)]
+        game, draw, batches = self.game, getattr(self.game.game, self.what), list[Batch]()
+        buffers = {**buffers, **{name: self.buffers[name] for name in game.game.data_position}}
+        for _ in range(count):
+            now = buffers
+            batches.append(game.stack_members(lambda m: draw(rngs[m], game.member(now, m)), len(rngs)))  # noqa: B023
+            buffers = game.advance(buffers)
+        return batches
 
 
 def probe_batch(game: Evaluator, buffers: Buffers | None = None) -> Any:

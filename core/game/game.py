@@ -36,6 +36,10 @@ class Game(ABC):
     holds when terms are added that depend on one player's parameters only. Inner solves are then symmetric and cost
     half as much."""
 
+    data_position: tuple[str, ...] = ()
+    """The names of the buffers that say which data come next, as the place in an epoch. Only :meth:`advance` changes
+    them. The fixed batches for spectra, samples and metrics are drawn from the first place, whatever the step."""
+
     metric_axes: Mapping[str, tuple[str, ...]] = {}
     """The names of the axes of each metric that is not a scalar."""
 
@@ -55,6 +59,10 @@ class Game(ABC):
 
         All randomness comes from ``rng``: the same generator state must give the same batch.
         """
+        return buffers
+
+    def advance(self, buffers: Buffers) -> Buffers:
+        """The buffers after a batch was drawn with them, those in ``data_position`` changed. Called after each draw."""
         return buffers
 
     @property

@@ -83,6 +83,10 @@ class Regularized(Game):
         return self.game.zero_sum and not self.regularizer.mixes_players
 
     @property
+    def data_position(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.game.data_position
+
+    @property
     def metric_axes(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
         return self.game.metric_axes
 
@@ -126,6 +130,9 @@ class Regularized(Game):
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         batch = require_mapping(self.game, "sample", self.game.sample(rng, self._own(buffers)))
         return self.regularizer.sample(self.game, rng, {**buffers, **batch})
+
+    def advance(self, buffers: Buffers) -> Buffers:
+        return {**buffers, **self.game.advance(self._own(buffers))}
 
     def samples(self, drawn: Batch) -> int:
         return self.game.samples(drawn) if self.game.draws else 0

@@ -117,7 +117,9 @@ class Loop:
         buffers = self._contract.checked_buffers(state.buffers, game.refresh(state.params, state.buffers))
 
         def draw() -> Batch:
+            nonlocal buffers
             batches.append(game.draw(rngs, buffers))
+            buffers = game.advance(buffers)
             return batches[-1]
 
         answer = self._next_solver.step(game, state.params, state.memory, draw)

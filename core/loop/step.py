@@ -16,7 +16,7 @@ class Step:
 
     params              the next parameters
     memory              the solver's next memory
-    buffers             the game's buffers, refreshed before the step: it used these, and the next state keeps them
+    buffers             the game's buffers, refreshed before the step, with the place in the data after it
     info                losses and v where the solver first evaluated them, and the report of an inner solve
     batches             the batches that it drew, in order
     memory_and_buffers  the tensors of memory and buffers as a list, for the check that they are finite

@@ -32,6 +32,9 @@ KINDS: dict[str, Kind] = {
         Kind("loss", "losses", "core.game.loss:GanLoss", "plugins.losses"),
         Kind("regularizer", "regularizers", "core.game.regularizer:Regularizer", "plugins.regularizers"),
         Kind("game", "games", "core.game.game:Game", "games"),
+        Kind("dataset", "datasets", "core.images.dataset:Dataset", "games.data"),
+        Kind("network", "networks", "core.images.network:Network", "games.networks"),
+        Kind("metric", "metrics", "core.images.metric:Metric", "plugins.metrics"),
     )
 }
 

@@ -172,7 +172,7 @@ class Registry:
         for o in known.values():
             if o.default is MISSING and o.name not in options:
                 raise UsageError(f"{who} needs the option {o.name!r}: {describe(o.annotation)}. {o.help}".rstrip())
-        values = {name: self._value(who, known[name], value) for name, value in options.items()}
+        values = {known[name].field: self._value(who, known[name], value) for name, value in options.items()}
         try:
             made = entry.factory(**values)
         except UserError:
@@ -188,6 +188,9 @@ class Registry:
         return made
 
     def _value(self, who: str, option: Option, value: Any) -> Any:
+        if isinstance(value, Mapping) and "name" not in value and isinstance(option.default, str):
+            if isinstance(option.annotation, type) and kind_of(option.annotation):
+                value = {"name": option.default, **value}  # options of the thing that is there by default
         try:
             return coerce(value, option.annotation, self._nested)
         except Mismatch as e:
@@ -257,7 +260,7 @@ def settings(thing: Any) -> dict[str, Any]:
     elif isinstance(name := getattr(cls, "name", None), str):
         table["name"] = name
     if dataclasses.is_dataclass(cls):
-        values = ((o, getattr(thing, o.name)) for o in options_of(cls))
+        values = ((o, getattr(thing, o.field)) for o in options_of(cls))
         table |= {o.name: plain(value) for o, value in values if not (value is None is o.default)}
     return table
 

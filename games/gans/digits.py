@@ -20,7 +20,7 @@ from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, option
 from ..data.digit_classifier import classify, fitted
 from ..data.digit_images import load_digits
-from ..networks.layers import Conv, ConvT, Layer, Linear, Network, flatten, leaky_relu, mlp, relu, reshape, tanh
+from ..networks.layers import Conv, ConvT, Layer, Linear, Sequential, flatten, leaky_relu, mlp, relu, reshape, tanh
 from .loss_by_name import GanWithLoss
 
 
@@ -41,7 +41,7 @@ class Digits(GanWithLoss):
             raise UsageError(f"game digits: the convolutional networks need hidden of 2 or more, got {self.hidden}.")
 
     @cached_property
-    def generator(self) -> Network:
+    def generator(self) -> Sequential:
         c = self.hidden
         layers: tuple[Layer, ...]
         if self.network == "mlp":
@@ -49,14 +49,14 @@ class Digits(GanWithLoss):
         else:
             layers = (Linear(self.latent, c * 4), relu, reshape(c, 2, 2),
                       ConvT(c, c // 2, 4, 2, 1), relu, ConvT(c // 2, 1, 4, 2, 1))  # fmt: skip
-        return Network((*layers, tanh, reshape(1, 8, 8)))
+        return Sequential((*layers, tanh, reshape(1, 8, 8)))
 
     @cached_property
-    def discriminator(self) -> Network:
+    def discriminator(self) -> Sequential:
         c = self.hidden
         if self.network == "mlp":
-            return Network((flatten, *mlp(64, c, 2, 1, leaky_relu)))
-        return Network((Conv(1, c // 2, 4, 2, 1), leaky_relu, Conv(c // 2, c, 4, 2, 1), leaky_relu,
+            return Sequential((flatten, *mlp(64, c, 2, 1, leaky_relu)))
+        return Sequential((Conv(1, c // 2, 4, 2, 1), leaky_relu, Conv(c // 2, c, 4, 2, 1), leaky_relu,
                         flatten, Linear(c * 4, 1)))  # fmt: skip
 
     def init(self, rng: torch.Generator) -> Params:

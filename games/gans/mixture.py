@@ -18,7 +18,7 @@ from torch import Tensor
 from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, NonNegative, option
-from ..networks.layers import Network, mlp
+from ..networks.layers import Sequential, mlp
 from .loss_by_name import GanWithLoss
 
 
@@ -37,12 +37,12 @@ class Mixture(GanWithLoss):
     loss: GanLoss = option("saturating", "GAN loss")
 
     @cached_property
-    def generator(self) -> Network:
-        return Network(mlp(self.latent, self.hidden, self.layers, 2))
+    def generator(self) -> Sequential:
+        return Sequential(mlp(self.latent, self.hidden, self.layers, 2))
 
     @cached_property
-    def discriminator(self) -> Network:
-        return Network(mlp(2, self.hidden, self.layers, 1))
+    def discriminator(self) -> Sequential:
+        return Sequential(mlp(2, self.hidden, self.layers, 1))
 
     @cached_property
     def centres(self) -> Tensor:

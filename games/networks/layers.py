@@ -14,9 +14,12 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ...core.game.normalization import normalize
 from ...core.game.tree import Tree
+
+Masks = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -102,15 +105,38 @@ class Apply:
         return self.f(x)
 
 
-Layer = Linear | Conv | ConvT | BatchNorm | Apply
+@dataclass(frozen=True)
+class Dropout:
+    """x times a mask that is drawn with the batch; without a mask x itself, as for samples and metrics.
+
+    Srivastava et al. (2014): each number is kept with probability 1 - rate, and then divided by it.
+    """
+
+    rate: float
+
+    def init(self, rng: torch.Generator) -> Tree:
+        """Return no parameters."""
+        return {}
+
+    def apply(self, tree: Tree, x: Tensor) -> Tensor:
+        """Return ``x``."""
+        return x
+
+    def mask(self, rng: torch.Generator, shape: torch.Size) -> Tensor:
+        """Draw a mask of the shape of the layer's input."""
+        return (torch.rand(shape, generator=rng, dtype=torch.float32) >= self.rate) / (1 - self.rate)
+
+
+Layer = Linear | Conv | ConvT | BatchNorm | Apply | Dropout
 
 
 @dataclass(frozen=True)
-class Network:
+class Sequential:
     """Layers in sequence. With ``std``, initial weights are drawn from N(0, std^2) and biases are 0, as in DCGAN."""
 
     layers: tuple[Layer, ...]
     std: float | None = None
+    input_shape: tuple[int, ...] = ()  # of one input, without the batch; only needed where there is dropout
 
     def init(self, rng: torch.Generator) -> Tree:
         """Draw the parameters of all layers, in their order, under "position.name"."""
@@ -122,10 +148,50 @@ class Network:
                 tree[f"{n}.{name}"] = x
         return tree
 
-    def __call__(self, tree: Tree, x: Tensor) -> Tensor:
-        for n, layer in enumerate(self.layers):
-            own = {k.partition(".")[2]: v for k, v in tree.items() if k.partition(".")[0] == str(n)}
-            x = layer.apply(own, x)
+    def __call__(self, tree: Tree, x: Tensor, masks: Masks = ()) -> Tensor:
+        return self._through(len(self.layers), tree, x, masks)
+
+    def features(self, tree: Tree, x: Tensor, masks: Masks = ()) -> Tensor:
+        """What the last layer reads, (B, width)."""
+        return self._through(len(self.layers) - 1, tree, x, masks)
+
+    def readout(self, tree: Tree, features: Tensor) -> Tensor:
+        """The output of the last layer for its input ``features`` (B, width)."""
+        last = len(self.layers) - 1
+        return self.layers[last].apply(_of_layer(tree, last), features)
+
+    @property
+    def width(self) -> int:
+        """How many numbers the last layer, a linear one, reads of each input."""
+        last = self.layers[-1]
+        if not isinstance(last, Linear):
+            raise TypeError(f"the last layer is {last}, not linear")
+        return last.inputs
+
+    def masks(self, rng: torch.Generator, count: int) -> Masks:
+        """Draw the masks of all dropout layers for ``count`` inputs."""
+        return tuple(self.layers[n].mask(rng, shape) for n, shape in self._dropped(count))  # type: ignore[union-attr]
+
+    def _dropped(self, count: int) -> list[tuple[int, torch.Size]]:
+        """The position of each dropout layer and the shape of its input."""
+        if not any(isinstance(layer, Dropout) for layer in self.layers):
+            return []
+        with FakeTensorMode():  # shapes only
+            x, found = torch.empty(count, *self.input_shape), []
+            for n, layer in enumerate(self.layers):
+                if isinstance(layer, Dropout):
+                    found.append((n, x.shape))
+                rng = torch.Generator()
+                x = layer.apply(layer.init(rng), x)
+        return found
+
+    def _through(self, count: int, tree: Tree, x: Tensor, masks: Masks) -> Tensor:
+        """The output of the first ``count`` layers."""
+        left = iter(masks)
+        for n, layer in enumerate(self.layers[:count]):
+            x = layer.apply(_of_layer(tree, n), x)
+            if masks and isinstance(layer, Dropout):
+                x = x * next(left)
         return x
 
 
@@ -133,6 +199,11 @@ relu = Apply(F.relu)
 tanh = Apply(torch.tanh)
 leaky_relu = Apply(lambda x: F.leaky_relu(x, 0.2))
 flatten = Apply(lambda x: x.flatten(1))
+
+
+def _of_layer(tree: Tree, n: int) -> Tree:
+    """The parameters of the layer at position ``n``."""
+    return {k.partition(".")[2]: v for k, v in tree.items() if k.partition(".")[0] == str(n)}
 
 
 def reshape(*shape: int) -> Apply:

@@ -15,7 +15,17 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.games.networks.layers import BatchNorm, Conv, ConvT, Linear, Network, leaky_relu, relu, reshape, tanh
+from counterplay.games.networks.layers import (
+    BatchNorm,
+    Conv,
+    ConvT,
+    Linear,
+    Sequential,
+    leaky_relu,
+    relu,
+    reshape,
+    tanh,
+)
 
 RECORD = Path(__file__).with_name("record.jsonl")
 
@@ -37,12 +47,12 @@ def cifar(zero_sum: bool = False) -> Case:
 
     The losses are the non-saturating ones, or with ``zero_sum`` the generator's is the opposite of the other's.
     """
-    G = Network((
+    G = Sequential((
         Linear(128, 256 * 16), BatchNorm(256 * 16), relu, reshape(256, 4, 4),
         ConvT(256, 128, 4, 2, 1), BatchNorm(128), relu, ConvT(128, 64, 4, 2, 1), BatchNorm(64), relu,
         ConvT(64, 3, 4, 2, 1), tanh,
     ))  # fmt: skip
-    D = Network((
+    D = Sequential((
         Conv(3, 64, 4, 2, 1), leaky_relu, Conv(64, 128, 4, 2, 1), leaky_relu, Conv(128, 256, 4, 2, 1), leaky_relu,
         reshape(256 * 16), Linear(256 * 16, 1),
     ))  # fmt: skip

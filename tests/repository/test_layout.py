@@ -19,11 +19,12 @@ FOLDERS = ("core", "plugins", "games", "analysis")
 FLOORS = (
     ("core", "core.tracing.program"),
     ("core.process", "core.storage", "core.tracing", "core.tracing.rewrites", "core.game", "analysis", "plugins"),
-    ("core.log", "core.registry", "core.derivatives", "games.networks", "games.data"),
-    ("core.stability", "core.solver", "analysis.log", "games.gans", "plugins.losses", "plugins.regularizers"),
-    ("core.spectra", "core.conformance", "core.provenance", "core.loop", "analysis.measures", "games",
-     "plugins.solvers.descent", "plugins.solvers.shaping"),
-    ("core.compiled", "analysis.figures", "plugins.solvers.extrapolation", "plugins.solvers.competitive"),
+    ("core.log", "core.registry", "core.derivatives", "core.images"),
+    ("core.stability", "core.solver", "analysis.log", "games.networks", "games.data", "plugins.losses",
+     "plugins.regularizers", "plugins.metrics"),
+    ("core.spectra", "core.conformance", "core.provenance", "core.loop", "analysis.measures", "games.gans",
+     "games.images", "plugins.solvers.descent", "plugins.solvers.shaping"),
+    ("core.compiled", "analysis.figures", "games", "plugins.solvers.extrapolation", "plugins.solvers.competitive"),
     ("core.run", "analysis.commands", "plugins.solvers"),
     ("core.cli",),
 )  # fmt: skip

@@ -15,7 +15,7 @@ import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import Batch, Params, Setting, Tree, add, leaves, like, names, ravel, scale
-from counterplay.games.networks.layers import Apply, BatchNorm, Conv, Linear, Network, flatten, reshape, tanh
+from counterplay.games.networks.layers import Apply, BatchNorm, Conv, Linear, Sequential, flatten, reshape, tanh
 
 F64 = torch.float64
 
@@ -181,10 +181,10 @@ class SmoothGan(cp.GanGame):
     batch: int = 4
 
     @functools.cached_property
-    def networks(self) -> dict[str, Network]:
+    def networks(self) -> dict[str, Sequential]:
         generator = (Linear(2, 8), BatchNorm(8), tanh, reshape(2, 2, 2), Conv(2, 1, 3, 1, 2), tanh)
         discriminator = (Conv(1, 2, 3, 1, 1), BatchNorm(2), Apply(torch.nn.functional.softplus), flatten, Linear(32, 1))
-        return {"generator": Network(generator), "discriminator": Network(discriminator)}
+        return {"generator": Sequential(generator), "discriminator": Sequential(discriminator)}
 
     def init(self, rng: torch.Generator) -> Params:
         return {i: {k: x.to(F64) for k, x in self.networks[i].init(rng).items()} for i in self.players}

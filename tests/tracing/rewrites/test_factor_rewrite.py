@@ -29,7 +29,7 @@ from counterplay.games.networks.layers import (
     Conv,
     ConvT,
     Linear,
-    Network,
+    Sequential,
     leaky_relu,
     relu,
     reshape,
@@ -74,23 +74,23 @@ class Skips:
         return self.last.apply(own["c"], -x / 2)
 
 
-def mlp(activation: Any, width: int = 7) -> Network:
-    return Network((
+def mlp(activation: Any, width: int = 7) -> Sequential:
+    return Sequential((
         Linear(6, width), activation, Linear(width, width, bias=False), activation, Linear(width, 1)
     ))  # fmt: skip
 
 
-GENERATOR = Network((Linear(4, 8), BatchNorm(8), leaky_relu, Linear(8, 6)))
-IMAGES = Network((
+GENERATOR = Sequential((Linear(4, 8), BatchNorm(8), leaky_relu, Linear(8, 6)))
+IMAGES = Sequential((
     Linear(4, 6 * 4), BatchNorm(6 * 4), relu, reshape(6, 2, 2), ConvT(6, 4, 4, 2, 1), BatchNorm(4), relu,
     ConvT(4, 3, 4, 2, 1), tanh,
 ))  # fmt: skip
-PICTURES = Network((Conv(3, 4, 3, 2, 1), leaky_relu, Conv(4, 5, 2, 1), leaky_relu, reshape(45), Linear(45, 1)))
-PLACES = Network((Conv(3, 4, 3, 1, 1), leaky_relu, Conv(4, 1, 3), Apply(lambda x: x.sum((1, 2, 3)).unsqueeze(1))))
-NORMALISED = Network((Linear(6, 7), BatchNorm(7), leaky_relu, Linear(7, 1)))
+PICTURES = Sequential((Conv(3, 4, 3, 2, 1), leaky_relu, Conv(4, 5, 2, 1), leaky_relu, reshape(45), Linear(45, 1)))
+PLACES = Sequential((Conv(3, 4, 3, 1, 1), leaky_relu, Conv(4, 1, 3), Apply(lambda x: x.sum((1, 2, 3)).unsqueeze(1))))
+NORMALISED = Sequential((Linear(6, 7), BatchNorm(7), leaky_relu, Linear(7, 1)))
 
 
-def gan(generator: Network, discriminator: Any, loss: Loss, batch: int = 5) -> cp.Game:
+def gan(generator: Sequential, discriminator: Any, loss: Loss, batch: int = 5) -> cp.Game:
     def losses(p: Params, batch: cp.Batch) -> dict[str, Tensor]:
         fake = generator(p["g"], batch["noise"])
         return loss(discriminator(p["d"], batch["real"]), discriminator(p["d"], fake))
@@ -215,7 +215,7 @@ def test_two_losses_send_back_through_the_discriminator_once(programs: Programs,
 
 
 def test_it_is_done_where_it_pays_and_only_there(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
-    wide = Network((Linear(6, 200), leaky_relu, Linear(200, 200), leaky_relu, Linear(200, 1)))
+    wide = Sequential((Linear(6, 200), leaky_relu, Linear(200, 200), leaky_relu, Linear(200, 1)))
     cases = (gan(GENERATOR, wide, zero_sum, batch=100), GAMES["normalised"])
     for game in cases:
         products(game, "d", "g")

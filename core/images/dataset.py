@@ -1,0 +1,91 @@
+"""Data sets of images: where they come from, and the images themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+
+BLOCK = 1 << 24  # numbers that are read at once to compute a digest
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images in memory, or in a file that is mapped into memory.
+
+    pixels    (N, C, H, W), uint8, C being 1 or 3
+    labels    (N,), int64, from 0 to len(classes) - 1; None where the images have no classes
+    classes   the names of the classes, in the order of the labels
+    digest    the sha256 of shape, pixels and labels, which says whether two data sets are the same
+    """
+
+    pixels: Tensor
+    labels: Tensor | None
+    classes: tuple[str, ...]
+    digest: str
+
+    @staticmethod
+    def of(pixels: Tensor, labels: Tensor | None = None, classes: Sequence[str] = ()) -> Images:
+        """Images with their digest. Raises UsageError unless pixels and labels have the form that is said above."""
+        if pixels.dim() != 4 or pixels.dtype != torch.uint8 or pixels.shape[1] not in (1, 3) or not pixels.numel():
+            raise UsageError(
+                f"images are uint8 of shape (N, C, H, W) with 1 or 3 channels; got {str(pixels.dtype)[6:]} of shape "
+                f"{tuple(pixels.shape)}."
+            )
+        if labels is not None:
+            labels = labels.to(torch.int64)
+            if labels.shape != pixels.shape[:1] or labels.min() < 0 or labels.max() >= len(classes):
+                raise UsageError(
+                    f"labels are one whole number from 0 to {len(classes) - 1} for each of the {len(pixels)} images; "
+                    f"got shape {tuple(labels.shape)}, from {labels.min()} to {labels.max()}."
+                )
+        return Images(pixels, labels, tuple(classes), _digest(pixels, labels))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of each image."""
+        _, c, h, w = self.pixels.shape
+        return c, h, w
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def _digest(pixels: Tensor, labels: Tensor | None) -> str:
+    found = hashlib.sha256(repr(tuple(pixels.shape)).encode())
+    rows = max(1, BLOCK // pixels[0].numel())
+    for block in pixels.split(rows):
+        found.update(block.contiguous().numpy().tobytes())
+    if labels is not None:
+        found.update(labels.contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+class Dataset(ABC):
+    """A data set of images. A subclass is a frozen dataclass whose fields are its options, as root, split or side."""
+
+    kind = "data set"  # what an option of this type is said to be
+
+    @abstractmethod
+    def load(self) -> Images:
+        """Read the images. Nothing is downloaded, and no pickle is read.
+
+        Raises UsageError where a folder or a file is missing, or an option does not fit; BadData where a file is
+        damaged, truncated or of another format.
+        """
+
+
+def to_floats(pixels: Tensor) -> Tensor:
+    """Images in [-1, 1], float32, of the same shape, from uint8."""
+    return pixels.to(torch.float32) / 127.5 - 1
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """The nearest uint8 images, of the same shape, from floats in [-1, 1]; the inverse of :func:`to_floats`."""
+    return ((images.detach() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,44 @@
+"""Metrics of generated images: figures of merit of a generator, measured against the real images of a data set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .dataset import Images
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The images of a generator at one point, made batch by batch and never all at once.
+
+    ``batches(count)`` yields ``count`` images in float batches (B, C, H, W) in [-1, 1], on the run's device, and with
+    labels None or (B,). Every call begins with the same latent noise, so that two metrics see the same images.
+    """
+
+    batches: Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]
+
+
+class Metric(ABC):
+    """A metric. A subclass is a frozen dataclass whose fields are its options, as samples or extractor."""
+
+    kind = "metric"  # what an option of this type is said to be
+
+    @property
+    @abstractmethod
+    def figures(self) -> tuple[str, ...]:
+        """The names of the numbers that it gives, as ("fid",) or ("precision", "recall"): letters, digits and "_"."""
+
+    @abstractmethod
+    def measure(self, generated: Generated, real: Images) -> dict[str, float]:
+        """Its figures by name. What it draws comes from generators of its own, so that figures can be repeated.
+
+        Raises UsageError if it cannot be measured on this data set or without a file that it needs.
+        """
+
+    @abstractmethod
+    def provenance(self, real: Images) -> Mapping[str, str | int]:
+        """What a figure means nothing without, recorded beside it: the extractor, its sha256, the count of samples."""

@@ -43,4 +43,7 @@ class Asked:
     sample_every: Many | None = option(None, "Record samples and metrics every so many steps.", usual="STEPS/10")
     checkpoint_every: Whole = option(0, "Write a checkpoint every so many steps.", unsaid=0)
     blowup: Positive | None = option(None, "Stop when the parameters' norm exceeds this; inf turns it off.")
+    deterministic: bool = option(False, "Use operations that give the same bits each time, on a GPU too; slower.")
+    tf32: bool = option(False, "On a GPU, multiply float32 numbers in TF32: faster, 10 bits. No effect on the CPU.")
+    channels_last: bool = option(False, "Keep images and kernels of convolutions with their channels last in memory.")
     inexact_data: bool = option(False, "Play what cannot be repeated exactly; marks the log.")

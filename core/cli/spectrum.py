@@ -57,6 +57,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
     from ..run.load_point import is_run, load_point
+    from ..run.switches import precision
     from ..spectra.at_point import point_facts
 
     for path in given["plugin"]:
@@ -80,7 +81,8 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     if not 0 <= member < (members or 1):
         has = "is no ensemble" if members is None else f"has the members 0 to {members - 1}"
         raise UsageError(f"--member {member}: {where} {has}.")
-    facts = point_facts(point, k, None if members is None else member)
+    with precision(tf32=False):
+        facts = point_facts(point, k, None if members is None else member)
     click.echo(dumps(facts).rstrip() if as_json else table(facts))
 
 

@@ -29,8 +29,9 @@ from ..tracing.trace_context import ReplayState, TraceContext
 from ..tracing.traced import Traced, TracedWithMaps, traced, traced_with_maps, transform_active
 from .eager import Eager, over_members
 from .inner_derivatives import Work, work_of
+from .placement import Placement
 from .products import Block, Cost, LinearMap, Product, Rows
-from .stacking import CannotStack, stacked, tensor
+from .stacking import CannotStack, stacked
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Evaluator(Game):
     trace_from: int = 0
     replay: ReplayState = dataclasses.field(default_factory=ReplayState, compare=False)
     seeding: int = SCHEME  # how members are seeded (core.seeding)
+    channels_last: bool = False  # whether 4-d tensors of a single run have their channels last in memory
     cost: Cost = dataclasses.field(default_factory=Cost, compare=False)
 
     @property
@@ -79,13 +81,11 @@ class Evaluator(Game):
 
     def cast(self, tree: Any) -> Any:
         """``tree`` with every tensor on the run's device, and floating tensors in the run's dtype."""
+        return self._placement(tree)
 
-        def one(x: Any) -> Any:
-            if not isinstance(x := tensor(x), Tensor):
-                return x
-            return x.to(self.device, self.dtype if x.is_floating_point() else None)
-
-        return tree_map(one, tree)
+    @cached_property
+    def _placement(self) -> Placement:
+        return Placement(self.dtype, self.device, self.channels_last)
 
     def stack_members(self, f: Callable[[int], Any], count: int, what: str = "sample") -> Any:
         """``f(m)`` of all members m, stacked; without members ``f(0)``. Raises PluginError if they do not fit."""

@@ -85,7 +85,8 @@ def filled(own: Any, tensors: Any, primitives: Any, path: str) -> Any:
     if isinstance(own, Tensor):
         if not isinstance(tensors, Tensor) or tensors.shape != own.shape or tensors.dtype != own.dtype:
             raise ValueError(f"{name} is missing, or of another shape or type")
-        return tensors.to(own.device)
+        found = tensors.to(own.device)
+        return found if own.is_contiguous() else torch.empty_like(own).copy_(found)  # with the strides that it had
     if primitives is None:
         raise ValueError(f"{name} is missing: it was saved by a version that kept tensors alone")
     kind, text = primitives

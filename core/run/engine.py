@@ -98,6 +98,9 @@ def run(
     trace: bool | None = None,
     compile: bool | None = None,
     stop: Callable[[], bool] | None = None,
+    deterministic: bool = False,
+    tf32: bool = False,
+    channels_last: bool = False,
     inexact_data: bool = False,
 ) -> Result:
     """Play ``game`` with ``solver`` for ``steps`` steps, or until a condition holds.
@@ -124,6 +127,12 @@ def run(
     compile           whether to compile small games that draw nothing: True from step 0 on, False never, None from step
                       2,000 on. What cannot be compiled is played step by step
     stop              ``stop()`` is asked before each step; True saves the state and ends the run
+    deterministic     use only operations that give the same bits each time on the same device; slower. A run on a GPU
+                      then resumes bit for bit, as one on the CPU always does
+    tf32              on a GPU, let products and convolutions of float32 numbers keep 10 bits of them: faster. Spectra,
+                      samples and metrics are still computed in full. It has no effect on the CPU
+    channels_last     keep 4-d parameters and batches with their channels last in memory, which is faster on some GPUs;
+                      not for ensembles
     inexact_data      allow a game that draws from something else than its generator, such as an iterator. The run is
                       marked as one that cannot be repeated or resumed exactly
 
@@ -136,7 +145,7 @@ def run(
         **{field.name: arguments[field.name] for field in fields(Asked)},
         trace_from=first_step_of(trace, TRACE_FROM), compile_from=first_step_of(compile, COMPILE_FROM), seeding=SCHEME,
     ).checked()  # fmt: skip
-    with torch.no_grad():
+    with settings.switched():
         evaluator = settings.evaluator(game, regularizers)
         ends_when = condition(until, evaluator)
         state = initial_state(evaluator, solver, settings, start, memory)

@@ -24,6 +24,7 @@ from ..loop.observers import Seen
 from ..solver.solver import Solver
 from ..spectra.eigenvalues import Spectrum
 from ..spectra.point_spectra import Places, jacobian_spectra, update_spectra
+from .switches import precision
 
 ALL_RECORDED = 256  # up to so many parameters, all of them are recorded
 Append = Callable[[str, dict[str, Any]], None]
@@ -112,6 +113,7 @@ class SpectrumRecorder:
     def places(self) -> Places:
         return Places(self.game, self.solver)
 
+    @precision(tf32=False)
     def __call__(self, seen: Seen) -> None:
         place = self.places(seen.params, seen.memory, seen.buffers)
         found, update, noise = jacobian_spectra(place.local()), update_spectra(place.map(self.solver)), place.noise()
@@ -157,6 +159,7 @@ class SampleRecorder:
     def gallery(self) -> FixedBatches:
         return FixedBatches(self.game, "gallery")
 
+    @precision(tf32=False)
     def __call__(self, seen: Seen) -> None:
         game, batch = self.game, self.gallery(seen.buffers)[0]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from operator import index
@@ -19,6 +20,7 @@ from ..options import bounds_of, options_of
 from ..seeding import SCHEME, SEEDS
 from ..settings import Asked, Many, Whole
 from .device import require_device
+from .switches import deterministic, precision
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -62,8 +64,11 @@ class Settings(Asked):
             require_device(self.device)
         if self.dtype is not None and self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype {self.dtype!r}: expected float32 or float64.")
-        if not isinstance(self.inexact_data, bool):
-            raise UsageError(f"inexact-data must be true or false, got {self.inexact_data!r:.80}.")
+        for name in ("deterministic", "tf32", "channels_last", "inexact_data"):
+            if not isinstance(given := getattr(self, name), bool):
+                raise UsageError(f"{name.replace('_', '-')} must be true or false, got {given!r:.80}.")
+        if self.channels_last and self.members is not None:
+            raise UsageError("channels-last is for single runs: in an ensemble members come first. Leave one out.")
         return replace(self, **whole, blowup=None if self.blowup is None else float(self.blowup))
 
     @property
@@ -75,7 +80,16 @@ class Settings(Asked):
         """The game under its regularisers, made ready for play."""
         dtype = None if self.dtype is None else DTYPES[self.dtype]
         game, since = regularized(game, *regularizers), self.trace_from
-        return Evaluator(game, self.members, dtype, self.device, since is not None, since or 0, seeding=self.seeding)
+        return Evaluator(
+            game, self.members, dtype, self.device, since is not None, since or 0, seeding=self.seeding,
+            channels_last=self.channels_last,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def switched(self) -> Iterator[None]:
+        """A context for a run: without gradients, and with torch's switches as they are asked for."""
+        with torch.no_grad(), precision(self.tf32), deterministic(self.deterministic):
+            yield
 
     def facts(self) -> dict[str, object]:
         """The settings as they are written in run.json."""

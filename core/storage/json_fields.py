@@ -70,6 +70,9 @@ class Experiment(msgspec.Struct, kw_only=True):
     sample_every: Step | None = None
     blowup: Bound | None = None
     compile: bool | None = None
+    deterministic: bool = False
+    tf32: bool = False
+    channels_last: bool = False
     inexact_data: bool = False
     start: Text | None = None
     out: Text | None = None
@@ -94,6 +97,9 @@ class Settings(msgspec.Struct, kw_only=True):
     trace_from: Step | None = None
     compile_from: Step | None = None
     seeding: Positive = 1
+    deterministic: bool = False
+    tf32: bool = False
+    channels_last: bool = False
     inexact_data: bool = False
 
 

@@ -30,7 +30,7 @@ def on_the_cpu():
 
 def game(ask, after):
     """A game whose losses ask for too much memory once they have been evaluated ``after`` times."""
-    seen = []
+    seen: list[int] = []
 
     def losses(params, batch):
         if len(seen) >= after:

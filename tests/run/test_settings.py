@@ -15,6 +15,8 @@ from counterplay.core.registry.experiment import FIELDS, resolve, to_table
 from counterplay.core.run.settings import Settings
 from counterplay.core.settings import Asked
 
+OFF = dict.fromkeys(("deterministic", "tf32", "channels_last"), False)
+
 
 def test_every_setting_is_a_keyword_an_option_and_a_key() -> None:
     keywords = inspect.signature(cp.run).parameters
@@ -28,7 +30,7 @@ def test_every_setting_is_a_keyword_an_option_and_a_key() -> None:
 def test_what_need_not_be_said_is_left_out() -> None:
     experiment = resolve({"game": "quadratic", "solver": "simgd", "spectrum_every": None, "device": None})
     plain = {"game": "quadratic", "solver": "simgd", "regularizers": [], "steps": 1000, "seed": 0, "device": "cpu"}
-    assert to_table(experiment) == {**plain, "every": 1, "inexact_data": False, "plugins": []}
+    assert to_table(experiment) == {**plain, "every": 1, "inexact_data": False, **OFF, "plugins": []}
     assert to_table(resolve({"game": "a", "solver": "b", "spectrum_every": 5}))["spectrum_every"] == 5
 
 

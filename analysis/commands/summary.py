@@ -11,10 +11,10 @@ from ...core.errors import printable
 from ...core.log.schema import SPECTRUM_STATUS
 from ...core.stability.certainty import bound, largest, whole
 from ...core.stability.conditioning import ROUNDING
-from ...core.stability.numerals import number_text, rate_text
+from ...core.stability.number_format import number_text, rate_text
 from ...core.stability.step_sizes import name_of
 from ...core.stability.verdict import beside_v
-from ...core.stability.words import eigenvalue, lines
+from ...core.stability.verdict_text import eigenvalue, lines
 from ...core.storage.strict_json import json_value, parse
 from ..log.log import Log
 from ..measures.convergence import dtype_of

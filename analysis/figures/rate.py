@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.stability.numerals import rate_text
+from ...core.stability.number_format import rate_text
 from ..log.log import Log
 from ..measures.convergence import fits, gradient_sizes, period_of
 from ..measures.log_verdict import meaning, number

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.stability.certainty import bound, largest, whole
-from ...core.stability.numerals import rate_text
+from ...core.stability.number_format import rate_text
 from ...core.stability.step_sizes import plain_step
 from ..log.log import Log
 from ..measures.convergence import period_of

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from ...core.stability.conditioning import ROUNDING
 from ...core.stability.step_sizes import descends
-from ...core.stability.verdict import beside_v, point
-from ...core.stability.words import eigenvalue, lines, number
+from ...core.stability.verdict import beside_v, point_verdict
+from ...core.stability.verdict_text import eigenvalue, lines, number
 from ..log.log import Log
 from .convergence import dtype_of, fits, norm, period_of
 from .recorded_spectra import jacobian_check, last, sizes_of, spectra
 
-__all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning", "number", "point"]
+__all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning", "number", "point_verdict"]
 
 
 def meaning(log: Log) -> dict[str, Any] | None:
-    """The facts of `verdict.point` for the last recorded spectrum, with the measured rate; None without a spectrum.
+    """The facts of `point_verdict` for the last recorded spectrum, with the measured rate; None without a spectrum.
 
     For an ensemble the facts are lists, with a value for each member, and ``kind`` has the ``counts`` by name.
     """
@@ -40,7 +40,7 @@ def meaning(log: Log) -> dict[str, Any] | None:
     found = []
     for m, (one, line) in enumerate(zip(recorded, fits(log), strict=True)):
         numbers: dict[str, Any] = {k: _float(x if x is None or log.members is None else x[m]) for k, x in given.items()}
-        facts = point(one.J, one.blocks, one.update, **numbers, **fixed)
+        facts = point_verdict(one.J, one.blocks, one.update, **numbers, **fixed)
         none = isinstance(line, str)
         facts |= {"measured_rate": None if none else float(np.exp(line[0])), "unmeasured": line if none else None}
         found.append(facts)

@@ -114,7 +114,7 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
 
 def table(facts: Mapping[str, Any]) -> str:
     """The facts as text: first ρ(F') and min Re λ(J), which decide, then every spectrum, then what they say."""
-    from ..stability import verdict, words
+    from ..stability import verdict, verdict_text
     from ..stability.conditioning import ROUNDING
 
     meaning: dict[str, Any] = facts["meaning"]
@@ -128,8 +128,8 @@ def table(facts: Mapping[str, Any]) -> str:
         "point": f"{at}{facts['point']}",
         "solver's memory": facts["memory"] if facts["solver"] else "",
         "gradient norm ‖v‖": _gradient(facts),
-        f"ρ({map})": words.number(meaning, "update_radius"),
-        "min Re λ(J)": words.number(meaning, "min_real"),
+        f"ρ({map})": verdict_text.number(meaning, "update_radius"),
+        "min Re λ(J)": verdict_text.number(meaning, "min_real"),
         "J beside v": verdict.beside_v(facts.get("jacobian_check")),
     }
     named = [(map, "largest modulus", facts["update"]), ("J", "largest modulus", facts["jacobian"])]
@@ -138,8 +138,8 @@ def table(facts: Mapping[str, Any]) -> str:
     named += [(f"own block of {i}", "largest modulus", s) for i, s in facts["blocks"].items()]
     rows: list[tuple[str, ...]] = [("", "value", "modulus", "residual", "status")]
     for name, which, s in named:
-        rows += [] if s is None else _rows(name, which, s, words.eigenvalue, rounding)
-    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(words.lines(meaning).items())])
+        rows += [] if s is None else _rows(name, which, s, verdict_text.eigenvalue, rounding)
+    return "\n".join([*_aligned(head.items()), "", *_aligned(rows), "", *_aligned(verdict_text.lines(meaning).items())])
 
 
 def _gradient(facts: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ def evaluator_of(game: Game, members: int | None = None) -> Evaluator:
     return Evaluator(game, members, torch.float64)
 
 
-def point(evaluator: Evaluator, seed: int = 0) -> tuple[Params, Batch]:
+def start_and_batch(evaluator: Evaluator, seed: int = 0) -> tuple[Params, Batch]:
     """The first parameters of a game and a batch, both drawn from ``seed``."""
     rngs = evaluator.generators(seed)
     params, buffers = evaluator.start(rngs)

@@ -10,7 +10,7 @@ from ..derivatives.local import LocalGame
 from ..game.game import Game
 from ..game.tree import add, norm, ravel, scale, sub
 from ..registry.registry import make
-from .assertions import TOL, Case, close, direction, evaluator_of, is_pure, member, point, require, same
+from .assertions import TOL, Case, close, direction, evaluator_of, is_pure, member, require, same, start_and_batch
 
 
 def games(name: str) -> Iterator[Case]:
@@ -23,7 +23,7 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def losses() -> None:
         game = build()
-        params, batch = point(evaluator_of(game))
+        params, batch = start_and_batch(evaluator_of(game))
         out = game.losses(params, batch)
         whole = set(out) == set(game.players) == set(params)
         require(whole, f"losses for {set(out)}, parameters of {set(params)}")
@@ -32,18 +32,21 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def pure() -> None:
         game = build()
-        params, batch = point(evaluator_of(game))
+        params, batch = start_and_batch(evaluator_of(game))
         is_pure(game.losses, params, batch)
 
     def seeded() -> None:
         evaluator, state = evaluator_of(build()), torch.get_rng_state()
-        require(same(point(evaluator, 3), point(evaluator, 3)), "the same seed gave another start or batch")
+        require(
+            same(start_and_batch(evaluator, 3), start_and_batch(evaluator, 3)),
+            "the same seed gave another start or batch",
+        )
         unmoved = torch.equal(state, torch.get_rng_state())
         require(unmoved, "global random numbers were drawn: use the generator given")
 
     def gradient() -> None:
         game = build()
-        params, batch = point(evaluator_of(game))
+        params, batch = start_and_batch(evaluator_of(game))
         v = LocalGame.of(evaluator_of(game), params, batch).gradient()
         for i in game.players:
             u = {**scale(params, 0.0), i: direction({i: params[i]}, 1)[i]}
@@ -54,7 +57,7 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def product() -> None:
         evaluator = evaluator_of(build())
-        params, batch = point(evaluator)
+        params, batch = start_and_batch(evaluator)
         local, u, h = LocalGame.of(evaluator, params, batch), direction(params, 2), 1e-6
         up, down = (local.at(add(params, scale(u, s * h))).gradient() for s in (1, -1))
         Ju = ravel(local.jacobian().mv(u))
@@ -62,14 +65,14 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def adjoint() -> None:
         evaluator = evaluator_of(build())
-        params, batch = point(evaluator)
+        params, batch = start_and_batch(evaluator)
         J, u, w = LocalGame.of(evaluator, params, batch).jacobian(), direction(params, 3), direction(params, 4)
         left, right = (ravel(J.mv(u)) * ravel(w)).sum(), (ravel(u) * ravel(J.rmv(w))).sum()
         close(left, right, TOL.adjoint, "<J u, w> against <u, J^T w>", float(norm(J.mv(u))))
 
     def dense() -> None:
         evaluator = evaluator_of(build())
-        params, batch = point(evaluator)
+        params, batch = start_and_batch(evaluator)
         J = LocalGame.of(evaluator, params, batch).jacobian()
         if ravel(params).numel() > 300:
             return  # too large for a matrix; its products are checked above
@@ -79,7 +82,7 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
     def ensemble() -> None:
         game = build()
         evaluator, alone = evaluator_of(game, 3), evaluator_of(game)
-        params, batch = point(evaluator)
+        params, batch = start_and_batch(evaluator)
         u = direction(params, 6)
         local = LocalGame.of(evaluator, params, batch)
         v, Ju, JTu = local.gradient(), local.jacobian().mv(u), local.jacobian().rmv(u)
@@ -92,7 +95,7 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
 
     def projected() -> None:
         evaluator = evaluator_of(build())
-        params, _ = point(evaluator)
+        params, _ = start_and_batch(evaluator)
         for far in (params, scale(params, 100.0), scale(params, -100.0)):
             is_pure(evaluator.project, far)
             there = evaluator.project(far)
@@ -104,7 +107,7 @@ def game_cases(build: Callable[[], Game]) -> Iterator[Case]:
         evaluator = evaluator_of(build())
         if not evaluator.zero_sum or len(evaluator.players) != 2:
             return
-        params, batch = point(evaluator)
+        params, batch = start_and_batch(evaluator)
         J = LocalGame.of(evaluator, params, batch).jacobian()
         x, y = evaluator.players
         u = direction({y: params[y]}, 7)

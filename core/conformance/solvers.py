@@ -19,7 +19,7 @@ from ..game.tree import Batch, Params, ravel, scale
 from ..options import options_of
 from ..registry.registry import find, make
 from ..solver.solver import require_suited
-from .assertions import TOL, Case, close, evaluator_of, is_pure, member, point, require
+from .assertions import TOL, Case, close, evaluator_of, is_pure, member, require, start_and_batch
 
 
 def _general_sum() -> Game:
@@ -87,7 +87,7 @@ def solvers(name: str) -> Iterator[Case]:
 
     def started(arena: str, members: int | None = None) -> tuple[Evaluator, Any, Params, Batch]:
         evaluator = evaluator_of(ARENAS[arena](), members)
-        params, batch = point(evaluator)
+        params, batch = start_and_batch(evaluator)
         return evaluator, make("solver", name), params, batch
 
     @cache  # computed when a check runs, so that an error of the solver is a finding of that check

@@ -16,8 +16,8 @@ from .evaluator import Evaluator
 
 GALLERY_SEED = 2**31 - 1  # the same for every run, whatever its seed, so that runs can be compared
 REFRESHES = 1000  # how often buffers are refreshed at a point, at most, until they no longer change
-AT_REST = {torch.float64: 1e-12}  # buffers rest when a refresh changes no tensor by more than this share of its maximum
-AT_REST_ELSE = 1e-6  # in other dtypes
+UNCHANGED = {torch.float64: 1e-12}  # converged: a refresh changes no tensor by more than this share of its maximum
+UNCHANGED_ELSE = 1e-6  # in other dtypes
 
 
 class FixedBatches:
@@ -53,39 +53,39 @@ def probe_batch(game: Evaluator, buffers: Buffers | None = None) -> Any:
     return draws(game.refresh(draws.params, draws.buffers) if buffers is None else buffers)[0]
 
 
-def buffers_at_rest(game: Evaluator, params: Params, buffers: Buffers) -> Buffers:
+def converged_buffers(game: Evaluator, params: Params, buffers: Buffers) -> Buffers:
     """The limit of ``buffers`` when they are refreshed at ``params`` again and again, else ``buffers`` themselves."""
-    return bring_to_rest(game, params, buffers)[0]
+    return refresh_until_converged(game, params, buffers)[0]
 
 
-def bring_to_rest(game: Evaluator, params: Params, buffers: Buffers) -> tuple[Buffers, Tensor]:
+def refresh_until_converged(game: Evaluator, params: Params, buffers: Buffers) -> tuple[Buffers, Tensor]:
     """Refresh ``buffers`` at ``params`` until they no longer change, and say for which members (...) that succeeded.
 
-    Spectra at a point are those of the game whose buffers have come to rest there: power iterations, for example, have
+    Spectra at a point are those of the game whose buffers have converged there: power iterations, for example, have
     found their singular vectors. Buffers that still change after 1,000 refreshes, such as a count of the steps or a
-    slow average, have no limit: the member then keeps them. The game's own buffers and those of each regularizer come
-    to rest one after another, as none depends on those outside it; within one of these, all are kept or none.
+    slow average, have no limit: the member then keeps them. The game's own buffers and those of each regularizer
+    converge one after another, as none depends on those outside it; within one of these, all are kept or none.
     """
-    at_rest = torch.ones(() if game.members is None else game.members, dtype=torch.bool)
+    converged = torch.ones(() if game.members is None else game.members, dtype=torch.bool)
     for part in refreshes(game.game) if buffers else ():
-        buffers, rests = _part_at_rest(game, params, buffers, part)
-        at_rest = at_rest & rests
-    return buffers, at_rest
+        buffers, part_converged = _part_converged(game, params, buffers, part)
+        converged = converged & part_converged
+    return buffers, converged
 
 
-def _part_at_rest(game: Evaluator, params: Params, buffers: Buffers, part: Refresh) -> tuple[Buffers, Tensor]:
-    """:func:`bring_to_rest` by one part of a refresh."""
-    at_rest = torch.zeros(() if game.members is None else game.members, dtype=torch.bool)
+def _part_converged(game: Evaluator, params: Params, buffers: Buffers, part: Refresh) -> tuple[Buffers, Tensor]:
+    """:func:`refresh_until_converged` by one part of a refresh."""
+    converged = torch.zeros(() if game.members is None else game.members, dtype=torch.bool)
     now = result = buffers
     for _ in range(REFRESHES):
         after = game.refresh(params, now, part)
-        newly = _unchanged(now, after, at_rest.dim()) & ~at_rest
+        newly = _unchanged(now, after, converged.dim()) & ~converged
         if newly.any():
-            result, at_rest = tree_map(partial(_select, newly), after, result), at_rest | newly
-        if at_rest.all():
+            result, converged = tree_map(partial(_select, newly), after, result), converged | newly
+        if converged.all():
             break
         now = after
-    return result, at_rest
+    return result, converged
 
 
 def _select(which: Tensor, new: Any, old: Any) -> Any:
@@ -107,4 +107,4 @@ def _same(a: Tensor, b: Tensor, member_dims: int) -> Tensor:
     a, b = a.unsqueeze(-1).flatten(member_dims), b.unsqueeze(-1).flatten(member_dims)
     if not (b.is_floating_point() and b.numel()):
         return (a == b).all(-1).cpu()
-    return ((b - a).abs().amax(-1) <= AT_REST.get(b.dtype, AT_REST_ELSE) * b.abs().amax(-1)).cpu()
+    return ((b - a).abs().amax(-1) <= UNCHANGED.get(b.dtype, UNCHANGED_ELSE) * b.abs().amax(-1)).cpu()

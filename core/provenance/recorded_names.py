@@ -22,6 +22,7 @@ _FORMER = {
     "load_point": "recall",
     "monitor": "watch",
     "nondeterministic": "fickle",
+    "number_format": "numerals",
     "play_orders": "orders",
     "recorder_setup": "recording",
     "reproducibility": "next_step",
@@ -37,6 +38,7 @@ _FORMER = {
     "trace_context": "trace_source",
     "transforms": "shaping",
     "update_map": "update",
+    "verdict_text": "words",
 }
 
 

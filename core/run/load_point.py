@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import bring_to_rest
+from ..derivatives.fixed_batch import refresh_until_converged
 from ..errors import BadLog, UsageError
 from ..game.tree import Buffers, Params, names, unravel
 from ..log.sandbox import Sandbox
@@ -69,7 +69,7 @@ def load_point(directory: str | Path, step: int | None = None, device: str = "cp
             return Point(evaluator, solver, *point, experiment, buffers, checks)
         params = _logged_params(files.path, int(step or 0), start, evaluator)
         buffers = evaluator.refresh(params, start.buffers)
-        if not bool(bring_to_rest(evaluator, params, buffers)[1].all()):
+        if not bool(refresh_until_converged(evaluator, params, buffers)[1].all()):
             raise UsageError(
                 f"{path} has no checkpoint of step {step}, and its log does not hold the buffers that this game had "
                 "there: record some checkpoints, --checkpoint-every N."

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import buffers_at_rest
+from ..derivatives.fixed_batch import converged_buffers
 from ..derivatives.local import LocalGame
 from ..game.game import Game, innermost
 from ..game.tree import Batch, Buffers, Params, leaves, ravel, unravel
@@ -32,7 +32,7 @@ class PlaneRecorder:
 
     append: Append
     game: Evaluator
-    probe: Callable[[Buffers], Batch]
+    probe_batch: Callable[[Buffers], Batch]
     path: Callable[[], Any]
 
     def rows(self, columns: dict[str, Any]) -> None:
@@ -55,7 +55,8 @@ class PlaneRecorder:
         many = replace(self.game, members=n, trace=False)
         try:
             params = unravel(points, copies(seen.params))
-            buffers = buffers_at_rest(many, params, copies(seen.buffers))
-            return ravel(LocalGame.of(many, params, {**copies(self.probe(seen.buffers)), **buffers}).gradient(), True)
+            buffers = converged_buffers(many, params, copies(seen.buffers))
+            batch = {**copies(self.probe_batch(seen.buffers)), **buffers}
+            return ravel(LocalGame.of(many, params, batch).gradient(), True)
         except Exception:  # a user's game may fail far from its path; the run, which is over, must not
             return None

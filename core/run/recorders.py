@@ -23,7 +23,7 @@ from ..log.hdf5 import pad
 from ..loop.observers import Seen
 from ..solver.solver import Solver
 from ..spectra.eigenvalues import Spectrum
-from ..spectra.point_spectra import Places, jacobian_spectra, update_spectra
+from ..spectra.point_spectra import ProbeFactory, jacobian_spectra, update_spectra
 from .switches import precision
 
 ALL_RECORDED = 256  # up to so many parameters, all of them are recorded
@@ -110,13 +110,13 @@ class SpectrumRecorder:
     solver: Solver
 
     @cached_property
-    def places(self) -> Places:
-        return Places(self.game, self.solver)
+    def probe_at(self) -> ProbeFactory:
+        return ProbeFactory(self.game, self.solver)
 
     @precision(tf32=False)
     def __call__(self, seen: Seen) -> None:
-        place = self.places(seen.params, seen.memory, seen.buffers)
-        found, update, noise = jacobian_spectra(place.local()), update_spectra(place.map(self.solver)), place.noise()
+        probe = self.probe_at(seen.params, seen.memory, seen.buffers)
+        found, update, noise = jacobian_spectra(probe.local()), update_spectra(probe.map(self.solver)), probe.noise()
         row = {"step": seen.step, **_columns(found.jacobian), **_blocks([*found.blocks.values()])}
         if found.leader is not None:
             row["leader_curvature"] = found.leader.numpy()

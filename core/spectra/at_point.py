@@ -16,7 +16,7 @@ from ..solver.solver import Memory, Solver
 from ..stability import verdict
 from ..stability.step_sizes import descends
 from .eigenvalues import Spectrum
-from .point_spectra import Places, jacobian_spectra, update_spectra
+from .point_spectra import ProbeFactory, jacobian_spectra, update_spectra
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ def point_facts(point: Point, k: int, member: int | None = None) -> dict[str, An
     sizes = {i: own(ravel({i: t}, ensemble)).numel() for i, t in point.params.items()}
     N, count = sum(sizes.values()), max(20, k)
     with torch.no_grad():
-        place = Places(game, point.solver)(point.params, point.memory, point.buffers)
-        J, noise = jacobian_spectra(place.local(), count, 5 * count), place.noise()
-        F = None if point.solver is None else update_spectra(place.map(point.solver), count, 5 * count)
-        parameters = place.local().norm(place.params)
+        probe = ProbeFactory(game, point.solver)(point.params, point.memory, point.buffers)
+        J, noise = jacobian_spectra(probe.local(), count, 5 * count), probe.noise()
+        F = None if point.solver is None else update_spectra(probe.map(point.solver), count, 5 * count)
+        parameters = probe.local().norm(probe.params)
     found = {name: _facts(getattr(J, name), N, own) for name in ("jacobian", "symmetric", "antisymmetric")}
     own_blocks = {i: _facts(s, sizes[i], own) for i, s in J.blocks.items()}
     update = None if F is None else _facts(F.leading, F.size, own)
     far = None if F is None or F.far is None else _facts(F.far, F.size, own)
     norms = {"gradient": float(own(noise.gradient)), "parameters": float(own(parameters))}
     dtype = str(leaves(point.params)[0].dtype).removeprefix("torch.")
-    meaning = verdict.point(
+    meaning = verdict.point_verdict(
         found["jacobian"],
         own_blocks,
         update,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..derivatives.evaluator import Evaluator
-from ..derivatives.fixed_batch import FixedBatches, buffers_at_rest
+from ..derivatives.fixed_batch import FixedBatches, converged_buffers
 from ..derivatives.local import LocalGame
 from ..game.tree import Batch, Buffers, Params, Player, ravel
 from ..log.schema import NOISE_BATCHES
@@ -80,7 +80,7 @@ def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> Update
 
 
 @dataclass(frozen=True)
-class Place:
+class Probe:
     """A game at one point, with its batches: first the probe batch, then independent ones if the game draws any."""
 
     game: Evaluator
@@ -109,8 +109,8 @@ class Place:
         return Noise(first.cpu(), norm(others.mean(0), dim=-1), deviation)
 
 
-class Places:
-    """Makes a `Place` of each point of a run: with the same draws, the point's own buffers, and in double precision.
+class ProbeFactory:
+    """Makes a `Probe` of each point of a run: with the same draws, the point's own buffers, and in double precision.
 
     In single precision eigenvalues are off by 1e-6 of the largest, and those of F' by more, as the entries of a
     solver's memory are many orders of magnitude smaller than parameters. A game that cannot be played in double
@@ -128,24 +128,24 @@ class Places:
     def _double(self) -> FixedBatches:
         return FixedBatches(replace(self.game, dtype=torch.float64))
 
-    def __call__(self, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
-        """The place at a point; ``buffers`` are those that a step from the point would use."""
+    def __call__(self, params: Params, memory: Memory | None, buffers: Buffers) -> Probe:
+        """The probe at a point; ``buffers`` are those that a step from the point would use."""
         try:
-            place = _place(self._double, *tree_map(_double, (params, memory, buffers)))
+            probe = _probe(self._double, *tree_map(_double, (params, memory, buffers)))
             if self.solver is not None:
-                F = place.map(self.solver)
+                F = probe.map(self.solver)
                 F(F.here)
-            if all(x.dtype is torch.float64 for x in place.local().losses().values()):
-                return place
+            if all(x.dtype is torch.float64 for x in probe.local().losses().values()):
+                return probe
         except Exception:  # games and solvers of plugins need not support double precision
             pass
-        return _place(self._own, params, memory, buffers)
+        return _probe(self._own, params, memory, buffers)
 
 
-def _place(draws: FixedBatches, params: Params, memory: Memory | None, buffers: Buffers) -> Place:
+def _probe(draws: FixedBatches, params: Params, memory: Memory | None, buffers: Buffers) -> Probe:
     game = draws.game
-    batches = draws(buffers_at_rest(game, params, buffers), 1 + NOISE_BATCHES * game.draws)
-    return Place(game, params, memory, batches)
+    batches = draws(converged_buffers(game, params, buffers), 1 + NOISE_BATCHES * game.draws)
+    return Probe(game, params, memory, batches)
 
 
 def _double(x: Any) -> Any:

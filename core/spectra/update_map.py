@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.field import pullback
-from ..derivatives.fixed_batch import buffers_at_rest
+from ..derivatives.fixed_batch import converged_buffers
 from ..derivatives.operator import CHUNK, Operator
 from ..errors import UsageError
 from ..game.game import Game
@@ -169,4 +169,4 @@ def _probe(game: Game, params: Params) -> Batch:
     one = tree_flatten(params)[0][0]
     evaluator = Evaluator(game.game if isinstance(game, Evaluator) else game, None, one.dtype, one.device)
     buffers = evaluator.refresh(params, evaluator.stack_members(lambda m: evaluator.game.buffers(rng), 1))
-    return evaluator.draw([rng], buffers_at_rest(evaluator, params, buffers))
+    return evaluator.draw([rng], converged_buffers(evaluator, params, buffers))

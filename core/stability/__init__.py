@@ -1,4 +1,4 @@
 """What eigenvalues say of a point: conditioning, kinds of equilibrium, verdicts. Needs numpy only.
 
-For other packages: `verdict.point`, `certainty.known`, `conditioning`, `words`, `step_sizes`.
+For other packages: `verdict.point_verdict`, `certainty.known`, `conditioning`, `verdict_text`, `step_sizes`.
 """

@@ -21,7 +21,7 @@ import numpy as np
 from ..log.schema import NOISE_BATCHES
 from .certainty import Known, bound
 from .conditioning import slowest
-from .numerals import EXACT, number_text, rate_text
+from .number_format import EXACT, number_text, rate_text
 from .verdict_table import verdict
 
 AT_REST = 1e-3  # the largest `distance` at which v counts as 0

@@ -1,4 +1,4 @@
-"""All that spectra say of one point: the main function is `point`."""
+"""All that spectra say of one point: the main function is `point_verdict`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from .certainty import Found, Known, known, without_neutral
 from .conditioning import EPSILON, ROUNDING, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
 from .equilibrium import Kind, joint_part, kind_of, rest_of
-from .numerals import EXACT
+from .number_format import EXACT
 
 MAX_ERROR = 1e-3  # relative error of an eigenvalue up to which ratios of eigenvalues are given
 
 
-def point(
+def point_verdict(
     eigenvalues: Found,
     own: Mapping[str, Found] | None,
     update: Found | None,

@@ -16,14 +16,19 @@ from torch.utils._pytree import tree_map
 
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
-from counterplay.core.derivatives.fixed_batch import GALLERY_SEED, FixedBatches, bring_to_rest, buffers_at_rest
+from counterplay.core.derivatives.fixed_batch import (
+    GALLERY_SEED,
+    FixedBatches,
+    converged_buffers,
+    refresh_until_converged,
+)
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.derivatives.products import Cost
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import Batch, Buffers, Params, ravel
 from counterplay.core.spectra import point_spectra, spectrum
 from counterplay.core.spectra.eigenvalues import dense_spectrum
-from counterplay.core.spectra.point_spectra import Places, jacobian_spectra, update_spectra
+from counterplay.core.spectra.point_spectra import ProbeFactory, jacobian_spectra, update_spectra
 from counterplay.core.spectra.spectrum import parts
 
 from ..conftest import Run
@@ -168,11 +173,11 @@ def test_the_command_looks_under_the_run_s_buffers_or_says_that_it_cannot(cli: R
 def test_members_rest_each_by_itself() -> None:
     table = Evaluator(regularized(cp.make("game", "mixture", **SMALL), cp.make("regularizer", "spectral-norm")), 3, F64)
     params, buffers = table.start([generator(m) for m in range(3)])
-    found, rest = bring_to_rest(table, params, buffers)
+    found, rest = refresh_until_converged(table, params, buffers)
     assert rest.tolist() == [True] * 3
     alone = Evaluator(table.game, None, F64)
     for m in range(3):
-        own = buffers_at_rest(alone, table.member(params, m), table.member(buffers, m))
+        own = converged_buffers(alone, table.member(params, m), table.member(buffers, m))
         for name, x in own.items():
             close(found[name][m], x, 1e-9)
     sizes = {k: torch.linalg.matrix_norm(x, 2) for k, x in params["discriminator"].items() if x.dim() == 3}
@@ -207,7 +212,7 @@ def test_members_have_both_ends_of_their_update_maps(monkeypatch: pytest.MonkeyP
     many = cp.run(game, solver, steps=60, members=2, dtype="float64")
     table = Evaluator(game, 2, F64)
     with torch.no_grad():
-        F = Places(table, solver)(many.params, many.memory, {}).map(solver)
+        F = ProbeFactory(table, solver)(many.params, many.memory, {}).map(solver)
         exact = spectrum.update_spectrum(F).eigenvalues
         monkeypatch.setattr(spectrum, "DENSE", 0)
         found = update_spectra(F)
@@ -253,8 +258,8 @@ def test_single_precision_is_looked_at_in_double() -> None:
     """And what knows no double precision in its own."""
     game = cp.make("game", "mixture", **SMALL)
     params = Evaluator(game).start([generator()])[0]
-    place = Places(Evaluator(game), cp.make("solver", "simgd", rule="adam"))(params, None, {})
-    assert place.game.dtype is F64 and place.local().gradient()["generator"]["0.weight"].dtype is F64
+    probe = ProbeFactory(Evaluator(game), cp.make("solver", "simgd", rule="adam"))(params, None, {})
+    assert probe.game.dtype is F64 and probe.local().gradient()["generator"]["0.weight"].dtype is F64
 
     def losses(p: Params, b: Batch) -> dict[str, Tensor]:
         f = p["x"]["value"] @ torch.ones(2, 2, dtype=torch.float32) @ p["y"]["value"]
@@ -262,7 +267,7 @@ def test_single_precision_is_looked_at_in_double() -> None:
 
     start = {i: {"value": torch.ones(2)} for i in "xy"}
     only = cp.game_from_losses(losses, start)
-    assert Places(Evaluator(only), None)(start, None, {}).local().gradient()["x"]["value"].dtype is torch.float32
+    assert ProbeFactory(Evaluator(only), None)(start, None, {}).local().gradient()["x"]["value"].dtype is torch.float32
 
 
 @pytest.mark.parametrize("restless", [{"name": "ema"}, {"name": "instance-noise", "std": 0.5, "anneal": 50}])
@@ -276,7 +281,7 @@ def test_buffers_that_never_rest_leave_others_their_limits(restless: Any, first:
     params, buffers = table.start([generator(m) for m in range(members or 1)])
     for _ in range(3):
         buffers = table.refresh(params, buffers)
-    found, rest = bring_to_rest(table, params, buffers)
+    found, rest = refresh_until_converged(table, params, buffers)
     assert not rest.any()
     for name, x in buffers.items():
         if not name.startswith("spectral_norm/"):

@@ -13,7 +13,7 @@ from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.spectra import spectrum as spectra
 from counterplay.core.spectra.eigenvalues import dense_spectrum
-from counterplay.core.spectra.point_spectra import Places
+from counterplay.core.spectra.point_spectra import ProbeFactory
 from counterplay.core.spectra.spectrum import update_far_spectrum, update_spectrum
 from counterplay.core.spectra.update_map import UpdateMap
 
@@ -39,7 +39,7 @@ def trained(n: int, arena: tuple[str, dict[str, Any]], solver: cp.Solver, steps:
     game, dtype, seen = cp.make("game", arena[0], **arena[1]), (torch.float32, torch.float64)[n % 2], []
     result = cp.run(game, solver, steps=steps, seed=n, dtype=dtype, observers=[lambda s: seen.append(s.buffers)])
     assert result.status == "max_steps"
-    return Places(Evaluator(game, dtype=dtype), solver)(result.params, result.memory, seen[-1]).map(solver)
+    return ProbeFactory(Evaluator(game, dtype=dtype), solver)(result.params, result.memory, seen[-1]).map(solver)
 
 
 def bound(F: UpdateMap, monkeypatch: pytest.MonkeyPatch) -> float:

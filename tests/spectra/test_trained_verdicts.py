@@ -12,8 +12,8 @@ from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import ravel
 from counterplay.core.spectra import point_spectra, spectrum
 from counterplay.core.spectra.at_point import _facts
-from counterplay.core.spectra.point_spectra import Places, jacobian_spectra, update_spectra
-from counterplay.core.stability.verdict import point
+from counterplay.core.spectra.point_spectra import ProbeFactory, jacobian_spectra, update_spectra
+from counterplay.core.stability.verdict import point_verdict
 
 GAMES: dict[str, dict[str, Any]] = {
     "mixture": {"hidden": 6, "layers": 1, "latent": 3, "batch": 16, "std": 0.3},
@@ -38,15 +38,15 @@ def trained(game: str, solver: str, rule: str | None) -> tuple[cp.Game, cp.Solve
 def measured(game: cp.Game, solver: cp.Solver, result: Any, k: int, products: int) -> dict[str, Any]:
     """What `counterplay spectrum` would say, ``k`` eigenvalues in so many products where the spectra are not whole."""
     table = Evaluator(game)
-    place = Places(table, solver)(result.params, result.memory, {})
-    J, noise = jacobian_spectra(place.local(), k, products), place.noise()
-    F = update_spectra(place.map(solver), k, products)
+    probe = ProbeFactory(table, solver)(result.params, result.memory, {})
+    J, noise = jacobian_spectra(probe.local(), k, products), probe.noise()
+    F = update_spectra(probe.map(solver), k, products)
     sizes = {i: ravel({i: result.params[i]}).numel() for i in game.players}
 
     def own(x: Any) -> Any:
         return x
 
-    return point(
+    return point_verdict(
         _facts(J.jacobian, sum(sizes.values()), own),
         {i: _facts(s, sizes[i], own) for i, s in J.blocks.items()},
         _facts(F.leading, F.size, own),

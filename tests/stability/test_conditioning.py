@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterplay.analysis.measures.log_verdict import lines, point
+from counterplay.analysis.measures.log_verdict import lines, point_verdict
 from counterplay.analysis.measures.rate import measured_rate
 from counterplay.core.stability.certainty import Known
 from counterplay.core.stability.conditioning import conditioning, largest_step, phase, radius, slowest, steps_to
@@ -236,7 +236,7 @@ def test_facts_of_a_point_and_their_lines():
     own = blocks(QUADRATIC, {"x": 1, "y": 1})
     at_rest: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0}
     given: dict[str, Any] = {"sizes": {"x": 1, "y": 1}, "state_size": 2, **at_rest}
-    facts = point(np.linalg.eigvals(QUADRATIC), own, update, descending=True, **given)
+    facts = point_verdict(np.linalg.eigvals(QUADRATIC), own, update, descending=True, **given)
     assert facts["phase"] == np.inf and facts["largest_step"] == 0 and facts["complete"] is True
     assert facts["predicted_rate"] == pytest.approx(0.9624967) and facts["steps_to_epsilon"] == 362
     multiple = facts["step_multiple"]
@@ -244,9 +244,9 @@ def test_facts_of_a_point_and_their_lines():
         assert (radius(np.linalg.eigvals(np.eye(2) - side * multiple * lr @ QUADRATIC)) < 1) == (side < 1)
     shown = lines(facts)
     assert shown["phase ζ = max |Im λ/Re λ|"] == "∞" and shown["kind of point"].startswith("stable but not Nash")
-    two = point(np.linalg.eigvals(QUADRATIC), own, update, period=2, **given)
+    two = point_verdict(np.linalg.eigvals(QUADRATIC), own, update, period=2, **given)
     assert two["predicted_rate"] == pytest.approx(0.9624967**0.5) and two["steps_to_epsilon"] == 2 * 362
-    few = point(np.array([8.0, 4.0]), own, None, sizes={"x": 500, "y": 500})
+    few = point_verdict(np.array([8.0, 4.0]), own, None, sizes={"x": 500, "y": 500})
     assert few["complete"] is False and np.isnan(few["joint_part"])
     assert lines(few)["conditioning τ = max |λ|/min |λ|"] == "≥ 2" and "≤" in lines(few)["largest stable simgd step"]
 

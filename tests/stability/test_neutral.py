@@ -11,7 +11,7 @@ import pytest
 import counterplay as cp
 from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.measures.log_verdict import eigenvalue, lines, meaning, point
+from counterplay.analysis.measures.log_verdict import eigenvalue, lines, meaning, point_verdict
 from counterplay.analysis.measures.rate import fitted_line, measured_rate
 from counterplay.core.stability.conditioning import conditioning, neutral, turn, without_ones
 
@@ -62,13 +62,15 @@ def test_who_does_not_move_is_not_neutral() -> None:
     """A player with lr 0 leaves an eigenvalue 1 of F', too, and keeps the game from its equilibrium."""
     J = np.array([[2.0, 1.0], [-1.0, 2.0]])
     F = np.linalg.eigvals(np.eye(2) - np.diag([0.1, 0.0]) @ J)
-    facts = point(np.linalg.eigvals(J), None, F, sizes={"x": 1, "y": 1}, state_size=2)
+    facts = point_verdict(np.linalg.eigvals(J), None, F, sizes={"x": 1, "y": 1}, state_size=2)
     assert facts["neutral"] == 0 and facts["predicted_rate"] == 1
     assert "set aside" not in " ".join(lines(facts))
 
 
 def test_a_game_without_curvature_keeps_its_zeros() -> None:
-    facts = point(np.zeros(2), {"x": np.zeros(1), "y": np.zeros(1)}, np.ones(2), sizes={"x": 1, "y": 1}, state_size=2)
+    facts = point_verdict(
+        np.zeros(2), {"x": np.zeros(1), "y": np.zeros(1)}, np.ones(2), sizes={"x": 1, "y": 1}, state_size=2
+    )
     assert facts["neutral"] == 0 and facts["predicted_rate"] == 1 and conditioning(np.zeros(2)) == np.inf
     assert "neutral" not in facts["kind"]["words"]
 
@@ -77,7 +79,7 @@ def test_a_curvature_lost_beside_a_large_eigenvalue_is_named() -> None:
     """The origin of the exponential game at its default: -2 for both, and 1e16 between them."""
     J = np.array([[-2.0, -1e16], [1e16, -2.0]])
     at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
-    kind = point(np.linalg.eigvals(J), {"x": J[:1, 0], "y": J[1:, 1]}, None, **at)["kind"]
+    kind = point_verdict(np.linalg.eigvals(J), {"x": J[:1, 0], "y": J[1:, 1]}, None, **at)["kind"]
     assert "x's own block has λ = -2, which cannot be distinguished from 0" in kind["words"]
     assert kind["equilibrium"] == "unknown" and kind["name"] != "nash"
 

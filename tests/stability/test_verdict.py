@@ -9,9 +9,9 @@ import pytest
 
 from counterplay.core.stability.certainty import Known, bound, without_neutral
 from counterplay.core.stability.equilibrium import AT_REST, Rest, kind_of, rest_of
-from counterplay.core.stability.verdict import point
+from counterplay.core.stability.verdict import point_verdict
 from counterplay.core.stability.verdict_table import EQUILIBRIA, FLOWS, KINDS, STEPS, cells, verdict
-from counterplay.core.stability.words import lines, number
+from counterplay.core.stability.verdict_text import lines, number
 
 # ------------------------------------------------------------------------------------------------------- every cell
 
@@ -73,7 +73,7 @@ def test_a_cell(equilibrium: str, step: str, flow: str) -> None:
 
 def test_the_words_of_a_nash_equilibrium_that_the_step_leaves() -> None:
     J, own = np.array([1.0, 2.0]), {"x": np.array([1.0]), "y": np.array([2.0])}
-    facts = point(
+    facts = point_verdict(
         J, own, np.array([1.04, 0.9]), gradient=0.0, noise=0.0, parameters=0.0, sizes={"x": 1, "y": 1}, state_size=2
     )
     words = facts["kind"]["words"]
@@ -86,9 +86,9 @@ def test_the_words_of_a_nash_equilibrium_that_the_step_leaves() -> None:
 def test_a_block_that_is_0_is_no_proof_of_an_equilibrium() -> None:
     """x³, or -x⁴, is no minimum at 0, and its second derivative does not tell."""
     at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
-    words = point([1j, -1j], {"x": [0.0], "y": [0.0]}, None, **at)["kind"]["words"]
+    words = point_verdict([1j, -1j], {"x": [0.0], "y": [0.0]}, None, **at)["kind"]["words"]
     assert words.startswith("Nash equilibrium to second order: ") and "the least is x's 0" in words
-    assert "second order" not in point([1.0, 2.0], {"x": [1.0], "y": [2.0]}, None, **at)["kind"]["words"]
+    assert "second order" not in point_verdict([1.0, 2.0], {"x": [1.0], "y": [2.0]}, None, **at)["kind"]["words"]
 
 
 @pytest.mark.parametrize("state", ["yes", "no", "unknown"])
@@ -218,10 +218,10 @@ def test_2000_parts_of_random_spectra_contradict_no_whole() -> None:
             at += k
         z, moved = np.linalg.eigvals(J), np.linalg.eigvals(F)
         at_rest: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 1.0, "descending": True, "sizes": sizes}
-        whole = point(z, own, moved, state_size=len(moved), **at_rest)
+        whole = point_verdict(z, own, moved, state_size=len(moved), **at_rest)
         parts = {i: _part(rng, e, len(e)) for i, e in own.items()}
         far = _part(rng, moved, len(moved)) if rng.random() < 0.5 else None
-        part = point(_part(rng, z, len(z)), parts, _part(rng, moved, len(moved)), update_far=far, **at_rest)
+        part = point_verdict(_part(rng, z, len(z)), parts, _part(rng, moved, len(moved)), update_far=far, **at_rest)
         if part["kind"] is None:
             continue
         for what in ("equilibrium", "step", "flow"):
@@ -245,34 +245,36 @@ def test_2000_parts_of_random_spectra_contradict_no_whole() -> None:
 
 def test_a_bound_is_shown_as_one() -> None:
     sizes = {"x": 500, "y": 500}
-    few = point(np.array([8.0, -4.0]), {"x": [8.0], "y": [-4.0]}, np.array([1.2802, 0.7]), sizes=sizes, state_size=3000)
+    few = point_verdict(
+        np.array([8.0, -4.0]), {"x": [8.0], "y": [-4.0]}, np.array([1.2802, 0.7]), sizes=sizes, state_size=3000
+    )
     assert few["complete"] is False and few["update_complete"] is False
     shown = lines(few)
     assert shown["conditioning τ = max |λ|/min |λ|"] == "≥ 2" and shown["largest stable simgd step"] == "0"
     assert number(few, "update_radius") == "≥ 1.2802" and number(few, "min_real") == "≤ -4"
     assert shown["predicted rate a step"] == "≥ 1.2802" and shown["stability owed to joint play"] == "unknown"
     assert shown["kind of point"].startswith("unstable") and "ρ(F') ≥ 1.2802" in shown["kind of point"]
-    real = point(np.array([3.0]), {"x": [3.0], "y": [3.0]}, None, sizes=sizes)  # ζ ≥ 0 and τ ≥ 1 say nothing
+    real = point_verdict(np.array([3.0]), {"x": [3.0], "y": [3.0]}, None, sizes=sizes)  # ζ ≥ 0 and τ ≥ 1 say nothing
     assert number(real, "phase") == number(real, "conditioning") == "unknown" and number(real, "max_modulus") == "≥ 3"
     assert bound([True, False], "≥") == "≥" and bound(True, "≥") == "" and bound(None, "≤") == "≤"
 
 
 def test_what_is_0_to_a_verdict_is_shown_as_0() -> None:
     at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
-    facts = point([-492 + 1e16j, -492 - 1e16j], {"x": [2.0], "y": [2.0]}, None, **at)
+    facts = point_verdict([-492 + 1e16j, -492 - 1e16j], {"x": [2.0], "y": [2.0]}, None, **at)
     assert facts["kind"]["flow"] == "=0" and number(facts, "min_real") == "0"
-    assert number(point([-492 + 1e9j, -492 - 1e9j], {"x": [2.0], "y": [2.0]}, None, **at), "min_real") == "-492"
+    assert number(point_verdict([-492 + 1e9j, -492 - 1e9j], {"x": [2.0], "y": [2.0]}, None, **at), "min_real") == "-492"
 
 
 def test_an_eigenvalue_that_has_not_converged_or_has_no_derivative_proves_nothing() -> None:
     sizes = {"x": 500, "y": 500}
     rough = {"eigenvalues": [1.3, 0.9], "status": ["not_converged", "converged"], "residuals": [0.1, 1e-9]}
-    facts = point([5.0], {"x": [5.0], "y": [-1.0]}, rough, sizes=sizes, state_size=1000)
+    facts = point_verdict([5.0], {"x": [5.0], "y": [-1.0]}, rough, sizes=sizes, state_size=1000)
     assert facts["kind"]["step"] == "unknown" and number(facts, "update_radius") == "≥ 0.9"
     loose = {"eigenvalues": [1.01, 0.9], "status": [0, 0], "residuals": [2e-3, 1e-9]}  # 1.01, but for 2 percent
-    assert point([5.0], {"x": [5.0]}, loose, sizes=sizes, state_size=1000)["kind"]["step"] == "unknown"
+    assert point_verdict([5.0], {"x": [5.0]}, loose, sizes=sizes, state_size=1000)["kind"]["step"] == "unknown"
     bent = {"eigenvalues": [1.3, 0.9], "status": ["not_differentiable"] * 2, "residuals": [0.0, 0.0]}
-    facts = point([5.0, 1.0], {"x": [5.0], "y": [1.0]}, bent, sizes={"x": 1, "y": 1}, state_size=2)
+    facts = point_verdict([5.0, 1.0], {"x": [5.0], "y": [1.0]}, bent, sizes={"x": 1, "y": 1}, state_size=2)
     assert facts["kind"]["step"] == "unknown" and number(facts, "update_radius") == "unknown"
     assert facts["update_complete"] is None
 
@@ -281,7 +283,7 @@ def test_where_j_is_not_what_is_played_there_is_no_verdict() -> None:
     check = {"status": "differs", "words": "J is off by 30 % from differences of v: a loss detaches something."}
     given: dict[str, Any] = {"sizes": {"x": 1, "y": 1}, "gradient": 0.0, "noise": 0.0, "parameters": 0.0}
     for jacobian, name in ((check, "unknown"), ({**check, "status": "agrees"}, "nash"), (None, "nash")):
-        kind = point([1.0, 2.0], {"x": [1.0], "y": [2.0]}, None, jacobian=jacobian, **given)["kind"]
+        kind = point_verdict([1.0, 2.0], {"x": [1.0], "y": [2.0]}, None, jacobian=jacobian, **given)["kind"]
         assert kind["name"] == name and (kind["words"] == check["words"]) == (name == "unknown")
 
 

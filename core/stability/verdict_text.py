@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .conditioning import EPSILON
-from .numerals import number_text, rate_text
+from .number_format import number_text, rate_text
 from .verdict_table import KINDS
 
 _LABELS = {
@@ -29,7 +29,7 @@ _RATES = ("update_radius", "predicted_rate", "measured_rate")
 
 
 def lines(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of `point` or `meaning` as label -> text; of an ensemble's numbers the median."""
+    """The facts of `point_verdict` or `log_verdict.meaning` as label -> text; of an ensemble's numbers the median."""
     shown: dict[str, str] = {}
     for key, label in _LABELS.items():
         if key == "neutral" and not np.any(facts.get(key, 0)):
@@ -49,7 +49,7 @@ def lines(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def number(facts: Mapping[str, Any], key: str, digits: int = 6) -> str:
-    """The number ``facts[key]`` of `point` or `meaning` as text; "unknown" if it is not known, "" if it is missing.
+    """The number ``facts[key]`` of a verdict as text; "unknown" if it is not known, "" if it is missing.
 
     Facts read from JSON have None for infinity and for unknown numbers; ``facts["unknown"]`` names the unknown ones.
     """

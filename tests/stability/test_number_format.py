@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from counterplay.core.spectra.eigenvalues import dense_spectrum
-from counterplay.core.stability.numerals import number_text, rate_text
-from counterplay.core.stability.verdict import point
-from counterplay.core.stability.words import lines, number
+from counterplay.core.stability.number_format import number_text, rate_text
+from counterplay.core.stability.verdict import point_verdict
+from counterplay.core.stability.verdict_text import lines, number
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_eigenvalues_that_rounding_has_moved_prove_nothing() -> None:
     assert np.linalg.eigvals(J).real.min() < -0.04 and abs(np.linalg.eigvals(np.eye(n) - 0.1 * J)).max() > 1.004
     own = {f"p{i}": of(np.ones((1, 1))) for i in range(n)}
     at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": dict.fromkeys(own, 1)}
-    facts = point(of(J), own, of(np.eye(n) - 0.1 * J), **at, descending=True)
+    facts = point_verdict(of(J), own, of(np.eye(n) - 0.1 * J), **at, descending=True)
     kind = facts["kind"]
     assert (kind["equilibrium"], kind["step"], kind["flow"]) == ("nash", "unknown", "unknown")
     assert re.match(r"1 ± 0\.\d$", number(facts, "update_radius")) and "±" in number(facts, "min_real")
@@ -69,5 +69,5 @@ def test_on_the_unit_circle_nothing_is_decided() -> None:
     at: dict[str, Any] = {"gradient": 0.0, "noise": 0.0, "parameters": 0.0, "sizes": {"x": 1, "y": 1}}
     own = {"x": of(np.zeros((1, 1))), "y": of(np.zeros((1, 1)))}
     for F in (np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.6, 0.8], [-0.8, 0.6]])):
-        kind = point(of(np.array([[0.0, 1.0], [-1.0, 0.0]])), own, of(F), **at)["kind"]
+        kind = point_verdict(of(np.array([[0.0, 1.0], [-1.0, 0.0]])), own, of(F), **at)["kind"]
         assert kind["step"] in ("=1", "unknown") and "neither" not in kind["words"] and "stable" not in kind["words"]

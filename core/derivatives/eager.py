@@ -15,7 +15,7 @@ from ..game.checks import losses_of
 from ..game.game import Game
 from ..game.tree import Batch, Params, Player
 from .field import field_of, pullback
-from .products import Block, LinearMap, Rows
+from .products import Block, LinearMap, Rows, VAndProducts
 
 
 def over_members(ensemble: bool, f: Callable[..., Any], *args: Any) -> Any:
@@ -51,17 +51,13 @@ class Eager:
         _, push = pullback(pull, tree_map(torch.zeros_like, v))
         return push, pull
 
-    def v_and_products(
-        self, rows: Rows, blocks: list[Block], params: Params, batch: Batch
-    ) -> tuple[Any, list[LinearMap]]:
+    def v_and_products(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> VAndProducts:
         """The field of ``rows`` (None if there are none), and the products with ``blocks``, at one point."""
         pairs = [self.products(block.rows, block.cols, params, batch) for block in blocks]
         products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
         return self.field(rows, params, batch) if rows else None, products
 
-    def v_and_products_forward(
-        self, rows: Rows, blocks: list[Block], params: Params, batch: Batch
-    ) -> tuple[Any, list[LinearMap]]:
+    def v_and_products_forward(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> VAndProducts:
         """As :meth:`v_and_products`, with J u in forward mode: cheaper to trace, but not every operation has it."""
 
         def product(block: Block) -> LinearMap:

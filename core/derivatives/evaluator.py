@@ -30,7 +30,7 @@ from ..tracing.traced import Traced, TracedWithMaps, traced, traced_with_maps, t
 from .eager import Eager, over_members
 from .inner_derivatives import Work, work_of
 from .placement import Placement
-from .products import Block, Cost, LinearMap, Product, Rows
+from .products import Block, Cost, LinearMap, Product, Rows, VAndProducts
 from .stacking import CannotStack, stacked
 
 
@@ -233,9 +233,7 @@ class Evaluator(Game):
 
         return product(blocks[0], traced_alone(blocks[0])), product(blocks[1], traced_alone(blocks[1]))
 
-    def _traced_v_and_products(
-        self, rows: Rows, blocks: list[Block], params: Params, batch: Batch
-    ) -> tuple[Any, list[LinearMap]]:
+    def _traced_v_and_products(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> VAndProducts:
         """As :meth:`Eager.v_and_products`, traced: (v, losses) of ``rows``, and the products with ``blocks``."""
         tangents = [{i: params[i] for i in (block.rows if block.adjoint else block.cols)} for block in blocks]
         return self._v_and_products(tangents, rows, blocks, params, batch)

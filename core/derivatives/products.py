@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..game.tree import Params, Player
 from ..tracing.traced import transform_active, vmap_size
 
 Rows = tuple[Player, ...]  # players, as the rows or columns of J that are theirs
 LinearMap = Callable[[Params], Params]
+VAndProducts = tuple[Any, list[LinearMap]]  # v and the losses, or None; and products at the same point
 
 
 class Block(NamedTuple):

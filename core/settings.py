@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .options import Positive, option
-from .values import LARGEST
+from .toml_values import LARGEST
 
 Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
-Many = Annotated[int, Meta(ge=1, le=LARGEST)]
+Count = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +33,14 @@ class Asked:
     seed: Annotated[int, Meta(ge=0)] = option(
         0, "Every random number comes from it.", expected="a whole number from 0 to 2^63 - 1"
     )  # in Python up to 2^64 - 1, but TOML has no numbers so large
-    members: Many | None = option(None, "Play this many at once, each from a seed of its own.")
+    members: Count | None = option(None, "Play this many at once, each from a seed of its own.")
     device: str | None = option(None, "Where it runs.")
     dtype: Literal["float32", "float64"] | None = option(
         None, "Precision.", metavar="float32|float64", usual="the game's"
     )
-    every: Many = option(1, "Record every so many steps.")
+    every: Count = option(1, "Record every so many steps.")
     spectrum_every: Whole = option(0, "Record the Jacobian's spectrum every so many steps.", unsaid=0)
-    sample_every: Many | None = option(None, "Record samples and metrics every so many steps.", usual="STEPS/10")
+    sample_every: Count | None = option(None, "Record samples and metrics every so many steps.", usual="STEPS/10")
     checkpoint_every: Whole = option(0, "Write a checkpoint every so many steps.", unsaid=0)
     blowup: Positive | None = option(None, "Stop when the parameters' norm exceeds this; inf turns it off.")
     deterministic: bool = option(False, "Use operations that give the same bits each time, on a GPU too; slower.")

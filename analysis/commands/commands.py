@@ -7,12 +7,12 @@ import shutil
 
 import click
 
-from ...core.arguments import PLACE
+from ...core.click_types import PATH
 from ...core.registry.hookspecs import hookimpl
 from ..figures import NAMES as FIGURES
 from .log_commands import log
 
-_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
+_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PATH)
 
 
 @hookimpl
@@ -62,7 +62,7 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.command(help=f"Draw FIGURE ({', '.join(FIGURES)}) of one or several runs.")
 @click.argument("figure")
 @_PATHS
-@click.option("-o", "--output", type=PLACE, help="File to write (.png, .pdf, .svg). [default: FIGURE.png]")
+@click.option("-o", "--output", type=PATH, help="File to write (.png, .pdf, .svg). [default: FIGURE.png]")
 @click.option(
     "--against",
     default="step",
@@ -83,7 +83,7 @@ def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, 
 
 @click.command()
 @_PATHS
-@click.option("-o", "--output", type=PLACE, help="File to write. [default: report.html beside the first log]")
+@click.option("-o", "--output", type=PATH, help="File to write. [default: report.html beside the first log]")
 def report(paths: tuple[str, ...], output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
     from ..log.log import open_log

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ...core.arguments import PLACE
+from ...core.click_types import PATH
 
-_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PLACE)
+_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=PATH)
 _FORCE = click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 
 
@@ -39,8 +39,8 @@ def verify(paths: tuple[str, ...]) -> None:
 
 
 @log.command()
-@click.argument("directory", metavar="DIR", type=PLACE)
-@click.option("--to", "target", type=PLACE, metavar="FILE.h5", help="Write the log to FILE.h5, and leave DIR as it is.")
+@click.argument("directory", metavar="DIR", type=PATH)
+@click.option("--to", "target", type=PATH, metavar="FILE.h5", help="Write the log to FILE.h5, and leave DIR as it is.")
 @_FORCE
 def merge(directory: str, target: str | None, force: bool) -> None:
     """Merge the blocks of the run in DIR into one file log.h5, as is done when a run ends.
@@ -54,8 +54,8 @@ def merge(directory: str, target: str | None, force: bool) -> None:
 
 
 @log.command()
-@click.argument("path", metavar="PATH", type=PLACE)
-@click.option("--to", "target", type=PLACE, metavar="FILE", required=True, help="File to write: .csv, .json or .npz.")
+@click.argument("path", metavar="PATH", type=PATH)
+@click.option("--to", "target", type=PATH, metavar="FILE", required=True, help="File to write: .csv, .json or .npz.")
 @click.option("--group", default="step", show_default=True, help="What to write: step, spectrum, samples or metrics.")
 @_FORCE
 def export(path: str, target: str, group: str, force: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from ..arguments import NUMBER, PLACE, WHOLE
+from ..click_types import INTEGER, NUMBER, PATH
 from ..options import Option, bounds_of
 from ..registry import experiment as config
 from ..registry import registry
@@ -23,7 +23,7 @@ _OBJECTS = (
     click.option("--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several."),
     click.option("-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer."),
 )
-_PLUGIN: dict[str, Any] = {"multiple": True, "type": PLACE, "metavar": "FILE.py"}
+_PLUGIN: dict[str, Any] = {"multiple": True, "type": PATH, "metavar": "FILE.py"}
 
 
 def objects(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ def _option(o: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     if kind is bool:
         either = NoneType in get_args(o.annotation)
         return click.option(f"{flag}/--no-{flag[2:]}" if either else flag, is_flag=True, default=None, help=help)
-    type = PLACE if o.metadata.get("place") else {int: WHOLE, float: NUMBER}.get(kind)
+    type = PATH if o.metadata.get("path") else {int: INTEGER, float: NUMBER}.get(kind)
     return click.option(flag, type=type, metavar=o.metadata.get("metavar"), help=help)
 
 

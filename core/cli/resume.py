@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..arguments import PLACE
+from ..click_types import PATH
 from ..errors import printable
 from .options import plugins_first
 from .progress import shown
@@ -14,7 +14,7 @@ from .run import remembering_losses, report_ending
 
 
 @click.command("resume")
-@click.argument("directory", type=PLACE, metavar="DIR")
+@click.argument("directory", type=PATH, metavar="DIR")
 @click.option("--allow-inexact", is_flag=True, help="Go on though torch, threads or code changed; marks the log.")
 @plugins_first
 @click.option("--quiet", is_flag=True, help="Say nothing but the closing line.")

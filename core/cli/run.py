@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..arguments import PLACE
+from ..click_types import PATH
 from ..errors import Diverged, Interrupted, NotConverged
 from ..registry import experiment as config
 from ..registry import registry
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--solver", metavar="NAME", help="How it is played; see counterplay list solver.")
 @objects
 @settings
-@click.option("--config", "config_file", type=PLACE, metavar="FILE.toml", help="Read the experiment from a file.")
+@click.option("--config", "config_file", type=PATH, metavar="FILE.toml", help="Read the experiment from a file.")
 @plugins
 @click.option("--dry-run", is_flag=True, help="Print the resolved experiment as TOML for --config, and stop.")
 @click.option("--report", is_flag=True, help="Write report.html afterwards.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..arguments import PLACE, WHOLE, Whole
+from ..click_types import INTEGER, PATH, Integer
 from ..errors import UsageError, printable
 from ..registry import experiment as config
 from ..registry import registry
@@ -33,21 +33,21 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 
 
 @click.command("spectrum")
-@click.argument("where", type=PLACE, metavar="PATH|GAME")
-@click.option("--step", type=WHOLE, help="The step of the run in PATH.  [default: the newest checkpoint's]")
+@click.argument("where", type=PATH, metavar="PATH|GAME")
+@click.option("--step", type=INTEGER, help="The step of the run in PATH.  [default: the newest checkpoint's]")
 @click.option("--solver", metavar="NAME", help="Of a GAME: the solver whose update map F is looked at, too.")
 @objects
 @click.option(
     "--start",
-    type=PLACE,
+    type=PATH,
     metavar="FILE.safetensors",
     help="The point, or the run whose newest one.  [default: the game's]",
 )
-@click.option("--seed", type=WHOLE, help="Of the game's own starting point.  [default: 0]")
+@click.option("--seed", type=INTEGER, help="Of the game's own starting point.  [default: 0]")
 @click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
 @click.option("--device", metavar="cpu|cuda", default="cpu", help="Where it is computed.  [default: cpu]")
-@click.option("--member", type=WHOLE, default=0, help="Which member of an ensemble.  [default: 0]")
-@click.option("-k", type=Whole(1), default=8, show_default=True, help="How many leading eigenvalues.")
+@click.option("--member", type=INTEGER, default=0, help="Which member of an ensemble.  [default: 0]")
+@click.option("-k", type=Integer(1), default=8, show_default=True, help="How many leading eigenvalues.")
 @plugins
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON.")
 def spectrum_command(where: str, step: int | None, k: int, member: int, as_json: bool, **given: Any) -> None:

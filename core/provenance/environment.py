@@ -15,8 +15,8 @@ from ..game.game import Game
 from ..game.regularizer import Regularized, Regularizer
 from ..game.tree import Params, Player, leaves
 from ..registry import registry
-from .by_name import table_of, used
 from .description import describe
+from .registered import registered_in, table_of
 
 
 def versions() -> dict[str, str]:
@@ -62,7 +62,7 @@ def described(game: Evaluator, solver: Any, experiment: Mapping[str, Any] | None
 
 def sources(things: Any) -> dict[str, Any]:
     """The plugins that registered what is in ``things``, with the digest of a third party's file; and what to cite."""
-    names = dict.fromkeys(used(things))
+    names = dict.fromkeys(registered_in(things))
     return {
         "origins": [registry.REGISTRY.origin(*pair) for pair in names],
         "references": {f"{kind} {name}": registry.find(kind, name).reference for kind, name in names},

@@ -20,7 +20,7 @@ from ..coerce import shown
 from ..errors import UsageError, did_you_mean
 from ..options import bounds_of, option, options_of
 from ..settings import Asked
-from ..values import LARGEST, from_toml_file, plain, typed, whole, without_nulls
+from ..toml_values import LARGEST, as_integer, from_toml_file, plain, typed, without_nulls
 
 Table = dict[str, Any]
 Named = str | Table  # "simgd", or {"name": "simgd", options}
@@ -39,11 +39,11 @@ class Experiment(Asked):
     loss: Named | None = None
     regularizers: list[Named] = option([], expected="a list of names or tables")
     device: str = option("cpu", "Where it runs.", metavar="cpu|cuda|cuda:N", usual="cpu")
-    start: str | None = option(None, "Start from these parameters.", metavar="FILE.safetensors", place=True)
+    start: str | None = option(None, "Start from these parameters.", metavar="FILE.safetensors", path=True)
     trace: bool | None = option(None, "Replay traced graphs.", usual="from step 200 on")
     compile: bool | None = option(None, "Compile the step of a small game.", usual="from step 2000 on")
-    out: str | None = option(None, "Where the run is written.", metavar="DIR", usual="runs/GAME-SOLVER-N", place=True)
-    plugins: list[str] = option([], expected="a list of file names", place=True)
+    out: str | None = option(None, "Where the run is written.", metavar="DIR", usual="runs/GAME-SOLVER-N", path=True)
+    plugins: list[str] = option([], expected="a list of file names", path=True)
 
 
 _OBJECTS = ("game", "solver", "loss", "regularizers")  # their options are checked when they are made
@@ -180,8 +180,8 @@ def resolve(*layers: Table) -> Experiment:
     table = {field: x for field, x in table.items() if x is not None}  # null counts as not given
     for field, x in table.items():
         if field in _COUNTS:
-            table[field] = whole(x)
-        elif field in FIELDS and OPTIONS[field].metadata.get("place"):
+            table[field] = as_integer(x)
+        elif field in FIELDS and OPTIONS[field].metadata.get("path"):
             table[field] = [_expanded(p) for p in x] if isinstance(x, list) else _expanded(x)
     for name in table:
         if name not in FIELDS:

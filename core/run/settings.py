@@ -18,7 +18,7 @@ from ..game.game import Game
 from ..game.regularizer import Regularizer, regularized
 from ..options import bounds_of, options_of
 from ..seeding import SCHEME, SEEDS
-from ..settings import Asked, Many, Whole
+from ..settings import Asked, Count, Whole
 from .device import require_device
 from .switches import deterministic, precision
 
@@ -36,7 +36,7 @@ class Settings(Asked):
 
     trace_from: Whole | None = None
     compile_from: Whole | None = None
-    seeding: Many = 1
+    seeding: Count = 1
 
     @staticmethod
     def read(facts: Mapping[str, Any]) -> Settings:

@@ -23,7 +23,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from ..options import Count, Share, Whole, option
-from .by_name import part
+from .named_part import named_part
 
 Ratio = Annotated[float, Meta(gt=0, le=1)]
 
@@ -50,7 +50,7 @@ class Schedule:
     @staticmethod
     def parse(value: Any) -> Schedule:
         """A schedule from its name or from a table {name, settings...}. Raises UsageError."""
-        return part("schedule", value, Schedule, SCHEDULES, {})
+        return named_part("schedule", value, Schedule, SCHEDULES, {})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..game.tree import Tree
 from ..options import Decay, NonNegative, option
-from .by_name import part
+from .named_part import named_part
 from .safe_sqrt import safe_sqrt
 
 RuleMemory = dict[str, Any]
@@ -51,7 +51,7 @@ class Rule:
     @staticmethod
     def parse(value: Any) -> Rule:
         """A rule from its name or from a table {name, settings...}; a rule is returned as it is. Raises UsageError."""
-        return part("step rule", value, Rule, RULES, {"decay": "alpha"})
+        return named_part("step rule", value, Rule, RULES, {"decay": "alpha"})
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from counterplay.core.provenance.by_name import equal_values
 from counterplay.core.provenance.description import describe
+from counterplay.core.provenance.registered import equal_values
 
 HOSTILE = """
 import functools, itertools, threading, types, torch, counterplay as cp

@@ -88,7 +88,7 @@ kinds.KINDS["metric"] = kinds.Kind("metric", "metrics", "core.metric:Metric", "p
 
 import counterplay as cp
 from counterplay.core.cli.main import main
-from counterplay.core.provenance.by_name import used
+from counterplay.core.provenance.registered import registered_in
 
 @dataclass(frozen=True)
 class Mean(Metric):
@@ -107,7 +107,7 @@ from counterplay.core.registry import registry, third_party
 registry.REGISTRY.add(third_party.Plugin(plugin, "plugin 1", None))
 assert [e.name for e in registry.entries("metrics")] == ["mean", "other"] and registry.problems() == []
 assert registry.REGISTRY._nested(Metric, {"name": "mean", "of": 3}) == cp.make("metric", "mean", of=3) == Mean(3)
-assert list(used(Measured())) == [("metric", "mean")]
+assert list(registered_in(Measured())) == [("metric", "mean")]
 main(["describe", "metrics", "mean"])
 """
 

@@ -14,9 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDERS = ("core", "plugins", "games", "analysis")
 
-# The house, floor by floor: the files of a package import their own package and those of lower floors only, wherever in
-# a file, for types too, and by no string. "core" are the files that lie in it: the ground.
-FLOORS = (
+# The layers, the lowest first: the files of a package import their own package and those of lower layers only, wherever
+# in a file, for types too, and by no string. "core" stands for the files that lie in it: the lowest layer.
+LAYERS = (
     ("core", "core.tracing.program"),
     ("core.process", "core.storage", "core.tracing", "core.tracing.rewrites", "core.game", "analysis", "plugins"),
     ("core.log", "core.registry", "core.derivatives", "core.images"),
@@ -30,7 +30,7 @@ FLOORS = (
 )  # fmt: skip
 # What analysis may use, since logs are read on machines without torch.
 TORCH_FREE = ("core", "core.process", "core.storage", "core.log", "core.registry", "core.stability")
-TORCH_OF_THE_GROUND = {"core.tolerances", "core.seeding"}
+TORCH_IN_CORE = {"core.tolerances", "core.seeding"}
 FILES, LINES = 15, 280  # of a package, of a file
 # Who may name modules of other packages in strings: the tables of what is built in, by which it is found when wanted.
 TABLES = {"core.registry.kinds", "core.registry.registry"}
@@ -113,7 +113,7 @@ def test_analysis_needs_no_torch() -> None:
                 assert other.split(".")[0] not in ("torch", "safetensors"), f"{name} imports {other}"
                 if other.startswith("core."):
                     assert _package(other) in TORCH_FREE, f"{name} imports {other}"
-                    assert other not in TORCH_OF_THE_GROUND, f"{name} imports {other}"
+                    assert other not in TORCH_IN_CORE, f"{name} imports {other}"
 
 
 def test_torch_free_packages_are() -> None:
@@ -128,25 +128,25 @@ def test_torch_free_packages_are() -> None:
         return seen
 
     for name in imports:
-        if _package(name) in TORCH_FREE and name not in TORCH_OF_THE_GROUND:
+        if _package(name) in TORCH_FREE and name not in TORCH_IN_CORE:
             assert not {m for m in reach(name, set()) if m.split(".")[0] == "torch"}, name
 
 
-def test_floors() -> None:
-    floor = {package: n for n, packages in enumerate(FLOORS) for package in packages}
-    assert len(floor) == sum(map(len, FLOORS)) and len(FLOORS) <= 8
-    assert set(floor) == {_package(name) for name, _ in _modules()}, "every package stands on one floor of FLOORS"
+def test_layers() -> None:
+    layer = {package: n for n, packages in enumerate(LAYERS) for package in packages}
+    assert len(layer) == sum(map(len, LAYERS)) and len(LAYERS) <= 8
+    assert set(layer) == {_package(name) for name, _ in _modules()}, "every package is in one layer of LAYERS"
     for name, path in _modules():
         for other in _ours(_imported(name, path, set(dict(_modules())), typing=True)):
             mine, its = _package(name), _package(other)
-            assert mine == its or floor[its] < floor[mine], (
-                f"{name} (floor {floor[mine]}) imports {other} ({floor[its]})"
+            assert mine == its or layer[its] < layer[mine], (
+                f"{name} (layer {layer[mine]}) imports {other} ({layer[its]})"
             )
 
 
 def test_no_string_leads_up() -> None:
     """A module is named in a string only from above, or in the tables of what is built in."""
-    floor = {package: n for n, packages in enumerate(FLOORS) for package in packages}
+    layer = {package: n for n, packages in enumerate(LAYERS) for package in packages}
     for name, path in _modules():
         for said in _strings(path):
             for found in re.finditer(rf"(?<![\w/])(?:counterplay)?\.?((?:{'|'.join(FOLDERS)})(?:\.\w+)+)", said):
@@ -154,7 +154,7 @@ def test_no_string_leads_up() -> None:
                 if known is None or known.count(".") == 0 or name in TABLES:
                     continue
                 mine, its = _package(name), _package(known)
-                assert mine == its or floor[its] < floor[mine], f"{name} names {known}, which is above it, in a string"
+                assert mine == its or layer[its] < layer[mine], f"{name} names {known}, which is above it, in a string"
 
 
 def _strings(path: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from counterplay.core.coerce import shown
 from counterplay.core.errors import UsageError
-from counterplay.core.values import from_toml, nulls, plain, typed, value, whole, without_nulls
+from counterplay.core.toml_values import as_integer, from_toml, nulls, plain, typed, value, without_nulls
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_what_a_number_can_hold(text: str) -> None:
 @given(st.integers(-(10**18), 10**18), st.integers(0, 3))
 @example(9_007_199_254_740_993, 0)
 def test_whole_numbers_in_scientific_notation_are_exact(n: int, zeros: int) -> None:
-    assert whole(typed(f"{n}e{zeros}")) == n * 10**zeros
-    assert isinstance(whole(typed(f"{n}e{zeros}")), int)
-    assert not isinstance(whole(typed(f"{n}5e-1")), int)
+    assert as_integer(typed(f"{n}e{zeros}")) == n * 10**zeros
+    assert isinstance(as_integer(typed(f"{n}e{zeros}")), int)
+    assert not isinstance(as_integer(typed(f"{n}5e-1")), int)
 
 
 @pytest.mark.parametrize("x", [1.5, "1e4", True, None, float("inf"), [1.0]])
 def test_what_is_no_whole_number_is_left_as_it_is(x: Any) -> None:
-    assert whole(x) is x
+    assert as_integer(x) is x
 
 
 def test_null_has_a_form_in_toml() -> None:

@@ -35,16 +35,16 @@ def name_of(thing: Any) -> str | None:
     return next((name for name, found in known.items() if found.entry.factory is type(thing)), None)
 
 
-def used(thing: Any) -> Iterator[tuple[str, str]]:
+def registered_in(thing: Any) -> Iterator[tuple[str, str]]:
     """Yield kind and name of ``thing`` and of everything among its options that is registered."""
     if (name := name_of(thing)) is not None:
         yield str(kind_of(type(thing))), name
     if isinstance(thing, Mapping | list | tuple):
         for item in thing.values() if isinstance(thing, Mapping) else thing:
-            yield from used(item)
+            yield from registered_in(item)
     elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
         for field in dataclasses.fields(thing):
-            yield from used(getattr(thing, field.name))
+            yield from registered_in(getattr(thing, field.name))
 
 
 def equal_values(a: Any, b: Any) -> bool:

@@ -119,7 +119,7 @@ def plain(x: Any) -> Any:
     return float(x) if isinstance(x, _Float) else int(x) if isinstance(x, _Int) else x
 
 
-def whole(x: Any) -> Any:
+def as_integer(x: Any) -> Any:
     """``x`` as an int if it is a whole number, such as 1e4; else ``x`` itself."""
     if not isinstance(x, float) or not x.is_integer():
         return x

@@ -12,7 +12,7 @@ from ..options import MISSING, options_of
 T = TypeVar("T")
 
 
-def part(what: str, value: Any, base: type[T], choices: Mapping[str, type[T]], synonyms: Mapping[str, str]) -> T:
+def named_part(what: str, value: Any, base: type[T], choices: Mapping[str, type[T]], synonyms: Mapping[str, str]) -> T:
     """An object of ``base`` from its name or from a table {name, settings...}. Such an object is returned as it is.
 
     ``what`` is what it is called in messages, ``choices`` the classes by name; without a name, the first. ``synonyms``

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from .errors import UsageError
-from .values import plain, typed, whole
+from .toml_values import as_integer, plain, typed
 
 
-class Whole(click.ParamType):
+class Integer(click.ParamType):
     """A whole number, also in scientific notation, that is ``least`` or more."""
 
     name = "integer"
@@ -20,7 +20,7 @@ class Whole(click.ParamType):
         self.least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        number = whole(self._read(value, param, ctx))
+        number = as_integer(self._read(value, param, ctx))
         if isinstance(number, bool) or not isinstance(number, int):
             self.fail(f"{value!r} is not a valid integer.", param, ctx)
         if self.least is not None and number < self.least:
@@ -34,7 +34,7 @@ class Whole(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Number(Whole):
+class Number(Integer):
     """Any number, ``inf`` included."""
 
     name = "float"
@@ -46,7 +46,7 @@ class Number(Whole):
         return number
 
 
-class Place(click.ParamType):
+class UserPath(click.ParamType):
     """A path, in which ``~`` is the home directory. A shell does not replace it everywhere, as in ``--out=~/runs``."""
 
     name = "path"
@@ -55,4 +55,4 @@ class Place(click.ParamType):
         return os.path.expanduser(value)
 
 
-WHOLE, NUMBER, PLACE = Whole(), Number(), Place()
+INTEGER, NUMBER, PATH = Integer(), Number(), UserPath()

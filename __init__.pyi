@@ -20,7 +20,6 @@ from .core.game.game import GanGame as GanGame
 from .core.game.loss import BatchLoss as BatchLoss
 from .core.game.loss import GanLoss as GanLoss
 from .core.game.loss import Loss as Loss
-from .core.game.module_games import game_from_modules as game_from_modules
 from .core.game.regularizer import Regularizer as Regularizer
 from .core.game.tree import Batch as Batch
 from .core.game.tree import Buffers as Buffers
@@ -32,6 +31,7 @@ from .core.images.dataset import Dataset as Dataset
 from .core.images.dataset import Images as Images
 from .core.images.metric import Generated as Generated
 from .core.images.metric import Metric as Metric
+from .core.images.module_images import game_from_modules as game_from_modules
 from .core.images.network import Network as Network
 from .core.log.history import History as History
 from .core.loop.observers import Every as Every

@@ -13,6 +13,7 @@ from .gans.dirac_gan import DiracGan
 from .gans.mixture import Mixture
 from .gans.projection import Projection
 from .images.images import ImageGame
+from .images.several import SeveralGans
 from .iterated_prisoners_dilemma import IteratedPrisonersDilemma
 from .matching_pennies import MatchingPennies
 from .quadratic import Quadratic
@@ -81,6 +82,12 @@ def register_games() -> list[Entry]:
             "Mescheder, Nowozin, Geiger 2017, arXiv 1705.10461, section 5",
         ),
         Entry("digits", Digits, "real handwritten digits, 8x8, of scikit-learn", "Alpaydin, Kaynak 1998, UCI"),
+        Entry(
+            "several-gans",
+            SeveralGans,
+            "several generators against several discriminators",
+            "Durugkar, Gemp, Mahadevan 2017, arXiv 1611.01673; Hoang et al. 2018, arXiv 1708.02556",
+        ),
         Entry(
             "images",
             ImageGame,

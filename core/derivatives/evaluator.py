@@ -135,8 +135,6 @@ class Evaluator(Game):
         """``f(*args)``; if there are members, vmapped over the leading axis of every tensor."""
         return over_members(self.members is not None, f, *args)
 
-    # ------------------------------------------------------------------ the game, member by member
-
     def init(self, rng: torch.Generator) -> Params:
         return self.game.init(rng)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,10 +44,14 @@ class GameFromModules(Game):
         return {**buffers, **require_mapping(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        now = {(i, k): x for i, tree in params.items() for k, x in tree.items()}
-        now |= {key: batch.get(name, self.constants[name]) for key in self.state.constant for name in ["/".join(key)]}
-        with self.state.replaced(now):
+        with self.in_place_of_weights(params, batch):
             return validated_losses(self.of(self.modules, batch), self.players)
+
+    def in_place_of_weights(self, params: Params, batch: Batch) -> AbstractContextManager[None]:
+        """A context in which the modules have ``params``, of all or some players, and the constants in ``batch``."""
+        now = {(i, k): x for i, tree in {**self.start, **params}.items() for k, x in tree.items()}
+        now |= {key: batch.get(name, self.constants[name]) for key in self.state.constant for name in ["/".join(key)]}
+        return self.state.replaced(now)
 
     def trained(self, params: Params, *, batches: int = 100, seed: int = 0) -> dict[Player, nn.Module]:
         """The modules, with ``params`` written into them, for use outside the game.
@@ -87,20 +92,7 @@ def game_from_modules(
     sample: Sample,
     zero_sum: bool = False,
 ) -> GameFromModules:
-    """A game whose players are existing torch modules. Their present weights are the starting point.
-
-    ``losses(nets, batch)`` gets the modules by player, as in ``nets["generator"](z)``, and gives {player: scalar
-    tensor}. ``sample(rng)`` draws the batch. The modules always run in the mode, train or eval, that they are in now. A
-    run does not change them; ``game.trained(result.params)`` writes the weights of a run into them.
-
-    Parameters that do not require a gradient are constants. Weights that a module holds in two places stay tied.
-    Normalisation layers run by our own formulas, since torch's kernels have wrong higher derivatives. ``zero_sum`` says
-    that the mixed derivatives are opposite, see :attr:`counterplay.Game.zero_sum`.
-
-    Raises UsageError for what cannot be played: weights that two players share, lazy modules, a player without
-    parameters. What the losses do is checked when the game is first evaluated: it is a UsageError if they draw random
-    numbers (dropout in training mode), write to buffers of modules, or call ``torch.autograd.grad``.
-    """
+    """What :func:`counterplay.game_from_modules` returns without a data set; it says more."""
     for i, m in modules.items() if isinstance(modules, Mapping) else ():
         if not isinstance(m, nn.Module) or not isinstance(i, str):
             raise UsageError(f"modules are {{player: torch.nn.Module}}; got {type(m).__name__} for {i!r:.40}.")

@@ -7,7 +7,6 @@ discriminator of Miyato and Koyama (2018, arXiv 1802.05637), eq. 4: D(x, y) = w 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,85 +18,27 @@ from ...core.errors import UsageError
 from ...core.game.game import GanGame
 from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
-from ...core.images.dataset import Dataset, Images, to_floats
-from ...core.images.metric import Generated, Metric
+from ...core.images.image_data import ImageData
 from ...core.images.network import Network
-from ...core.options import Count, option
+from ...core.options import option
 from ...core.registry.registry import make
-from . import epochs
-
-ORDER, EPOCH, POSITION = "data/order", "data/epoch", "data/position"
-SHEET = 64  # images that are shown
-BLOCK = 250  # images that are generated at once for metrics
 
 
 @dataclass(frozen=True)
-class ImageGame(GanGame):
-    """Images (B, C, H, W) in [-1, 1], generated and discriminated by the networks."""
+class ImagePlay(ImageData):
+    """Images and the two networks by which they are generated and discriminated."""
 
-    data_position = (ORDER, EPOCH, POSITION)
-
-    data: Dataset = option("digits", "data set")
     network: Network = option("mlp", "pair of networks")
     loss: GanLoss = option("non-saturating", "GAN loss")
-    batch: Count = option(64, "images a step")
-    conditional: bool = option(False, "play with the classes of the images")
-    flip: bool = option(False, "mirror half of the real images at random")
-    metrics_: list[Metric] = option([], "metrics, recorded with the samples")
 
     def __post_init__(self) -> None:
-        for kind, name in (("dataset", "data"), ("network", "network"), ("loss", "loss")):
-            object.__setattr__(self, name, make(kind, getattr(self, name)))
-        object.__setattr__(self, "metrics_", [make("metric", m) for m in self.metrics_])
+        super().__post_init__()
+        object.__setattr__(self, "network", make("network", self.network))
+        object.__setattr__(self, "loss", make("loss", self.loss))
 
-    # ------------------------------------------------------------------ data
-
-    @cached_property
-    def images(self) -> Images:
-        """The real images. Raises UsageError or BadData if they cannot be read."""
-        images = self.data.load()
-        if self.conditional and images.labels is None:
-            raise UsageError("conditional play needs images with labels, which these lack: set conditional=false.")
-        return images
-
-    @cached_property
-    def _on(self) -> dict[torch.device, tuple[Tensor, Tensor | None]]:
-        return {}
-
-    def _data_on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Pixels and labels on a device, to which they are copied once."""
-        if device not in self._on:
-            labels = self.images.labels if self.conditional else None
-            self._on[device] = (self.images.pixels.to(device), None if labels is None else labels.to(device))
-        return self._on[device]
-
-    def buffers(self, rng: torch.Generator) -> Buffers:
-        return {ORDER: epochs.first_order(len(self.images), rng), EPOCH: 0, POSITION: 0}
-
-    def advance(self, buffers: Buffers) -> Buffers:
-        _, *place = epochs.take(buffers[ORDER], buffers[EPOCH], buffers[POSITION], self.batch)
-        return {**buffers, **dict(zip(self.data_position, place, strict=True))}
-
-    def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        chosen, *_ = epochs.take(buffers[ORDER], buffers[EPOCH], buffers[POSITION], self.batch)
-        pixels, labels = self._data_on(chosen.device)
-        real = to_floats(pixels[chosen])
-        if self.flip:
-            mirrored = torch.rand(self.batch, generator=rng, dtype=torch.float32) < 0.5
-            real = torch.where(mirrored.to(real.device)[:, None, None, None], real.flip(-1), real)
-        batch = {k: x for k, x in buffers.items() if k not in self.data_position} | {"real": real}
-        batch["noise"] = torch.randn(self.batch, self.network.latent, generator=rng, dtype=torch.float32)
-        if labels is not None:
-            batch["labels"] = labels[chosen]
-        if masks := self._masks(rng):
-            batch["dropout"] = masks
-        return batch
-
-    def _masks(self, rng: torch.Generator) -> tuple[Tensor, ...]:
-        draw = getattr(self.discriminator, "masks", None)
-        return () if draw is None else draw(rng, self.batch)
-
-    # ------------------------------------------------------------------ players
+    @property
+    def noise_size(self) -> int:
+        return self.network.latent
 
     @cached_property
     def generator(self) -> Any:
@@ -116,14 +57,27 @@ class ImageGame(GanGame):
             )
         return made
 
-    def init(self, rng: torch.Generator) -> Params:
-        params = {"generator": self.generator.init(rng), "discriminator": self.discriminator.init(rng)}
+    def first_generator(self, rng: torch.Generator) -> Tree:
+        """Draw the initial parameters of a generator."""
+        tree: Tree = self.generator.init(rng)
+        return {**tree, "embedding": self._embedding(rng, self.network.latent)} if self.conditional else tree
+
+    def first_discriminator(self, rng: torch.Generator) -> Tree:
+        """Draw the initial parameters of a discriminator; e_y so that e_y . phi is of the order of phi."""
+        tree: Tree = self.discriminator.init(rng)
         if self.conditional:
-            classes = len(self.images.classes)
-            for player, width in (("generator", self.network.latent), ("discriminator", self.discriminator.width)):
-                params[player]["embedding"] = torch.randn(classes, width, generator=rng, dtype=torch.float32)
-            params["discriminator"]["embedding"] /= self.discriminator.width**0.5  # inner products of order 1
-        return params
+            width = self.discriminator.width
+            tree = {**tree, "embedding": self._embedding(rng, width) / width**0.5}
+        return tree
+
+    def _embedding(self, rng: torch.Generator, width: int) -> Tensor:
+        return torch.randn(len(self.images.classes), width, generator=rng, dtype=torch.float32)
+
+    def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
+        batch = super().sample(rng, buffers)
+        draw = getattr(self.discriminator, "masks", None)
+        masks = draw(rng, self.batch) if draw is not None else ()
+        return {**batch, "dropout": masks} if masks else batch
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
         if not self.conditional:
@@ -132,6 +86,7 @@ class ImageGame(GanGame):
         return self.generator(own, torch.cat([z, embedding[batch["labels"]]], dim=1))
 
     def discriminate(self, discriminator: Tree, x: Tensor, batch: Batch) -> Tensor:
+        """Logits (B,). The i-th real and the i-th generated image of a step drop the same units, if any."""
         masks = (batch["dropout"],) if "dropout" in batch else ()
         if not self.conditional:
             return self.discriminator(discriminator, x, *masks).squeeze(1)  # (B,)
@@ -139,47 +94,13 @@ class ImageGame(GanGame):
         phi = self.discriminator.features(own, x, *masks)  # (B, width)
         return self.discriminator.readout(own, phi).squeeze(1) + (phi * embedding[batch["labels"]]).sum(1)
 
-    # ------------------------------------------------------------------ samples and metrics
 
-    def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
-        """The noise of the images that are shown, and the seed of those that metrics are measured on."""
-        batch = {k: x for k, x in buffers.items() if k not in self.data_position}
-        batch["noise"] = torch.randn(SHEET, self.network.latent, generator=rng, dtype=torch.float32)
-        batch["seed"] = torch.randint(2**62, (), generator=rng)
-        if self.conditional:
-            batch["labels"] = torch.arange(SHEET) % len(self.images.classes)
-        return batch
+@dataclass(frozen=True)
+class ImageGame(ImagePlay, GanGame):
+    """One generator against one discriminator."""
 
-    def show(self, params: Params, batch: Batch) -> Tensor:
-        return (self.generate(params["generator"], batch["noise"], batch) + 1) / 2
-
-    def generated_images(self, params: Params, batch: Batch) -> Generated:
-        """The images that metrics are measured on, from the seed in the gallery's batch."""
-        like, labels = batch["noise"], self.images.labels
-
-        def batches(count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-            rng = torch.Generator().manual_seed(int(batch["seed"]))
-            for start in range(0, count, BLOCK):
-                z = torch.randn(BLOCK, self.network.latent, generator=rng, dtype=torch.float32)
-                of = dict(batch)
-                if self.conditional and labels is not None:  # in the shares that the data have
-                    of["labels"] = labels[torch.randint(len(labels), (BLOCK,), generator=rng)].to(like.device)
-                images = self.generate(params["generator"], z.to(like), of)
-                left = count - start
-                yield images[:left], of["labels"][:left] if self.conditional else None
-
-        return Generated(batches)
-
-    def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        """The figures of all metrics, by name."""
-        generated, found = self.generated_images(params, batch), dict[str, Any]()
-        for metric in self.metrics_:
-            found |= metric.measure(generated, self.images)
-        return found
-
-    def metric_provenance(self) -> dict[str, Mapping[str, str | int]]:
-        """What each figure means nothing without: extractor and counts, by the figure's name."""
-        return {name: dict(m.provenance(self.images)) for m in self.metrics_ for name in m.figures}
+    def init(self, rng: torch.Generator) -> Params:
+        return {"generator": self.first_generator(rng), "discriminator": self.first_discriminator(rng)}
 
 
 def _split(tree: Tree) -> tuple[Tree, Tensor]:

@@ -19,13 +19,13 @@ FOLDERS = ("core", "plugins", "games", "analysis")
 LAYERS = (
     ("core", "core.tracing.program"),
     ("core.process", "core.storage", "core.tracing", "core.tracing.rewrites", "core.game", "analysis", "plugins"),
-    ("core.log", "core.registry", "core.derivatives", "core.images"),
-    ("core.stability", "core.solver", "analysis.log", "games.networks", "games.data", "plugins.losses",
-     "plugins.regularizers", "plugins.metrics"),
-    ("core.spectra", "core.conformance", "core.provenance", "core.loop", "analysis.measures", "games.gans",
-     "games.images", "plugins.solvers.descent", "plugins.solvers.shaping"),
-    ("core.compiled", "analysis.figures", "games", "plugins.solvers.extrapolation", "plugins.solvers.competitive"),
-    ("core.run", "analysis.commands", "plugins.solvers"),
+    ("core.log", "core.registry", "core.derivatives"),
+    ("core.images", "core.stability", "core.solver", "analysis.log", "plugins.losses", "plugins.regularizers"),
+    ("core.spectra", "core.conformance", "core.provenance", "core.loop", "analysis.measures", "games.networks",
+     "games.data", "plugins.metrics", "plugins.solvers.descent", "plugins.solvers.shaping"),
+    ("core.compiled", "analysis.figures", "games.gans", "games.images", "plugins.solvers.extrapolation",
+     "plugins.solvers.competitive"),
+    ("core.run", "analysis.commands", "games", "plugins.solvers"),
     ("core.cli",),
 )  # fmt: skip
 # What analysis may use, since logs are read on machines without torch.

@@ -1,0 +1,149 @@
+"""What all games of images share: a data set that is drawn epoch by epoch, samples to show, and metrics."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..game.game import Game
+from ..game.tree import Batch, Buffers, Params, Tree
+from ..options import Count, option
+from ..registry.registry import make
+from . import epochs
+from .dataset import Dataset, Images, to_floats
+from .metric import Generated, Metric
+
+ORDER, EPOCH, POSITION = "data/order", "data/epoch", "data/position"
+SHEET = 64  # images that are shown
+BLOCK = 250  # images that are generated at once for metrics
+
+
+@dataclass(frozen=True)
+class ImageData(Game):
+    """A game whose batch has "real", images (B, C, H, W) in [-1, 1], "noise" (B, Z), and with classes "labels" (B,).
+
+    The pixels lie on the run's device as uint8. A subclass says which networks play.
+    """
+
+    data_position = (ORDER, EPOCH, POSITION)
+
+    data: Dataset = option("digits", "data set")
+    batch: Count = option(64, "images a step")
+    conditional: bool = option(False, "play with the classes of the images")
+    flip: bool = option(False, "mirror half of the real images at random")
+    metrics_: list[Metric] = option([], "metrics, recorded with the samples")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", make("dataset", self.data))
+        object.__setattr__(self, "metrics_", [make("metric", m) for m in self.metrics_])
+
+    # ------------------------------------------------------------------ what a subclass defines
+
+    @property
+    @abstractmethod
+    def noise_size(self) -> int:
+        """The dimension Z of the noise."""
+
+    @abstractmethod
+    def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] from the noise z (B, Z); in conditional play of the classes in the batch."""
+
+    def generators(self, params: Params) -> list[Tree]:
+        """The parameters of each generator. Samples and metrics are taken of all in equal parts."""
+        return [params["generator"]]
+
+    # ------------------------------------------------------------------ data
+
+    @cached_property
+    def images(self) -> Images:
+        """The real images. Raises UsageError or BadData if they cannot be read."""
+        images = self.data.load()
+        if self.conditional and images.labels is None:
+            raise UsageError("conditional play needs images with labels, which these lack: set conditional=false.")
+        return images
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, tuple[Tensor, Tensor | None]]:
+        return {}
+
+    def _data_on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Pixels and labels on a device, to which they are copied once."""
+        if device not in self._copies:
+            labels = self.images.labels if self.conditional else None
+            self._copies[device] = (self.images.pixels.to(device), None if labels is None else labels.to(device))
+        return self._copies[device]
+
+    def buffers(self, rng: torch.Generator) -> Buffers:
+        return {ORDER: epochs.first_order(len(self.images), rng), EPOCH: 0, POSITION: 0}
+
+    def advance(self, buffers: Buffers) -> Buffers:
+        _, *place = epochs.take(buffers[ORDER], buffers[EPOCH], buffers[POSITION], self.batch)
+        return {**buffers, **dict(zip(self.data_position, place, strict=True))}
+
+    def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
+        chosen, *_ = epochs.take(buffers[ORDER], buffers[EPOCH], buffers[POSITION], self.batch)
+        pixels, labels = self._data_on(chosen.device)
+        real = to_floats(pixels[chosen])
+        if self.flip:
+            mirrored = torch.rand(self.batch, generator=rng, dtype=torch.float32) < 0.5
+            real = torch.where(mirrored.to(real.device)[:, None, None, None], real.flip(-1), real)
+        batch = {k: x for k, x in buffers.items() if k not in self.data_position}
+        batch |= {"real": real, "noise": self.noise(rng, self.batch)}
+        if labels is not None:
+            batch["labels"] = labels[chosen]
+        return batch
+
+    def noise(self, rng: torch.Generator, count: int) -> Tensor:
+        """Draw the noise of ``count`` images, (count, Z)."""
+        return torch.randn(count, self.noise_size, generator=rng, dtype=torch.float32)
+
+    # ------------------------------------------------------------------ samples and metrics
+
+    def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
+        """The noise of the images that are shown, and the seed of those that metrics are measured on."""
+        batch = {k: x for k, x in buffers.items() if k not in self.data_position}
+        batch |= {"noise": self.noise(rng, SHEET), "seed": torch.randint(2**62, (), generator=rng)}
+        if self.conditional:
+            batch["labels"] = torch.arange(SHEET) % len(self.images.classes)
+        return batch
+
+    def show(self, params: Params, batch: Batch) -> Tensor:
+        trees = self.generators(params)
+        parts = [batch["noise"][n :: len(trees)] for n in range(len(trees))]
+        labels = [batch["labels"][n :: len(trees)] if self.conditional else None for n in range(len(trees))]
+        made = [self.generate(tree, z, {**batch, "labels": y}) for tree, z, y in zip(trees, parts, labels, strict=True)]
+        return (torch.cat(made) + 1) / 2
+
+    def generated_images(self, params: Params, batch: Batch) -> Generated:
+        """The images that metrics are measured on, from the seed in the gallery's batch."""
+        trees, like, labels = self.generators(params), batch["noise"], self.images.labels
+
+        def batches(count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+            rng = torch.Generator().manual_seed(int(batch["seed"]))
+            for n, start in enumerate(range(0, count, BLOCK)):
+                z, y = self.noise(rng, BLOCK).to(like), None
+                if self.conditional and labels is not None:  # the classes in the shares that the data have
+                    y = labels[torch.randint(len(labels), (BLOCK,), generator=rng)].to(like.device)
+                images = self.generate(trees[n % len(trees)], z, {**batch, "labels": y})
+                left = count - start
+                yield images[:left], None if y is None else y[:left]
+
+        return Generated(batches)
+
+    def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
+        """The figures of all metrics, by name."""
+        generated, found = self.generated_images(params, batch), dict[str, Any]()
+        for metric in self.metrics_:
+            found |= metric.measure(generated, self.images)
+        return found
+
+    def metric_provenance(self) -> dict[str, Mapping[str, str | int]]:
+        """What each figure means nothing without: extractor and counts, by the figure's name."""
+        return {name: dict(m.provenance(self.images)) for m in self.metrics_ for name in m.figures}

@@ -20,7 +20,8 @@ from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, option
 from ..data.digit_classifier import classify, fitted
 from ..data.digit_images import load_digits
-from ..networks.layers import Conv, ConvT, Layer, Linear, Sequential, flatten, leaky_relu, mlp, relu, reshape, tanh
+from ..networks.layers import Conv, ConvT, Layer, Linear, flatten, leaky_relu, relu, reshape, tanh
+from ..networks.sequential import Sequential, mlp
 from .loss_by_name import GanWithLoss
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
 from ...core.options import Count, NonNegative, option
-from ..networks.layers import Sequential, mlp
+from ..networks.sequential import Sequential, mlp
 from .loss_by_name import GanWithLoss
 
 

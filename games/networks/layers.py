@@ -1,7 +1,6 @@
-"""Networks as pure functions: a network is a sequence of layers, each with ``init(rng)`` and ``apply(tree, x)``.
+"""Layers, each with ``init(rng)`` and ``apply(tree, x)``; `sequential.Sequential` makes a network of them.
 
-A layer holds no parameters; they are passed to ``apply``. There are no running statistics. The parameters of a network
-are called "0.weight", "0.bias", ... by the position of the layer.
+A layer holds no parameters; they are passed to ``apply``. There are no running statistics.
 """
 
 from __future__ import annotations
@@ -9,17 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ...core.game.normalization import normalize
+from ...core.game.normalization import EPS, normalize
 from ...core.game.tree import Tree
-
-Masks = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution: (B, inputs, H, W) to (B, outputs, H', W')."""
+    """A convolution: (B, inputs, H, W) to (B, outputs, H', W').
+
+    There are ``padding`` zeros at each side of the image, and ``extra`` ones more at the right and at the bottom.
+    """
 
     inputs: int
     outputs: int
@@ -49,6 +47,7 @@ class Conv:
     stride: int = 1
     padding: int = 0
     bias: bool = True
+    extra: int = 0
 
     def init(self, rng: torch.Generator) -> Tree:
         """Draw "weight" (outputs, inputs, kernel, kernel) and "bias" (outputs,)."""
@@ -57,12 +56,13 @@ class Conv:
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
         """Return the convolution of ``x``, (B, outputs, H', W')."""
+        x = F.pad(x, (0, self.extra, 0, self.extra)) if self.extra else x
         return F.conv2d(x, tree["weight"], tree.get("bias"), self.stride, self.padding)
 
 
 @dataclass(frozen=True)
 class ConvT(Conv):
-    """A transposed convolution."""
+    """A transposed convolution, the adjoint of `Conv`: of the result, ``padding`` and ``extra`` are cut off."""
 
     def init(self, rng: torch.Generator) -> Tree:
         """Draw "weight" (inputs, outputs, kernel, kernel) and "bias" (outputs,)."""
@@ -71,7 +71,8 @@ class ConvT(Conv):
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
         """Return the transposed convolution of ``x``, (B, outputs, H', W')."""
-        return F.conv_transpose2d(x, tree["weight"], tree.get("bias"), self.stride, self.padding)
+        y = F.conv_transpose2d(x, tree["weight"], tree.get("bias"), self.stride, self.padding)
+        return y[..., : -self.extra, : -self.extra] if self.extra else y
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,17 @@ class BatchNorm:
     """Batch normalisation, always with the statistics of the batch (see core.game.normalization)."""
 
     channels: int
+    eps: float = EPS
+    scale: bool = True
 
     def init(self, rng: torch.Generator) -> Tree:
-        """Return "weight", ones, and "bias", zeros, both (channels,): nothing is drawn."""
+        """Return "weight", ones, and "bias", zeros, both (channels,): nothing is drawn. Without a scale no weight."""
         one = torch.ones(self.channels, dtype=torch.float32)
-        return {"weight": one, "bias": torch.zeros_like(one)}
+        return {**({"weight": one} if self.scale else {}), "bias": torch.zeros_like(one)}
 
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
         """Return ``x`` (B, channels, ...) normalised by channel, times the weight, plus the bias."""
-        return normalize(x, tree["weight"], tree["bias"])
+        return normalize(x, tree.get("weight"), tree["bias"], eps=self.eps)
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,44 @@ class Apply:
     def apply(self, tree: Tree, x: Tensor) -> Tensor:
         """Return f(x)."""
         return self.f(x)
+
+
+@dataclass(frozen=True)
+class Activation(Apply):
+    """An activation: after it a discriminator may drop numbers."""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """x + weight · g(x), where g is two convolutions of 3x3 over ``inner`` channels, with activations f.
+
+    g(x) = conv2(f(conv1(f(x)))) with ``before``, else f(conv2(f(conv1(x)))).
+    """
+
+    channels: int
+    inner: int
+    f: Apply
+    before: bool
+    weight: float = 0.1
+
+    @property
+    def _convs(self) -> dict[str, Conv]:
+        return {
+            "conv1": Conv(self.channels, self.inner, 3, padding=1),
+            "conv2": Conv(self.inner, self.channels, 3, padding=1),
+        }
+
+    def init(self, rng: torch.Generator) -> Tree:
+        """Draw the weights and biases "conv1.weight", ..., "conv2.bias"."""
+        return {f"{n}.{name}": x for n, conv in self._convs.items() for name, x in conv.init(rng).items()}
+
+    def apply(self, tree: Tree, x: Tensor) -> Tensor:
+        """Return ``x`` (B, channels, H, W) plus its residual."""
+        y = x
+        for name, conv in self._convs.items():
+            y = conv.apply(inside(tree, name), self.f.f(y) if self.before else y)
+            y = y if self.before else self.f.f(y)
+        return x + self.weight * y
 
 
 @dataclass(frozen=True)
@@ -127,95 +168,31 @@ class Dropout:
         return (torch.rand(shape, generator=rng, dtype=torch.float32) >= self.rate) / (1 - self.rate)
 
 
-Layer = Linear | Conv | ConvT | BatchNorm | Apply | Dropout
+Layer = Linear | Conv | ConvT | BatchNorm | Apply | Residual | Dropout
 
 
-@dataclass(frozen=True)
-class Sequential:
-    """Layers in sequence. With ``std``, initial weights are drawn from N(0, std^2) and biases are 0, as in DCGAN."""
-
-    layers: tuple[Layer, ...]
-    std: float | None = None
-    input_shape: tuple[int, ...] = ()  # of one input, without the batch; only needed where there is dropout
-
-    def init(self, rng: torch.Generator) -> Tree:
-        """Draw the parameters of all layers, in their order, under "position.name"."""
-        tree: Tree = {}
-        for n, layer in enumerate(self.layers):
-            for name, x in layer.init(rng).items():
-                if self.std is not None and not isinstance(layer, BatchNorm):
-                    x = self.std * torch.randn(x.shape, generator=rng) if x.dim() > 1 else torch.zeros_like(x)
-                tree[f"{n}.{name}"] = x
-        return tree
-
-    def __call__(self, tree: Tree, x: Tensor, masks: Masks = ()) -> Tensor:
-        return self._through(len(self.layers), tree, x, masks)
-
-    def features(self, tree: Tree, x: Tensor, masks: Masks = ()) -> Tensor:
-        """What the last layer reads, (B, width)."""
-        return self._through(len(self.layers) - 1, tree, x, masks)
-
-    def readout(self, tree: Tree, features: Tensor) -> Tensor:
-        """The output of the last layer for its input ``features`` (B, width)."""
-        last = len(self.layers) - 1
-        return self.layers[last].apply(_of_layer(tree, last), features)
-
-    @property
-    def width(self) -> int:
-        """How many numbers the last layer, a linear one, reads of each input."""
-        last = self.layers[-1]
-        if not isinstance(last, Linear):
-            raise TypeError(f"the last layer is {last}, not linear")
-        return last.inputs
-
-    def masks(self, rng: torch.Generator, count: int) -> Masks:
-        """Draw the masks of all dropout layers for ``count`` inputs."""
-        return tuple(self.layers[n].mask(rng, shape) for n, shape in self._dropped(count))  # type: ignore[union-attr]
-
-    def _dropped(self, count: int) -> list[tuple[int, torch.Size]]:
-        """The position of each dropout layer and the shape of its input."""
-        if not any(isinstance(layer, Dropout) for layer in self.layers):
-            return []
-        with FakeTensorMode():  # shapes only
-            x, found = torch.empty(count, *self.input_shape), []
-            for n, layer in enumerate(self.layers):
-                if isinstance(layer, Dropout):
-                    found.append((n, x.shape))
-                rng = torch.Generator()
-                x = layer.apply(layer.init(rng), x)
-        return found
-
-    def _through(self, count: int, tree: Tree, x: Tensor, masks: Masks) -> Tensor:
-        """The output of the first ``count`` layers."""
-        left = iter(masks)
-        for n, layer in enumerate(self.layers[:count]):
-            x = layer.apply(_of_layer(tree, n), x)
-            if masks and isinstance(layer, Dropout):
-                x = x * next(left)
-        return x
-
-
-relu = Apply(F.relu)
+relu = Activation(F.relu)
 tanh = Apply(torch.tanh)
-leaky_relu = Apply(lambda x: F.leaky_relu(x, 0.2))
+max_pool = Apply(lambda x: F.max_pool2d(x, 2))
 flatten = Apply(lambda x: x.flatten(1))
 
 
-def _of_layer(tree: Tree, n: int) -> Tree:
-    """The parameters of the layer at position ``n``."""
+def leaky(slope: float) -> Activation:
+    """Leaky ReLU; with a slope of 0 ReLU."""
+    return Activation(lambda x: F.leaky_relu(x, slope)) if slope else relu
+
+
+leaky_relu = leaky(0.2)
+
+
+def inside(tree: Tree, n: int | str) -> Tree:
+    """The parameters called "n.name", as "name": those of the layer at position ``n``, or with this name."""
     return {k.partition(".")[2]: v for k, v in tree.items() if k.partition(".")[0] == str(n)}
 
 
 def reshape(*shape: int) -> Apply:
     """A layer that reshapes each sample: (B, ...) to (B, *shape)."""
     return Apply(lambda x: x.reshape(x.shape[0], *shape))
-
-
-def mlp(inputs: int, hidden: int, layers: int, outputs: int, activation: Apply = relu) -> tuple[Layer, ...]:
-    """The layers of a fully connected network with ``layers`` hidden layers of ``hidden`` units each."""
-    sizes = [inputs] + [hidden] * layers
-    body = [layer for a, b in pairwise(sizes) for layer in (Linear(a, b), activation)]
-    return (*body, Linear(sizes[-1], outputs))
 
 
 def _uniform(rng: torch.Generator, shape: tuple[int, ...], fan_in: int, bias: bool, outputs: int) -> Tree:

@@ -15,17 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import counterplay as cp
-from counterplay.games.networks.layers import (
-    BatchNorm,
-    Conv,
-    ConvT,
-    Linear,
-    Sequential,
-    leaky_relu,
-    relu,
-    reshape,
-    tanh,
-)
+from counterplay.games.networks.layers import BatchNorm, Conv, ConvT, Linear, leaky_relu, relu, reshape, tanh
+from counterplay.games.networks.sequential import Sequential
 
 RECORD = Path(__file__).with_name("record.jsonl")
 

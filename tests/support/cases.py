@@ -15,7 +15,8 @@ import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import Batch, Params, Setting, Tree, add, leaves, like, names, ravel, scale
-from counterplay.games.networks.layers import Apply, BatchNorm, Conv, Linear, Sequential, flatten, reshape, tanh
+from counterplay.games.networks.layers import Apply, BatchNorm, Conv, Linear, flatten, reshape, tanh
+from counterplay.games.networks.sequential import Sequential
 
 F64 = torch.float64
 

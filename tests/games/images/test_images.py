@@ -13,7 +13,8 @@ from counterplay.core.derivatives.fixed_batch import FixedBatches
 from counterplay.core.game.tree import ravel
 from counterplay.core.images.dataset import to_floats, to_pixels
 from counterplay.core.images.image_data import EPOCH, ORDER, POSITION
-from counterplay.games.networks.layers import Dropout, Linear, Sequential, flatten, reshape, tanh
+from counterplay.games.networks.layers import Dropout, Linear, flatten, reshape, tanh
+from counterplay.games.networks.sequential import Sequential
 
 
 @dataclass(frozen=True)

@@ -23,18 +23,8 @@ from counterplay.core.tracing.program.graph import Graph
 from counterplay.core.tracing.program.optimize import improve
 from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tracing.rewrites import factor_rewrite
-from counterplay.games.networks.layers import (
-    Apply,
-    BatchNorm,
-    Conv,
-    ConvT,
-    Linear,
-    Sequential,
-    leaky_relu,
-    relu,
-    reshape,
-    tanh,
-)
+from counterplay.games.networks.layers import Apply, BatchNorm, Conv, ConvT, Linear, leaky_relu, relu, reshape, tanh
+from counterplay.games.networks.sequential import Sequential
 
 LAYERS = {A.mm.default, A.addmm.default, A.convolution.default, A.convolution_backward.default}
 Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]

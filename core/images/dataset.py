@@ -23,15 +23,17 @@ class Images:
     labels    (N,), int64, from 0 to len(classes) - 1; None where the images have no classes
     classes   the names of the classes, in the order of the labels
     digest    the sha256 of shape, pixels and labels, which says whether two data sets are the same
+    source    what they were read from, in words, as "the official files"; recorded with a run, never compared
     """
 
     pixels: Tensor
     labels: Tensor | None
     classes: tuple[str, ...]
     digest: str
+    source: str = ""
 
     @staticmethod
-    def of(pixels: Tensor, labels: Tensor | None = None, classes: Sequence[str] = ()) -> Images:
+    def of(pixels: Tensor, labels: Tensor | None = None, classes: Sequence[str] = (), source: str = "") -> Images:
         """Images with their digest. Raises UsageError unless pixels and labels have the form that is said above."""
         if pixels.dim() != 4 or pixels.dtype != torch.uint8 or pixels.shape[1] not in (1, 3) or not pixels.numel():
             raise UsageError(
@@ -45,7 +47,7 @@ class Images:
                     f"labels are one whole number from 0 to {len(classes) - 1} for each of the {len(pixels)} images; "
                     f"got shape {tuple(labels.shape)}, from {labels.min()} to {labels.max()}."
                 )
-        return Images(pixels, labels, tuple(classes), _digest(pixels, labels))
+        return Images(pixels, labels, tuple(classes), _digest(pixels, labels), source)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,9 +63,9 @@ def _digest(pixels: Tensor, labels: Tensor | None) -> str:
     found = hashlib.sha256(repr(tuple(pixels.shape)).encode())
     rows = max(1, BLOCK // pixels[0].numel())
     for block in pixels.split(rows):
-        found.update(block.contiguous().numpy().tobytes())
+        found.update(block.contiguous().numpy().data)
     if labels is not None:
-        found.update(labels.contiguous().numpy().tobytes())
+        found.update(labels.contiguous().numpy().data)
     return found.hexdigest()
 
 

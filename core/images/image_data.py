@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..game.game import Game
-from ..game.tree import Batch, Buffers, Params, Tree
+from ..game.tree import Batch, Buffers, Params, Tree, sent
 from ..options import Count, option
 from ..registry.registry import make
 from . import epochs
@@ -93,7 +93,7 @@ class ImageData(Game):
         real = to_floats(pixels[chosen])
         if self.flip:
             mirrored = torch.rand(self.batch, generator=rng, dtype=torch.float32) < 0.5
-            real = torch.where(mirrored.to(real.device)[:, None, None, None], real.flip(-1), real)
+            real = torch.where(sent(mirrored, real.device)[:, None, None, None], real.flip(-1), real)
         batch = {k: x for k, x in buffers.items() if k not in self.data_position}
         batch |= {"real": real, "noise": self.noise(rng, self.batch)}
         if labels is not None:

@@ -6,11 +6,13 @@ iterations end when all have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..game.tree import sent
 
 MatVec = Callable[[Tensor], Tensor]
 
@@ -101,16 +103,17 @@ def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, start: Tensor | None 
     done = 0
     while True:
         beta = torch.linalg.vector_norm(r, dim=-1, keepdim=True)
-        going = beta > target
-        if not bool(going.any()) or done >= max_iter:
+        sizes = torch.cat([beta, target], dim=-1).cpu().split(1, dim=-1)  # for the host, which waits for a GPU here
+        if not bool((sizes[0] > sizes[1]).any()) or done >= max_iter:
             return Solution(x, count, _ratio(beta, size).squeeze(-1), _converged(beta, target))
+        going = beta > target
         m = min(restart, max_iter - done, b.shape[-1])
 
-        def solved(H: Tensor, beta: Tensor = beta) -> Tensor:
-            return _least_squares(H, beta)[1] <= target.squeeze(-1)
+        def solved(H: Tensor, sizes: Sequence[Tensor] = sizes) -> Tensor:
+            return _least_squares(H, sizes[0])[1] <= sizes[1].squeeze(-1)
 
         V, H = arnoldi(A, r, m, stop=solved)
-        y, _ = _least_squares(H, beta)
+        y = sent(_least_squares(H, sizes[0])[0], b.device)
         x = torch.where(going, x + _combine(y, V[..., : y.shape[-1], :]), x)
         done += H.shape[-1]
         count = count + going.squeeze(-1) * H.shape[-1]
@@ -139,6 +142,7 @@ def arnoldi(A: MatVec, start: Tensor, m: int, stop: Callable[[Tensor], Tensor] |
 
     A V_k = V_{k+1} H (Arnoldi 1951). Each vector is orthogonalised twice; once is not enough in float32. It ends early
     when ``stop(H)`` holds for every member. A member whose Krylov space is exhausted gets zero vectors from there on.
+    V is on the device of ``start``, H on the CPU, where small matrices are worked with.
     """
     V, H = allocate_basis(start, m)
     k = extend_basis(A, V, H, 0, stop)
@@ -150,7 +154,7 @@ def allocate_basis(start: Tensor, m: int) -> tuple[Tensor, Tensor]:
     V = start.new_empty(*start.shape[:-1], m + 1, start.shape[-1])  # memory that is never written costs nothing
     beta = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
     V[..., 0, :] = _ratio(start, beta.expand_as(start))
-    return V, start.new_zeros(*start.shape[:-1], m + 1, m)
+    return V, torch.zeros(*start.shape[:-1], m + 1, m, dtype=start.dtype)
 
 
 def extend_basis(A: MatVec, V: Tensor, H: Tensor, k: int, stop: Callable[[Tensor], Tensor] | None = None) -> int:
@@ -160,15 +164,18 @@ def extend_basis(A: MatVec, V: Tensor, H: Tensor, k: int, stop: Callable[[Tensor
         w = A(V[..., j, :])
         before = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
         basis = V[..., : j + 1, :]
+        parts = []
         for _ in range(2):
             h = (basis @ w.unsqueeze(-1)).squeeze(-1)  # (..., j + 1)
             w = w - _combine(h, basis)
-            H[..., : j + 1, j] += h
+            parts.append(h)
         size = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
         more = size > tiny * before  # else w is rounding error: no new direction, but it still counts in H
         V[..., j + 1, :] = _ratio(w, torch.where(more, size, torch.zeros_like(size)).expand_as(w))
-        H[..., j + 1, j] = size.squeeze(-1)
+        # All that the host needs of this iteration, in one copy: it waits for a GPU only here.
+        column = torch.cat([parts[0] + parts[1], size, more], dim=-1).cpu()  # (..., j + 3)
+        H[..., : j + 2, j] = column[..., :-1]
         k = j + 1
-        if not bool(more.any()) or (stop is not None and bool(stop(H[..., : k + 1, :k]).all())):
+        if not bool(column[..., -1].any()) or (stop is not None and bool(stop(H[..., : k + 1, :k]).all())):
             break
     return k

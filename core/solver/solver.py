@@ -19,7 +19,7 @@ from torch import Tensor
 from ..derivatives.local import LocalGame
 from ..errors import UsageError
 from ..game.game import Game, regularizers_of
-from ..game.tree import Batch, Params, Player, clamp, leaves, norm, scale, setting, sub, tmap
+from ..game.tree import Batch, Params, Player, clamp, leaves, norm, pointwise, scale, setting, sub
 from ..options import Positive, StepSize, option
 from .schedules import Schedule
 from .step_rules import Rule
@@ -183,7 +183,7 @@ class Composed(Solver):
     def _clipped(self, d: Params, ensemble: bool) -> Params:
         """``d``, its numbers and then each player's norm within the bounds."""
         if (bound := self.clip_value) is not None:
-            d = tmap(lambda x: clamp(x, bound), d)
+            d = pointwise(lambda x: clamp(x, bound), d)
         if self.clip_norm is None:
             return d
         norms = {i: norm({i: tree}, ensemble) for i, tree in d.items()}  # (), or (M,)

@@ -14,7 +14,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from ..game.tree import Tree
+from ..game.tree import Tree, pointwise
 from ..options import Decay, NonNegative, option
 from .named_part import named_part
 from .safe_sqrt import safe_sqrt
@@ -23,7 +23,10 @@ RuleMemory = dict[str, Any]
 
 
 def _map(f: Any, *trees: Tree) -> Tree:
-    return {k: f(*(t[k] for t in trees)) for k in trees[0]}
+    """``f``, which acts on each number by itself, of trees of one structure."""
+    if next(iter(trees[0].values())).is_cpu:
+        return {k: f(*(t[k] for t in trees)) for k in trees[0]}
+    return pointwise(f, *({"": t} for t in trees))[""]
 
 
 def _zeros(tree: Tree) -> Tree:

@@ -16,7 +16,7 @@ import torch
 
 from ....core.derivatives.local import LocalGame
 from ....core.game.game import Game
-from ....core.game.tree import Params, leaves, tmap, zeros_like
+from ....core.game.tree import Params, leaves, pointwise, zeros_like
 from ....core.options import Decay, Positive, StepSize, option
 from ....core.solver.safe_sqrt import safe_sqrt
 from ....core.solver.solver import Memory
@@ -37,7 +37,8 @@ class Acgd(Competitive):
 
     def step_sizes(self, local: LocalGame, memory: Memory) -> tuple[Params, Memory]:
         t = memory["t"] + 1
-        s = tmap(lambda s, g: torch.addcmul(self.beta2 * s, g, g, value=1 - self.beta2), memory["s"], local.gradient())
+        v = local.gradient()
+        s = pointwise(lambda s, g: torch.addcmul(self.beta2 * s, g, g, value=1 - self.beta2), memory["s"], v)
         unbias = 1 - torch.pow(self.beta2, t.to(torch.float64))
-        eta = local.scale(self.lr, tmap(lambda s: 1 / (safe_sqrt(s / unbias.to(s.dtype)) + self.eps), s))
+        eta = local.scale(self.lr, pointwise(lambda s: 1 / (safe_sqrt(s / unbias.to(s.dtype)) + self.eps), s))
         return eta, {"s": s, "t": t}

@@ -67,8 +67,8 @@ class BestResponse(Solver):
         worst = table.amax(1)  # (P, [M]): the maximum over the other's moves
         # Of moves that are equally good, as at an equilibrium, the shortest is made.
         order = reach.abs().argsort(stable=True)
-        best = order[worst[order].argmin(0)]  # ([M])
-        move = FAR * reach[best] if self.information == "full" else reach[best]
+        best = order.take(worst.index_select(0, order).argmin(0))  # ([M])
+        move = reach.take(best) * (FAR if self.information == "full" else 1.0)
         return move.clamp(-self.radius, self.radius)
 
     def _table(self, local: LocalGame, i: str, own: Tensor, others: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +44,14 @@ class ImageData(Game):
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", make("dataset", self.data))
         object.__setattr__(self, "metrics_", [make("metric", m) for m in self.metrics_])
+        count = Counter(name for m in self.metrics_ for name in m.figures)
+        if twice := [name for name, n in count.items() if n > 1]:
+            raise UsageError(f"two of the metrics give {twice[0]}: give one of them, and evaluate the run by the other.")
+
+    @property
+    def metric_axes(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
+        """Every figure is a number."""
+        return {name: () for m in self.metrics_ for name in m.figures}
 
     # ------------------------------------------------------------------ what a subclass defines
 
@@ -144,6 +153,6 @@ class ImageData(Game):
             found |= metric.measure(generated, self.images)
         return found
 
-    def metric_provenance(self) -> dict[str, Mapping[str, str | int]]:
+    def metric_provenance(self) -> dict[str, Mapping[str, str | int | float]]:
         """What each figure means nothing without: extractor and counts, by the figure's name."""
         return {name: dict(m.provenance(self.images)) for m in self.metrics_ for name in m.figures}

@@ -36,9 +36,15 @@ class Metric(ABC):
     def measure(self, generated: Generated, real: Images) -> dict[str, float]:
         """Its figures by name. What it draws comes from generators of its own, so that figures can be repeated.
 
+        A figure that cannot be computed at this point, as of images that are not finite, is NaN.
+
         Raises UsageError if it cannot be measured on this data set or without a file that it needs.
         """
 
     @abstractmethod
-    def provenance(self, real: Images) -> Mapping[str, str | int]:
-        """What a figure means nothing without, recorded beside it: the extractor, its sha256, the count of samples."""
+    def provenance(self, real: Images) -> Mapping[str, str | int | float]:
+        """What a figure means nothing without, recorded beside it.
+
+        At least ``extractor``, the network that sees the images ("pixels" if there is none), ``extractor_sha256``, the
+        sum of its weights, and ``samples``, the number of generated images.
+        """

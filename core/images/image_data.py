@@ -46,7 +46,7 @@ class ImageData(Game):
         object.__setattr__(self, "metrics_", [make("metric", m) for m in self.metrics_])
         count = Counter(name for m in self.metrics_ for name in m.figures)
         if twice := [name for name, n in count.items() if n > 1]:
-            raise UsageError(f"two of the metrics give {twice[0]}: give one of them, and evaluate the run by the other.")
+            raise UsageError(f"two of the metrics give {twice[0]}: give one, and evaluate the run by the other.")
 
     @property
     def metric_axes(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]

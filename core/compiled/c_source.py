@@ -9,15 +9,11 @@ differently than in torch. exp and similar functions are those of the C library.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from ..tracing.program.graph import HELD, INPUT, Graph, Node, substitute
-from ..tracing.program.simplify import A
 
 LINES = 40_000  # for more lines a C compiler takes too long
 
@@ -29,32 +25,32 @@ PRELUDE = """
 typedef long long ll;
 static ll remainder_ll(ll a, ll b) { ll r = a % b; return r && (r < 0) != (b < 0) ? r + b : r; }
 static double remainder_d(double a, double b) { double r = fmod(a, b); return r && (r < 0) != (b < 0) ? r + b : r; }
+/* b (n, m) <- a^-1 b by Gaussian elimination with partial pivoting, which overwrites a (n, n). It returns the number of
+   the first pivot that is 0, counted from 1, or 0. */
+#define SOLVE(real) static ll solve_##real(ll n, ll m, real *a, real *b) { \
+    ll singular = 0; \
+    for (ll k = 0; k < n; k++) { \
+        ll p = k; \
+        for (ll i = k + 1; i < n; i++) if (fabs(a[i * n + k]) > fabs(a[p * n + k])) p = i; \
+        if (a[p * n + k] == 0) { if (!singular) singular = k + 1; continue; } \
+        if (p != k) { \
+            for (ll j = k; j < n; j++) { real t = a[k * n + j]; a[k * n + j] = a[p * n + j]; a[p * n + j] = t; } \
+            for (ll j = 0; j < m; j++) { real t = b[k * m + j]; b[k * m + j] = b[p * m + j]; b[p * m + j] = t; } \
+        } \
+        for (ll i = k + 1; i < n; i++) { \
+            real l = a[i * n + k] / a[k * n + k]; \
+            for (ll j = k + 1; j < n; j++) a[i * n + j] -= l * a[k * n + j]; \
+            for (ll j = 0; j < m; j++) b[i * m + j] -= l * b[k * m + j]; \
+        } \
+    } \
+    for (ll k = n; k-- > 0;) for (ll j = 0; j < m; j++) { \
+        b[k * m + j] /= a[k * n + k]; \
+        for (ll i = 0; i < k; i++) b[i * m + j] -= a[i * n + k] * b[k * m + j]; \
+    } \
+    return singular; \
+}
+SOLVE(double) SOLVE(float)
 """
-
-MOVES = {  # operations whose result consists of numbers of the operands
-    A.alias, A.cat, A.clone, A.detach, A.diagonal, A.expand, A.flip, A.index_select, A.permute, A.repeat, A.reshape,
-    A.roll, A.select, A.select_scatter, A.slice, A.slice_scatter, A.split, A.split_with_sizes, A.squeeze, A.stack, A.t,
-    A.transpose, A.unbind, A.unbind_copy, A.unsqueeze, A.view,
-}  # fmt: skip
-
-ARITHMETIC = {  # computed in the precision of the result
-    A.add: "{0} + {1}", A.sub: "{0} - {1}", A.mul: "{0} * {1}", A.div: "{0} / {1}", A.neg: "-{0}",
-    A.reciprocal: "1 / {0}", A.sqrt: "sqrt({0})", A.rsqrt: "1 / sqrt({0})", A.abs: "fabs({0})",
-    A.exp: "exp({0})", A.expm1: "expm1({0})", A.log: "log({0})", A.log1p: "log1p({0})", A.log2: "log2({0})",
-    A.sin: "sin({0})", A.cos: "cos({0})", A.tan: "tan({0})", A.sinh: "sinh({0})", A.cosh: "cosh({0})",
-    A.tanh: "tanh({0})", A.asin: "asin({0})", A.acos: "acos({0})", A.atan: "atan({0})", A.atan2: "atan2({0}, {1})",
-    A.erf: "erf({0})", A.floor: "floor({0})", A.ceil: "ceil({0})", A.sigmoid: "1 / (1 + exp(-{0}))",
-    A.relu: "{0} < 0 ? 0 : {0}", A.sign: "({0} > 0) - ({0} < 0)", A.square: "{0} * {0}",
-    A.bitwise_and: "{0} & {1}", A.bitwise_or: "{0} | {1}",
-    A.leaky_relu: "{0} > 0 ? {0} : {0} * {1}",
-    A.maximum: "{0} != {0} || {0} > {1} ? {0} : {1}", A.minimum: "{0} != {0} || {0} < {1} ? {0} : {1}",
-}  # fmt: skip
-COMPARISONS = {  # computed in the precision of the operands
-    A.eq: "{0} == {1}", A.ne: "{0} != {1}", A.lt: "{0} < {1}", A.le: "{0} <= {1}", A.gt: "{0} > {1}",
-    A.ge: "{0} >= {1}", A.logical_and: "{0} && {1}", A.logical_or: "{0} || {1}", A.logical_not: "!{0}",
-    A.isnan: "{0} != {0}",
-}  # fmt: skip
-POWERS = {2: "{0} * {0}", 3: "{0} * {0} * {0}", 1: "{0}", 0.5: "sqrt({0})", -1: "1 / {0}", -2: "1 / ({0} * {0})"}
 
 
 class Unwritable(Exception):
@@ -67,7 +63,9 @@ class Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.values: list[tuple[torch.dtype, str]] = []
+        self.failures: list[int] = []  # places of numbers that are not 0 where torch would raise an error
         self._known: dict[tuple[torch.dtype, str], int] = {}
+        self._outside: list[dict[tuple[torch.dtype, str], int]] = []  # what was known before the loop that is open
 
     # ------------------------------------------------------------------ single numbers
 
@@ -129,6 +127,58 @@ class Writer:
         texts = ([self.name(k, dtype) for k in row] for row in rows.tolist())
         return torch.tensor([self.line(dtype, _chain(row, sign) + suffix) for row in texts], dtype=torch.int64)
 
+    # ------------------------------------------------------------------ loops
+
+    def begin_loop(self, loop: int, dtypes: Sequence[torch.dtype], state: Sequence[Tensor]) -> list[Tensor]:
+        """Open the loop with number ``loop``, whose ``state`` begins with these places; the places of the state in it.
+
+        The state is kept in variables of its own, and has the same places after the loop.
+        """
+        if self._outside:
+            raise Unwritable("it has a loop inside a loop")
+        inside = [self.loaded(x.shape, d, f"l{loop}_{k}") for k, (x, d) in enumerate(zip(state, dtypes, strict=True))]
+        for kind, own, new in self._pairs(dtypes, inside, state):
+            self.lines.append(f"{kind} {own} = {new};")
+        self._outside.append(dict(self._known))
+        self.lines.append(f"ll n{loop} = 0; for (;; n{loop}++) {{")
+        return inside
+
+    def test_loop(self, loop: int, done: Tensor, most: int) -> None:
+        """Leave the loop if ``done``, or after ``most`` passes."""
+        self.lines.append(f"if (n{loop} == {most} || {self.name(int(done), torch.bool)}) break;")
+
+    def end_loop(self, dtypes: Sequence[torch.dtype], inside: Sequence[Tensor], after: Sequence[Tensor]) -> None:
+        """Close the loop. Its state has the places ``inside`` in it, and ``after`` at the end of a pass."""
+        pairs = self._pairs(dtypes, inside, after)
+        self.lines += [f"{kind} next_{own} = {new};" for kind, own, new in pairs]
+        self.lines += [*(f"{own} = next_{own};" for _, own, _ in pairs), "}"]
+        self._known = self._outside.pop()  # what was computed inside is not declared outside
+
+    def _pairs(
+        self, dtypes: Sequence[torch.dtype], one: Sequence[Tensor], other: Sequence[Tensor]
+    ) -> list[tuple[str, str, str]]:
+        """The C type and the C names of each two numbers of two lists of tensors."""
+        return [
+            (CTYPES[dtype], self.name(a, dtype), self.name(b, dtype))
+            for dtype, x, y in zip(dtypes, one, other, strict=True)
+            for a, b in zip(x.flatten().tolist(), y.flatten().tolist(), strict=True)
+        ]
+
+    # ------------------------------------------------------------------ matrices
+
+    def solve(self, dtype: torch.dtype, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """X with a X = b, for places a (..., n, n) and b (..., n, m); and the first pivot that is 0, or 0, (...)."""
+        batch, n, m = b.shape[:-2], *b.shape[-2:]
+        found, zero = [], []
+        for one, right in zip(a.reshape(-1, n * n).tolist(), b.reshape(-1, n * m).tolist(), strict=True):
+            at, kind = len(self.lines), CTYPES[dtype]
+            matrix, sides = (", ".join(self.name(k, dtype) for k in row) for row in (one, right))
+            self.lines.append(f"{kind} a{at}[] = {{{matrix}}}, b{at}[] = {{{sides}}};")
+            self.lines.append(f"ll i{at} = solve_{kind}({n}, {m}, a{at}, b{at});")
+            found += [self.value(dtype, f"b{at}[{k}]") for k in range(n * m)]
+            zero.append(self.value(torch.int64, f"i{at}"))
+        return torch.tensor(found).reshape(b.shape), torch.tensor(zero).reshape(batch)
+
     def product(self, dtype: torch.dtype, a: Tensor, b: Tensor) -> Tensor:
         """The matrix product of places (..., n, k) and (..., k, m)."""
         terms = self.apply("{0} * {1}", dtype, dtype, [a.unsqueeze(-1), b.unsqueeze(-3)])  # (..., n, k, m)
@@ -152,121 +202,3 @@ def _chain(texts: list[str], sign: str) -> str:
     for text in texts[1:]:
         out = f"({out} {sign} {text})"
     return out
-
-
-def write(g: Graph, writer: Writer, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Append the lines of ``g`` to ``writer``. ``inputs`` and the result are places. Raises Unwritable."""
-    known: dict[Node, Any] = {}
-    for node in g.live():
-        known[node] = _node(node, writer, inputs, known)
-    return [known[node] for node in g.outputs]
-
-
-def _node(node: Node, w: Writer, inputs: Sequence[Tensor], known: dict[Node, Any]) -> Any:
-    if node.op is INPUT:
-        return inputs[node.args[0]]
-    if node.op is HELD:
-        return w.held(node.args[0])
-    args = substitute(node.args, known.__getitem__)
-    if node.op is operator.getitem:
-        return args[0][args[1]]
-    if not any(True for _ in node.operands()):  # depends on no input, so it is computed now
-        return w.held(node.op(*node.args, **node.kwargs).cpu())
-    packet = node.op.overloadpacket
-    if packet in MOVES:
-        return node.op(*args, **node.kwargs)
-    if packet is A.full_like:
-        return w.held(torch.full(node.meta.shape, args[1], dtype=node.meta.dtype))
-    if packet in COMPARISONS:
-        read_as = next(x.meta.dtype for x in node.operands())
-        if not read_as.is_floating_point and any(isinstance(x, float) for x in args):
-            read_as = torch.float64
-        return w.apply(COMPARISONS[packet], torch.bool, read_as, args)
-    rule = RULES.get(packet)
-    if rule is None and (packet not in ARITHMETIC or str(node.op).endswith("_mode")):
-        raise Unwritable(f"it uses {node.op}")
-    return (rule or _arithmetic)(w, node, args, node.meta.dtype)
-
-
-Written = Callable[[Writer, Node, tuple[Any, ...], torch.dtype], Tensor]
-
-
-def _arithmetic(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    alpha = node.kwargs.get("alpha", 1)
-    if alpha != 1:
-        args = (args[0], w.apply("{1} * {0}", dtype, dtype, [args[1], alpha]))
-    if node.op is A.leaky_relu.default:
-        args = (*args, 0.01)
-    return w.apply(ARITHMETIC[node.op.overloadpacket], dtype, dtype, args[:2])
-
-
-def _power(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    exponent = args[1]
-    quick = POWERS.get(exponent) if isinstance(exponent, int | float) else None
-    return w.apply(quick or "pow({0}, {1})", dtype, dtype, args[:1] if quick else args)
-
-
-def _remainder(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    return w.apply(f"remainder_{'d' if dtype.is_floating_point else 'll'}({{0}}, {{1}})", dtype, dtype, args)
-
-
-def _cast(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    same = all(x.meta.dtype == dtype for x in node.operands())
-    return args[0] if same else w.apply("{0}", dtype, dtype, args[:1])
-
-
-def _where(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    test = w.apply("{0}", torch.bool, torch.bool, args[:1])
-    a, b = (x if isinstance(x, Tensor) else torch.tensor(w.literal(x, dtype)) for x in args[1:])
-    a, b = (w.apply("{0}", dtype, dtype, [x]) for x in (a, b))
-    spread = [x.flatten().tolist() for x in torch.broadcast_tensors(test, a, b)]
-    names = (tuple(w.values[k][1] for k in row) for row in zip(*spread, strict=True))
-    found = [w.line(dtype, f"{t} ? {x} : {y}") for t, x, y in names]
-    return torch.tensor(found, dtype=torch.int64).reshape(node.meta.shape)
-
-
-def _clamp(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    x = args[0]
-    for bound, packet in zip(args[1:], (A.maximum, A.minimum), strict=False):
-        if bound is not None:
-            x = w.apply(ARITHMETIC[packet], dtype, dtype, [x, bound])
-    return x
-
-
-def _reduced(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    x, given = args[0], args[1] if len(args) > 1 and args[1] is not None else ()
-    dims = [d % max(x.dim(), 1) for d in given] or list(range(x.dim()))
-    kept = [d for d in range(x.dim()) if d not in dims]
-    count = math.prod(x.shape[d] for d in dims)
-    rows = x.permute(*kept, *dims).reshape(-1, count) if x.dim() else x.reshape(1, 1)
-    suffix = f" / {w.name(w.literal(count, dtype), dtype)}" if node.op.overloadpacket is A.mean else ""
-    return w.fold("+", dtype, rows, suffix).reshape(node.meta.shape)
-
-
-def _norm(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    if args[1:2] not in ((), (2,)):
-        raise Unwritable(f"it uses {node.op} of order {args[1]}")
-    square = w.apply("{0} * {0}", dtype, dtype, args[:1])
-    return w.apply("sqrt({0})", dtype, dtype, [_reduced(w, node, (square, *args[2:]), dtype)])
-
-
-def _matrices(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    if node.kwargs:
-        raise Unwritable(f"it uses {node.op} with {', '.join(node.kwargs)}")
-    *added, a, b = args
-    found = w.product(dtype, a.reshape(1, -1) if a.dim() == 1 else a, b.unsqueeze(-1) if b.dim() == 1 else b)
-    found = found.reshape(torch.Size(node.meta.shape)) if not added else found
-    return w.apply("{0} + {1}", dtype, dtype, [*added, found]) if added else found
-
-
-def _addcmul(w: Writer, node: Node, args: Any, dtype: torch.dtype) -> Tensor:
-    value = node.kwargs.get("value", 1)
-    template = {1: "{0} + {1} * {2}", -1: "{0} - {1} * {2}"}.get(value, "{0} + {3} * {1} * {2}")
-    return w.apply(template, dtype, dtype, [*args, value][: 3 if value in (1, -1) else 4])
-
-
-RULES: dict[Any, Written] = {
-    A.pow: _power, A.remainder: _remainder, A._to_copy: _cast, A.where: _where, A.clamp: _clamp, A.sum: _reduced,
-    A.mean: _reduced, A.linalg_vector_norm: _norm, A.addcmul: _addcmul,
-    **dict.fromkeys((A.mm, A.bmm, A.mv, A.dot, A.addmm, A.baddbmm), _matrices),
-}  # fmt: skip

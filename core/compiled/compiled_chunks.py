@@ -87,7 +87,7 @@ class CompiledChunks:
     def compare(self, game: Evaluator, solver: Solver, state: State) -> None:
         """Compare a compiled step with the solver's own. Raises Stale where a change was not noticed."""
         if self.solver is not None and state.step > self.since and self.solver.guard.same():
-            if not self.solver.agrees(game, solver, state):
+            if not self.solver.agrees(game, state):
                 raise game.trace_context.stale(self.since)
             self.since = state.step
 
@@ -112,13 +112,13 @@ class CompiledChunks:
             "step": np.arange(state.step, state.step + steps),
             **{f.name: getattr(metrics, f.name)[:steps] for f in fields(metrics)},
             "parameters": _members(monitor, played.points[:steps]),
+            **{f"inner_{name}": _members(monitor, x[:steps]) for name, x in played.inner.items()},
         }
-        for name, before, spent in zip(
-            ("gradients", "products", "samples"), state.cost, self.solver.spent, strict=True
-        ):
-            columns[name] = before + spent * np.arange(1, steps + 1)
+        spent = self.solver.spent(played)[:steps].cumsum(0).T
+        gradients, products, samples = (before + n for before, n in zip(state.cost, spent, strict=True))
         players = len(monitor.players)
-        columns["gradients"] = np.round(columns["gradients"] * players) / players  # as Cost.spend rounds them
+        columns["gradients"] = np.round(gradients * players) / players  # as Cost.spend rounds them
+        columns |= {"products": products.astype(np.int64), "samples": samples.astype(np.int64)}
         cost = tuple(columns[name][-1].item() for name in ("gradients", "products", "samples"))
         step = state.step + steps
         return Chunk(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)

@@ -120,7 +120,7 @@ def _translate(module: torch.fx.GraphModule) -> Graph:
                 raise Untraceable(f"it holds a {type(held).__name__}")
             known[node] = g.emit(HELD, (held,), NOTHING, _meta(held))
         elif node.op == "call_function":
-            _permit(node.target)
+            _permit(node.target, node.args)
             kwargs = {name: mapped(x) for name, x in node.kwargs.items()}
             known[node] = g.emit(node.target, mapped(node.args), kwargs, meta)
             if node.target is not operator.getitem and not node.target._schema.returns:
@@ -137,8 +137,13 @@ def _meta(val: Any) -> Any:
     return tuple(_meta(v) for v in val) if isinstance(val, tuple | list) else None
 
 
-def _permit(op: Any) -> None:
-    if op is operator.getitem:
+def _is_mask(index: Any) -> bool:
+    """Whether the numbers in an index of ``x[index]`` decide the shape of the result."""
+    return index is not None and index.meta["val"].dtype in (torch.bool, torch.uint8)
+
+
+def _permit(op: Any, args: tuple[Any, ...]) -> None:
+    if op is operator.getitem or (op is A.index.Tensor and not any(map(_is_mask, args[1]))):
         return
     if not isinstance(op, torch._ops.OpOverload):
         raise Untraceable(f"it computes with numbers taken out of tensors ({op})")

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.func import grad, jvp
 
 from counterplay.core.compiled import c_compiler
 from counterplay.core.compiled.c_compiler import compile_c
-from counterplay.core.compiled.c_source import PRELUDE, Unwritable, Writer, write
+from counterplay.core.compiled.c_operations import write
+from counterplay.core.compiled.c_source import PRELUDE, Unwritable, Writer
 from counterplay.core.tracing.capture import capture
+from counterplay.core.tracing.loops import recorded, repeated
 
 pytestmark = pytest.mark.skipif(c_compiler.compiler() is None, reason="no C compiler")
 
@@ -38,7 +41,7 @@ def native_of(fn: Callable[..., Any], *args: Tensor) -> list[Tensor]:
 def everything(x: Tensor, y: Tensor, m: Tensor) -> list[Tensor]:
     """Every operation that is written out, on x (3,), y (2, 3) and m (3, 3)."""
     p, f = x.abs() + 0.1, torch.nn.functional
-    whole = torch.arange(3) + (y[0] > 0)
+    whole, s = torch.arange(3) + (y[0] > 0), m + 3 * torch.eye(3, dtype=m.dtype)
     return [
         x + y, x - 2 * y, x * y, x / p, -x, 1 / p, p.sqrt(), p.rsqrt(), x.exp(), x.expm1(), p.log(), p.log1p(),
         p.log2(), x.sin(), x.cos(), x.tan(), x.sinh(), x.cosh(), x.tanh(), (x / 9).asin(), (x / 9).acos(), x.atan(),
@@ -53,6 +56,14 @@ def everything(x: Tensor, y: Tensor, m: Tensor) -> list[Tensor]:
         torch.cat([y, m]), torch.stack([x, p]), y.flip(0), x.expand(2, 3), m.diagonal(), torch.full_like(x, 2.5) * x,
         f.softplus(x), f.softplus(30 * x), f.leaky_relu(x, 0.2), f.logsigmoid(x), f.mse_loss(x, p), x.double(),
         torch.tensor([1.0, float("inf"), -0.0], dtype=x.dtype) * p, torch.lerp(x, p, 0.3), y.norm(), *y.unbind(1),
+        x[torch.tensor([2, 0, 2])], y[:, [1, 2]], y[[0, 1], [2, 0]], x.index_select(0, torch.tensor([1])),
+        m.gather(0, torch.tensor([[2, 0, 1]])), torch.linalg.solve(s, x), torch.linalg.solve(s, y.T),
+        torch.linalg.solve(s, y, left=False), torch.linalg.solve(torch.stack([s, s.T]), y), torch.linalg.inv(s),
+        torch.linalg.inv(torch.stack([s, s + s.T])), (y > 0).any(), (y > 0).any(1), ~(x > 0), (~whole) * x,
+        grad(lambda x: (x[[0, 2, 2]] ** 2).sum())(x), grad(lambda s: torch.linalg.inv(s).sum())(s),
+        grad(lambda m: m.gather(1, torch.tensor([[0, 0, 2]])).pow(3).sum())(m),
+        grad(lambda x: x.index_select(0, torch.tensor([1, 1])).pow(3).sum())(x),
+        jvp(lambda x: x[[0, 2, 2]] ** 2, (x,), (x,))[1],
     ]  # fmt: skip
 
 
@@ -71,3 +82,42 @@ def test_an_unknown_operation_is_named() -> None:
     x = torch.ones(3, dtype=torch.float64)
     with pytest.raises(Unwritable, match=r"it uses aten\.cumsum"):
         native_of(lambda x: [x.cumsum(0)], x)
+
+
+def test_a_singular_matrix_has_no_inverse_and_a_pivot_of_0() -> None:
+    """Where torch would raise, ``failures`` are not 0; a row that must be swapped is."""
+    m = torch.tensor([[0.0, 2.0], [1.0, 0.0]], dtype=torch.float64)
+    (found,) = native_of(lambda m: [torch.linalg.inv(m)], m)
+    assert torch.equal(found, torch.tensor([[0.0, 1.0], [0.5, 0.0]], dtype=torch.float64))
+    (found,) = native_of(lambda m: [torch.linalg.inv_ex(m)[0]], torch.ones(2, 2, dtype=torch.float64))
+    assert not found.isfinite().all()
+    g, _ = capture(torch.linalg.inv, (m,), [m], lower=True)
+    w = Writer()
+    write(g, w, [w.loaded((2, 2), torch.float64, "s")])
+    assert [w.values[place][1] for place in w.failures] == ["i0"]
+
+
+def test_a_loop_is_left_when_it_is_done() -> None:
+    """Heron's iteration for the square roots of 2 and of 9, at most 20 times, and three passes of it."""
+
+    def roots(x: Tensor) -> list[Tensor]:
+        def heron(y: Tensor, n: Tensor) -> tuple[Tensor, ...]:
+            return (y + x / y) / 2, n + 1
+
+        zero = torch.zeros((), dtype=torch.float64)
+        few = repeated(heron, (x, zero), lambda y, n: (y * y - x).abs() < 1e-9, 20)
+        return [*few, *repeated(heron, (x, zero), lambda y, n: n < 0, 3), (x + x / x) / 2]
+
+    x = torch.tensor([2.0, 9.0], dtype=torch.float64)
+    with recorded(lambda: (0,)) as loops:
+        found = native_of(roots, x)
+    assert len(loops.passes) == 2
+    for a, b in zip(found, roots(x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-15, atol=0)
+    assert found[1] == 6 and found[3] == 3
+
+
+def test_numbers_are_not_looked_up_at_computed_places() -> None:
+    x = torch.ones(3, dtype=torch.float64)
+    with pytest.raises(Unwritable, match="places that it computes"):
+        native_of(lambda x: [x[(x > 0).long()]], x)

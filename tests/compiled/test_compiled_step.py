@@ -253,7 +253,6 @@ def test_a_compiler_that_does_not_work() -> None:
     ("game", "solver", "reason"),
     [
         ("affine-gaussian", "simgd", "it draws random numbers"),
-        ("quadratic", "cgd", "system in each step|looks at the numbers"),
         ("mixture", "simgd", "412931 parameters are too many"),
     ],
 )

@@ -52,6 +52,14 @@ def test_a_trace_that_fails_leaves_torch_as_it_was(capfd: pytest.CaptureFixture[
     assert capfd.readouterr() == ("", "")
 
 
+def test_indices_are_replayed_where_the_shape_does_not_depend_on_them() -> None:
+    f = lambda x: x[x.argsort()] * x[[2, 0, 1]] + grad(lambda x: (x[[0, 2, 2]] ** 2).sum())(x)  # noqa: E731
+    replayed = traced(f)
+    for x in (torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-1.0, -2.0, 2.0])):
+        same(replayed(x), f(x))
+    assert replayed.fallback is None
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_looks_at_numbers_runs_as_written(name: str) -> None:
     f, replayed = REFUSED[name], traced(REFUSED[name])

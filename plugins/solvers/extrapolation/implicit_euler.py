@@ -23,6 +23,7 @@ from ....core.options import Count, NonNegative, StepSize, option
 from ....core.solver.inner_solve import Freeze, Report, System, differentiated, solve
 from ....core.solver.solver import Draw, Memory, Solver, StepInfo
 from ....core.tolerances import tolerances
+from ....core.tracing.loops import repeated
 
 
 @dataclass(frozen=True)
@@ -44,31 +45,31 @@ class ImplicitEuler(Solver):
         fixed = theta.detach()
         tol = tolerances(theta.dtype).inner if self.tol is None else self.tol
 
-        def at(x: Tensor, start: Tensor) -> tuple[LocalGame, Tensor]:
-            there = local.at(unravel(x, params))
-            return there, x - start + eta * ravel(there.gradient(), local.ensemble)
+        def equation(x: Tensor, start: Tensor) -> Tensor:
+            return x - start + eta * ravel(local.at(unravel(x, params)).gradient(), local.ensemble)
 
-        x, total = fixed, torch.zeros(fixed.shape[:-1], dtype=torch.int64, device=fixed.device)
-        there, g = at(x, fixed)
-        first = size = norm(g)
-        done = first == 0
-        for _ in range(self.newton):
-            if bool(done.all()):
-                break
-            dx, solved = self._solve(there, eta, -g)
+        def newton(x: Tensor, g: Tensor, size: Tensor, total: Tensor, done: Tensor) -> tuple[Tensor, ...]:
+            dx, solved = self._solve(local.at(unravel(x, params)), eta, -g)
             dx = torch.where(done.unsqueeze(-1), 0.0, dx)
             x, total = x + dx, total + torch.where(done, 0, solved["iterations"])
-            there, g = at(x, fixed)
+            g = equation(x, fixed)
             size = norm(g)
             # Near an equilibrium v, and with it the first residual, is below the rounding errors of x. Then tol cannot
             # be reached, and Newton's method is done when its steps are of that size.
             done = done | (size <= tol * first) | (norm(dx) <= 4 * torch.finfo(x.dtype).eps * norm(x))
+            return x, g, size, total, done
+
+        g = equation(fixed, fixed)
+        first = norm(g)
+        total = torch.zeros(fixed.shape[:-1], dtype=torch.int64, device=fixed.device)
+        x, _, size, total, done = repeated(
+            newton, (fixed, g, first, total, first == 0), lambda *state: state[-1], self.newton
+        )
         residual = torch.where(first == 0, size, size / torch.where(first == 0, 1.0, first))
         if differentiated(theta):
             # The loop above works on constants. One more Newton step from the solution does not move x, but gives it
             # the derivative of the implicit function, (I + eta J)^{-1}.
-            there, g = at(x, theta)
-            x = x + self._solve(there, eta, -g)[0]
+            x = x + self._solve(local.at(unravel(x, params)), eta, -equation(x, theta))[0]
         report: Report = {"iterations": total, "residual": residual, "converged": done}
         return unravel(x, params), memory, StepInfo.at(local, **report)
 

@@ -47,7 +47,7 @@ class Diverged(UserError):
 
 
 class NotConverged(UserError):
-    """All steps of a run were taken before its condition (``--until``) was met."""
+    """A run was out of steps or of patience before its condition (``--until``) was met."""
 
     exit_code = 11
 

@@ -28,7 +28,10 @@ class Asked:
 
     steps: Whole = option(1000, "How many steps.")
     until: str | None = option(
-        None, "Stop when it holds, as gradient_norm<1e-6; exit 11 if never.", metavar="CONDITION"
+        None, "Stop when it holds, as gradient_norm<1e-6 or metric.fid<20; exit 11 if never.", metavar="CONDITION"
+    )
+    patience: Count | None = option(
+        None, "Stop when so many measurements in a row were no better; exit 11.", usual="never"
     )
     seed: Annotated[int, Meta(ge=0)] = option(
         0, "Every random number comes from it.", expected="a whole number from 0 to 2^63 - 1"

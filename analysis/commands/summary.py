@@ -49,6 +49,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "status": status.get("state"),
         "message": status.get("reason"),
         "steps": status.get("step", None if final is None else int(final)),
+        "best_step": status.get("best_step"),
         "inexact": _inexact(log),
         "losses": _by_player(log, "step/losses"),
         "gradient_norms": _by_player(log, "step/gradient_norms"),
@@ -157,6 +158,7 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
         "status": facts["status"],
         "message": facts["message"],
         "steps": facts["steps"],
+        "best step": facts["best_step"],
         "inexact": "; ".join(f"from step {at}: {', '.join(why)}" for at, why in _marks(facts["inexact"])),
     }
     for name, one in (("losses", "loss"), ("gradient_norms", "gradient norm"), ("parameter_norms", "parameter norm")):

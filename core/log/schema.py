@@ -27,7 +27,7 @@ RUN_STATES = {  # the states of a run (status.json), each in words
     "crashed": "The run ended without a chance to say so; counterplay resume goes on from its newest checkpoint.",
     "converged": "The run met the condition it was asked to meet.",
     "max_steps": "The run took all the steps it was given. This says nothing about convergence.",
-    "not_converged": "The run was asked to converge and ran out of steps first.",
+    "not_converged": "The run was asked to converge, and ran out of steps or of patience first.",
     "diverged": "The run stopped at the first value that was not finite or passed the blow-up bound; "
     "the last finite state is kept.",
     "interrupted": "The run was stopped from outside and can be resumed.",

@@ -44,6 +44,11 @@ class Audience:
                 "What they were is lost: the newest checkpoint is an earlier one."
             )
 
+    def measure(self, seen: Seen) -> None:
+        """Measure the game's metrics now, so that an error in them is blamed on the game."""
+        with self._recording():
+            seen.metrics  # noqa: B018
+
     def rows(self, columns: Mapping[str, Any]) -> None:
         """Show many steps at once: columns of the log's group "step", by name."""
         with self._recording():

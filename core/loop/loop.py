@@ -15,7 +15,7 @@ from ..attribution import attributed, guarded
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
 from ..errors import Stale, StorageError
-from ..game.tree import Batch
+from ..game.tree import Batch, Buffers, Params
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
 from .audience import Audience
@@ -23,9 +23,9 @@ from .chunk import ChunkRunner
 from .contract import StepContract
 from .ending import Ending, alive_after, diverged_ending, select
 from .monitor import Divergence, Monitor, StepMetrics
-from .observers import Observer, Seen
+from .observers import Exhibit, Observer, Seen
 from .step import Step
-from .stopping import Condition
+from .stopping import Stopping
 
 Progress = Callable[[int, int, Mapping[str, Tensor]], None]
 
@@ -37,7 +37,8 @@ class Loop:
     game: Evaluator
     solver: Solver
     steps: int  # the run ends at this step, counted from its start
-    until: Condition | None  # the run ends earlier, as converged, when this holds
+    stopping: Stopping  # what ends the run earlier
+    exhibit: Callable[[Params, Buffers], Exhibit]  # what there is to see at a point: samples and metrics
     observers: Sequence[Observer]
     save: Callable[[State, bool], None]  # save(state, last) writes a checkpoint if one is due, or if it is the last
     progress: Progress | None = None  # progress(step, steps, losses) is called after every step
@@ -45,7 +46,7 @@ class Loop:
     chunk_runner: ChunkRunner | None = None  # takes many steps at once where it can (core.compiled)
 
     def play(self, state: State) -> Ending:
-        """Play from ``state`` until all steps are taken, ``until`` holds, or no member is finite any more.
+        """Play from ``state`` until all steps are taken, ``stopping`` ends it, or no member is finite any more.
 
         Raises PluginError if a plugin fails, UsageError if the solver refuses the game; saves the last state first.
         """
@@ -61,9 +62,11 @@ class Loop:
             alive = alive_after(state, divergence)
             if divergence is not None and not alive.any():
                 return self._diverged(state, step, metrics, divergence)
-            if self._condition_met(metrics, alive):
-                return self._converged(state, step, metrics)
-            self._show(state, step, metrics)
+            seen = self._seen(state, step, metrics)
+            state = self._measured(state, seen)
+            if (ending := self.stopping.ending(seen, state, alive)) is not None:
+                return self._stopped(ending, seen)
+            self._show(state, seen)
             state = self._commit(state, step, alive)
         return self._finish(state)
 
@@ -76,7 +79,7 @@ class Loop:
         self._audience = Audience(self.observers, self.solver, self.game)
         self._next_solver = self.solver  # takes the next step; a chunk runner may put a compiled solver here
         self._last_batches: list[Batch] = []  # the batches that the last step drew
-        self._restore_cost(state)
+        self.game.cost.spent = state.cost
         self._time = time.monotonic()
 
     def _take_chunk(self, state: State) -> State | None:
@@ -88,14 +91,15 @@ class Loop:
         self._next_solver = self.chunk_runner.solver_at(self.game, self.solver, state)
         self._contract.remember(state)
         most = self._audience.steps_at_once(state.step, self.steps - state.step)
+        most = self.stopping.steps_at_once(state.step, most)
         self.game.cost.measuring += self._lap_seconds()
-        chunk = self.chunk_runner.take_chunk(state, most, self._monitor, self.until)
+        chunk = self.chunk_runner.take_chunk(state, most, self._monitor, self.stopping.of_steps)
         self.game.cost.solving += self._lap_seconds()
         if chunk is None:
             return None
         with self._saving_if_raised(state):
             self._audience.rows(chunk.columns)
-        self._restore_cost(chunk.state)
+        self.game.cost.spent = chunk.state.cost
         losses = torch.from_numpy(chunk.columns["losses"][-1])  # ([M,] P)
         if chunk.state.step < self.steps:
             self._report_progress(chunk.state, dict(zip(self.game.players, losses.unbind(-1), strict=True)))
@@ -136,18 +140,34 @@ class Loop:
             params, memory, buffers = tree_map(lambda a, b: select(alive, a, b), new, old)
             self._monitor.start_from(params, alive.numpy())
         rngs = tuple(r.get_state() for r in self._rngs) if game.draws else state.rngs
-        state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent)
+        state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent, state.best)
         if state.step < self.steps:
             self._report_progress(state, step.info.losses)
         return state
 
     # ------------------------------------------------------------------ observers and progress
 
-    def _show(self, state: State, step: Step, metrics: StepMetrics, last: bool = False) -> None:
-        """Show the step to all observers."""
-        batch, info, buffers = step.batches[0], step.info, step.buffers
+    def _seen(self, state: State, step: Step, metrics: StepMetrics, last: bool = False) -> Seen:
+        """The step as it is shown to observers."""
+        batch, buffers, exhibit = step.batches[0], step.buffers, self.exhibit(state.params, step.buffers)
+        return Seen(state.step, state.params, state.memory, batch, step.info, metrics, last, buffers, exhibit)
+
+    def _show(self, state: State, seen: Seen) -> None:
+        """Show a step from ``state`` to all observers."""
         with self._saving_if_raised(state):
-            self._audience(Seen(state.step, state.params, state.memory, batch, info, metrics, last, buffers))
+            self._audience(seen)
+
+    def _measured(self, state: State, seen: Seen) -> State:
+        """``state`` with the best measurement up to this one, where one is due. A state that is the best is saved."""
+        if not self.stopping.is_due(seen):
+            return state
+        with self._saving_if_raised(state):
+            if self.stopping.by_metric:
+                self._audience.measure(seen)
+            state = replace(state, best=self.stopping.best(seen, state.best))
+        if state.best is not None and state.best.step == state.step:
+            self._save(state, False)
+        return state
 
     @contextlib.contextmanager
     def _saving_if_raised(self, state: State) -> Iterator[None]:
@@ -162,25 +182,21 @@ class Loop:
         if self.progress is not None:
             self.progress(state.step, self.steps, losses)
 
-    def _condition_met(self, metrics: StepMetrics, alive: Tensor) -> bool:
-        """Whether ``until`` holds for all members. It never does once a member has diverged."""
-        return self.until is not None and bool(alive.all()) and self.until(metrics)
-
     # ------------------------------------------------------------------ the end
 
     def _interrupted(self, state: State) -> Ending:
         self._save_last(state)
         return Ending(state, "interrupted", f"Stopped from outside at step {state.step}; resume goes on there.")
 
-    def _converged(self, state: State, step: Step, metrics: StepMetrics) -> Ending:
-        self._save_last(state)  # before it is shown: a run resumed from here shows this point once more
-        self._show(state, step, metrics, last=True)
-        self._report_progress(state, step.info.losses)
-        return Ending(state, "converged")
+    def _stopped(self, ending: Ending, seen: Seen) -> Ending:
+        self._save_last(ending.state)  # before it is shown: a run resumed from here shows this point once more
+        self._show(ending.state, replace(seen, last=True))
+        self._report_progress(ending.state, seen.info.losses)
+        return ending
 
     def _diverged(self, state: State, step: Step, metrics: StepMetrics, divergence: Divergence) -> Ending:
         self._save_last(state)
-        self._show(state, step, metrics, last=True)
+        self._show(state, self._seen(state, step, metrics, last=True))
         return diverged_ending(state, divergence)
 
     def _finish(self, state: State) -> Ending:
@@ -188,19 +204,16 @@ class Loop:
         self._save_last(state)
         step = self._evaluate_at(state)
         metrics, divergence = self._monitor(step)
-        self._restore_cost(state)  # this evaluation is not part of the solver's cost
+        self.game.cost.spent = state.cost  # this evaluation is not part of the solver's cost
         self.game.cost.measuring += self._lap_seconds()
-        self._show(state, step, metrics, last=True)
+        seen = self._seen(state, step, metrics, last=True)
+        state = self._measured(state, seen)
+        self._show(state, seen)
         self._report_progress(state, step.info.losses)
         alive = alive_after(state, divergence)
         if divergence is not None and not alive.any():
             return diverged_ending(state, divergence)
-        state = replace(state, alive=alive)
-        if self.until is None:
-            return Ending(state, "max_steps")
-        if self._condition_met(metrics, alive):
-            return Ending(state, "converged")
-        return Ending(state, "not_converged", f"The condition was not met within {self.steps} steps.")
+        return self.stopping.last_ending(seen, replace(state, alive=alive))
 
     def _evaluate_at(self, state: State) -> Step:
         """The losses and v at ``state`` as a step that goes nowhere."""
@@ -259,9 +272,6 @@ class Loop:
         if self._contract.is_untouched(state):
             with contextlib.suppress(StorageError):  # the user is told of the first failure
                 self.save(state, True)
-
-    def _restore_cost(self, state: State) -> None:
-        self.game.cost.spent = state.cost
 
     def _lap_seconds(self) -> float:
         """The seconds since the last call."""

@@ -17,13 +17,27 @@ step started, and once more at the end. If it raises, the run's state is saved a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from ..game.tree import Batch, Buffers, Params
 from ..solver.solver import Memory, StepInfo
 from .monitor import StepMetrics
+
+
+class Exhibit(Protocol):
+    """What a game shows at a point, and its metrics there, on the batch that is the same at every point of a run."""
+
+    @property
+    def shown(self) -> Tensor | None:
+        """Images (B, C, H, W) or points (B, 2); None if the game has nothing to show."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics by name, as arrays: (...), or (M, ...) for an ensemble."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,8 @@ class Seen:
               ``parameter_norms``
     last      whether this is the run's final point, from which no step is taken
     buffers   the game's buffers, as the step uses them
+    metrics   the game's metrics here by name, as numpy arrays ([M] ...). They are measured when they are first asked
+              for, on the batch on which a run records them
 
     Do not modify anything here: an observer that writes to these tensors ends the run. To keep a tensor, clone it or
     take its value as a number.
@@ -52,7 +68,12 @@ class Seen:
     info: StepInfo
     figures: StepMetrics
     last: bool
-    buffers: Buffers = field(default_factory=dict)
+    buffers: Buffers
+    exhibit: Exhibit = field(repr=False)
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        return self.exhibit.metrics
 
 
 Observer = Callable[[Seen], None]

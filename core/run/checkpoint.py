@@ -173,9 +173,18 @@ def _saved_steps(run: Path) -> list[int]:
     return sorted(int(name[5:]) for name in names if re.fullmatch(r"step-(0|[1-9][0-9]{0,17})", name))
 
 
-def load_params(run: str | Path) -> Params:
-    """The parameters in a run's newest checkpoint. Raises UsageError if it has none, BadLog if that is damaged."""
-    return saved_params(newest(Path(run)))
+def load_params(run: str | Path, step: int | None = None) -> Params:
+    """The parameters in a run's checkpoint of ``step``, by default in the newest one.
+
+    Raises UsageError if there is no such checkpoint, BadLog if it is damaged.
+    """
+    path = Path(run)
+    if step is None:
+        return saved_params(newest(path))
+    if step not in (steps := _saved_steps(path)):
+        known = f"those of steps {', '.join(map(str, steps[-10:]))}" if steps else "none at all"
+        raise UsageError(f"{run} has no checkpoint of step {step!r:.80}: the newest are {known}.")
+    return saved_params(_directory_of(path, step))
 
 
 def saved_params(checkpoint: Path) -> Params:

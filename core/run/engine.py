@@ -24,7 +24,7 @@ from ..loop.contract import validated_memory
 from ..loop.loop import Loop, Progress
 from ..loop.monitor import Monitor, joint
 from ..loop.observers import Observer
-from ..loop.stopping import Condition, until
+from ..loop.stopping import Stopping, stopping
 from ..seeding import SCHEME
 from ..settings import Asked
 from ..solver.solver import Memory, Solver, require_suited
@@ -32,7 +32,7 @@ from ..solver.state import State
 from ..spectra.game_check import check_game
 from ..tolerances import tolerances
 from .recorder_setup import layout_of
-from .recorders import ParameterColumns
+from .recorders import Gallery, ParameterColumns
 from .reproducibility import require_seeded
 from .run_writer import RunWriter
 from .settings import Settings
@@ -85,6 +85,7 @@ def run(
     observers: Sequence[Observer] = (),
     members: int | None = None,
     until: str | None = None,
+    patience: int | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     every: int = 1,
@@ -112,7 +113,10 @@ def run(
     regularizers      applied to the game in this order
     observers         called with a ``Seen`` at each step
     members           the size of an ensemble that is played at once; member m has the seed ``member_seed(seed, m)``
-    until             a condition like "gradient_norm<1e-6"; the run ends as converged when it holds
+    until             a condition like "gradient_norm<1e-6" or "metric.fid<20"; the run ends as converged when it holds.
+                      A metric is compared where it is measured, at every ``sample_every`` steps and at the end
+    patience          end the run as not converged when the quantity in ``until`` has not been better than ever before
+                      at so many measurements in a row. The checkpoint of the best measurement is kept
     device, dtype     where and in which precision to compute; by default those of the game's parameters
     every             record losses and norms every so many steps
     spectrum_every    record spectra every so many steps; 0: never
@@ -147,7 +151,7 @@ def run(
     ).checked()  # fmt: skip
     with settings.switched():
         evaluator = settings.evaluator(game, regularizers)
-        ends_when = condition(until, evaluator)
+        ends_early = stopping_of(settings, evaluator)
         state = initial_state(evaluator, solver, settings, start, memory)
         if out is not None and leaves(state.params)[0].dtype is torch.bfloat16:
             raise UsageError("a log holds no bfloat16: play this game in float32 or float64 (dtype), or without out.")
@@ -165,7 +169,7 @@ def run(
             record = History(layout_of(evaluator, ParameterColumns(state.params, evaluator.members)))
             record.expect(steps // every + 2 if every else 0)
         writer = RunWriter.create(out, evaluator, solver, state, settings, experiment, start_given, checks, record)
-        result = play(evaluator, solver, state, settings.steps, ends_when, writer, observers, progress, stop, chunks)
+        result = play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, chunks)
         return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=record)
 
 
@@ -191,7 +195,7 @@ def play(
     solver: Solver,
     state: State,
     steps: int,
-    until: Condition | None,
+    ends_early: Stopping,
     writer: RunWriter,
     observers: Sequence[Observer],
     progress: Progress | None,
@@ -200,9 +204,9 @@ def play(
 ) -> Result:
     """Run the loop from ``state`` to its end, recorded by ``writer``."""
     with writer:
-        loop = Loop(
-            game, solver, steps, until, [*writer.observers, *observers], writer.save, progress, chunk_runner=chunks
-        )
+        shown_to = [*writer.observers, *observers]
+        loop = Loop(game, solver, steps, ends_early, Gallery(game).at, shown_to, writer.save, progress)
+        loop.chunk_runner = chunks
         loop.stop = stop or loop.stop
         ending = loop.play(state)
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
@@ -249,9 +253,9 @@ def initial_state(
     )
 
 
-def condition(text: str | None, game: Evaluator) -> Condition | None:
-    """The condition in ``text``, if there is one. Raises UsageError."""
-    return None if text is None else until(text, game.players)
+def stopping_of(settings: Settings, game: Evaluator) -> Stopping:
+    """What ends a run with these settings early. Raises UsageError."""
+    return stopping(settings.until, settings.patience, settings.sampling, game.players)
 
 
 def _name(x: Any) -> str | None:

@@ -48,7 +48,7 @@ def recorders(
     observers: list[Observer] = [
         Every(settings.every, StepRecorder(append, game, parameter_columns, time.monotonic() - spent, extend)),
         Every(settings.spectrum_every, SpectrumRecorder(append, uncounted, solver)),
-        Every(settings.sampling, SampleRecorder(append, uncounted)),
+        Every(settings.sampling, SampleRecorder(append)),
     ]
     if is_planar(game, params):
         observers.append(PlaneRecorder(append, uncounted, partial(probe_batch, uncounted), path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +16,10 @@ from torch.utils._pytree import tree_map
 
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import FixedBatches
+from ..derivatives.products import Cost
 from ..game.checks import contract_error, describe_value, require_mapping
 from ..game.game import innermost
-from ..game.tree import Params, leaves, names, ravel
+from ..game.tree import Batch, Buffers, Params, leaves, names, ravel
 from ..log.hdf5 import pad
 from ..loop.observers import Seen
 from ..solver.solver import Solver
@@ -147,44 +148,63 @@ def _blocks(own: list[Spectrum]) -> dict[str, Any]:
     return columns
 
 
-@dataclass
-class SampleRecorder:
-    """Records what the game shows, and its metrics, on one fixed batch. Of an ensemble only member 0 is shown."""
+class Gallery:
+    """The fixed batch of a run's samples and metrics. What is evaluated on it is not part of the solver's cost."""
 
-    append: Append
-    game: Evaluator
-    shown: int = 64  # images that are recorded at most; of points, all are
+    def __init__(self, game: Evaluator) -> None:
+        self.game = replace(game, cost=Cost(), trace=False)
 
     @cached_property
-    def gallery(self) -> FixedBatches:
+    def batches(self) -> FixedBatches:
         return FixedBatches(self.game, "gallery")
 
+    def at(self, params: Params, buffers: Buffers) -> Exhibit:
+        """What there is to see at ``params`` under ``buffers``."""
+        return Exhibit(self, params, buffers)
+
+
+@dataclass
+class Exhibit:
+    """What a game shows at a point, and its metrics there: computed when first asked for, and once.
+
+    The game gets copies, which it may change.
+    """
+
+    gallery: Gallery
+    params: Params
+    buffers: Buffers
+
+    @cached_property
+    def _batch(self) -> Batch:
+        return self.gallery.batches(self.buffers)[0]
+
+    def _of_member(self, m: int) -> Any:
+        tree = self.gallery.game.member((self.params, self._batch), m)
+        return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, tree)
+
+    @cached_property
     @precision(tf32=False)
-    def __call__(self, seen: Seen) -> None:
-        game, batch = self.game, self.gallery(seen.buffers)[0]
+    def shown(self) -> Tensor | None:
+        """Images (B, C, H, W) or points (B, 2) of member 0; None if the game has nothing to show."""
+        game = self.gallery.game.game
+        shown = game.show(*self._of_member(0))
+        if shown is not None and not (isinstance(shown, Tensor) and shown.dim() in (2, 4) and not shown.is_complex()):
+            expected = "None, images (B, C, H, W) or points (B, 2)"
+            raise contract_error(innermost(game), f"its show returned {describe_value(shown)}; expected: {expected}")
+        return shown
 
-        def own(tree: Any, m: int) -> Any:  # a copy of member m's, which the game may change
-            return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, game.member(tree, m))
-
-        shown = game.game.show(own(seen.params, 0), own(batch, 0))
-        if shown is not None:
-            if not (isinstance(shown, Tensor) and shown.dim() in (2, 4) and not shown.is_complex()):
-                expected = "None, images (B, C, H, W) or points (B, 2)"
-                raise contract_error(
-                    innermost(game), f"its show returned {describe_value(shown)}; expected: {expected}"
-                )
-            name = "images" if shown.dim() == 4 else "points"
-            kept = shown[: self.shown] if name == "images" else shown
-            self.append("samples", {"step": seen.step, name: numpy(kept)})
-        members = range(game.members or 1)
-        metrics = [_arrays(game, game.game.metrics(own(seen.params, m), own(batch, m))) for m in members]
-        if any(m.keys() != metrics[0].keys() for m in metrics):
+    @cached_property
+    @precision(tf32=False)
+    def metrics(self) -> dict[str, Any]:
+        """The game's metrics by name, as arrays: (...), or (M, ...) for an ensemble."""
+        game, members = self.gallery.game.game, self.gallery.game.members
+        found = [_arrays(game, game.metrics(*self._of_member(m))) for m in range(members or 1)]
+        if any(one.keys() != found[0].keys() for one in found):
             raise contract_error(innermost(game), "its metrics returned other names for one member than for another")
-        if metrics[0]:
-            self.append("metrics", {"step": seen.step, **{k: _stacked(metrics, k, game.members) for k in metrics[0]}})
+        return found[0] if members is None else {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
-def _arrays(game: Evaluator, metrics: Any) -> dict[str, Any]:
+def _arrays(game: Any, metrics: Any) -> dict[str, Any]:
     """A game's metrics as arrays. Raises PluginError if they are not numbers."""
     found = {}
     for name, x in require_mapping(innermost(game), "metrics", metrics).items():
@@ -198,6 +218,18 @@ def _arrays(game: Evaluator, metrics: Any) -> dict[str, Any]:
     return found
 
 
-def _stacked(metrics: list[dict[str, Any]], name: str, members: int | None) -> Any:
-    values = [m[name] for m in metrics]
-    return values[0] if members is None else np.stack(values)
+@dataclass
+class SampleRecorder:
+    """Records what the game shows, and its metrics, on one fixed batch. Of an ensemble only member 0 is shown."""
+
+    append: Append
+    shown: int = 64  # images that are recorded at most; of points, all are
+
+    def __call__(self, seen: Seen) -> None:
+        shown, metrics = seen.exhibit.shown, seen.metrics
+        if shown is not None:
+            name = "images" if shown.dim() == 4 else "points"
+            kept = shown[: self.shown] if name == "images" else shown
+            self.append("samples", {"step": seen.step, name: numpy(kept)})
+        if metrics:
+            self.append("metrics", {"step": seen.step, **metrics})

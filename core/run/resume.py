@@ -26,7 +26,7 @@ from ..storage.json_fields import FullStatus, Resumable
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
-from .engine import Result, compiled_chunks, condition, initial_state, play
+from .engine import Result, compiled_chunks, initial_state, play, stopping_of
 from .reproducibility import INEXACT_DATA, changed_since, require_seeded
 from .run_writer import RunWriter
 from .settings import Settings
@@ -83,7 +83,7 @@ def resume(
                 start = initial_state(evaluator, solver, settings)
             with files.reading():
                 changed = differing + _changed(facts, evaluator, start.params)
-                until = condition(settings.until, evaluator)
+                ends_early = stopping_of(settings, evaluator)
             chunks, why = (
                 compiled_chunks(evaluator, solver, start, settings) if settings.compile_from is not None else (None, "")
             )
@@ -108,7 +108,7 @@ def resume(
             inexact += [{"step": state.step, "changed": changed}] if changed else []
             with files.reading():
                 writer = RunWriter.reopen(files, lock, evaluator, solver, state, settings, numbers, pending, inexact)
-            return play(evaluator, solver, state, settings.steps, until, writer, observers, progress, stop, chunks)
+            return play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, chunks)
     finally:
         lock.close()
 

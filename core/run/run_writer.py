@@ -58,6 +58,7 @@ class RunWriter:
     made_directory: bool = False  # whether it also made the directory
     saved: int = -1  # the step of the newest checkpoint
     before: int | None = None  # the step of the one before it; None: not known
+    best: int | None = None  # the step of the best measurement so far, whose checkpoint is kept
     saved_at: float = 0.0
     synced_at: float = 0.0
     next_step_record: Callable[[State], dict[str, Any]] | None = None  # of the next step, for checkpoints
@@ -181,12 +182,22 @@ class RunWriter:
                 raise
 
     def save(self, state: State, last: bool) -> None:
-        """Write a checkpoint if one is due: before the first step, at the end, every so many steps or minutes."""
-        if self.directory is None or self.saved == state.step:
+        """Write a checkpoint if one is due: at the start, the end, a best point, every so many steps or minutes."""
+        if self.directory is None:
             return
-        due = state.step == 0 or last or self._is_periodic(state.step)
-        if not due and time.monotonic() - self.saved_at < AUTOSAVE_SECONDS:
-            return
+        best = None if state.best is None else state.best.step
+        found, self.best = best != self.best, best
+        if self.saved != state.step and self._is_due(state, last):
+            self._write(self.directory, state, last)
+        if found:
+            prune(self.directory, self._is_kept)  # the best one until now is not kept any longer
+
+    def _is_due(self, state: State, last: bool) -> bool:
+        if state.step in (0, self.best) or last or self._is_periodic(state.step):
+            return True
+        return time.monotonic() - self.saved_at >= AUTOSAVE_SECONDS
+
+    def _write(self, directory: Path, state: State, last: bool) -> None:
         held: dict[str, Any] = {}
         blocks = 0
         if self.log is not None:
@@ -204,15 +215,15 @@ class RunWriter:
             numbers |= {"solver_seconds": self.cost.solving, "measuring_seconds": self.cost.measuring}
         numbers |= self.next_step_record(state) if self.next_step_record is not None else {}
         synced = state.step == 0 or last or now - self.synced_at >= SYNC_SECONDS
-        save_checkpoint(self.directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
+        save_checkpoint(directory, state.step, {**state.tensors(), "log": held}, numbers, synced=synced)
         if self.before is None or not self._is_kept(self.before):  # else there is nothing to remove
-            prune(self.directory, self._is_kept)
+            prune(directory, self._is_kept)
         self.before, self.saved = self.saved, state.step
         self.saved_at, self.synced_at = now, now if synced else self.synced_at
 
     def _is_kept(self, step: int) -> bool:
         """Whether the checkpoint of ``step`` is kept when two newer ones exist."""
-        return step <= 0 or self._is_periodic(step)
+        return step <= 0 or step == self.best or self._is_periodic(step)
 
     def _is_periodic(self, step: int) -> bool:
         return self.checkpoint_every > 0 and step % self.checkpoint_every == 0
@@ -223,7 +234,8 @@ class RunWriter:
             return
         if self.log is not None:
             self.log.seal() if ending.status == "interrupted" else self.log.finish()
-        facts = {"diverged_members": list(diverged)} if diverged else {}
+        facts: dict[str, Any] = {"diverged_members": list(diverged)} if diverged else {}
+        facts |= {} if ending.state.best is None else {"best_step": ending.state.best.step}
         self.files.write_status(ending.status, ending.state.step, ending.message, **facts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ def tensors(x: Any) -> list[Tensor]:
     return [leaf for leaf in nested.leaves(x) if isinstance(leaf, Tensor)]
 
 
+class Best(NamedTuple):
+    """The best measurement so far of the quantity in a run's stopping condition: the value, and at which step."""
+
+    value: float
+    step: int
+
+
 @dataclass(frozen=True)
 class State:
     """The state of a run before step ``step``."""
@@ -34,6 +41,7 @@ class State:
     alive: Tensor  # bool, () or (M,): the members that have stayed finite
     bound: Tensor  # () or (M,): the norm of the parameters from which on they count as diverged
     cost: Spent = (0.0, 0, 0)  # gradients, products and samples so far
+    best: Best | None = None  # None: nothing was measured for a stopping condition, or no finite number
 
     def generators(self) -> list[torch.Generator]:
         """New generators of the members, in the states of ``rngs``."""
@@ -52,8 +60,9 @@ class State:
         }  # fmt: skip
 
     def numbers(self) -> dict[str, Any]:
-        """What a checkpoint stores as JSON: the step, the cost, and the numbers and texts in the buffers."""
-        return {"step": self.step, "cost": list(self.cost), "buffers": primitives_of(self.buffers)}
+        """What a checkpoint stores as JSON: the step, the cost, the best value, what is no tensor in the buffers."""
+        best = {} if self.best is None else {"best": list(self.best)}
+        return {"step": self.step, "cost": list(self.cost), **best, "buffers": primitives_of(self.buffers)}
 
     def restored(self, tensors: Mapping[str, Any], numbers: Mapping[str, Any]) -> State:
         """The state stored as ``tensors`` and ``numbers``, on the devices of this one, the first state of the run.
@@ -74,6 +83,7 @@ class State:
                 alive=found["alive"],
                 bound=found["bound"],
                 cost=(float(numbers["cost"][0]), int(numbers["cost"][1]), int(numbers["cost"][2])),
+                best=None if numbers.get("best") is None else Best(float(numbers["best"][0]), int(numbers["best"][1])),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise BadLog(f"the checkpoint does not fit this game and solver: {error}.") from error

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.tree import leaves, ravel
 
-from ..support.cases import CONVERGES, DIVERGES, F64, QUADRATIC, close_trees, generator, identical, simgd, watched
+from ..support.cases import (
+    CONVERGES,
+    DIVERGES,
+    F64,
+    QUADRATIC,
+    close_trees,
+    generator,
+    identical,
+    property_test,
+    simgd,
+    watched,
+)
+from ..support.scripted import NAN, STEP, Scripted
 
 
 def one_player(loss, start, **options):
@@ -144,3 +160,136 @@ def test_a_gradient_whose_norm_overflows_is_measured_in_double():
     game = one_player(lambda w: (1e25 * w).sum(), [1e-10, 2e-10], dtype=torch.float32)
     result, seen = watched(game, simgd(0.0), steps=1)
     assert result.status == "max_steps" and seen[0].figures.gradient_norms == pytest.approx([2**0.5 * 1e25], rel=1e-6)
+
+
+# -------------------------------------------------------------------------------------------------- metrics, patience
+
+
+def expected_end(script, steps, every, sign, value, patience):
+    """The status and the steps of a run, and the place of its best measurement, one measurement after another."""
+    meets = {"<": lambda x: x < value, "<=": lambda x: x <= value, ">": lambda x: x > value, ">=": lambda x: x >= value}
+    best, found, bad = None, None, 0
+    for k in [*range(0, steps, every), steps]:
+        x = script[k]
+        if math.isfinite(x) and (best is None or (x < best if "<" in sign else x > best)):
+            best, found, bad = x, k, 0
+        else:
+            bad += 1
+        if meets[sign](x):
+            return "converged", k, found
+        if patience is not None and bad >= patience:
+            return "not_converged", k, found
+    return "not_converged", steps, found
+
+
+levels = st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 4.0, NAN, math.inf])
+
+
+@settings(property_test, max_examples=60)
+@given(
+    st.lists(levels, min_size=13, max_size=13), st.integers(0, 12), st.integers(1, 4),
+    st.sampled_from(["<", "<=", ">", ">="]), st.sampled_from([-1.0, 1.0, 2.0, 9.0]), st.sampled_from([None, 1, 2, 3]),
+)  # fmt: skip
+def test_a_run_ends_where_the_measurements_say(script, steps, every, sign, value, patience):
+    game = Scripted(tuple(script))
+    asked = {"steps": steps, "sample_every": every, "until": f"metric.score{sign}{value}", "patience": patience}
+    result = cp.run(game, STEP, **asked)
+    status, at, best = expected_end(script, steps, every, sign, value, patience)
+    assert (result.status, result.steps) == (status, at)
+    assert game.asked == [k for k in [*range(0, steps, every), steps] if k <= at], "measured once, and nowhere else"
+    if status == "not_converged":
+        assert (f"best at step {best}, " in result.message) is (best is not None), result.message
+        assert ("was never a finite number" in result.message) is (best is None)
+
+
+def test_patience_in_words():
+    script = (5.0, 3.0, 4.0, NAN, 3.0, 1.0)
+    result = cp.run(Scripted(script), STEP, steps=5, sample_every=1, until="metric.score < 2", patience=3)
+    assert (result.status, result.steps) == ("not_converged", 4), "what is equal is no better, and neither is NaN"
+    assert result.message == "Patience has run out: metric.score was best at step 1, 3, 3 measurements ago."
+    result = cp.run(Scripted(script), STEP, steps=5, sample_every=1, until="metric.score < 1", patience=4)
+    assert result.message == "The condition was not met within 5 steps: metric.score was best at step 5, 1."
+    result = cp.run(Scripted((NAN,) * 6), STEP, steps=5, sample_every=2, until="metric.score<2", patience=2)
+    assert (result.steps, result.message) == (2, "Patience has run out: metric.score was never a finite number.")
+
+
+def test_patience_with_a_norm_is_counted_where_samples_are_taken():
+    """The norm falls at every step; with a step size that is too large it grows, and the first one stays the best."""
+    asked = {"steps": 400, "sample_every": 50, "until": "gradient_norm<1e-30", "patience": 2}
+    assert cp.run(QUADRATIC, simgd(CONVERGES), **asked).steps == 400
+    result, seen = watched(QUADRATIC, simgd(DIVERGES), **asked)
+    norm = np.linalg.norm(seen[0].figures.gradient_norms)
+    assert (result.status, result.steps, seen[-1].last) == ("not_converged", 100, True)
+    assert result.message == f"Patience has run out: gradient_norm was best at step 0, {norm:.6g}, 2 measurements ago."
+
+
+def test_the_condition_on_a_norm_is_still_asked_at_every_step():
+    plain = cp.run(QUADRATIC, simgd(CONVERGES), steps=5000, until="gradient_norm<1e-2")
+    both = cp.run(QUADRATIC, simgd(CONVERGES), steps=5000, until="gradient_norm<1e-2", patience=3, sample_every=100)
+    assert (both.status, both.steps) == ("converged", plain.steps) and plain.steps % 100
+
+
+def test_every_member_has_to_meet_it_and_the_worst_one_counts():
+    """The second member walks through the script twice as fast."""
+    script, lr = (9.0, 1.0, 3.0, 5.0, 1.0, 0.5, 1.0, 7.0, 0.0), cp.make("solver", "simgd", lr=[1.0, 2.0])
+    asked = {"members": 2, "sample_every": 1, "steps": 4}
+    pairs = [(script[k], script[2 * k]) for k in range(5)]  # (9, 9) (1, 3) (3, 1) (5, 1) (1, 0)
+    assert [max(p) for p in pairs] == [9, 3, 3, 5, 1]
+    assert cp.run(Scripted(script), lr, until="metric.score<=1", **asked).steps == 4
+    result = cp.run(Scripted(script), lr, until="metric.score<=1", patience=2, **asked)
+    assert (result.status, result.steps) == ("not_converged", 3) and "best at step 1, 3, 2 mea" in result.message
+    assert cp.run(Scripted(script), lr, until="metric.score>=1", **asked).steps == 0
+    spoilt = (9.0, 1.0, NAN, 1.0, 1.0)
+    assert cp.run(Scripted(spoilt), lr, until="metric.score<=1", **asked | {"steps": 2}).steps == 2
+
+
+def test_a_member_that_has_diverged_never_meets_it():
+    """The first one passes the bound at its fourth step: from then on the condition cannot be met."""
+    script, lr = (9.0, 9.0, 9.0, 9.0, 1.0), cp.make("solver", "simgd", lr=[1.0, 0.5])
+    asked = {"members": 2, "sample_every": 1, "blowup": 3.5, "until": "metric.score<2"}
+    result = cp.run(Scripted(script), lr, steps=5, **asked)
+    assert (result.status, result.steps, result.diverged) == ("not_converged", 5, (0,))
+    result = cp.run(Scripted(script), lr, steps=50, patience=4, **asked)
+    assert (result.status, result.steps, result.diverged) == ("not_converged", 4, (0,))
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("metric<1", "cannot read the condition"),
+        ("metric.<1", "cannot read the condition"),
+        ("metric.score<nan", "cannot read the condition"),
+        ("metric.scroe<1", r"there is no metric 'scroe'; did you mean 'score'\? The metrics of one number are "),
+        (
+            "metric.pair<1",
+            r"the metric 'pair' has the shape \(2,\), and a condition compares a single real number",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_be_compared(condition, words):
+    game = Scripted((0.0,) * 9)
+    with pytest.raises(cp.UsageError, match=words):
+        cp.run(game, STEP, steps=8, until=condition)
+    assert game.asked in ([], [0]), "it is said before the first step is taken"
+
+
+def test_names_may_have_dots_and_games_no_metrics():
+    result = cp.run(Scripted((0.0,) * 9), STEP, steps=8, sample_every=2, until="metric.place.of_x >= 3")
+    assert (result.status, result.steps) == ("converged", 4)
+    with pytest.raises(cp.UsageError, match=r"there is no metric 'fid'\. This game has no metric of one number\."):
+        cp.run(QUADRATIC, simgd(), steps=1, until="metric.fid<20")
+
+
+def test_patience_needs_a_condition():
+    with pytest.raises(cp.UsageError, match="patience 3 needs a condition whose quantity it watches, as in --until"):
+        cp.run(QUADRATIC, simgd(), steps=1, patience=3)
+    with pytest.raises(cp.UsageError, match="patience must be a whole number of at least 1, got 0"):
+        cp.run(QUADRATIC, simgd(), steps=1, until="loss.x<1", patience=0)
+
+
+def test_observers_see_the_metrics_that_the_condition_sees():
+    script = (5.0, 4.0, 3.0, 2.0, 1.0)
+    game, seen = Scripted(script), {}
+    cp.run(game, STEP, steps=4, sample_every=2, until="metric.score<3.5", history=True,
+           observers=[cp.Every(2, lambda s: seen.update({s.step: s.metrics["score"].item()}))])  # fmt: skip
+    assert seen == {0: 5.0, 2: 3.0} and game.asked == [0, 2], "measured once for record, observer and condition"

@@ -73,6 +73,7 @@ class Seen:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
+        """The game's metrics here by name, as numpy arrays ([M] ...)."""
         return self.exhibit.metrics
 
 

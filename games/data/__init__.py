@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ...core.registry.hookspecs import Entry, hookimpl
+from .arrays import ImageArrays
 from .cifar10 import Cifar10Images
 from .digits import DigitImages
+from .emoji import Emoji
+from .image_folder import ImageFolder
 from .mnist import FashionMnist, Mnist
 from .mnist_5k import Mnist5k
 
@@ -25,4 +28,7 @@ def register_datasets() -> list[Entry]:
             "Xiao et al. 2017, arXiv 1708.07747",
         ),
         Entry("cifar10", Cifar10Images, "60,000 colour photos, 32x32, from the binary version", "Krizhevsky 2009"),
+        Entry("emoji", Emoji, "colour emoji of the font Noto Color Emoji, at any side, a toy", "Google, OFL 1.1"),
+        Entry("folder", ImageFolder, "one's own PNG and JPEG files, at any side; folders are classes", "ours"),
+        Entry("arrays", ImageArrays, "one's own images in a .npy, .npz or .safetensors file", "ours"),
     ]

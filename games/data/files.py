@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import os
 import stat
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
@@ -33,13 +34,13 @@ def folder(root: str, holds: str) -> Path:
 
 
 @contextmanager
-def opened(path: Path, what: str) -> Iterator[BinaryIO]:
+def opened(path: Path, what: str, unpack: bool = True) -> Iterator[BinaryIO]:
     """A file, unpacked if it is gzip. ``what`` it should be ends the sentence if it does not exist.
 
     Raises UsageError if it cannot be opened, and BadData for whatever a parser raises in the block.
     """
     with _plain(path, what) as file, refused(path):
-        if file.peek(2)[:2] != _GZIP:
+        if not unpack or file.peek(2)[:2] != _GZIP:
             yield file
             return
         with gzip.GzipFile(fileobj=file) as unpacked:
@@ -58,9 +59,15 @@ def refused(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise StorageError(f"{path} cannot be read: {error.strerror}.") from error
-        raise BadData(f"{path} is damaged or of another format: {error}. Get it again.") from error
+        raise _damaged(path, error) from error
     except Exception as error:  # parsers of foreign formats raise whatever they come upon
-        raise BadData(f"{path} is damaged or of another format: {error}. Get it again.") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> BadData:
+    """The error for what a parser said, which may be long, empty, or name a class of the parser's only."""
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return BadData(f"{path} is damaged or of another format: {textwrap.shorten(said, 160)}. Get it again.")
 
 
 def _plain(path: Path, what: str) -> BufferedReader:

@@ -78,3 +78,45 @@ def cifar10_archive(file: Path, count: int = 4) -> dict[str, Images]:
     members = [("cifar-10-batches-bin/batches.meta.txt", b"airplane\n")]
     archive(file, members + [(f"cifar-10-batches-bin/{name}", batch(images)) for name, images in found.items()])
     return found
+
+
+def emoji_font(file: Path, pictures: list[bytes]) -> None:
+    """A font with these PNGs in its table CBDT, one for each glyph."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.ttLib import newTable
+    from fontTools.ttLib.tables.BitmapGlyphMetrics import SmallGlyphMetrics
+    from fontTools.ttLib.tables.C_B_D_T_ import cbdt_bitmap_format_17
+    from fontTools.ttLib.tables.E_B_L_C_ import (
+        BitmapSizeTable,
+        SbitLineMetrics,
+        Strike,
+        eblc_index_sub_table_1,
+    )  # fmt: skip
+
+    names = [f"u{n}" for n in range(len(pictures))]
+    builder = FontBuilder(1024)
+    builder.setupGlyphOrder([".notdef", *names])
+    builder.setupCharacterMap({0x1F600 + n: name for n, name in enumerate(names)})
+    builder.setupPost()
+    glyphs = {}
+    for name, picture in zip(names, pictures, strict=True):
+        glyphs[name] = glyph = cbdt_bitmap_format_17(b"", builder.font)
+        glyph.metrics, glyph.imageData = SmallGlyphMetrics(), picture
+        for field in ("height", "width", "BearingX", "BearingY", "Advance"):
+            setattr(glyph.metrics, field, 1)
+    data, where = newTable("CBDT"), newTable("CBLC")
+    data.version, data.strikeData = 3.0, [glyphs]
+    strike, size = Strike(), BitmapSizeTable()
+    for line in ("hori", "vert"):
+        metrics = SbitLineMetrics()
+        fields = "ascender descender widthMax caretSlopeNumerator caretSlopeDenominator caretOffset minOriginSB"
+        for field in (fields + " minAdvanceSB maxBeforeBL minAfterBL pad1 pad2").split():
+            setattr(metrics, field, 0)
+        setattr(size, line, metrics)
+    size.colorRef, size.ppemX, size.ppemY, size.bitDepth, size.flags = 0, 109, 109, 32, 1
+    index = eblc_index_sub_table_1(b"", builder.font)
+    index.names, index.indexFormat, index.imageFormat = names, 1, 17
+    strike.bitmapSizeTable, strike.indexSubTables = size, [index]
+    where.version, where.strikes = 3.0, [strike]
+    builder.font["CBDT"], builder.font["CBLC"] = data, where
+    builder.save(file)

@@ -19,10 +19,13 @@ def refuses(error: type[cp.UserError], words: str, name: str, root: Path, **opti
         cp.make("dataset", name, root=str(root), **options).load()
 
 
-def damaged(path: Path, load: Callable[[], Images], tries: int = 120) -> None:
-    """Cut the file at many places and flip many bytes, those of its head all: a UserError, or whole images."""
+def damaged(path: Path, load: Callable[[], Images], tries: int = 60) -> None:
+    """Cut the file at many places and flip many bytes, those of its head all: a UserError, or whole images.
+
+    A file that was cut is refused, or nothing that matters was cut off.
+    """
     sound, rng = path.read_bytes(), np.random.default_rng(0)
-    load()
+    digest = load().digest
     places = {*range(min(len(sound), 40)), *rng.integers(0, len(sound), tries).tolist()}
     for place in sorted(places):
         for data in (sound[:place], sound[:place] + bytes([sound[place] ^ 1 << place % 8]) + sound[place + 1 :]):
@@ -32,6 +35,6 @@ def damaged(path: Path, load: Callable[[], Images], tries: int = 120) -> None:
             except cp.UserError as error:
                 assert 20 < len(str(error)) < 600 and str(error).endswith("."), error
             else:
-                assert len(data) == len(sound), f"cut at {place}, and read"
+                assert len(data) == len(sound) or images.digest == digest, f"cut at {place}, and read"
                 assert images.pixels.dtype == torch.uint8
     path.write_bytes(sound)

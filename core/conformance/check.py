@@ -14,10 +14,12 @@ from ..registry.registry import find
 from .assertions import Broken, Case, require
 from .games import games
 from .losses_and_regularizers import losses, regularizers
+from .networks import networks
 from .solvers import solvers
 
 _OF_KIND: dict[str, Callable[[str], Iterator[Case]]] = {  # what a kind must pass besides
     "game": games, "solver": solvers, "loss": losses, "regularizer": regularizers,
+    "network": networks,
 }  # fmt: skip
 
 

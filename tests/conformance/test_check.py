@@ -15,6 +15,7 @@ from counterplay.core.registry.registry import REGISTRY, Registered, entries
 
 from ..support.broken_games import BROKEN_GAMES, Sound
 from ..support.broken_losses import BROKEN_LOSSES, BROKEN_REGULARIZERS, SoundLoss, SoundRegularizer
+from ..support.broken_networks import BROKEN_NETWORKS, SoundNetwork
 from ..support.broken_solvers import BROKEN_SOLVERS, SoundSolver
 
 TABLES: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
@@ -22,9 +23,12 @@ TABLES: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
     "solver": BROKEN_SOLVERS,
     "loss": BROKEN_LOSSES,
     "regularizer": BROKEN_REGULARIZERS,
+    "network": BROKEN_NETWORKS,
 }
 BROKEN = [(kind, factory, label) for kind, table in TABLES.items() for factory, label in table]
-SOUND = {"game": Sound, "solver": SoundSolver, "loss": SoundLoss, "regularizer": SoundRegularizer}
+SOUND = {
+    "game": Sound, "solver": SoundSolver, "loss": SoundLoss, "regularizer": SoundRegularizer, "network": SoundNetwork,
+}  # fmt: skip
 EVERY = [
     (f"{kind}-{e.name}: {label}", run) for kind in KINDS for e in entries(kind) for label, run in cases(kind, e.name)
 ]

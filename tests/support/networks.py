@@ -9,9 +9,7 @@ from typing import Any
 import torch
 
 import counterplay as cp
-from counterplay.core.game.tree import Params, add, like, scale
-
-from .cases import F64, direction_like
+from counterplay.core.game.tree import Params
 
 # network -> options of a narrow copy, and the smallest images that it fits
 NARROW: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
@@ -21,13 +19,13 @@ NARROW: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     "wgan-gp-dcgan": ({"filters": 2}, (1, 8, 8)),
     "dcgan4": ({"filters": 1}, (1, 16, 16)),
     "dcgan4-nobn": ({"filters": 1}, (1, 16, 16)),
-    "dcgan4-const": ({"filters": 2, "generator_slope": 0.0}, (3, 16, 16)),
+    "dcgan4-const": ({"filters": 3, "generator_slope": 0.0}, (3, 16, 16)),
     "conv4-const": ({"filters": 2, "hidden": 3}, (1, 16, 16)),
     "conv3-const": ({"filters": 2, "hidden": 3}, (1, 8, 8)),
     "resnet-const": ({"filters": 2}, (1, 16, 16)),
     "sngan-cnn": ({"filters": 1}, (1, 8, 8)),
-    "resnet-v1": ({"filters": 2}, (1, 16, 16)),
-    "resnet-v2": ({"filters": 2}, (1, 16, 16)),
+    "resnet-v1": ({"filters": 4}, (1, 16, 16)),
+    "resnet-v2": ({"filters": 4}, (1, 16, 16)),
 }
 
 
@@ -46,20 +44,19 @@ class Noise(cp.Dataset):
 
 
 @cache
-def narrow(name: str, loss: str = "non-saturating", batch: int = 3, **more: Any) -> Any:
-    """The game `images` with a narrow copy of a network."""
+def narrow(name: str, loss: str = "non-saturating", dropout: float = 0.0, conditional: bool = False) -> Any:
+    """The game `images` with a narrow copy of a network, three images a step."""
     options, shape = NARROW[name]
-    network = cp.make("network", name, **{**options, "latent": 2, "init": "torch", **more.pop("network", {})})
-    return cp.make("game", "images", data=Noise(shape), network=network, loss=loss, batch=batch, **more)
+    network = cp.make("network", name, **options, latent=2, init="torch", dropout=dropout)
+    return cp.make("game", "images", data=Noise(shape), network=network, loss=loss, batch=3, conditional=conditional)
 
 
 def moved(params: Params, seed: int = 1, size: float = 0.1) -> Params:
-    """``params`` plus a normal number of this size each: biases and batch normalisation are not 0 and 1."""
+    """``params`` plus normal numbers of this size. What is added to biases is positive: few ReLU units are dead."""
     rng = torch.Generator().manual_seed(seed)
-    leaves = torch.utils._pytree.tree_leaves(params)
-    return add(params, like(params, [size * torch.randn(x.shape, generator=rng, dtype=x.dtype) for x in leaves]))
 
+    def step(name: str, x: torch.Tensor) -> torch.Tensor:
+        noise = size * torch.randn(x.shape, generator=rng, dtype=x.dtype)
+        return x + (noise.abs() + size if name.endswith("bias") else noise)
 
-def members_apart(params: Params, members: int) -> Params:
-    """The same point for all members, moved a little further for each."""
-    return add(params, scale(direction_like(params, 1), torch.arange(members, dtype=F64) / 10))
+    return {i: {name: step(name, x) for name, x in tree.items()} for i, tree in params.items()}

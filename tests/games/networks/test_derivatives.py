@@ -22,7 +22,10 @@ def point(game: cp.Game, members: int | None) -> LocalGame:
     rngs = table.generators(3)
     params, buffers = table.start(rngs)
     params = moved(params)
-    return LocalGame.of(table, params, table.draw(rngs, table.refresh(params, buffers)))
+    local = LocalGame.of(table, params, table.draw(rngs, table.refresh(params, buffers)))
+    for tree in local.gradient().values():  # at 1x1 pixel, the outer part of a kernel only sees padding
+        assert sum(int(x.count_nonzero()) for x in tree.values()) > 0.3 * sum(x.numel() for x in tree.values())
+    return local
 
 
 def products_against_differences(game: cp.Game, members: int | None, tol: float) -> None:

@@ -1,0 +1,42 @@
+"""Steps of replayed programs are the eager steps, for every network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import counterplay as cp
+
+from ...support.cases import F64, close_trees, generator
+from ...support.networks import NARROW, moved, narrow
+
+SOLVERS = {"acgd": {"lr": 0.01}, "conopt": {"lr": 0.01, "gamma": 0.1}}
+
+
+def played(game: cp.Game, solver: str, **options: object) -> tuple[cp.Params, cp.Params]:
+    """Two steps from a point where no bias is 0, eagerly and replayed."""
+    start = moved({i: {k: x.to(F64) for k, x in tree.items()} for i, tree in game.init(generator()).items()})
+    made = cp.make("solver", solver, **SOLVERS[solver])
+    eager, replayed = (
+        cp.run(game, made, steps=2, start=start, dtype="float64", trace=trace, **options).params
+        for trace in (False, True)
+    )
+    assert not torch.equal(*(next(iter(p["generator"].values())) for p in (start, eager)))
+    return eager, replayed
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", NARROW)
+def test_traced_steps(name, solver):
+    eager, replayed = played(narrow(name), solver)
+    close_trees(replayed, eager, 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "solver"), [("icr-mnist", "acgd"), *((n, "conopt") for n in ("icr-mnist", "dcgan4", "resnet-const"))]
+)
+def test_traced_steps_of_members_with_classes_and_dropout(name, solver):
+    """Pooling, normalisation, residuals and 5x5 levels between them."""
+    game = narrow(name, "saturating", conditional=True, dropout=0.3)
+    eager, replayed = played(game, solver, members=2)
+    close_trees(replayed, eager, 1e-9)

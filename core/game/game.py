@@ -99,6 +99,13 @@ class Game(ABC):
         """Whether ``project`` does anything. If not, it is not called."""
         return type(self).project is not Game.project
 
+    def data_sources(self) -> Mapping[str, Mapping[str, str]]:
+        """What the game was given from outside: by a name, its "sha256", and in words its "source".
+
+        Both are recorded with a run. It is not resumed where a sum has changed.
+        """
+        return {}
+
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         """The batch that ``metrics`` and ``show`` get, drawn once in a run. By default it is like any other batch."""
         return self.sample(rng, buffers)

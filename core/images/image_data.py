@@ -70,6 +70,9 @@ class ImageData(Game):
 
     # ------------------------------------------------------------------ data
 
+    def data_sources(self) -> Mapping[str, Mapping[str, str]]:
+        return {"data": {"sha256": self.images.digest, "source": self.images.source}}
+
     @cached_property
     def images(self) -> Images:
         """The real images. Raises UsageError or BadData if they cannot be read."""

@@ -11,7 +11,7 @@ import torch
 
 from ..derivatives.evaluator import Evaluator
 from ..errors import BadLog, PluginError, UsageError
-from ..game.game import Game
+from ..game.game import Game, innermost
 from ..game.regularizer import Regularizer
 from ..log.schema import ENDED
 from ..log.segments import missing
@@ -77,6 +77,7 @@ def resume(
             require_members(newest(files.path), saved[0], settings.members)
         by_name = all(x is None for x in (game, solver, regularizers))  # then an error below is the files' fault
         game, solver, regularizers = _objects(experiment, game, solver, regularizers)
+        innermost(game).data_sources()  # which are read now: if one has gone, the run's own files are not at fault
         with settings.switched():
             with files.reading() if by_name else nullcontext():
                 evaluator = settings.checked().evaluator(game, regularizers)
@@ -183,7 +184,7 @@ def _objects(
 
 
 def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> list[str]:
-    """What has changed since run.json was written, in words: torch, the device, the threads, the code of plugins."""
+    """What has changed since run.json was written, in words: torch, device, threads, data, the code of plugins."""
     now = run_facts(evaluator, params)
     out = [
         f"torch was {facts['versions'][name]} and is {found}"
@@ -192,5 +193,11 @@ def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> lis
     ]
     out += [
         f"{name} was {facts[name]} and is {now[name]}" for name in ("device", "threads") if facts[name] != now[name]
+    ]
+    sources = now["data_sources"]
+    out += [
+        f"{name} is not what it was (its sha256 was {was['sha256'][:12]}… and is {is_now[:12]}…)"
+        for name, was in facts.get("data_sources", {}).items()
+        if (is_now := sources.get(name, {}).get("sha256", "none")) != was["sha256"]
     ]
     return out + other_code(facts["experiment"])

@@ -105,6 +105,13 @@ class Settings(msgspec.Struct, kw_only=True):
     inexact_data: bool = False
 
 
+class DataSource(msgspec.Struct):
+    """What a game was given from outside, as a data set."""
+
+    sha256: Sum
+    source: Text = ""
+
+
 class Check(msgspec.Struct, kw_only=True):
     """The result of a check of the game at the start of a run."""
 
@@ -132,6 +139,7 @@ class Run(msgspec.Struct, kw_only=True):
     processors: Annotated[int, Meta(ge=1, le=10**6)] | None = None
     argv: list[Text] = []
     checks: dict[Text, Check] = {}
+    data_sources: dict[Text, DataSource] = {}
 
 
 class PlayedExperiment(Experiment, kw_only=True):

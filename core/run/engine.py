@@ -54,7 +54,8 @@ class Result:
     directory        the run directory, if there is one
     message          a sentence about the end, or ""
     diverged         the members of an ensemble that diverged; each stays at its last finite point
-    eager            why steps were not compiled, or losses not replayed, where they should have been; else ""
+    eager            why steps were not compiled, or losses not replayed, where they should have been, on a GPU as CUDA
+                     graphs; else ""
     checks           ``checks["jacobian"]`` says whether J is the derivative of v: its ``status`` is "agrees", "differs"
                      or "unknown", and ``words`` say why
     history          what was recorded, if ``history=True`` was given
@@ -212,7 +213,7 @@ def play(
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
         writer.close(ending, diverged)
     end = ending.state
-    eager = f"Losses are not replayed: {game.trace_context.why_eager}." if game.trace_context.why_eager else ""
+    eager = game.trace_context.words
     return Result(end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged, eager)
 
 

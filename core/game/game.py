@@ -43,6 +43,13 @@ class Game(ABC):
     metric_axes: Mapping[str, tuple[str, ...]] = {}
     """The names of the axes of each metric that is not a scalar."""
 
+    def metric_provenance(self) -> Mapping[str, Mapping[str, str | int | float]]:
+        """What metrics mean nothing without, by the metric's name: its extractor, the number of samples.
+
+        It is recorded in the log with each of them, and compared when a run is resumed.
+        """
+        return {}
+
     @abstractmethod
     def init(self, rng: torch.Generator) -> Params:
         """The initial parameters of every player: {player: {name: floating tensor}}."""

@@ -200,4 +200,11 @@ def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> lis
         for name, was in facts.get("data_sources", {}).items()
         if (is_now := sources.get(name, {}).get("sha256", "none")) != was["sha256"]
     ]
+    out += _changed_metrics(facts.get("metrics", {}), evaluator.game.metric_provenance())
     return out + other_code(facts["experiment"])
+
+
+def _changed_metrics(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The metrics of a run that are no longer measured as before, in words: by another extractor, or of other data."""
+    changed = [name for name, about in before.items() if dict(now.get(name, {})) != dict(about)]
+    return [f"{' and '.join(changed)} would be measured by another extractor"] if changed else []

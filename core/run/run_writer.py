@@ -86,6 +86,8 @@ class RunWriter:
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given, "checks": checks or {}}
         facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
+        if provenance := game.game.metric_provenance():
+            facts["metrics"] = {name: dict(about) for name, about in provenance.items()}
         made_directory = not Path(out).exists()
         lock = claim(Path(out))
         try:

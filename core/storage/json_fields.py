@@ -140,6 +140,7 @@ class Run(msgspec.Struct, kw_only=True):
     argv: list[Text] = []
     checks: dict[Text, Check] = {}
     data_sources: dict[Text, DataSource] = {}
+    metrics: dict[Text, dict[Text, Text | int | float]] = {}
 
 
 class PlayedExperiment(Experiment, kw_only=True):

@@ -193,8 +193,8 @@ levels = st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 4.0, NAN, math.inf])
 )  # fmt: skip
 def test_a_run_ends_where_the_measurements_say(script, steps, every, sign, value, patience):
     game = Scripted(tuple(script))
-    asked: dict[str, Any] = {"steps": steps, "sample_every": every, "until": f"metric.score{sign}{value}", "patience": patience}
-    result = cp.run(game, STEP, **asked)
+    until = f"metric.score{sign}{value}"
+    result = cp.run(game, STEP, steps=steps, sample_every=every, until=until, patience=patience)
     status, at, best = expected_end(script, steps, every, sign, value, patience)
     assert (result.status, result.steps) == (status, at)
     assert game.asked == [k for k in [*range(0, steps, every), steps] if k <= at], "measured once, and nowhere else"

@@ -56,7 +56,7 @@ def datasets(what: Any) -> Iterator[Case]:
 def _loaded(what: Any) -> Images:
     """Load the images. Raises Unready where something that they are read from is missing or damaged."""
     try:
-        return make("dataset", what).load()  # type: ignore[no-any-return]
+        return make("dataset", what).load()
     except UsageError as error:
         raise Unready(UsageError(f"{error} To check, give options as -o KEY=VALUE.")) from error
     except UserError as error:

@@ -25,6 +25,7 @@ from ..loop.loop import Loop, Progress
 from ..loop.monitor import Monitor, joint
 from ..loop.observers import Observer
 from ..loop.stopping import Stopping, stopping
+from ..provenance.reproducibility import require_seeded
 from ..seeding import SCHEME
 from ..settings import Asked
 from ..solver.solver import Memory, Solver, require_suited
@@ -33,7 +34,6 @@ from ..spectra.game_check import check_game
 from ..tolerances import tolerances
 from .recorder_setup import layout_of
 from .recorders import Gallery, ParameterColumns
-from .reproducibility import require_seeded
 from .run_writer import RunWriter
 from .settings import Settings
 from .starting_point import memory_from, parameters_from

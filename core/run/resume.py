@@ -19,6 +19,7 @@ from ..loop.loop import Progress
 from ..loop.observers import Observer
 from ..provenance.differences import differences
 from ..provenance.environment import run_facts, versions
+from ..provenance.reproducibility import INEXACT_DATA, changed_since, require_seeded
 from ..registry.build import Unmade, other_code, rebuild
 from ..solver.solver import Solver
 from ..solver.state import State
@@ -27,7 +28,6 @@ from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
 from .engine import Result, compiled_chunks, initial_state, play, stopping_of
-from .reproducibility import INEXACT_DATA, changed_since, require_seeded
 from .run_writer import RunWriter
 from .settings import Settings
 

@@ -205,7 +205,7 @@ class CheckpointState(msgspec.Struct, kw_only=True):
     inexact: list[Mark] = []
     best: tuple[float, Step] | None = None  # see core.solver.state
     batch_sha256: Sum | None = None
-    losses: dict[Text, list[float]] = {}  # of the next step: see core.run.reproducibility
+    losses: dict[Text, list[float]] = {}  # of the next step: see core.provenance.reproducibility
     buffers: dict[Text, Any] = {}  # see core.game.buffers
     empty: list[Text] = []  # the paths of empty dictionaries, which safetensors cannot hold
 

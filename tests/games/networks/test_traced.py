@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,10 +12,10 @@ import counterplay as cp
 from ...support.cases import F64, close_trees, generator
 from ...support.networks import NARROW, moved, narrow
 
-SOLVERS = {"acgd": {"lr": 0.01}, "conopt": {"lr": 0.01, "gamma": 0.1}}
+SOLVERS: dict[str, dict[str, Any]] = {"acgd": {"lr": 0.01}, "conopt": {"lr": 0.01, "gamma": 0.1}}
 
 
-def played(game: cp.Game, solver: str, **options: object) -> tuple[cp.Params, cp.Params]:
+def played(game: cp.Game, solver: str, **options: Any) -> tuple[cp.Params, cp.Params]:
     """Two steps from a point where no bias is 0, eagerly and replayed."""
     start = moved({i: {k: x.to(F64) for k, x in tree.items()} for i, tree in game.init(generator()).items()})
     made = cp.make("solver", solver, **SOLVERS[solver])

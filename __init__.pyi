@@ -48,6 +48,8 @@ from .core.registry.registry import make as make
 from .core.run.checkpoint import load_params as load_params
 from .core.run.engine import Result as Result
 from .core.run.engine import run as run
+from .core.run.evaluate import Evaluated as Evaluated
+from .core.run.evaluate import evaluate as evaluate
 from .core.run.resume import resume as resume
 from .core.seeding import member_seed as member_seed
 from .core.solver.play_orders import Alternating as Alternating

@@ -8,11 +8,12 @@ from .exponential import Exponential
 from .four_player import FourPlayer
 from .gans.affine_gaussian import AffineGaussian
 from .gans.covariance import Covariance
-from .gans.digits import Digits
 from .gans.dirac_gan import DiracGan
 from .gans.mixture import Mixture
 from .gans.projection import Projection
+from .images.digits import Digits
 from .images.images import ImageGame
+from .images.presets import CelebA, Cifar10, Mnist
 from .images.several import SeveralGans
 from .iterated_prisoners_dilemma import IteratedPrisonersDilemma
 from .matching_pennies import MatchingPennies
@@ -82,6 +83,9 @@ def register_games() -> list[Entry]:
             "Mescheder, Nowozin, Geiger 2017, arXiv 1705.10461, section 5",
         ),
         Entry("digits", Digits, "real handwritten digits, 8x8, of scikit-learn", "Alpaydin, Kaynak 1998, UCI"),
+        Entry("mnist", Mnist, "handwritten digits, 28x28", ICR + ", section 3 and A.3"),
+        Entry("cifar10", Cifar10, "colour images of ten classes, 32x32", ICR + ", A.4"),
+        Entry("celeba", CelebA, "faces, 64x64, from a folder", "Mescheder, Nowozin, Geiger 2017, arXiv 1705.10461"),
         Entry(
             "several-gans",
             SeveralGans,

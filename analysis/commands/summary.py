@@ -60,6 +60,8 @@ def summarize(log: Log) -> dict[str, Any]:
         "spectrum": _spectrum(log),
         "meaning": meaning(log),
         "metrics": {k.partition("/")[2]: _last_finite(log, k) for k in log if _is_metric(k)},
+        "metric_provenance": {k.partition("/")[2]: dict(v.attrs) for k, v in log.variables.items() if v.attrs},
+        "measured_by": {k.partition("/")[2]: v.measured_by for k, v in log.variables.items() if v.measured_by},
         "metastable": lingering(log),
     }
     return json_value(facts)
@@ -172,7 +174,7 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
     if spectrum := facts["spectrum"]:
         found |= _spectrum_rows(spectrum, facts)
         found.update(lines(facts["meaning"]))
-    found.update({k.replace("_", " "): _text(v) for k, v in facts["metrics"].items()})
+    found.update({k.replace("_", " "): _metric(v, facts["measured_by"].get(k)) for k, v in facts["metrics"].items()})
     if facts["metastable"]:
         found["time in projection"] = _projection(facts["metastable"])
     return {printable(label): printable(text) for label, text in found.items() if text not in (None, "")}
@@ -211,6 +213,12 @@ def _projection(found: Mapping[str, Any]) -> str:
         some = sum(s > 0 for s in share)
         return f"{some} of {len(share)} members linger, for {np.mean(share):.1%} of the run on average"
     return f"{share:.1%} of the run"
+
+
+def _metric(value: Any, measured_by: str | None) -> str:
+    """A metric's last value, and what it was measured by."""
+    text = _text(value)
+    return f"{text} ({measured_by})" if text and measured_by else text
 
 
 def _text(value: Any) -> str:

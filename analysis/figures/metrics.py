@@ -46,7 +46,7 @@ def draw(logs: list[Log], against: str = "step") -> Figure:
 
 
 def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
-    steps: dict[str, int] = {}
+    steps, measured = dict[str, int](), set[str]()
     holders = [(i, log) for i, log in enumerate(logs) if key in log]
     for place, (i, log) in enumerate(holders):
         about, values = log.variables[key], log[key]
@@ -62,9 +62,12 @@ def _panel(axes: Axes, logs: list[Log], key: str, against: str) -> None:
             line(axes, x, values[seen], i, label, remark=len(logs) == 1)
             axes.set_xlabel(AGAINST[against])
             axes.set_ylabel(f"{short(about.long_name)} ({about.units})")
+            measured |= {about.measured_by} - {""}
         else:
             at = _bars(axes, log, key, i, place, len(holders), label)
             steps |= {} if at is None else {log.name: at}
+    if measured:  # runs whose extractors or counts differ cannot be compared
+        axes.set_title("by " + " or ".join(short(one, 50) for one in sorted(measured)), fontsize=8)
     if steps:
         axes.set_title(_when(steps), fontsize=9 if len(steps) > 1 else None)
     if len(logs) == 1 and axes.get_legend_handles_labels()[0]:  # empty if no number could be drawn

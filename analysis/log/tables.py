@@ -78,7 +78,7 @@ def dataset(log: Rows, group: str) -> xarray.Dataset:
     coords: dict[str, Any] = {}
     for name, key in variables(log, group).items():
         about = log.variables[key]
-        attrs: dict[str, Any] = {"long_name": about.long_name, "units": about.units}
+        attrs: dict[str, Any] = {"long_name": about.long_name, "units": about.units, **about.attrs}
         if about.flags:
             attrs["flag_values"] = np.arange(len(about.flags), dtype=about.dtype)
             attrs["flag_meanings"] = " ".join(about.flags)

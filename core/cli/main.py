@@ -39,6 +39,7 @@ _OURS = {
     "run": ("run", "Play a game and record it."),
     "resume": ("resume", "Go on with a run that was stopped."),
     "spectrum": ("spectrum", "Find the eigenvalues at a recorded or given point, and what they say."),
+    "evaluate": ("evaluate", "Measure the images of a run by metrics, from its checkpoints."),
     "list": ("catalogue", f"List {in_words()}."),
     "describe": ("catalogue", "Show what something does, its options and its reference."),
     "check": ("catalogue", "Check that a plugin keeps the contract."),

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ..derivatives.evaluator import Evaluator
+from ..errors import UserError
 from ..game.game import Game
 from ..game.tree import Batch, Params, leaves, like, norm, scale
 from ..tolerances import TOLERANCES
@@ -23,6 +24,14 @@ Case = tuple[str, Callable[[], None]]
 
 class Broken(Exception):
     """A check found the contract broken; the message says how."""
+
+
+class Unready(Exception):
+    """What is checked cannot be tried here, as a file that it reads is missing: ``error`` says why, for the user."""
+
+    def __init__(self, error: UserError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def require(holds: object, otherwise: str) -> None:

@@ -6,29 +6,35 @@ Each check is a function that raises `Broken` with a sentence. Checks run in flo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..options import options_of
 from ..registry.registry import find
-from .assertions import Broken, Case, require
+from .assertions import Broken, Case, Unready, require
+from .datasets import datasets
 from .games import games
 from .losses_and_regularizers import losses, regularizers
 from .networks import networks
 from .solvers import solvers
 
-_OF_KIND: dict[str, Callable[[str], Iterator[Case]]] = {  # what a kind must pass besides
+_OF_KIND: dict[str, Callable[[Any], Iterator[Case]]] = {  # what a kind must pass besides
     "game": games, "solver": solvers, "loss": losses, "regularizer": regularizers,
-    "network": networks,
+    "network": networks, "dataset": datasets,
 }  # fmt: skip
 
 
-def check(kind: str, name: str) -> list[tuple[str, bool, str]]:
-    """Run every check of that kind: (name of the check, whether it holds, what is wrong)."""
+def check(kind: str, name: str, options: Mapping[str, Any] | None = None) -> list[tuple[str, bool, str]]:
+    """Run every check of that kind: (name of the check, whether it holds, what is wrong).
+
+    The thing is made with ``options``. Raises UserError if it cannot be tried, as a data set whose files are missing.
+    """
     results = []
-    for label, run in cases(kind, name):
+    for label, run in cases(kind, name, options):
         try:
             run()
+        except Unready as why:
+            raise why.error from None
         except Broken as error:
             results.append((label, False, str(error)))
         except Exception as error:  # the plugin under test may raise anything, which is then the finding
@@ -38,13 +44,13 @@ def check(kind: str, name: str) -> list[tuple[str, bool, str]]:
     return results
 
 
-def cases(kind: str, name: str) -> Iterator[Case]:
-    """Every check of one registered thing, by name."""
+def cases(kind: str, name: str, options: Mapping[str, Any] | None = None) -> Iterator[Case]:
+    """Every check of one registered thing, by name, and with other options than the default ones."""
     entry = find(kind, name)
     yield "summary and reference", lambda: _documented(entry)
     yield "options documented", lambda: _options(entry.factory)
     if kind in _OF_KIND:
-        yield from _OF_KIND[kind](name)
+        yield from _OF_KIND[kind]({"name": name, **options} if options else name)
 
 
 def _documented(entry: Any) -> None:

@@ -9,13 +9,14 @@ import torch
 from ..derivatives.local import LocalGame
 from ..game.game import Game
 from ..game.tree import add, norm, ravel, scale, sub
-from ..registry.registry import make
+from ..registry.registry import find, make
 from .assertions import TOL, Case, close, direction, evaluator_of, is_pure, member, require, same, start_and_batch
 
 
 def games(name: str) -> Iterator[Case]:
     """The checks of the game ``name``, as (label, function) pairs."""
-    yield from game_cases(lambda: make("game", name))
+    options = getattr(find("game", name).factory, "check_options", {})
+    yield from game_cases(lambda: make("game", name, **options))
 
 
 def game_cases(build: Callable[[], Game]) -> Iterator[Case]:

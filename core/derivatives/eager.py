@@ -15,6 +15,7 @@ from ..game.checks import losses_of
 from ..game.game import Game
 from ..game.tree import Batch, Params, Player
 from .field import field_of, pullback
+from .operator import Operator
 from .products import Block, LinearMap, Rows, VAndProducts
 
 
@@ -50,6 +51,12 @@ class Eager:
         # It is made here, not at its first use: that may be inside a transform, and the map must be valid outside too.
         _, push = pullback(pull, tree_map(torch.zeros_like, v))
         return push, pull
+
+    def matrix(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> Tensor:
+        """The block of ``rows`` and ``cols`` of J at one point, ([M,] N_rows, N_cols), by a product for each row."""
+        push, pull = self.products(rows, cols, params, batch)
+        outputs, inputs = {i: params[i] for i in rows}, {j: params[j] for j in cols}
+        return Operator(push, pull, outputs, inputs, self.ensemble).dense()
 
     def v_and_products(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> VAndProducts:
         """The field of ``rows`` (None if there are none), and the products with ``blocks``, at one point."""

@@ -22,16 +22,19 @@ from ..game.buffers import copied
 from ..game.game import Game, innermost
 from ..game.regularizer import Refresh
 from ..game.structure import describe_change
-from ..game.tree import Batch, Buffers, Params, Player
+from ..game.tree import Batch, Buffers, Params, Player, ravel
 from ..seeding import SCHEME, generators
 from ..tracing.rewrites.factor_rewrite import rewritten
 from ..tracing.trace_context import ReplayState, TraceContext
-from ..tracing.traced import Traced, TracedWithMaps, traced, traced_with_maps, transform_active
+from ..tracing.traced import transform_active
 from .eager import Eager, over_members
 from .inner_derivatives import Work, work_of
 from .placement import Placement
 from .products import Block, Cost, LinearMap, Product, Rows, VAndProducts
+from .replayed import Replayed
 from .stacking import CannotStack, stacked
+
+REPLAYED_ROWS = 256  # a larger matrix would be a long program, and its overhead does not matter
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ class Evaluator(Game):
         if not self.replays(params, batch):
             return self.eager.field(rows, params, batch)
         if not shared:
-            return self._field(rows, params, batch)
+            return self._replayed.field(rows, params, batch)
         v_and_losses, maps = self._traced_v_and_products(rows, [product.block for product in shared], params, batch)
         for product, map in zip(shared, maps, strict=True):
             product.map = map
@@ -198,7 +201,7 @@ class Evaluator(Game):
     def loss_gradient(self, i: Player, params: Params, batch: Batch) -> Params:
         """The gradient of player i's loss with respect to everyone's parameters."""
         self._count_gradients((i,), params, batch)
-        return (self._loss_gradient if self.replays(params, batch) else self.eager.loss_gradient)(i, params, batch)
+        return (self._replayed if self.replays(params, batch) else self.eager).loss_gradient(i, params, batch)
 
     def _count_gradients(self, rows: Rows, params: Params, batch: Batch) -> None:
         """Count one evaluation of the gradients of ``rows``."""
@@ -231,10 +234,19 @@ class Evaluator(Game):
 
         return product(blocks[0], traced_alone(blocks[0])), product(blocks[1], traced_alone(blocks[1]))
 
+    def replayed_matrix(self, product: Product, params: Params, batch: Batch) -> Tensor | None:
+        """The matrix of the block of ``product``, counted as a product for each row; None where it is not replayed."""
+        (rows, cols, _), size = product.block, ravel({i: params[i] for i in product.block.rows}).shape[-1]
+        size //= self.members or 1
+        if size > REPLAYED_ROWS or not self.replays(params, batch):
+            return None
+        self.cost.products += product.weight * size
+        return self._replayed.matrix(rows, cols, params, batch)
+
     def _traced_v_and_products(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> VAndProducts:
         """As :meth:`Eager.v_and_products`, traced: (v, losses) of ``rows``, and the products with ``blocks``."""
         tangents = [{i: params[i] for i in (block.rows if block.adjoint else block.cols)} for block in blocks]
-        return self._v_and_products(tangents, rows, blocks, params, batch)
+        return self._replayed.v_and_products(tangents, rows, blocks, params, batch)
 
     def replays(self, params: Params, batch: Batch) -> bool:
         """Whether traced programs are replayed at this step.
@@ -251,8 +263,6 @@ class Evaluator(Game):
     def eager(self) -> Eager:
         return Eager(self.game, self.members is not None)
 
-    # ------------------------------------------------------------------ traced at the first use, once for each shape
-
     @cached_property
     def trace_context(self) -> TraceContext:
         """What traced programs may read (all that the losses reach from ``game``), and their name in messages."""
@@ -261,17 +271,8 @@ class Evaluator(Game):
         return TraceContext(((self.game, frozenset({"losses"})),), name, module, self.replay, rewritten)
 
     @cached_property
-    def _field(self) -> Traced:
-        return traced(self.eager.field, self.trace_context)
-
-    @cached_property
-    def _loss_gradient(self) -> Traced:
-        return traced(self.eager.loss_gradient, self.trace_context)
-
-    @cached_property
-    def _v_and_products(self) -> TracedWithMaps:
-        """:meth:`Eager.v_and_products` in one program, with J u in forward mode where that can be traced."""
-        return traced_with_maps(self.eager.v_and_products_forward, self.eager.v_and_products, self.trace_context)
+    def _replayed(self) -> Replayed:
+        return Replayed(self.eager, self.trace_context)
 
     @cached_property
     def _variants(self) -> dict[Callable[[Game], Game], Evaluator]:

@@ -70,7 +70,13 @@ class LocalGame:
     def _block(self, rows: tuple[Player, ...], cols: tuple[Player, ...]) -> Operator:
         mv, rmv = self.game.products(rows, cols, self.params, self.batch)
         outputs, inputs = {i: self.params[i] for i in rows}, {j: self.params[j] for j in cols}
-        return Operator(mv, rmv, outputs, inputs, self.ensemble, self._block)
+        plain = Operator(mv, rmv, outputs, inputs, self.ensemble, self._block)
+
+        def matrix() -> Tensor:
+            found = self.game.replayed_matrix(rmv, self.params, self.batch)
+            return plain.dense() if found is None else found
+
+        return replace(plain, matrix=matrix)
 
     def at(self, params: Params) -> LocalGame:
         """The same game and batch at another point. Players that ``params`` leaves out stay where they are."""

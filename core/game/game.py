@@ -40,8 +40,18 @@ class Game(ABC):
     """The names of the buffers that say which data come next, as the place in an epoch. Only :meth:`advance` changes
     them. The fixed batches for spectra, samples and metrics are drawn from the first place, whatever the step."""
 
+    check_options: Mapping[str, Any] = {}
+    """Options with which ``counterplay check`` makes the game, where it is slow or needs files without them."""
+
     metric_axes: Mapping[str, tuple[str, ...]] = {}
     """The names of the axes of each metric that is not a scalar."""
+
+    def metric_provenance(self) -> Mapping[str, Mapping[str, str | int | float]]:
+        """What metrics mean nothing without, by the metric's name: its extractor, the number of samples.
+
+        It is recorded in the log with each of them, and compared when a run is resumed.
+        """
+        return {}
 
     @abstractmethod
     def init(self, rng: torch.Generator) -> Params:
@@ -98,6 +108,13 @@ class Game(ABC):
     def projects(self) -> bool:
         """Whether ``project`` does anything. If not, it is not called."""
         return type(self).project is not Game.project
+
+    def data_sources(self) -> Mapping[str, Mapping[str, str]]:
+        """What the game was given from outside: by a name, its "sha256", and in words its "source".
+
+        Both are recorded with a run. It is not resumed where a sum has changed.
+        """
+        return {}
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         """The batch that ``metrics`` and ``show`` get, drawn once in a run. By default it is like any other batch."""

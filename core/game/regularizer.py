@@ -90,6 +90,9 @@ class Regularized(Game):
     def metric_axes(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
         return self.game.metric_axes
 
+    def metric_provenance(self) -> Mapping[str, Mapping[str, str | int | float]]:
+        return self.game.metric_provenance()
+
     def __getattr__(self, name: str) -> Any:
         # Python calls this for names that are not defined here: the game's own options and helpers.
         if name.startswith("__") or name == "game":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -43,7 +44,16 @@ class ImageData(Game):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", make("dataset", self.data))
-        object.__setattr__(self, "metrics_", [make("metric", m) for m in self.metrics_])
+        self._set_metrics(self.metrics_)
+
+    def with_metrics(self, metrics: Sequence[Any]) -> Self:
+        """This game with other metrics, each a metric, a name, or a table of a name and options."""
+        game = copy.copy(self)  # with the data that it has read
+        game._set_metrics(metrics)
+        return game
+
+    def _set_metrics(self, metrics: Sequence[Any]) -> None:
+        object.__setattr__(self, "metrics_", [make("metric", m) for m in metrics])
         count = Counter(name for m in self.metrics_ for name in m.figures)
         if twice := [name for name, n in count.items() if n > 1]:
             raise UsageError(f"two of the metrics give {twice[0]}: give one, and evaluate the run by the other.")
@@ -69,6 +79,9 @@ class ImageData(Game):
         return [params["generator"]]
 
     # ------------------------------------------------------------------ data
+
+    def data_sources(self) -> Mapping[str, Mapping[str, str]]:
+        return {"data": {"sha256": self.images.digest, "source": self.images.source}}
 
     @cached_property
     def images(self) -> Images:

@@ -27,6 +27,8 @@ from .schema import AXES, FORMAT, GROUPS, VERSION, Variable
 _CHUNK_BYTES = 256 << 10
 _COMPLEX = "_PFNC_DOUBLE_COMPLEX_TYPE"  # netCDF reads complex numbers only through a committed type of this name
 _FILTERS = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+_KNOWN = {"long_name", "units", "dimensions", "coordinates", "flag_values", "flag_meanings", "CLASS", "NAME"}
+_KNOWN |= {name.decode() for name in SCALES}
 _validated: set[tuple[int, ...]] = set()  # stamps of files that passed `safety`: a file that was written has another
 
 
@@ -143,6 +145,8 @@ def _describe(data: h5py.Dataset, variable: Variable) -> None:
     data.attrs["long_name"] = variable.long_name
     if variable.dtype != "|O":
         data.attrs["units"] = variable.units
+    for name, value in variable.attrs.items():
+        data.attrs[name] = value
     data.attrs["dimensions"] = " ".join(variable.dims)  # for readers that follow no references, such as ours
     if variable.flags:
         data.attrs["flag_values"] = np.arange(len(variable.flags), dtype=variable.dtype)
@@ -220,8 +224,9 @@ def _add(found: Contents, path: Path | str, group: str, name: str, data: Any) ->
         raise BadLog(f"{path} is damaged: /{group}/{name} has not as many rows as /{group}/step.")
     flags = tuple(_attribute(data, "flag_meanings", "").split())
     about = _attribute(data, "long_name", name), _attribute(data, "units", "1")
+    more = {text(k): _text_or_number(data.attrs[k]) for k in data.attrs if group == "metrics" and text(k) not in _KNOWN}
     try:
-        found.variables[f"{group}/{name}"] = Variable(name, dims, data.dtype.str, *about, flags)
+        found.variables[f"{group}/{name}"] = Variable(name, dims, data.dtype.str, *about, flags, more)
     except UserError as error:
         raise BadLog(f"{path} is damaged: {error}") from error
     found.shapes[f"{group}/{name}"] = data.shape

@@ -48,6 +48,7 @@ class Variable:
     long_name: str
     units: str = "1"
     flags: tuple[str, ...] = ()  # meanings of the values 0, 1, 2, … of a status code
+    attrs: Mapping[str, str | int | float] = field(default_factory=dict, hash=False)  # more, as a metric's provenance
 
     def __post_init__(self) -> None:
         # A name with a slash would make a group; netCDF tools refuse a file that has names with other odd characters.
@@ -56,6 +57,15 @@ class Variable:
                 raise UsageError(
                     f"A variable of the log cannot be named {name!r}: use letters, digits, '_', '.', '+' and '-'."
                 )
+
+    @property
+    def measured_by(self) -> str:
+        """What a metric was measured by, in words: "classifier 1a2b3c4d, 10,000 samples"; "" if that is not known."""
+        if "extractor" not in self.attrs:
+            return ""
+        extractor = f"{self.attrs['extractor']} {str(self.attrs.get('extractor_sha256', ''))[:8]}".strip()
+        samples = self.attrs.get("samples")
+        return f"{extractor}, {samples:,} samples" if isinstance(samples, int) else extractor
 
 
 def _table(group: str, *rows: tuple[Any, ...]) -> dict[str, Variable]:

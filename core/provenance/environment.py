@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..derivatives.evaluator import Evaluator
-from ..game.game import Game
+from ..game.game import Game, innermost
 from ..game.regularizer import Regularized, Regularizer
 from ..game.tree import Params, Player, leaves
 from ..registry import registry
@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def run_facts(game: Evaluator, params: Params) -> dict[str, Any]:
-    """Facts for run.json: the players' numbers of parameters, dtype, device, threads, machine and command line."""
+    """Facts for run.json: the players' numbers of parameters, dtype, device, threads, machine, command line, data."""
     first = leaves(params)[0]
     counts: dict[Player, int] = {
         i: sum(x.numel() for x in t.values()) // (game.members or 1) for i, t in params.items()
@@ -41,7 +41,7 @@ def run_facts(game: Evaluator, params: Params) -> dict[str, Any]:
     return {
         "players": counts, "dtype": str(first.dtype).removeprefix("torch."), "device": str(first.device),
         "threads": torch.get_num_threads(), "platform": platform.platform(), "processors": os.cpu_count(),
-        "argv": sys.argv[1:],
+        "argv": sys.argv[1:], "data_sources": {k: dict(x) for k, x in innermost(game).data_sources().items()},
     }  # fmt: skip
 
 

@@ -188,9 +188,10 @@ class Registry:
         return made
 
     def _value(self, who: str, option: Option, value: Any) -> Any:
-        if isinstance(value, Mapping) and "name" not in value and isinstance(option.default, str):
-            if isinstance(option.annotation, type) and kind_of(option.annotation):
-                value = {"name": option.default, **value}  # options of the thing that is there by default
+        if isinstance(value, Mapping) and "name" not in value and isinstance(option.annotation, type):
+            if kind_of(option.annotation):  # options of the thing that is there by default
+                by_default = option.default if isinstance(option.default, Mapping) else {"name": option.default}
+                value = {**by_default, **value} if isinstance(by_default["name"], str) else value
         try:
             return coerce(value, option.annotation, self._nested)
         except Mismatch as e:

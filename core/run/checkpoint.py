@@ -136,12 +136,12 @@ def require_members(path: Path, tensors: dict[str, Any], members: int | None) ->
 
 def has_checkpoint(run: Path) -> bool:
     """Whether the run has written a checkpoint."""
-    return bool(_saved_steps(run))
+    return bool(saved_steps(run))
 
 
 def newest(run: Path) -> Path:
     """The newest checkpoint of a run whose checksums match. Raises UsageError if there is none."""
-    for step in reversed(_saved_steps(run)):
+    for step in reversed(saved_steps(run)):
         path = _directory_of(run, step)
         try:
             _verified(path)
@@ -153,7 +153,7 @@ def newest(run: Path) -> Path:
 
 def prune(run: Path, keep: Callable[[int], bool], last: int = 2) -> None:
     """Remove all checkpoints but the ``last`` ones and those of steps to ``keep``. What cannot be removed stays."""
-    for step in _saved_steps(run)[:-last]:
+    for step in saved_steps(run)[:-last]:
         if not keep(step):
             shutil.rmtree(_directory_of(run, step), ignore_errors=True)
 
@@ -162,7 +162,7 @@ def _directory_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step}"
 
 
-def _saved_steps(run: Path) -> list[int]:
+def saved_steps(run: Path) -> list[int]:
     """The steps of all checkpoints, in order. Only names are read, as there may be thousands."""
     try:
         names = os.listdir(run / "checkpoints")
@@ -181,7 +181,7 @@ def load_params(run: str | Path, step: int | None = None) -> Params:
     path = Path(run)
     if step is None:
         return saved_params(newest(path))
-    if step not in (steps := _saved_steps(path)):
+    if step not in (steps := saved_steps(path)):
         known = f"those of steps {', '.join(map(str, steps[-10:]))}" if steps else "none at all"
         raise UsageError(f"{run} has no checkpoint of step {step!r:.80}: the newest are {known}.")
     return saved_params(_directory_of(path, step))

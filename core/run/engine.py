@@ -25,6 +25,7 @@ from ..loop.loop import Loop, Progress
 from ..loop.monitor import Monitor, joint
 from ..loop.observers import Observer
 from ..loop.stopping import Stopping, stopping
+from ..provenance.reproducibility import require_seeded
 from ..seeding import SCHEME
 from ..settings import Asked
 from ..solver.solver import Memory, Solver, require_suited
@@ -33,7 +34,6 @@ from ..spectra.game_check import check_game
 from ..tolerances import tolerances
 from .recorder_setup import layout_of
 from .recorders import Gallery, ParameterColumns
-from .reproducibility import require_seeded
 from .run_writer import RunWriter
 from .settings import Settings
 from .starting_point import memory_from, parameters_from
@@ -54,7 +54,8 @@ class Result:
     directory        the run directory, if there is one
     message          a sentence about the end, or ""
     diverged         the members of an ensemble that diverged; each stays at its last finite point
-    eager            why steps were not compiled, or losses not replayed, where they should have been; else ""
+    eager            why steps were not compiled, or losses not replayed, where they should have been, on a GPU as CUDA
+                     graphs; else ""
     checks           ``checks["jacobian"]`` says whether J is the derivative of v: its ``status`` is "agrees", "differs"
                      or "unknown", and ``words`` say why
     history          what was recorded, if ``history=True`` was given
@@ -212,7 +213,7 @@ def play(
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
         writer.close(ending, diverged)
     end = ending.state
-    eager = f"Losses are not replayed: {game.trace_context.why_eager}." if game.trace_context.why_eager else ""
+    eager = game.trace_context.words
     return Result(end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged, eager)
 
 

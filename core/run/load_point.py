@@ -48,7 +48,7 @@ def load_point(directory: str | Path, step: int | None = None, device: str = "cp
     if not facts:
         raise UsageError(f"{directory} is not the directory of a run: it has no run.json.")
     experiment, checks = facts["experiment"], facts.get("checks", {})
-    game, solver, regularizers = _objects(files.path, experiment)
+    game, solver, regularizers = recorded_objects(files.path, experiment)
     with files.reading():
         settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None)
     with torch.no_grad():
@@ -88,19 +88,25 @@ def buffers_from(start: str | None, first: Buffers) -> Buffers:
     return {**first, **{k: saved[k].to(x) for k, x in tensors.items()}}
 
 
-def _objects(path: Path, experiment: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
-    """The game, the solver and the regularizers that run.json names. Raises UsageError."""
+def recorded_objects(
+    path: Path, experiment: Mapping[str, Any], game: Any = None, solver: Any = None, regularizers: Any = None,
+    instead: str = "",
+) -> tuple[Any, Any, list[Any]]:  # fmt: skip
+    """The game, the solver and the regularizers that run.json names, except those that are given. Raises UsageError.
+
+    ``instead`` says what to do where one was made in Python.
+    """
     origins = experiment.get("origins")
     try:
-        if origins is None:  # written by an old version, which did not record names
+        if origins is None and game is None:  # written by an old version, which did not record names
             raise Unmade("the game of this run was put together in Python", "game", False)
         with registry.REGISTRY.without_third_parties():
-            return rebuild(experiment)
+            return rebuild(experiment, game, solver, regularizers)
     except Unmade as error:
         from_plugins = [o for o in origins or () if o["source"] != registry.BUILT_IN]
         sources = "; ".join(f"its {o['kind']} {o['name']} came from {o['source']}" for o in from_plugins)
         hint = f" {sources[0].upper()}{sources[1:]}: name the file, --plugin FILE.py." if sources else ""
-        by_hand = f". Name one: counterplay spectrum GAME --solver NAME --start {path}."
+        by_hand = instead or f". Name one: counterplay spectrum GAME --solver NAME --start {path}."
         raise UsageError(f"{path}: {error}{hint if error.named else by_hand}") from error
 
 

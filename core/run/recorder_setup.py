@@ -58,7 +58,9 @@ def recorders(
 def _metrics(game: Evaluator) -> tuple[Variable, ...]:
     """The variables of the log for the game's metrics."""
     member = () if game.members is None else ("member",)
+    provenance, axes = game.game.metric_provenance(), game.game.metric_axes
     return tuple(
-        Variable(name, ("metrics", *member, *axes), "<f8", name.replace("_", " "))
-        for name, axes in game.game.metric_axes.items()
-    )
+        Variable(name, ("metrics", *member, *axes.get(name, ())), "<f8", name.replace("_", " "),
+                 attrs=provenance.get(name, {}))
+        for name in {**axes, **provenance}
+    )  # fmt: skip

@@ -209,7 +209,7 @@ def _arrays(game: Any, metrics: Any) -> dict[str, Any]:
     found = {}
     for name, x in require_mapping(innermost(game), "metrics", metrics).items():
         try:
-            found[name] = numpy(torch.as_tensor(x))
+            found[name] = numpy(torch.as_tensor(x, dtype=torch.float64 if isinstance(x, float) else None))
         except (TypeError, ValueError, RuntimeError, NotImplementedError):
             wrong = (
                 f"its metrics returned {describe_value(x)} as {name!s:.40}; expected: a number or a tensor of numbers"

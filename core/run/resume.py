@@ -11,7 +11,7 @@ import torch
 
 from ..derivatives.evaluator import Evaluator
 from ..errors import BadLog, PluginError, UsageError
-from ..game.game import Game
+from ..game.game import Game, innermost
 from ..game.regularizer import Regularizer
 from ..log.schema import ENDED
 from ..log.segments import missing
@@ -19,6 +19,7 @@ from ..loop.loop import Progress
 from ..loop.observers import Observer
 from ..provenance.differences import differences
 from ..provenance.environment import run_facts, versions
+from ..provenance.reproducibility import INEXACT_DATA, changed_since, require_seeded
 from ..registry.build import Unmade, other_code, rebuild
 from ..solver.solver import Solver
 from ..solver.state import State
@@ -27,7 +28,6 @@ from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
 from .engine import Result, compiled_chunks, initial_state, play, stopping_of
-from .reproducibility import INEXACT_DATA, changed_since, require_seeded
 from .run_writer import RunWriter
 from .settings import Settings
 
@@ -77,6 +77,7 @@ def resume(
             require_members(newest(files.path), saved[0], settings.members)
         by_name = all(x is None for x in (game, solver, regularizers))  # then an error below is the files' fault
         game, solver, regularizers = _objects(experiment, game, solver, regularizers)
+        innermost(game).data_sources()  # which are read now: if one has gone, the run's own files are not at fault
         with settings.switched():
             with files.reading() if by_name else nullcontext():
                 evaluator = settings.checked().evaluator(game, regularizers)
@@ -183,7 +184,7 @@ def _objects(
 
 
 def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> list[str]:
-    """What has changed since run.json was written, in words: torch, the device, the threads, the code of plugins."""
+    """What has changed since run.json was written, in words: torch, device, threads, data, the code of plugins."""
     now = run_facts(evaluator, params)
     out = [
         f"torch was {facts['versions'][name]} and is {found}"
@@ -193,4 +194,17 @@ def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> lis
     out += [
         f"{name} was {facts[name]} and is {now[name]}" for name in ("device", "threads") if facts[name] != now[name]
     ]
+    sources = now["data_sources"]
+    out += [
+        f"{name} is not what it was (its sha256 was {was['sha256'][:12]}… and is {is_now[:12]}…)"
+        for name, was in facts.get("data_sources", {}).items()
+        if (is_now := sources.get(name, {}).get("sha256", "none")) != was["sha256"]
+    ]
+    out += _changed_metrics(facts.get("metrics", {}), evaluator.game.metric_provenance())
     return out + other_code(facts["experiment"])
+
+
+def _changed_metrics(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The metrics of a run that are no longer measured as before, in words: by another extractor, or of other data."""
+    changed = [name for name, about in before.items() if dict(now.get(name, {})) != dict(about)]
+    return [f"{' and '.join(changed)} would be measured by another extractor"] if changed else []

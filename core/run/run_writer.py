@@ -27,6 +27,7 @@ from ..log.writer import LogWriter
 from ..loop.ending import Ending
 from ..loop.observers import Observer
 from ..provenance.environment import described, run_facts, versions
+from ..provenance.reproducibility import INEXACT_DATA, next_step_record
 from ..solver.state import State
 from ..storage.lock import NAME
 from ..storage.run_directory import RunDirectory, claim
@@ -34,7 +35,6 @@ from ..storage.strict_json import dumps
 from .checkpoint import has_checkpoint, prune, save_checkpoint
 from .recorder_setup import layout_of, recorders
 from .recorders import ParameterColumns
-from .reproducibility import INEXACT_DATA, next_step_record
 from .settings import Settings
 
 AUTOSAVE_SECONDS = 300.0  # a checkpoint is due after so long: a crash loses no more work
@@ -86,6 +86,8 @@ class RunWriter:
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given, "checks": checks or {}}
         facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
+        if provenance := game.game.metric_provenance():
+            facts["metrics"] = {name: dict(about) for name, about in provenance.items()}
         made_directory = not Path(out).exists()
         lock = claim(Path(out))
         try:

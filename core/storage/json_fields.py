@@ -105,6 +105,13 @@ class Settings(msgspec.Struct, kw_only=True):
     inexact_data: bool = False
 
 
+class DataSource(msgspec.Struct):
+    """What a game was given from outside, as a data set."""
+
+    sha256: Sum
+    source: Text = ""
+
+
 class Check(msgspec.Struct, kw_only=True):
     """The result of a check of the game at the start of a run."""
 
@@ -132,6 +139,8 @@ class Run(msgspec.Struct, kw_only=True):
     processors: Annotated[int, Meta(ge=1, le=10**6)] | None = None
     argv: list[Text] = []
     checks: dict[Text, Check] = {}
+    data_sources: dict[Text, DataSource] = {}
+    metrics: dict[Text, dict[Text, Text | int | float]] = {}
 
 
 class PlayedExperiment(Experiment, kw_only=True):
@@ -196,7 +205,7 @@ class CheckpointState(msgspec.Struct, kw_only=True):
     inexact: list[Mark] = []
     best: tuple[float, Step] | None = None  # see core.solver.state
     batch_sha256: Sum | None = None
-    losses: dict[Text, list[float]] = {}  # of the next step: see core.run.reproducibility
+    losses: dict[Text, list[float]] = {}  # of the next step: see core.provenance.reproducibility
     buffers: dict[Text, Any] = {}  # see core.game.buffers
     empty: list[Text] = []  # the paths of empty dictionaries, which safetensors cannot hold
 

@@ -32,6 +32,7 @@ class TraceContext:
     module: str = ""
     replay: ReplayState = field(default_factory=ReplayState)
     rewrite: Rewrite | None = None  # an optional rewrite of programs, used where it saves work
+    why_no_graph: str = ""  # why a program is not replayed as a CUDA graph, where it should have been
     why_eager: str | None = None  # why its functions are not replayed; "" if they are; None if not known yet
 
     def pure(self, evaluate: Callable[[], Any]) -> bool:
@@ -47,6 +48,17 @@ class TraceContext:
             except Impure as error:
                 self.why_eager = str(error)
         return not self.why_eager
+
+    def report(self, why: str) -> None:
+        """Remember the first reason why a program is not replayed as a CUDA graph."""
+        self.why_no_graph = self.why_no_graph or why
+
+    @property
+    def words(self) -> str:
+        """What is not replayed, and why, in sentences; "" if nothing is to be said."""
+        eager = f"Losses are not replayed: {self.why_eager}. " if self.why_eager else ""
+        graphs = f"Replayed, but not as CUDA graphs: {self.why_no_graph}." if self.why_no_graph else ""
+        return (eager + graphs).strip()
 
     def stale(self, since: int) -> Stale:
         """The error for a replay that no longer agrees with its function; it did agree at step ``since``."""

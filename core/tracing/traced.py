@@ -25,6 +25,7 @@ from torch.autograd import forward_ad
 
 from .comparison import compare, identical
 from .guards import Guard, run_if_pure
+from .program.cuda_graphs import graphed
 from .pytrees import flatten, rebuild
 from .trace_context import TraceContext
 
@@ -154,6 +155,7 @@ class _Replayed:
         if votes <= 0:
             raise ArithmeticError("its replayed result differs from its own")
         self._context.replay.replaying = True
+        program.first, program.others = graphed(*stages, sum(groups, followed), self._context.report)
         return program
 
     def _checked(self, program: Program, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> None:

@@ -50,6 +50,11 @@ def decoded(file: BinaryIO, path: Path) -> Image:
             image = Image.open(file, formats=("PNG", "JPEG"))
         except UnidentifiedImageError:
             raise BadData(f"{path} is neither PNG nor JPEG, or its head is damaged.") from None
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            raise BadData(
+                f"{path} claims more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels, the most that are unpacked of a "
+                "picture that anyone may have made. Make it smaller, or take it out."
+            ) from None
         return ImageOps.exif_transpose(image)
 
 

@@ -152,7 +152,10 @@ def test_a_loss_is_the_games_option(cli: Run) -> None:
         ((*QUADRATIC, "-g", "b=ten"), "option 'b' of game quadratic: expected a number, got 'ten'."),
         (("run", "bilinear", "--solver", "cgd", "-g", "dimension=0"), "expected a whole number, 1 or more, got 0."),
         (("run", "bilinear", "--solver", "cgd", "-g", "dimension=1e30"), "got 1e30. It is at most 2^63 - 1."),
-        (("run", "digits", "--solver", "cgd", "-g", "network=conv", "-g", "hidden=1"), "hidden of 2 or more, got 1"),
+        (
+            ("run", "digits", "--solver", "cgd", "-g", "network=conv", "-g", "hidden=1"),
+            "expected a whole number, 2 or more, got 1",
+        ),
         ((*QUADRATIC, "-s", "lr"), "-s 'lr': expected key=value"),
         ((*QUADRATIC, "-s", "rule=adm"), "unknown step rule 'adm'; did you mean 'adam'?"),
         ((*QUADRATIC, "--steps", "many"), "'many' is not a valid integer"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from counterplay.core.conformance.check import cases, check
 from counterplay.core.registry.kinds import KINDS
 from counterplay.core.registry.registry import REGISTRY, Registered, entries
 
+from ..support import data_files
+from ..support.broken_datasets import BROKEN_DATASETS, SoundData
 from ..support.broken_games import BROKEN_GAMES, Sound
 from ..support.broken_losses import BROKEN_LOSSES, BROKEN_REGULARIZERS, SoundLoss, SoundRegularizer
 from ..support.broken_networks import BROKEN_NETWORKS, SoundNetwork
@@ -24,19 +27,43 @@ TABLES: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
     "loss": BROKEN_LOSSES,
     "regularizer": BROKEN_REGULARIZERS,
     "network": BROKEN_NETWORKS,
+    "dataset": BROKEN_DATASETS,
 }
 BROKEN = [(kind, factory, label) for kind, table in TABLES.items() for factory, label in table]
 SOUND = {
     "game": Sound, "solver": SoundSolver, "loss": SoundLoss, "regularizer": SoundRegularizer, "network": SoundNetwork,
+    "dataset": SoundData,
 }  # fmt: skip
 EVERY = [
-    (f"{kind}-{e.name}: {label}", run) for kind in KINDS for e in entries(kind) for label, run in cases(kind, e.name)
+    (f"{kind}-{e.name}: {label}", run)
+    for kind in KINDS
+    if kind != "dataset"
+    for e in entries(kind)
+    for label, run in cases(kind, e.name)
 ]
 
 
 @pytest.mark.parametrize("run", [run for _, run in EVERY], ids=[name for name, _ in EVERY])
 def test_registered(run: Callable[[], None]) -> None:
     run()
+
+
+@pytest.mark.parametrize("name", [e.name for e in entries("dataset")])
+def test_registered_data_sets(name: str, tmp_path: Path) -> None:
+    """On small files of their formats."""
+    results = check("dataset", name, data_files.small(name, tmp_path))
+    assert len(results) == 5 and all(ok for _, ok, _ in results), results
+
+
+def test_a_data_set_without_its_files_is_not_judged(cli, tmp_path):
+    code, _, err = cli("check", "dataset", "mnist")
+    assert code == 2 and "needs the option 'root'" in err and "-o KEY=VALUE" in err
+    data_files.mnist(tmp_path)
+    code, out, _ = cli("check", "dataset", "mnist", "-o", f"root={tmp_path}")
+    assert code == 0 and "dataset mnist passes 5 checks." in out
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(b"damaged")
+    code, _, err = cli("check", "dataset", "mnist", "-o", f"root={tmp_path}")
+    assert code == 65 and "train-labels-idx1-ubyte.gz is cut short" in err
 
 
 @pytest.fixture

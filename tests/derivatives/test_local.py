@@ -179,6 +179,30 @@ def test_the_dense_matrix_of_an_ensemble_is_one_for_each_member():
     close(J.vmv(x), (J.dense() @ x.unsqueeze(-1)).squeeze(-1))
 
 
+@pytest.mark.parametrize("members", [None, 2])
+def test_a_replayed_matrix_is_the_matrix_and_counts_as_a_product_for_each_row(members):
+    found = []
+    for trace in (False, True):
+        table, params, batch = started(coupled_game(), members=members, trace=trace)
+        with torch.no_grad():
+            J = LocalGame.of(table, params, batch).jacobian()
+            table.cost.products = 0
+            matrices = [J.dense(), J.off_diagonal().dense(), J.between(("a", "c"), ("b",)).T.dense(), J.T.dense()]
+        assert table.cost.products == 6 + 6 + 3 + 6
+        found.append(matrices)
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+    assert table._replayed.matrix.fallback is None and len(table._replayed.matrix._programs) == 2
+
+
+def test_blocks_made_inside_a_transform_are_made_again_outside():
+    table, params, batch = started(coupled_game())
+    O = LocalGame.of(table, params, batch).jacobian().off_diagonal()
+    inside = torch.func.vmap(O.vrmv)(torch.eye(6, dtype=F64))
+    close(torch.stack([O.vrmv(e) for e in torch.eye(6, dtype=F64)]), inside)
+    close(inside, O.dense())
+
+
 def test_a_setting_differs_by_player_and_by_member():
     table, params, _ = started(cp.make("game", "quadratic"), members=2)
     local = LocalGame.of(table, params, {})
@@ -222,7 +246,7 @@ def test_products_named_with_v_are_the_same_products(trace, members):
             close_trees(B.mv({y: u[y]}), K.block(x, y).mv({y: u[y]}))
         assert (table.cost.gradients, table.cost.products) == (2, 12)
         if trace and not members:
-            assert table._v_and_products.fallback is None
+            assert table._replayed.v_and_products.fallback is None
             close(J.dense(), K.dense())
 
 

@@ -16,8 +16,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "mixture": {"hidden": 4, "layers": 1, "latent": 2, "batch": 4},
     "digits": {"hidden": 4, "batch": 4},
 }
-GAMES = [(name, options) for name in [e.name for e in registry.entries("game")] for options in [SMALL.get(name, {})]]
+GAMES = [(e.name, SMALL.get(e.name) or dict(e.factory.check_options)) for e in registry.entries("game")]
 GAMES += [("digits", {"hidden": 4, "batch": 4, "network": "conv"}), ("covariance", {"exact": False, "batch": 4})]
+IDS = [name for name, _ in GAMES[:-2]] + ["digits by convolutions", "covariance of samples"]
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def default(request):
     torch.set_default_dtype(before)
 
 
-@pytest.mark.parametrize(("name", "options"), GAMES)
+@pytest.mark.parametrize(("name", "options"), GAMES, ids=IDS)
 def test_built_in_games_are_the_same_under_every_default(tmp_path, default, name, options):
     found = []
     for dtype in (torch.float32, torch.float64):

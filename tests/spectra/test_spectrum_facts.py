@@ -142,7 +142,7 @@ def test_the_derivative_of_a_step_that_fails_is_no_error() -> None:
         ("unrolled", {"k": 5, "everyone": True}, (1 + 11, 10)),
         ("lola", {}, (1 + 4, 3)),
         ("lola", {"exact": True}, (1 + 2, 1)),
-        ("cgd", {"method": "dense"}, (1, 2 * 40)),  # the rows of both off-diagonal blocks
+        ("cgd", {"method": "dense"}, (1, 40)),  # the rows of J
     ],
 )
 def test_what_a_step_costs(solver: str, options: dict[str, Any], cost: tuple[int, int]) -> None:

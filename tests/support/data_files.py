@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 Images = tuple[np.ndarray, np.ndarray]
 SPLITS = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -120,3 +121,30 @@ def emoji_font(file: Path, pictures: list[bytes]) -> None:
     where.version, where.strikes = 3.0, [strike]
     builder.font["CBDT"], builder.font["CBLC"] = data, where
     builder.save(file)
+
+
+def small(name: str, folder: Path) -> dict[str, str]:
+    """Write small files of the built-in data set ``name``, and give the options by which they are read."""
+    if name in ("mnist", "fashion-mnist", "cifar10"):
+        (cifar10 if name == "cifar10" else mnist)(folder)
+        return {"root": str(folder)}
+    pictures = drawn(3, (8, 8, 3))[0]
+    if name == "folder":
+        for n, array in enumerate(pictures):
+            Image.fromarray(array).save(folder / f"{n}.png")
+        return {"root": str(folder)}
+    file = folder / {"mnist-5k": "a.csv.gz", "emoji": "a.ttf", "arrays": "a.npy"}.get(name, "")
+    if name == "mnist-5k":
+        mnist_5k(file)
+    elif name == "emoji":
+        emoji_font(file, [png(array) for array in pictures])
+    elif name == "arrays":
+        np.save(file, pictures)
+    return {"file": str(file)} if file != folder else {}
+
+
+def png(array: np.ndarray) -> bytes:
+    """A picture as PNG."""
+    out = io.BytesIO()
+    Image.fromarray(array).save(out, "PNG")
+    return out.getvalue()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from counterplay.core.images.dataset import Images, to_floats
+import counterplay as cp
+from counterplay.core.images.dataset import Dataset, Images, to_floats
 from counterplay.core.images.metric import Generated
 
 BLOCK = 40  # images that come at once
@@ -42,3 +45,18 @@ def noise(images: Images, seed: int = 1) -> Generated:
     """A generator of noise in the shape of the real images."""
     rng = torch.Generator().manual_seed(seed)
     return giving(2 * torch.rand(images.pixels.shape, generator=rng) - 1)
+
+
+@dataclass(frozen=True)
+class TwoClasses(Dataset):
+    """The images of :func:`two_classes`, as a data set."""
+
+    def load(self) -> Images:
+        return two_classes()
+
+
+def arrays_game(**options: Any) -> cp.Game:
+    """A small GAN of the images."""
+    network = {"name": "mlp", "filters": 8, "latent": 4}
+    game: cp.Game = cp.make("game", "images", data=TwoClasses(), network=network, batch=16, **options)
+    return game

@@ -69,5 +69,5 @@ def test_what_is_left_behind_is_the_eager_runs(name: str, solver: str) -> None:
 def test_what_is_made_once_is_replayed() -> None:
     effects = Effects()
     table = asked_twice(of(lambda: effects.made * effects.remembers()))
-    assert len(table._field._programs) == 1 and table._field.fallback is None
+    assert len(table._replayed.field._programs) == 1 and table._replayed.field.fallback is None
     assert type(effects.made) is type(effects.known["made"]) is Tensor

@@ -52,7 +52,7 @@ UNTOLD: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_cannot_be_told_is_not_replayed(name: str) -> None:
     weight, reason = UNTOLD[name]
     table = asked_twice(of(weight))
-    assert reason in table.trace_context.why_eager and not table._field._programs
+    assert reason in table.trace_context.why_eager and not table._replayed.field._programs
 
 
 def test_what_stays_is_replayed() -> None:
@@ -73,8 +73,8 @@ def test_what_stays_is_replayed() -> None:
     games = [WithNet(net), of(data.weight, data.sample), held, cp.make("game", "quadratic")]
     for game in games:
         table = asked_twice(game)
-        assert table.trace_context.why_eager == "" and [*table._field._programs.values()] != [None], (
-            table._field.fallback
+        assert table.trace_context.why_eager == "" and [*table._replayed.field._programs.values()] != [None], (
+            table._replayed.field.fallback
         )
 
 
@@ -93,7 +93,7 @@ def test_what_changes_again_and_again_runs_as_written() -> None:
     for n in range(8):
         alpha[0] = 1.0 + n
         assert table.field(("x",), params, {})[0]["x"]["w"][0] == alpha[0] * 0.25 + 1.0
-    assert "again and again" in str(table._field.fallback) and table._field._changes == 4
+    assert "again and again" in str(table._replayed.field.fallback) and table._replayed.field._changes == 4
 
 
 def changed_unseen(at: int, steps: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import zlib
@@ -112,10 +111,10 @@ def test_a_picture_that_claims_too_many_pixels(tmp_path):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    for side in (10_000, 60_000, 2**31 - 1):
+    for side in (10_000, 60_000):
         head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
         (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")))
-        refuses(cp.BadData, "a.png is", "folder", tmp_path)
+        refuses(cp.BadData, "a.png claims more than 89,478,485 pixels", "folder", tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
@@ -126,18 +125,13 @@ def test_damage(suffix, tmp_path):
     damaged(path, lambda: loaded(tmp_path, side=8), 40)
 
 
-def picture(array):
-    out = io.BytesIO()
-    Image.fromarray(array).save(out, "PNG")
-    return out.getvalue()
-
-
 def test_emoji(tmp_path):
     """On a white square, in the order of the glyphs, each once."""
     high = np.zeros((8, 4, 4), np.uint8)
     high[..., 1], high[..., 3] = 200, 255
     data_files.emoji_font(
-        tmp_path / "a.ttf", [picture(colour(0)), picture(high), picture(colour(0)), picture(colour(1))]
+        tmp_path / "a.ttf",
+        [data_files.png(colour(0)), data_files.png(high), data_files.png(colour(0)), data_files.png(colour(1))],
     )
     images = cp.make("dataset", "emoji", file=str(tmp_path / "a.ttf"), side=8).load()
     assert len(images) == 3 and images.shape == (3, 8, 8) and images.labels is None
@@ -156,11 +150,11 @@ def test_words_for_other_fonts(tmp_path):
     refused(cp.BadData, "is no TrueType font")
     data_files.emoji_font(tmp_path / "a.ttf", [b"no picture"])
     refused(cp.BadData, "neither PNG nor JPEG")
-    data_files.emoji_font(tmp_path / "a.ttf", [picture(colour(0, (1025, 1)))])
+    data_files.emoji_font(tmp_path / "a.ttf", [data_files.png(colour(0, (1025, 1)))])
     refused(cp.BadData, "has a picture of 1x1025 pixels")
     font = tmp_path / "a.ttf"
-    data_files.emoji_font(font, [picture(colour(0)), picture(colour(1))])
+    data_files.emoji_font(font, [data_files.png(colour(0)), data_files.png(colour(1))])
     font.write_bytes(font.read_bytes().replace(b"CBDT", b"XBDT"))
     refused(cp.BadData, "without colour pictures")
-    data_files.emoji_font(font, [picture(colour(0)), picture(colour(1))])
+    data_files.emoji_font(font, [data_files.png(colour(0)), data_files.png(colour(1))])
     damaged(font, lambda: cp.make("dataset", "emoji", file=str(font)).load(), 25)

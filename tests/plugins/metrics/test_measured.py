@@ -30,7 +30,7 @@ def test_fid_is_that_of_the_features() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["fid", "inception-score"])
+@pytest.mark.parametrize("name", ["fid", "inception-score", "kid", "precision-recall"])
 def test_images_that_are_not_finite(name: str, bad: float) -> None:
     images = two_classes()
     x = to_floats(images.pixels)

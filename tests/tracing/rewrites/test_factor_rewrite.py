@@ -161,7 +161,7 @@ SOME = [pytest.param(g, id=n, marks=[pytest.mark.slow] if k % 3 else []) for k, 
 def test_the_numbers_are_the_same_whether_it_pays_or_not(game: cp.Game, whatever_it_costs: None) -> None:
     (fast, params, batch), (slow, _, _) = point(game, True), point(game, False)
     (v, _), products = fast._traced_v_and_products(PLAYERS, BLOCKS, params, batch)  # all in one program
-    pairs = [(v, slow._field(PLAYERS, params, batch)[0])]
+    pairs = [(v, slow._replayed.field(PLAYERS, params, batch)[0])]
     for block, product in zip(BLOCKS, products, strict=True):
         along = block.rows if block.adjoint else block.cols
         u = {i: {k: torch.randn(x.shape, dtype=x.dtype) for k, x in params[i].items()} for i in along}
@@ -169,7 +169,7 @@ def test_the_numbers_are_the_same_whether_it_pays_or_not(game: cp.Game, whatever
     for found, expected in pairs:
         a, b = ravel(found), ravel(expected)
         assert (a - b).norm() <= 1e-12 * b.norm() + 1e-15
-    assert fast._v_and_products.fallback is None
+    assert fast._replayed.v_and_products.fallback is None
 
 
 def products(game: cp.Game, row: str, col: str) -> None:
@@ -200,7 +200,7 @@ def test_a_generators_tangents_send_nothing_back_through_the_discriminator(
 
 def test_two_losses_send_back_through_the_discriminator_once(programs: Programs, whatever_it_costs: None) -> None:
     table, params, batch = point(GAMES["pictures, general sum"], True)
-    table._field(PLAYERS, params, batch)
+    table._replayed.field(PLAYERS, params, batch)
     assert programs.early(0)[A.convolution.default] == 2 + 2 + 2 + 2 + 1 + 2
 
 

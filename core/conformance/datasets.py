@@ -1,0 +1,63 @@
+"""The checks of data sets, on whatever they are given to read: also a check of one's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import torch
+
+from ..errors import UsageError, UserError
+from ..images.dataset import Images
+from ..registry.registry import make
+from .assertions import Case, Unready, require
+
+
+def datasets(what: Any) -> Iterator[Case]:
+    """The checks of a data set, given by name or as a table of its options, as (label, function) pairs."""
+
+    @cache
+    def first() -> Images:
+        return _loaded(what)
+
+    def formed() -> None:
+        images = first()
+        require(isinstance(images, Images), f"load gives {type(images).__name__}: an Images is expected")
+        pixels, labels, classes = images.pixels, images.labels, images.classes
+        good = pixels.dtype == torch.uint8 and pixels.dim() == 4 and pixels.shape[1] in (1, 3) and pixels.numel()
+        require(good, f"pixels are {pixels.dtype} of shape {tuple(pixels.shape)}: uint8 (N, 1 or 3, H, W) is expected")
+        if labels is None:
+            return
+        good = labels.dtype == torch.int64 and labels.shape == pixels.shape[:1]
+        require(good, f"labels are {labels.dtype} of shape {tuple(labels.shape)}: int64 ({len(pixels)},) is expected")
+        low, high = int(labels.min()), int(labels.max())
+        require(
+            0 <= low and high < len(classes), f"labels are from {low} to {high}, and there are {len(classes)} classes"
+        )
+
+    def summed() -> None:
+        images = first()
+        right = Images.of(images.pixels, images.labels, images.classes).digest
+        require(images.digest == right, "digest is not that of these images: make them with Images.of")
+
+    def repeated() -> None:
+        images, state = first(), torch.get_rng_state()
+        again = _loaded(what)
+        require(torch.equal(state, torch.get_rng_state()), "global random numbers were drawn")
+        same = torch.equal(images.pixels, again.pixels) and images.classes == again.classes
+        require(same and images.digest == again.digest, "loaded again, the images are others")
+
+    yield "images and labels are formed as they should be", formed
+    yield "the digest is that of the images", summed
+    yield "loaded again, they are the same", repeated
+
+
+def _loaded(what: Any) -> Images:
+    """Load the images. Raises Unready where something that they are read from is missing or damaged."""
+    try:
+        return make("dataset", what).load()
+    except UsageError as error:
+        raise Unready(UsageError(f"{error} To check, give options as -o KEY=VALUE.")) from error
+    except UserError as error:
+        raise Unready(error) from error

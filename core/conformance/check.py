@@ -15,12 +15,13 @@ from .assertions import Broken, Case, Unready, require
 from .datasets import datasets
 from .games import games
 from .losses_and_regularizers import losses, regularizers
+from .metrics import metrics
 from .networks import networks
 from .solvers import solvers
 
 _OF_KIND: dict[str, Callable[[Any], Iterator[Case]]] = {  # what a kind must pass besides
     "game": games, "solver": solvers, "loss": losses, "regularizer": regularizers,
-    "network": networks, "dataset": datasets,
+    "network": networks, "dataset": datasets, "metric": metrics,
 }  # fmt: skip
 
 

@@ -26,6 +26,8 @@ class Metric(ABC):
     """A metric. A subclass is a frozen dataclass whose fields are its options, as samples or extractor."""
 
     kind = "metric"  # what an option of this type is said to be
+    higher_is_better = False
+    """Whether the first of its figures is higher for better images."""
 
     @property
     @abstractmethod

@@ -31,6 +31,7 @@ class InceptionScore(FeatureMetric):
     """``inception_score``, from 1 to the number of classes, and its deviation over the splits."""
 
     figures = ("inception_score", "inception_score_std")
+    higher_is_better = True
 
     splits: Count = option(10, "parts, over which mean and deviation are taken")
 

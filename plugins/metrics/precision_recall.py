@@ -33,6 +33,7 @@ class PrecisionRecall(FeatureMetric):
     """
 
     figures = ("precision", "recall")
+    higher_is_better = True
 
     k: Count = option(3, "which nearest neighbour a ball reaches")
 

@@ -18,6 +18,7 @@ from ..support import data_files
 from ..support.broken_datasets import BROKEN_DATASETS, SoundData
 from ..support.broken_games import BROKEN_GAMES, Sound
 from ..support.broken_losses import BROKEN_LOSSES, BROKEN_REGULARIZERS, SoundLoss, SoundRegularizer
+from ..support.broken_metrics import BROKEN_METRICS, SoundMetric
 from ..support.broken_networks import BROKEN_NETWORKS, SoundNetwork
 from ..support.broken_solvers import BROKEN_SOLVERS, SoundSolver
 
@@ -28,11 +29,12 @@ TABLES: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
     "regularizer": BROKEN_REGULARIZERS,
     "network": BROKEN_NETWORKS,
     "dataset": BROKEN_DATASETS,
+    "metric": BROKEN_METRICS,
 }
 BROKEN = [(kind, factory, label) for kind, table in TABLES.items() for factory, label in table]
 SOUND = {
     "game": Sound, "solver": SoundSolver, "loss": SoundLoss, "regularizer": SoundRegularizer, "network": SoundNetwork,
-    "dataset": SoundData,
+    "dataset": SoundData, "metric": SoundMetric,
 }  # fmt: skip
 EVERY = [
     (f"{kind}-{e.name}: {label}", run)

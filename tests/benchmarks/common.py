@@ -79,10 +79,12 @@ def cifar(zero_sum: bool = False) -> Case:
 
 def keep(benchmark: str, figures: dict[str, float]) -> None:
     """Append a line to the record: what, when, where, with which versions, how much."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    threads = f"{torch.get_num_threads()} of torch's threads"
     line = {
         "benchmark": benchmark,
         "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {torch.get_num_threads()} of torch's threads",
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {threads}{gpu}",
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "counterplay": cp.__version__},
         "figures": {k: round(v, 4) for k, v in figures.items()},
     }

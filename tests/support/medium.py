@@ -28,7 +28,7 @@ def longest(report: str) -> list[str]:
 def main() -> None:
     asked = (
         "-m",
-        "not slow and not benchmark",
+        "not slow and not benchmark and not gpu",
         "--durations=0",
         f"--durations-min={LIMIT}",
         "-q",

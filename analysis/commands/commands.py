@@ -71,12 +71,19 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
     "wall_seconds.",
 )
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
-def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool) -> None:
+@click.option("--animate", is_flag=True, help="All samples of one run after another, as a .gif or .webp.")
+def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool, animate: bool) -> None:
     """The command ``plot``: draw one figure and say which file it was written to."""
+    from ...core.errors import UsageError
+    from ..figures import animation
     from ..figures import plot as figures
     from ..log.log import open_log
 
+    if animate and (figure != "samples" or len(paths) > 1):
+        raise UsageError("--animate shows the samples of one run: counterplay plot samples RUN --animate.")
     logs = [open_log(path, sandbox=True) for path in paths]
+    if animate:
+        return click.echo(f"Wrote {animation.animate(logs[0], output or 'samples.gif')}")
     drawn = figures.plot(figure, logs, against=against, ascent=ascent)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
 

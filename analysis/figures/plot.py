@@ -45,6 +45,13 @@ def holds(log: Log, figure: str) -> bool:
     return FIGURES[figure].holds(log)
 
 
+def require(log: Log, figure: str) -> None:
+    """Raise UsageError unless ``log`` has what ``figure`` shows."""
+    if not holds(log, figure):
+        can = ", ".join(name for name in FIGURES if holds(log, name)) or "nothing yet"
+        raise UsageError(f"{log.path} has no rows for the figure {figure!r}; what it holds can be drawn as {can}.")
+
+
 def plot(
     figure: str, paths: str | Path | Log | Sequence[str | Path | Log], *, against: str = "step", ascent: bool = False
 ) -> Figure:
@@ -66,9 +73,7 @@ def plot(
     if not logs:
         raise UsageError(f"The figure {figure!r} needs at least one run; give its directory or log file.")
     for log in logs:
-        if not holds(log, figure):
-            can = ", ".join(name for name in FIGURES if holds(log, name)) or "nothing yet"
-            raise UsageError(f"{log.path} has no rows for the figure {figure!r}; what it holds can be drawn as {can}.")
+        require(log, figure)
         if against != "step" and f"step/{against}" not in log:
             raise UsageError(f"{log.path} did not record {against}; draw against step.")
     need("matplotlib", "a figure")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,19 +35,33 @@ def draw(logs: list[Log]) -> Figure:
         shown = [(log, log.length("samples") - 1) for log in logs]
     columns = min(len(shown), 4)
     fig, panels = new_figure(math.ceil(len(shown) / columns), columns, (3.2, 3.5))
-    clouds = [log.read("samples/points", row, row + 1)[0] for log, row in shown if "samples/points" in log]
-    limits = _limits(clouds)
+    limits = _limits(shown)
     for axes, (log, row) in zip(panels.flat, shown, strict=False):
-        step = int(log.read("samples/step", row, row + 1)[0])
-        if "samples/images" in log:
-            _sheet(axes, log.read("samples/images", row, row + 1)[0])
-        else:
-            _cloud(axes, log.read("samples/points", row, row + 1)[0], limits)
-        axes.set_title(f"step {step}" if len(logs) == 1 else f"{title(log)}\nstep {step}")
+        step = _panel(axes, log, row, limits)
+        axes.set_title(step if len(logs) == 1 else f"{title(log)}\n{step}")
     for axes in panels.flat[len(shown) :]:
         axes.set_axis_off()
     fig.suptitle(title(logs[0]) if len(logs) == 1 else "Last samples", fontsize=10.5)
     return fig
+
+
+def frames(log: Log, rows: list[int]) -> Iterator[Figure]:
+    """A figure for each of the ``rows`` of the samples, all alike but for the samples."""
+    limits = _limits([(log, row) for row in rows])
+    for row in rows:
+        fig, panels = new_figure(1, 1, (4.0, 4.4))
+        panels[0, 0].set_title(_panel(panels[0, 0], log, row, limits))
+        fig.suptitle(title(log), fontsize=9)
+        yield fig
+
+
+def _panel(axes: Axes, log: Log, row: int, limits: tuple[float, float]) -> str:
+    """Draw one row of the samples, and return its step in words."""
+    if "samples/images" in log:
+        _sheet(axes, log.read("samples/images", row, row + 1)[0])
+    else:
+        _cloud(axes, log.read("samples/points", row, row + 1)[0], limits)
+    return f"step {int(log.read('samples/step', row, row + 1)[0])}"
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
@@ -77,8 +92,9 @@ def _sheet(axes: Axes, images: np.ndarray) -> None:
     axes.set_xlabel(f"{min(len(images), _IMAGES)} of {len(images)} samples, {images.shape[2]}×{images.shape[3]} pixels")
 
 
-def _limits(clouds: list[np.ndarray]) -> tuple[float, float]:
+def _limits(shown: list[tuple[Log, int]]) -> tuple[float, float]:
     """One window for all clouds. It ignores the farthest percent of the points, which would make the rest too small."""
+    clouds = [log.read("samples/points", row, row + 1)[0] for log, row in shown if "samples/points" in log]
     values = np.concatenate([c[:, :2].ravel() for c in clouds]) if clouds else np.zeros(0)
     values = np.abs(values[np.isfinite(values)])
     reach = float(np.percentile(values, 99)) * 1.15 if len(values) else 1.0

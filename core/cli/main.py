@@ -38,6 +38,7 @@ from ..version import __version__
 _OURS = {
     "run": ("run", "Play a game and record it."),
     "resume": ("resume", "Go on with a run that was stopped."),
+    "show": ("show", "Draw images of a run's generator: samples, interpolations, nearest real images."),
     "spectrum": ("spectrum", "Find the eigenvalues at a recorded or given point, and what they say."),
     "evaluate": ("evaluate", "Measure the images of a run by metrics, from its checkpoints."),
     "list": ("catalogue", f"List {in_words()}."),

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from ..click_types import INTEGER, NUMBER, PATH
+from ..errors import UsageError
 from ..options import Option, bounds_of
 from ..registry import experiment as config
 from ..registry import registry
@@ -80,3 +81,10 @@ def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
     if given["plugin"]:
         table["plugins"] = list(given["plugin"])
     return table
+
+
+def require_member(member: int, members: int | None, where: str) -> None:
+    """Raise UsageError unless ``where``, which has so many ``members`` or None, has this one."""
+    if not 0 <= member < (members or 1):
+        has = "is no ensemble" if members is None else f"has the members 0 to {members - 1}"
+        raise UsageError(f"--member {member}: {where} {has}.")

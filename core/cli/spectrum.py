@@ -16,7 +16,7 @@ from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, other_code
 from ..storage.strict_json import dumps
-from .options import as_typed, objects, plugins
+from .options import as_typed, objects, plugins, require_member
 from .run import device_of, start_of
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
             raise UsageError(f"--step {step} is a step of a run, and {where} is not a run directory with a run.json.")
         point = _given(where, given)
     members = point.game.members
-    if not 0 <= member < (members or 1):
-        has = "is no ensemble" if members is None else f"has the members 0 to {members - 1}"
-        raise UsageError(f"--member {member}: {where} {has}.")
+    require_member(member, members, where)
     with precision(tf32=False):
         facts = point_facts(point, k, None if members is None else member)
     click.echo(dumps(facts).rstrip() if as_json else table(facts))

@@ -178,7 +178,8 @@ class Exhibit:
     def _batch(self) -> Batch:
         return self.gallery.batches(self.buffers)[0]
 
-    def _of_member(self, m: int) -> Any:
+    def of_member(self, m: int) -> Any:
+        """Parameters and batch of member ``m``, 0 where there is no ensemble; copies."""
         tree = self.gallery.game.member((self.params, self._batch), m)
         return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, tree)
 
@@ -187,7 +188,7 @@ class Exhibit:
     def shown(self) -> Tensor | None:
         """Images (B, C, H, W) or points (B, 2) of member 0; None if the game has nothing to show."""
         game = self.gallery.game.game
-        shown = game.show(*self._of_member(0))
+        shown = game.show(*self.of_member(0))
         if shown is not None and not (isinstance(shown, Tensor) and shown.dim() in (2, 4) and not shown.is_complex()):
             expected = "None, images (B, C, H, W) or points (B, 2)"
             raise contract_error(innermost(game), f"its show returned {describe_value(shown)}; expected: {expected}")
@@ -198,7 +199,7 @@ class Exhibit:
     def metrics(self) -> dict[str, Any]:
         """The game's metrics by name, as arrays: (...), or (M, ...) for an ensemble."""
         game, members = self.gallery.game.game, self.gallery.game.members
-        found = [_arrays(game, game.metrics(*self._of_member(m))) for m in range(members or 1)]
+        found = [_arrays(game, game.metrics(*self.of_member(m))) for m in range(members or 1)]
         if any(one.keys() != found[0].keys() for one in found):
             raise contract_error(innermost(game), "its metrics returned other names for one member than for another")
         return found[0] if members is None else {name: np.stack([one[name] for one in found]) for name in found[0]}

@@ -37,7 +37,7 @@ def network(weights: Weights, images: Tensor) -> tuple[Tensor, Tensor]:
 
 def _prepared(images: Tensor) -> Tensor:
     x = to_floats(images)
-    return adaptive_avg_pool2d(x, [min(n, SIDE) for n in x.shape[2:]])
+    return adaptive_avg_pool2d(x, (min(x.shape[2], SIDE), min(x.shape[3], SIDE)))
 
 
 def _outputs(weights: Weights, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +70,7 @@ def trained_on(real: Images) -> Extractor:
 
 
 def _extractor(weights: Weights, sha256: str, metadata: Mapping[str, str]) -> Extractor:
-    facts = {"extractor_accuracy": float(metadata["accuracy"]), "extractor_data_sha256": metadata["data_sha256"]}
+    facts: dict[str, str | float] = {"extractor_accuracy": float(metadata["accuracy"]), "extractor_data_sha256": metadata["data_sha256"]}
     return Extractor(NAME, sha256, network, weights, facts)
 
 

@@ -70,7 +70,10 @@ def trained_on(real: Images) -> Extractor:
 
 
 def _extractor(weights: Weights, sha256: str, metadata: Mapping[str, str]) -> Extractor:
-    facts: dict[str, str | float] = {"extractor_accuracy": float(metadata["accuracy"]), "extractor_data_sha256": metadata["data_sha256"]}
+    facts: dict[str, str | float] = {
+        "extractor_accuracy": float(metadata["accuracy"]),
+        "extractor_data_sha256": metadata["data_sha256"],
+    }
     return Extractor(NAME, sha256, network, weights, facts)
 
 

@@ -42,9 +42,8 @@ class Evaluator(Game):
     """``game`` for ``members`` members (None: no ensemble axis), in one dtype on one device.
 
     With ``trace``, v and products are traced once for the shapes at hand and then replayed, without the overhead of
-    torch.func and without work that nothing depends on. This begins at step ``trace_from`` of the run, so
-    that what a step computes does not depend on the length of the run. Without ``trace``, v and products are eager and
-    can be differentiated again.
+    torch.func and without unneeded work. This begins at step ``trace_from``, so that what a step computes does not
+    depend on the length of the run. Without ``trace``, v and products are eager and can be differentiated again.
     """
 
     game: Game
@@ -76,8 +75,6 @@ class Evaluator(Game):
         """``game`` itself if it is an evaluator, else an evaluator of it without members or tracing."""
         return game if isinstance(game, Evaluator) else Evaluator(game)
 
-    # ------------------------------------------------------------------ the members' own random numbers and states
-
     def generators(self, seed: int) -> list[torch.Generator]:
         """One generator for each member, or a single one."""
         return generators(seed, self.members, self.seeding)
@@ -108,19 +105,27 @@ class Evaluator(Game):
             buffers = [dict(checks.require_mapping(users_game, "buffers", game.buffers(rng))) for rng in rngs]
             theta = self.stack_members(params.__getitem__, len(rngs), "init")
             checks.require_one_dtype(users_game, theta)
-            own = self.stack_members(buffers.__getitem__, len(rngs), "buffers")
-            return theta, checks.require_storable(users_game, own)
+            return theta, checks.require_storable(
+                users_game, self.stack_members(buffers.__getitem__, len(rngs), "buffers")
+            )
 
     def draw(self, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
         """A batch; each member draws its part from its own generator. The samples in it are counted."""
         if not self.game.draws:
             return buffers
-        game = self.game
-        batch = self.stack_members(
-            lambda m: checks.require_mapping(game, "sample", game.sample(rngs[m], self.member(buffers, m))), len(rngs)
-        )
-        self.cost.samples += game.samples(self.member({k: x for k, x in batch.items() if k not in buffers}, 0))
+        batch = self.drawn("sample", rngs, buffers)
+        self.cost.samples += self.game.samples(self.member({k: x for k, x in batch.items() if k not in buffers}, 0))
         return batch
+
+    def drawn(self, what: str, rngs: Sequence[torch.Generator], buffers: Buffers) -> Batch:
+        """What the game's method ``what`` draws, without the place in the data: no losses read it."""
+
+        def one(m: int) -> Batch:
+            batch = checks.require_mapping(game, what, getattr(game, what)(rngs[m], self.member(buffers, m)))
+            return {k: x for k, x in batch.items() if k not in game.data_position}
+
+        game = self.game
+        return self.stack_members(one, len(rngs), what)
 
     def advance(self, buffers: Buffers) -> Buffers:
         """The buffers after a draw: each member's place in the data is moved on."""
@@ -177,8 +182,6 @@ class Evaluator(Game):
             )
             raise PluginError(f"{what}: {wrong}.", foreign(self.game))
         return {i: {k: projected[i][k] for k in tree} for i, tree in params.items()}
-
-    # ------------------------------------------------------------------ v and its derivatives
 
     def field(
         self, rows: Rows, params: Params, batch: Batch, along: Sequence[LinearMap] = ()
@@ -249,10 +252,7 @@ class Evaluator(Game):
         return self._replayed.v_and_products(tangents, rows, blocks, params, batch)
 
     def replays(self, params: Params, batch: Batch) -> bool:
-        """Whether traced programs are replayed at this step.
-
-        Not if the losses change what they read, or read something whose changes cannot be noticed.
-        """
+        """Whether programs are replayed at this step: not if losses change what they read, or it cannot be watched."""
         if not self.trace or self.replay.step < self.trace_from:
             return False
         if self.trace_context.why_eager is None and transform_active():

@@ -38,11 +38,10 @@ class FixedBatches:
         rngs = [torch.Generator() for _ in self.states]
         for rng, state in zip(rngs, self.states, strict=True):
             rng.set_state(state)
-        game, draw, batches = self.game, getattr(self.game.game, self.what), list[Batch]()
+        game, batches = self.game, list[Batch]()
         buffers = {**buffers, **{name: self.buffers[name] for name in game.game.data_position}}
         for _ in range(count):
-            now = buffers
-            batches.append(game.stack_members(lambda m: draw(rngs[m], game.member(now, m)), len(rngs)))  # noqa: B023
+            batches.append(game.drawn(self.what, rngs, buffers))
             buffers = game.advance(buffers)
         return batches
 

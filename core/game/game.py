@@ -38,7 +38,8 @@ class Game(ABC):
 
     data_position: tuple[str, ...] = ()
     """The names of the buffers that say which data come next, as the place in an epoch. Only :meth:`advance` changes
-    them. The fixed batches for spectra, samples and metrics are drawn from the first place, whatever the step."""
+    them, and they are left out of batches. The fixed batches for spectra, samples and metrics are drawn from the first
+    place, whatever the step."""
 
     check_options: Mapping[str, Any] = {}
     """Options with which ``counterplay check`` makes the game, where it is slow or needs files without them."""

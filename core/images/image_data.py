@@ -116,8 +116,7 @@ class ImageData(Game):
         if self.flip:
             mirrored = torch.rand(self.batch, generator=rng, dtype=torch.float32) < 0.5
             real = torch.where(sent(mirrored, real.device)[:, None, None, None], real.flip(-1), real)
-        batch = {k: x for k, x in buffers.items() if k not in self.data_position}
-        batch |= {"real": real, "noise": self.noise(rng, self.batch)}
+        batch = {**buffers, "real": real, "noise": self.noise(rng, self.batch)}
         if labels is not None:
             batch["labels"] = labels[chosen]
         return batch
@@ -130,8 +129,7 @@ class ImageData(Game):
 
     def gallery(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         """The noise of the images that are shown, and the seed of those that metrics are measured on."""
-        batch = {k: x for k, x in buffers.items() if k not in self.data_position}
-        batch |= {"noise": self.noise(rng, SHEET), "seed": torch.randint(2**62, (), generator=rng)}
+        batch = {**buffers, "noise": self.noise(rng, SHEET), "seed": torch.randint(2**62, (), generator=rng)}
         if self.conditional:
             batch["labels"] = torch.arange(SHEET) % len(self.images.classes)
         return batch

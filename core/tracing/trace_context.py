@@ -34,6 +34,7 @@ class TraceContext:
     rewrite: Rewrite | None = None  # an optional rewrite of programs, used where it saves work
     why_no_graph: str = ""  # why a program is not replayed as a CUDA graph, where it should have been
     why_eager: str | None = None  # why its functions are not replayed; "" if they are; None if not known yet
+    why_some_eager: str = ""  # why some calls are not replayed, where others are
 
     def pure(self, evaluate: Callable[[], Any]) -> bool:
         """Whether its functions may be replayed: all that they read can be watched, and they do not change it.
@@ -57,8 +58,9 @@ class TraceContext:
     def words(self) -> str:
         """What is not replayed, and why, in sentences; "" if nothing is to be said."""
         eager = f"Losses are not replayed: {self.why_eager}. " if self.why_eager else ""
+        some = f"Some losses are not replayed: {self.why_some_eager}. " if self.why_some_eager else ""
         graphs = f"Replayed, but not as CUDA graphs: {self.why_no_graph}." if self.why_no_graph else ""
-        return (eager + graphs).strip()
+        return (eager + some + graphs).strip()
 
     def stale(self, since: int) -> Stale:
         """The error for a replay that no longer agrees with its function; it did agree at step ``since``."""

@@ -124,7 +124,9 @@ class _Replayed:
     def _trace(self, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> Program | None:
         try:
             if len(self._programs) >= PROGRAMS:
-                raise RuntimeError(f"it was called with more than {PROGRAMS} different shapes or constants")
+                reason = f"it was called with more than {PROGRAMS} different shapes or constants"
+                self._context.why_some_eager = reason
+                raise RuntimeError(reason)
             return self._made(args, groups)
         except Exception as error:  # a plugin's code is run by torch's internals, and may raise anything
             self.fallback = f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -10,9 +10,11 @@ import torch
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.fixed_batch import FixedBatches
+from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
 from counterplay.core.images.dataset import to_floats, to_pixels
 from counterplay.core.images.image_data import EPOCH, ORDER, POSITION
+from counterplay.core.tracing.traced import Traced
 from counterplay.games.networks.layers import Dropout, Linear, flatten, reshape, tanh
 from counterplay.games.networks.sequential import Sequential
 
@@ -198,7 +200,7 @@ def test_dropout_is_drawn_with_the_batch():
 
 
 def test_dropout_is_played_by_members_and_traced():
-    g, solver = game(network=Dropping(), conditional=True), cp.make("solver", "conopt", lr=0.05)
+    g, solver = game(network=Dropping(), conditional=True), cp.make("solver", "conopt", lr=1e-3)
     traced, eager = (cp.run(g, solver, steps=3, members=2, trace=t) for t in (True, False))
     assert torch.allclose(ravel(traced.params, True), ravel(eager.params, True), atol=1e-6)
 
@@ -257,3 +259,26 @@ def test_an_ensemble_of_one_is_the_run_alone():
     alone = cp.run(g, cp.make("solver", "simgd", lr=0.05), steps=4)
     member = cp.run(replace(g), cp.make("solver", "simgd", lr=0.05), steps=4, members=1)
     assert torch.allclose(ravel(member.params, True)[0], ravel(alone.params), atol=1e-6)
+
+
+def test_one_trace_serves_every_step_under_regularizers(monkeypatch):
+    """The place in the data is in no batch, which would otherwise differ from step to step."""
+    made = []
+    monkeypatch.setattr(Traced, "_trace", lambda self, *args, old=Traced._trace: made.append(1) or old(self, *args))
+    regularizers = [cp.make("regularizer", "r1"), cp.make("regularizer", "ema")]
+    cp.run(game(), cp.make("solver", "simgd", lr=0.01), steps=8, regularizers=regularizers, trace=True)
+    assert len(made) == 1
+    batch = Evaluator(regularized(game(), *regularizers)).drawn("gallery", [torch.Generator()], {ORDER: 0, EPOCH: 1})
+    assert batch.keys() == {"noise", "seed"}
+
+
+def test_a_count_in_the_batch_is_said_to_prevent_replays():
+    class Counting(type(cp.make("game", "quadratic"))):
+        def buffers(self, rng):
+            return {"count": 0}
+
+        def refresh(self, params, buffers):
+            return {"count": buffers["count"] + 1}
+
+    result = cp.run(Counting(), cp.make("solver", "simgd", lr=0.01), steps=40, trace=True)
+    assert "more than 32 different shapes or constants" in result.eager

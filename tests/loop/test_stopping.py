@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,8 +193,8 @@ levels = st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 4.0, NAN, math.inf])
 )  # fmt: skip
 def test_a_run_ends_where_the_measurements_say(script, steps, every, sign, value, patience):
     game = Scripted(tuple(script))
-    asked = {"steps": steps, "sample_every": every, "until": f"metric.score{sign}{value}", "patience": patience}
-    result = cp.run(game, STEP, **asked)
+    until = f"metric.score{sign}{value}"
+    result = cp.run(game, STEP, steps=steps, sample_every=every, until=until, patience=patience)
     status, at, best = expected_end(script, steps, every, sign, value, patience)
     assert (result.status, result.steps) == (status, at)
     assert game.asked == [k for k in [*range(0, steps, every), steps] if k <= at], "measured once, and nowhere else"
@@ -215,7 +216,7 @@ def test_patience_in_words():
 
 def test_patience_with_a_norm_is_counted_where_samples_are_taken():
     """The norm falls at every step; with a step size that is too large it grows, and the first one stays the best."""
-    asked = {"steps": 400, "sample_every": 50, "until": "gradient_norm<1e-30", "patience": 2}
+    asked: dict[str, Any] = {"steps": 400, "sample_every": 50, "until": "gradient_norm<1e-30", "patience": 2}
     assert cp.run(QUADRATIC, simgd(CONVERGES), **asked).steps == 400
     result, seen = watched(QUADRATIC, simgd(DIVERGES), **asked)
     norm = np.linalg.norm(seen[0].figures.gradient_norms)
@@ -232,7 +233,7 @@ def test_the_condition_on_a_norm_is_still_asked_at_every_step():
 def test_every_member_has_to_meet_it_and_the_worst_one_counts():
     """The second member walks through the script twice as fast."""
     script, lr = (9.0, 1.0, 3.0, 5.0, 1.0, 0.5, 1.0, 7.0, 0.0), cp.make("solver", "simgd", lr=[1.0, 2.0])
-    asked = {"members": 2, "sample_every": 1, "steps": 4}
+    asked: dict[str, Any] = {"members": 2, "sample_every": 1, "steps": 4}
     pairs = [(script[k], script[2 * k]) for k in range(5)]  # (9, 9) (1, 3) (3, 1) (5, 1) (1, 0)
     assert [max(p) for p in pairs] == [9, 3, 3, 5, 1]
     assert cp.run(Scripted(script), lr, until="metric.score<=1", **asked).steps == 4
@@ -246,7 +247,7 @@ def test_every_member_has_to_meet_it_and_the_worst_one_counts():
 def test_a_member_that_has_diverged_never_meets_it():
     """The first one passes the bound at its fourth step: from then on the condition cannot be met."""
     script, lr = (9.0, 9.0, 9.0, 9.0, 1.0), cp.make("solver", "simgd", lr=[1.0, 0.5])
-    asked = {"members": 2, "sample_every": 1, "blowup": 3.5, "until": "metric.score<2"}
+    asked: dict[str, Any] = {"members": 2, "sample_every": 1, "blowup": 3.5, "until": "metric.score<2"}
     result = cp.run(Scripted(script), lr, steps=5, **asked)
     assert (result.status, result.steps, result.diverged) == ("not_converged", 5, (0,))
     result = cp.run(Scripted(script), lr, steps=50, patience=4, **asked)

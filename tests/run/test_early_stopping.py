@@ -16,6 +16,7 @@ from counterplay.analysis.commands.summary import rows, summarize
 from counterplay.core.log.schema import RUN_STATES
 from counterplay.core.run import run_writer
 from counterplay.core.run.checkpoint import save_checkpoint
+from counterplay.core.storage.run_directory import RunDirectory
 
 from ..conftest import Run
 from ..support.cases import identical
@@ -125,7 +126,7 @@ def test_a_run_killed_after_its_last_checkpoint_ends_in_the_same_way(
     """Its log is whole, and only its ending was not written down."""
     game, path = Scripted(SCRIPT), tmp_path / "again"
     whole = cp.run(game, STEP, out=tmp_path / "whole", **ASKED), tmp_path / "whole"
-    write = run_writer.RunDirectory.write_status
+    write = RunDirectory.write_status
 
     def dies(self: Any, state: str, *args: Any, **facts: Any) -> None:
         if state == "not_converged":
@@ -133,7 +134,7 @@ def test_a_run_killed_after_its_last_checkpoint_ends_in_the_same_way(
         write(self, state, *args, **facts)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(run_writer.RunDirectory, "write_status", dies)
+        patch.setattr(RunDirectory, "write_status", dies)
         cp.run(game, STEP, out=path, **ASKED)
     assert same(whole, (cp.resume(path, game=game, solver=STEP), path))
 
@@ -169,6 +170,7 @@ def test_a_run_may_be_compiled(tmp_path: Path) -> None:
 GAMES = [
     ("mixture", {"hidden": 4, "layers": 1, "latent": 2, "batch": 8}, "metric.modes_found>=0"),
     ("covariance", {}, "metric.covariance_error<1e9"),
+    ("images", {"metrics": [{"name": "fid", "samples": 256}], "batch": 8}, "metric.fid<1e9"),
     ("digits", {"hidden": 4, "batch": 8}, "metric.digit_score>=1"),
 ]
 

@@ -124,8 +124,7 @@ class _Replayed:
     def _trace(self, args: tuple[Any, ...], groups: Sequence[list[Tensor]]) -> Program | None:
         try:
             if len(self._programs) >= PROGRAMS:
-                reason = f"it was called with more than {PROGRAMS} different shapes or constants"
-                self._context.why_some_eager = reason
+                reason = self._context.why_some_eager = f"more than {PROGRAMS} different shapes or constants were met"
                 raise RuntimeError(reason)
             return self._made(args, groups)
         except Exception as error:  # a plugin's code is run by torch's internals, and may raise anything
@@ -238,12 +237,10 @@ def _read(x: Any) -> tuple[Key, list[Tensor]]:
 
 def _agree(program: Program, point: list[Tensor], tangents: Sequence[Any], expected: Any) -> int:
     """1 if the replay agrees with ``expected``, else -1."""
-    with torch.no_grad():
-        try:
-            compare(program(point, tangents), expected)
-        except ArithmeticError:
-            return -1
-    return 1
+    with torch.no_grad(), contextlib.suppress(ArithmeticError):
+        compare(program(point, tangents), expected)
+        return 1
+    return -1
 
 
 def _renewed(x: Any, seed: int = 0, share: float = 1.0) -> Any:

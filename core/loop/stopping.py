@@ -102,7 +102,7 @@ class Stopping:
 
     def ending(self, seen: Seen, state: State, alive: Tensor) -> Ending | None:
         """How the run ends here; None if it goes on. Once a member has diverged, the condition cannot be met."""
-        if self.condition is not None and bool(alive.all()) and self._is_met(self.condition, seen):
+        if self.condition is not None and self._is_met(self.condition, seen) and bool(alive.all()):
             return Ending(state, "converged")
         if self.patience is not None and self.is_due(seen) and self._since(state) >= self.patience:
             return Ending(state, "not_converged", f"Patience has run out: {self._best_in_words(state)}.")

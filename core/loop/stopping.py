@@ -132,7 +132,7 @@ class Stopping:
             return f"{self.quantity} was never a finite number"
         since = self._since(state)
         ago = f", {since} measurement{'s' * (since > 1)} ago" if since else ""
-        return f"{self.quantity} was best at step {state.best.step}, {state.best.value:.6g}{ago}"
+        return f"{self.quantity} was best at step {state.best.step}{ago}, with the value {state.best.value:.6g}"
 
 
 def _metric(name: str, seen: Seen) -> Array:

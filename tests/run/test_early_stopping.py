@@ -64,7 +64,7 @@ def same(whole: tuple[cp.Result, Path], again: tuple[cp.Result, Path]) -> bool:
 def test_the_best_point_is_kept_and_named(tmp_path: Path) -> None:
     result = cp.run(Scripted(SCRIPT), STEP, out=tmp_path / "run", **ASKED)
     assert (result.status, result.steps) == ("not_converged", 8)
-    assert result.message == "Patience has run out: metric.score was best at step 4, 4, 4 measurements ago."
+    assert result.message.endswith(": metric.score was best at step 4, 4 measurements ago, with the value 4.")
     assert checkpoints(tmp_path / "run") == [0, 4, 8], "older ones were the best for a time only"
     assert cp.load_params(tmp_path / "run")["x"]["k"].item() == 8
     assert cp.load_params(tmp_path / "run", step=4)["x"]["k"].item() == 4
@@ -164,7 +164,7 @@ def test_a_run_may_be_compiled(tmp_path: Path) -> None:
         bare = cp.run(game, STEP, compile=compile, **asked)
         assert (bare.steps, bare.eager) == (ends[-1][0].steps, "")
         assert game.asked == 2 * list(range(0, 120, 7))
-    assert same(*ends) and ends[0][0].steps == 119 and "best at step 84, " in ends[0][0].message
+    assert same(*ends) and ends[0][0].steps == 119 and "best at step 84, 5 mea" in ends[0][0].message
 
 
 GAMES = [

@@ -23,6 +23,7 @@ from ..errors import UsageError, UserError
 from ..game.game import innermost
 from ..game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
 from ..solver.state import State
+from .check_inputs import few_samples, single_member
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
 STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of the differences, relative to the parameters
@@ -44,17 +45,12 @@ def check_game(game: Evaluator, state: State) -> Answer:
         batch = quiet.draw(state.generators(), quiet.refresh(state.params, state.buffers))
         alone, params, batch = single_member(quiet, state.params, batch)
         _is_a_function(alone, params, batch)
+        batch = few_samples(alone, batch, state.buffers)
     except UsageError:
         raise
     except Exception as error:  # from a plugin's code: it is raised again in the first step, and reported there
         return _answer(UNKNOWN, f"the game could not be evaluated ({type(error).__name__})")
     return jacobian_check(alone, params, batch)
-
-
-def single_member(game: Evaluator, params: Params, batch: Batch) -> tuple[Evaluator, Params, Batch]:
-    """Member 0 as a game of its own, evaluated eagerly; its cost is not counted in the run's."""
-    alone = dataclasses.replace(game, members=None, trace=False, cost=Cost())
-    return alone, game.member(params, 0), game.member(dict(batch), 0)
 
 
 def _is_a_function(game: Evaluator, params: Params, batch: Batch) -> None:

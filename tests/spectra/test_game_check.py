@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 import counterplay as cp
+from counterplay.core.derivatives.evaluator import Evaluator
+from counterplay.core.spectra.check_inputs import few_samples
 
 from ..support.broken_games import Square
 from ..support.cases import F64
@@ -134,3 +136,14 @@ def test_a_claim_of_zero_sum_that_is_nearly_true_is_refused():
 def test_what_was_found_is_kept_with_the_run(tmp_path):
     cp.run(game(scaled(lambda x: x.norm().item())), SGD, steps=1, out=tmp_path / "r")
     assert cp.open_log(tmp_path / "r").run["checks"]["jacobian"]["status"] == "differs"
+
+
+def test_a_gan_is_checked_on_its_first_samples():
+    game = Evaluator(cp.make("game", "images", batch=40, network={"name": "mlp", "filters": 3}))
+    rngs = game.generators(0)
+    _, buffers = game.start(rngs)
+    batch = game.draw(rngs, buffers)
+    batch["fixed"] = torch.ones(40)
+    few = few_samples(game, batch, {"fixed": batch["fixed"]})
+    assert torch.equal(few["real"], batch["real"][:16]) and torch.equal(few["noise"], batch["noise"][:16])
+    assert few["fixed"] is batch["fixed"]

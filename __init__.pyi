@@ -29,7 +29,7 @@ from .core.game.tree import Setting as Setting
 from .core.game.tree import Tree as Tree
 from .core.images.dataset import Dataset as Dataset
 from .core.images.dataset import Images as Images
-from .core.images.metric import Generated as Generated
+from .core.images.metric import GeneratedImages as GeneratedImages
 from .core.images.metric import Metric as Metric
 from .core.images.module_images import game_from_modules as game_from_modules
 from .core.images.network import Network as Network

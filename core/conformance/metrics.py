@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..images.dataset import Images, to_floats
-from ..images.metric import Generated, Metric
+from ..images.metric import GeneratedImages, Metric
 from ..log.schema import Variable
 from ..options import options_of
 from ..registry.registry import find, make
@@ -100,11 +100,11 @@ def _noise() -> Tensor:
     return 2 * torch.rand(COUNT, 1, SIDE, SIDE, generator=rng, dtype=torch.float32) - 1
 
 
-def _generating(images: Tensor) -> Generated:
+def _generating(images: Tensor) -> GeneratedImages:
     """A generator of ``images``, again and again."""
 
     def batches(count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         repeated = images.repeat(-(-count // len(images)), 1, 1, 1)[:count]
         return ((block, None) for block in repeated.split(BLOCK))
 
-    return Generated(batches)
+    return GeneratedImages(batches)

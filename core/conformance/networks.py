@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..game.game import GanGame
 from ..game.loss import GanLoss
 from ..game.tree import Batch, Buffers, Params, Tree
-from ..images.network import Function, Network, Shape
+from ..images.network import Network, NetworkFunction, Shape
 from ..options import bounds_of, options_of
 from ..registry.registry import find, make
 from .assertions import TOL, Broken, Case, close, is_pure, require, same
@@ -116,12 +116,12 @@ def fitting(network: Network, channels: int) -> Shape:
     raise Broken(f"no square images of {channels} channels fit, of the sides {SIDES}; the last one: {refused}")
 
 
-def _pair(network: Network) -> tuple[Function, Function]:
+def _pair(network: Network) -> tuple[NetworkFunction, NetworkFunction]:
     shape = fitting(network, 1)
     return network.generator(shape, network.latent), network.discriminator(shape)
 
 
-def _init(f: Function, seed: int) -> Tree:
+def _init(f: NetworkFunction, seed: int) -> Tree:
     return f.init(torch.Generator().manual_seed(seed))
 
 
@@ -156,11 +156,11 @@ class _Played(GanGame):
         return fitting(self.network, 1)
 
     @cached_property
-    def generator(self) -> Function:
+    def generator(self) -> NetworkFunction:
         return self.network.generator(self.shape, self.network.latent)
 
     @cached_property
-    def discriminator(self) -> Function:
+    def discriminator(self) -> NetworkFunction:
         return self.network.discriminator(self.shape)
 
     def init(self, rng: torch.Generator) -> Params:

@@ -12,7 +12,7 @@ from .dataset import Images
 
 
 @dataclass(frozen=True)
-class Generated:
+class GeneratedImages:
     """The images of a generator at one point, made batch by batch and never all at once.
 
     ``batches(count)`` yields ``count`` images in float batches (B, C, H, W) in [-1, 1], on the run's device, and with
@@ -35,7 +35,7 @@ class Metric(ABC):
         """The names of the numbers that it gives, as ("fid",) or ("precision", "recall"): letters, digits and "_"."""
 
     @abstractmethod
-    def measure(self, generated: Generated, real: Images) -> dict[str, float]:
+    def measure(self, generated: GeneratedImages, real: Images) -> dict[str, float]:
         """Its figures by name. What it draws comes from generators of its own, so that figures can be repeated.
 
         A figure that cannot be computed at this point, as of images that are not finite, is NaN.

@@ -18,14 +18,14 @@ from ..game.tree import Batch, Buffers, Player, Tree
 from ..options import Count, option
 from ..registry.registry import make
 from .dataset import Dataset
-from .image_data import ImageData
+from .image_game_base import ImageGameBase
 from .metric import Metric
 
 Losses = Callable[[Nets, Batch], dict[Player, Tensor]]
 
 
 @dataclass(frozen=True)
-class ImagesFromModules(ImageData, GameFromModules):
+class ImagesFromModules(ImageGameBase, GameFromModules):
     """A game of modules on images of a data set. The generator is the player "generator"."""
 
     latent: Count = option(128, "dimension of the noise z")
@@ -35,7 +35,7 @@ class ImagesFromModules(ImageData, GameFromModules):
         return self.latent
 
     def buffers(self, rng: torch.Generator) -> Buffers:
-        return {**GameFromModules.buffers(self, rng), **ImageData.buffers(self, rng)}
+        return {**GameFromModules.buffers(self, rng), **ImageGameBase.buffers(self, rng)}
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
         with self.in_place_of_weights({"generator": generator}, batch):

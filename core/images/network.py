@@ -14,7 +14,7 @@ Shape = tuple[int, int, int]
 """(C, H, W) of an image."""
 
 
-class Function(Protocol):
+class NetworkFunction(Protocol):
     """A pure function of parameters and an input."""
 
     def init(self, rng: torch.Generator) -> Tree:
@@ -24,7 +24,7 @@ class Function(Protocol):
         """The output for the input ``x`` (B, ...). ``masks`` were drawn by `masks`; () where nothing drops."""
 
 
-class Features(Function, Protocol):
+class SplitDiscriminator(NetworkFunction, Protocol):
     """A discriminator whose last layer is linear, as conditional play and dropout need it."""
 
     width: int
@@ -48,7 +48,7 @@ class Network(ABC):
     """The dimension of the noise z."""
 
     @abstractmethod
-    def generator(self, shape: Shape, inputs: int) -> Function:
+    def generator(self, shape: Shape, inputs: int) -> NetworkFunction:
         """The generator, from (B, inputs) to images (B, C, H, W) in [-1, 1].
 
         ``inputs`` is ``latent``, and in conditional play more: z is then followed by an embedding of the label. Raises
@@ -56,8 +56,9 @@ class Network(ABC):
         """
 
     @abstractmethod
-    def discriminator(self, shape: Shape) -> Function:
-        """The discriminator, from images (B, C, H, W) to logits (B, 1); for conditional play and dropout `Features`.
+    def discriminator(self, shape: Shape) -> NetworkFunction:
+        """The discriminator, from images (B, C, H, W) to logits (B, 1).
 
-        Raises UsageError for images of a shape that it cannot see.
+        For conditional play and dropout it is a `SplitDiscriminator`. Raises UsageError for images of a shape that it
+        cannot see.
         """

@@ -13,7 +13,7 @@ import torch
 from ..errors import UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer
-from ..images.image_data import ImageData
+from ..images.image_game_base import ImageGameBase
 from ..images.metric import Metric
 from ..options import options_of
 from ..registry import registry
@@ -75,7 +75,7 @@ def evaluate(
         raise UsageError(f"{directory} is not the directory of a run: it has no run.json.")
     experiment = facts["experiment"]
     made, solver, regularizers = recorded_objects(files.path, experiment, game, solver, regularizers, _INSTEAD)
-    if not isinstance(made, ImageData):
+    if not isinstance(made, ImageGameBase):
         raise UsageError(
             f"the game of {directory}, {_name(experiment)}, has no images of a data set: metrics are measured on these."
         )
@@ -129,7 +129,7 @@ def _chosen(own: Sequence[Metric], asked: Sequence[Any], options: Mapping[str, A
     return found
 
 
-def _changed_data(facts: Mapping[str, Any], game: ImageData) -> list[str]:
+def _changed_data(facts: Mapping[str, Any], game: ImageGameBase) -> list[str]:
     """The data sets that have changed since the run, in words."""
     now = game.data_sources()
     was = facts.get("data_sources", {}).items()

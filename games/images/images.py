@@ -18,14 +18,14 @@ from ...core.errors import UsageError
 from ...core.game.game import GanGame
 from ...core.game.loss import GanLoss
 from ...core.game.tree import Batch, Buffers, Params, Tree
-from ...core.images.image_data import ImageData
+from ...core.images.image_game_base import ImageGameBase
 from ...core.images.network import Network
 from ...core.options import option
 from ...core.registry.registry import make
 
 
 @dataclass(frozen=True)
-class ImagePlay(ImageData):
+class ImagePlay(ImageGameBase):
     """Images and the two networks by which they are generated and discriminated."""
 
     network: Network = option("mlp", "pair of networks")
@@ -42,13 +42,13 @@ class ImagePlay(ImageData):
 
     @cached_property
     def generator(self) -> Any:
-        """The generator, a :class:`Function`."""
+        """The generator, a :class:`NetworkFunction`."""
         latent = self.network.latent
         return self.network.generator(self.images.shape, 2 * latent if self.conditional else latent)
 
     @cached_property
     def discriminator(self) -> Any:
-        """The discriminator, a :class:`Function`; in conditional play a :class:`Features`."""
+        """The discriminator, a :class:`NetworkFunction`; in conditional play a :class:`SplitDiscriminator`."""
         made = self.network.discriminator(self.images.shape)
         if self.conditional and not hasattr(made, "features"):
             raise UsageError(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...core.errors import UsageError
 from ...core.images.dataset import Images, to_pixels
-from ...core.images.metric import Generated, Metric
+from ...core.images.metric import GeneratedImages, Metric
 from ...core.options import Count, option
 from .extractor import Extractor, Outputs
 from .extractors import extractor_of
@@ -32,7 +32,7 @@ class NotFinite(Exception):
 class Seen:
     """Generated and real images, seen through an extractor on one device."""
 
-    generated: Generated
+    generated: GeneratedImages
     real: Images
     extractor: Extractor
     device: torch.device
@@ -96,7 +96,7 @@ class FeatureMetric(Metric):
     def figures_of(self, seen: Seen) -> dict[str, float]:
         """The figures. Raises NotFinite, which makes them all NaN."""
 
-    def measure(self, generated: Generated, real: Images) -> dict[str, float]:
+    def measure(self, generated: GeneratedImages, real: Images) -> dict[str, float]:
         extractor = extractor_of(self.extractor, real)
         with torch.no_grad():
             device = next(iter(generated.batches(1)))[0].device

@@ -20,7 +20,7 @@ class SoundMetric(cp.Metric):
 
     figures = ("mean_distance",)
 
-    def measure(self, generated: cp.Generated, real: cp.Images) -> dict[str, float]:
+    def measure(self, generated: cp.GeneratedImages, real: cp.Images) -> dict[str, float]:
         shown = torch.cat([images for images, _ in generated.batches(self.samples)]).double()
         wanted = (real.pixels.double() / 127.5 - 1).mean(0)
         return {"mean_distance": float((shown.mean(0) - wanted).square().sum())}
@@ -41,13 +41,13 @@ class OddName(SoundMetric):
 
 @dataclass(frozen=True)
 class Infinite(SoundMetric):
-    def measure(self, generated: cp.Generated, real: cp.Images) -> dict[str, float]:
+    def measure(self, generated: cp.GeneratedImages, real: cp.Images) -> dict[str, float]:
         return {"mean_distance": math.inf}
 
 
 @dataclass(frozen=True)
 class Random(SoundMetric):
-    def measure(self, generated: cp.Generated, real: cp.Images) -> dict[str, float]:
+    def measure(self, generated: cp.GeneratedImages, real: cp.Images) -> dict[str, float]:
         return {"mean_distance": float(torch.rand(()))}
 
 
@@ -70,7 +70,7 @@ class UpsideDown(SoundMetric):
 
 @dataclass(frozen=True)
 class Careless(SoundMetric):
-    def measure(self, generated: cp.Generated, real: cp.Images) -> dict[str, float]:
+    def measure(self, generated: cp.GeneratedImages, real: cp.Images) -> dict[str, float]:
         return {name: x if math.isfinite(x) else 0.0 for name, x in super().measure(generated, real).items()}
 
 

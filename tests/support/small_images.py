@@ -11,7 +11,7 @@ from torch import Tensor
 
 import counterplay as cp
 from counterplay.core.images.dataset import Dataset, Images, to_floats
-from counterplay.core.images.metric import Generated
+from counterplay.core.images.metric import GeneratedImages
 
 BLOCK = 40  # images that come at once
 
@@ -26,22 +26,22 @@ def two_classes(count: int = 80, side: int = 6, seed: int = 0, labels: bool = Tr
     return Images.of((bright[classes] + noise).to(torch.uint8), classes if labels else None, ("left", "right"))
 
 
-def giving(images: Tensor) -> Generated:
+def giving(images: Tensor) -> GeneratedImages:
     """A generator of ``images``, floats (N, C, H, W), again and again."""
 
     def batches(count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         repeated = images.repeat(-(-count // len(images)), 1, 1, 1)[:count]
         yield from ((block, None) for block in repeated.split(BLOCK))
 
-    return Generated(batches)
+    return GeneratedImages(batches)
 
 
-def real_ones(images: Images) -> Generated:
+def real_ones(images: Images) -> GeneratedImages:
     """A generator of the real images themselves."""
     return giving(to_floats(images.pixels))
 
 
-def noise(images: Images, seed: int = 1) -> Generated:
+def noise(images: Images, seed: int = 1) -> GeneratedImages:
     """A generator of noise in the shape of the real images."""
     rng = torch.Generator().manual_seed(seed)
     return giving(2 * torch.rand(images.pixels.shape, generator=rng) - 1)

@@ -13,7 +13,7 @@ from counterplay.core.derivatives.fixed_batch import FixedBatches
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
 from counterplay.core.images.dataset import to_floats, to_pixels
-from counterplay.core.images.image_data import EPOCH, ORDER, POSITION
+from counterplay.core.images.image_game_base import EPOCH, ORDER, POSITION
 from counterplay.core.tracing.traced import Traced
 from counterplay.games.networks.layers import Dropout, Linear, flatten, reshape, tanh
 from counterplay.games.networks.sequential import Sequential

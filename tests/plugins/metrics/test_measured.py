@@ -42,7 +42,7 @@ def test_images_that_are_not_finite(name: str, bad: float) -> None:
 
 def test_a_game_that_gives_too_few() -> None:
     images = two_classes()
-    few = cp.Generated(lambda count: real_ones(images).batches(7))
+    few = cp.GeneratedImages(lambda count: real_ones(images).batches(7))
     with pytest.raises(UsageError, match="generated 7 images for a metric, where 80 were asked for"):
         cp.make("metric", "fid", samples=80).measure(few, images)
 

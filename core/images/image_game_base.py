@@ -20,7 +20,7 @@ from ..options import Count, option
 from ..registry.registry import make
 from . import epochs
 from .dataset import Dataset, Images, to_floats
-from .metric import Generated, Metric
+from .metric import GeneratedImages, Metric
 
 ORDER, EPOCH, POSITION = "data/order", "data/epoch", "data/position"
 SHEET = 64  # images that are shown
@@ -28,8 +28,9 @@ BLOCK = 250  # images that are generated at once for metrics
 
 
 @dataclass(frozen=True)
-class ImageData(Game):
-    """A game whose batch has "real", images (B, C, H, W) in [-1, 1], "noise" (B, Z), and with classes "labels" (B,).
+class ImageGameBase(Game):
+    """The base of all games of images. A batch has "real", images (B, C, H, W) in [-1, 1], "noise" (B, Z), and with
+    classes "labels" (B,).
 
     The pixels lie on the run's device as uint8. A subclass says which networks play.
     """
@@ -141,7 +142,7 @@ class ImageData(Game):
         made = [self.generate(tree, z, {**batch, "labels": y}) for tree, z, y in zip(trees, parts, labels, strict=True)]
         return (torch.cat(made) + 1) / 2
 
-    def generated_images(self, params: Params, batch: Batch) -> Generated:
+    def generated_images(self, params: Params, batch: Batch) -> GeneratedImages:
         """The images that metrics are measured on, from the seed in the gallery's batch."""
         trees, like, labels = self.generators(params), batch["noise"], self.images.labels
 
@@ -155,7 +156,7 @@ class ImageData(Game):
                 left = count - start
                 yield images[:left], None if y is None else y[:left]
 
-        return Generated(batches)
+        return GeneratedImages(batches)
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
         """The figures of all metrics, by name."""

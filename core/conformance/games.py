@@ -15,7 +15,7 @@ from .assertions import TOL, Case, close, direction, evaluator_of, is_pure, memb
 
 def games(name: str) -> Iterator[Case]:
     """The checks of the game ``name``, as (label, function) pairs."""
-    options = getattr(find("game", name).factory, "check_options", {})
+    options = getattr(find("game", name).factory, "small_options", {})
     yield from game_cases(lambda: make("game", name, **options))
 
 

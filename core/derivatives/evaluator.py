@@ -122,14 +122,14 @@ class Evaluator(Game):
 
         def one(m: int) -> Batch:
             batch = checks.require_mapping(game, what, getattr(game, what)(rngs[m], self.member(buffers, m)))
-            return {k: x for k, x in batch.items() if k not in game.data_position}
+            return {k: x for k, x in batch.items() if k not in game.position_buffers}
 
         game = self.game
         return self.stack_members(one, len(rngs), what)
 
     def advance(self, buffers: Buffers) -> Buffers:
         """The buffers after a draw: each member's place in the data is moved on."""
-        if not self.game.data_position:
+        if not self.game.position_buffers:
             return buffers
         return self.stack_members(lambda m: self.game.advance(self.member(buffers, m)), self.members or 1, "advance")
 

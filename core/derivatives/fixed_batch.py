@@ -39,7 +39,7 @@ class FixedBatches:
         for rng, state in zip(rngs, self.states, strict=True):
             rng.set_state(state)
         game, batches = self.game, list[Batch]()
-        buffers = {**buffers, **{name: self.buffers[name] for name in game.game.data_position}}
+        buffers = {**buffers, **{name: self.buffers[name] for name in game.game.position_buffers}}
         for _ in range(count):
             batches.append(game.drawn(self.what, rngs, buffers))
             buffers = game.advance(buffers)

@@ -36,12 +36,12 @@ class Game(ABC):
     holds when terms are added that depend on one player's parameters only. Inner solves are then symmetric and cost
     half as much."""
 
-    data_position: tuple[str, ...] = ()
+    position_buffers: tuple[str, ...] = ()
     """The names of the buffers that say which data come next, as the place in an epoch. Only :meth:`advance` changes
     them, and they are left out of batches. The fixed batches for spectra, samples and metrics are drawn from the first
     place, whatever the step."""
 
-    check_options: Mapping[str, Any] = {}
+    small_options: Mapping[str, Any] = {}
     """Options with which ``counterplay check`` makes the game, where it is slow or needs files without them."""
 
     metric_axes: Mapping[str, tuple[str, ...]] = {}
@@ -73,7 +73,7 @@ class Game(ABC):
         return buffers
 
     def advance(self, buffers: Buffers) -> Buffers:
-        """The buffers after a batch was drawn with them, those in ``data_position`` changed. Called after each draw."""
+        """The buffers after a batch was drawn with them: the ``position_buffers`` moved on. Called after each draw."""
         return buffers
 
     @property
@@ -110,7 +110,7 @@ class Game(ABC):
         """Whether ``project`` does anything. If not, it is not called."""
         return type(self).project is not Game.project
 
-    def data_sources(self) -> Mapping[str, Mapping[str, str]]:
+    def data_provenance(self) -> Mapping[str, Mapping[str, str]]:
         """What the game was given from outside: by a name, its "sha256", and in words its "source".
 
         Both are recorded with a run. It is not resumed where a sum has changed.

@@ -83,8 +83,8 @@ class Regularized(Game):
         return self.game.zero_sum and not self.regularizer.mixes_players
 
     @property
-    def data_position(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.game.data_position
+    def position_buffers(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.game.position_buffers
 
     @property
     def metric_axes(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]

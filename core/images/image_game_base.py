@@ -29,13 +29,13 @@ BLOCK = 250  # images that are generated at once for metrics
 
 @dataclass(frozen=True)
 class ImageGameBase(Game):
-    """The base of all games of images. A batch has "real", images (B, C, H, W) in [-1, 1], "noise" (B, Z), and with
-    classes "labels" (B,).
+    """The base of all games of images, which draws their batches.
 
-    The pixels lie on the run's device as uint8. A subclass says which networks play.
+    A batch has "real", images (B, C, H, W) in [-1, 1], "noise" (B, Z), and with classes "labels" (B,). The pixels lie
+    on the run's device as uint8. A subclass says which networks play.
     """
 
-    data_position = (ORDER, EPOCH, POSITION)
+    position_buffers = (ORDER, EPOCH, POSITION)
 
     data: Dataset = option("digits", "data set")
     batch: Count = option(64, "images a step")
@@ -81,7 +81,7 @@ class ImageGameBase(Game):
 
     # ------------------------------------------------------------------ data
 
-    def data_sources(self) -> Mapping[str, Mapping[str, str]]:
+    def data_provenance(self) -> Mapping[str, Mapping[str, str]]:
         return {"data": {"sha256": self.images.digest, "source": self.images.source}}
 
     @cached_property
@@ -108,7 +108,7 @@ class ImageGameBase(Game):
 
     def advance(self, buffers: Buffers) -> Buffers:
         _, *place = epochs.take(buffers[ORDER], buffers[EPOCH], buffers[POSITION], self.batch)
-        return {**buffers, **dict(zip(self.data_position, place, strict=True))}
+        return {**buffers, **dict(zip(self.position_buffers, place, strict=True))}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         chosen, *_ = epochs.take(buffers[ORDER], buffers[EPOCH], buffers[POSITION], self.batch)

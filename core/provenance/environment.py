@@ -41,7 +41,7 @@ def run_facts(game: Evaluator, params: Params) -> dict[str, Any]:
     return {
         "players": counts, "dtype": str(first.dtype).removeprefix("torch."), "device": str(first.device),
         "threads": torch.get_num_threads(), "platform": platform.platform(), "processors": os.cpu_count(),
-        "argv": sys.argv[1:], "data_sources": {k: dict(x) for k, x in innermost(game).data_sources().items()},
+        "argv": sys.argv[1:], "data_sources": {k: dict(x) for k, x in innermost(game).data_provenance().items()},
     }  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def _chosen(own: Sequence[Metric], asked: Sequence[Any], options: Mapping[str, A
 
 def _changed_data(facts: Mapping[str, Any], game: ImageGameBase) -> list[str]:
     """The data sets that have changed since the run, in words."""
-    now = game.data_sources()
+    now = game.data_provenance()
     was = facts.get("data_sources", {}).items()
     return [f"{name} is not what it was, by its sha256" for name, x in was if now[name]["sha256"] != x["sha256"]]
 

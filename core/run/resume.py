@@ -77,7 +77,7 @@ def resume(
             require_members(newest(files.path), saved[0], settings.members)
         by_name = all(x is None for x in (game, solver, regularizers))  # then an error below is the files' fault
         game, solver, regularizers = _objects(experiment, game, solver, regularizers)
-        innermost(game).data_sources()  # which are read now: if one has gone, the run's own files are not at fault
+        innermost(game).data_provenance()  # which are read now: if one has gone, the run's own files are not at fault
         with settings.switched():
             with files.reading() if by_name else nullcontext():
                 evaluator = settings.checked().evaluator(game, regularizers)

@@ -25,7 +25,7 @@ def _small(shape: tuple[int, int, int], network: str, **options: int) -> Mapping
 class Mnist(ImageGame):
     """Handwritten digits of 28x28. Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), section 3 and A.3."""
 
-    check_options = _small((1, 28, 28), "icr-mnist", hidden=6)
+    small_options = _small((1, 28, 28), "icr-mnist", hidden=6)
 
     data: Dataset = option("mnist", "data set")
     network: Network = option("icr-mnist", "pair of networks")
@@ -37,7 +37,7 @@ class Mnist(ImageGame):
 class Cifar10(ImageGame):
     """Colour images of 32x32. Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), A.4."""
 
-    check_options = _small((3, 32, 32), "wgan-gp-dcgan")
+    small_options = _small((3, 32, 32), "wgan-gp-dcgan")
 
     data: Dataset = option("cifar10", "data set")
     network: Network = option("wgan-gp-dcgan", "pair of networks")
@@ -48,7 +48,7 @@ class Cifar10(ImageGame):
 class CelebA(ImageGame):
     """Faces of 64x64 from a folder. Mescheder, Nowozin and Geiger (2017, arXiv 1705.10461), Fig. 3b and 7."""
 
-    check_options = _small((3, 64, 64), "resnet-const")
+    small_options = _small((3, 64, 64), "resnet-const")
 
     data: Dataset = option({"name": "folder", "side": 64}, "data set")
     network: Network = option({"name": "resnet-const", "filters": 128, "latent": 256}, "pair of networks")

@@ -72,18 +72,24 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
 @click.option("--animate", is_flag=True, help="All samples of one run after another, as a .gif or .webp.")
-def plot(figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool, animate: bool) -> None:
+@click.option("--sheets", is_flag=True, help="All samples of one run, each as a PNG in the folder -o.")
+def plot(
+    figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool, animate: bool, sheets: bool
+) -> None:
     """The command ``plot``: draw one figure and say which file it was written to."""
     from ...core.errors import UsageError
     from ..figures import animation
     from ..figures import plot as figures
     from ..log.log import open_log
 
-    if animate and (figure != "samples" or len(paths) > 1):
-        raise UsageError("--animate shows the samples of one run: counterplay plot samples RUN --animate.")
+    if (animate or sheets) and (figure != "samples" or len(paths) > 1 or (animate and sheets)):
+        flag = "--animate" if animate else "--sheets"
+        raise UsageError(f"{flag} shows the samples of one run: counterplay plot samples RUN {flag}.")
     logs = [open_log(path, sandbox=True) for path in paths]
     if animate:
         return click.echo(f"Wrote {animation.animate(logs[0], output or 'samples.gif')}")
+    if sheets:
+        return click.echo(f"Wrote {animation.write_sheets(logs[0], output or 'samples')}")
     drawn = figures.plot(figure, logs, against=against, ascent=ascent)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
 

@@ -1,4 +1,4 @@
-"""The samples of a run, one record after another, as an animated GIF or WebP."""
+"""The samples of a run, one record after another: as an animated GIF or WebP, or as a folder of PNG files."""
 
 from __future__ import annotations
 
@@ -47,3 +47,22 @@ def animate(log: Log, path: str | Path = "samples.gif") -> Path:
     file = io.BytesIO()
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=shown, loop=0, lossless=True)
     return write_atomic(path, file.getvalue())
+
+
+def write_sheets(log: Log, folder: str | Path = "samples") -> Path:
+    """Write each record of the samples of one run to ``folder`` as a PNG, named by its step, as step-00001000.png.
+
+    Raises UsageError if there are none, StorageError if the folder or a file cannot be written.
+    """
+    folder = Path(folder)
+    require(log, "samples")
+    need("matplotlib", "a figure")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made a folder: {error.strerror}. Name another with -o.") from None
+    rows = list(range(log.length("samples")))
+    with styled():
+        for step, drawn in zip(log["samples/step"], samples.frames(log, rows), strict=True):
+            write_atomic(folder / f"step-{step:08d}.png", render(drawn, "png", DPI))
+    return folder

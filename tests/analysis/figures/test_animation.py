@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from counterplay.analysis.figures import animation
-from counterplay.analysis.figures.animation import animate
+from counterplay.analysis.figures.animation import animate, write_sheets
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import StorageError, UsageError
 
@@ -61,3 +61,15 @@ def test_it_can_be_typed(cli: Run, runs: dict[str, Path]) -> None:
     for words in (("losses", runs["gan"]), ("samples", runs["gan"], runs["ring"])):
         code, _, err = cli("plot", *words, "--animate")
         assert code == 2 and "--animate shows the samples of one run: counterplay plot samples RUN --animate." in err
+
+
+def test_a_png_for_each_record(runs: dict[str, Path], tmp_path: Path) -> None:
+    log = open_log(runs["gan"])
+    folder = write_sheets(log, tmp_path / "new" / "sheets")
+    assert [p.name for p in sorted(folder.iterdir())] == [f"step-{step:08d}.png" for step in log["samples/step"]]
+    pictures = [np.array(Image.open(p).convert("L"), dtype=int) for p in sorted(folder.iterdir())]
+    assert all((abs(a - b) > 30).any() for a, b in pairwise(pictures))
+    with pytest.raises(StorageError, match="cannot be made a folder"):
+        write_sheets(log, folder / "step-00000000.png")
+    with pytest.raises(UsageError, match="samples"):
+        write_sheets(open_log(runs["quadratic"]), tmp_path / "none")

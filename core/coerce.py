@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, time
@@ -83,7 +84,8 @@ def describe(annotation: Any, several: bool = False) -> str:
     if (origin or annotation) in _TABLES:
         return f"a table {{name: {describe(args[1]) if args else 'value'}}}"
     if isinstance(annotation, type):
-        return f"a {getattr(annotation, 'kind', annotation.__name__.lower())}"
+        kind = getattr(annotation, "kind", annotation.__name__.lower())
+        return f"{kind}{'es' if kind.endswith('s') else 's'}" if several else f"a {kind}"
     return "any value" if annotation is Any else str(annotation)
 
 
@@ -180,6 +182,8 @@ def _scalar(value: Any, annotation: Any) -> Any:
 
 
 def _list(value: Any, origin: Any, args: tuple[Any, ...], nested: Nested) -> Any:
+    if isinstance(value, str) and args and _has_names(args[0]):
+        value = _names(value)
     if not isinstance(value, (list, tuple)):
         raise Mismatch
     if origin is tuple and args and Ellipsis not in args:
@@ -188,6 +192,20 @@ def _list(value: Any, origin: Any, args: tuple[Any, ...], nested: Nested) -> Any
         return tuple(coerce(v, a, nested) for v, a in zip(value, args, strict=True))
     items = [coerce(v, args[0] if args else Any, nested) for v in value]
     return tuple(items) if origin is tuple else items
+
+
+def _has_names(annotation: Any) -> bool:
+    """Whether its values are objects, which are given by name."""
+    return isinstance(annotation, type) and annotation not in (*_WORDS, *_LISTS, *_TABLES)
+
+
+def _names(text: str) -> list[str]:
+    """The names in ``fid``, ``fid,kid`` or ``[fid, kid]``, which a shell makes of ``["fid", "kid"]``."""
+    within = text[1:-1] if text[:1] + text[-1:] == "[]" else text
+    names = [name.strip() for name in within.split(",")]
+    if not all(re.fullmatch(r"[\w.-]+", name) for name in names):
+        raise Mismatch("Names in a table, as in '[{name=\"...\"}]', are in quotes, which a shell leaves within others.")
+    return names
 
 
 def _object(value: Any, cls: type, nested: Nested) -> Any:

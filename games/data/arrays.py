@@ -51,18 +51,18 @@ class ImageArrays(Dataset):
         if (name := self.images if path.suffix.lower() != ".npy" else "") not in arrays:
             raise UsageError(f"{path} has no array {name!r}; it has {', '.join(arrays) or 'none'}: name one as images.")
         pixels, source = _pixels(arrays[name](), path)
-        found = self._labels(path, arrays)
-        labels = None if found is None else _labels(found, len(pixels), path)
+        labels = self._labels(path, arrays, len(pixels))
         classes = [] if labels is None else [str(n) for n in range(int(labels.max()) + 1)]
         return Images.of(pixels, labels, classes, source)
 
-    def _labels(self, path: Path, arrays: Arrays) -> Array | None:
+    def _labels(self, path: Path, arrays: Arrays, count: int) -> Tensor | None:
         if path.suffix.lower() == ".npy":
-            return None if self.labels is None else _mapped(Path(self.labels).expanduser())
+            own = None if self.labels is None else Path(self.labels).expanduser()
+            return None if own is None else _labels(_mapped(own), count, own)
         if self.labels is not None and self.labels not in arrays:
             raise UsageError(f"{path} has no array {self.labels!r}; it has {', '.join(arrays)}: name one as labels.")
-        read = arrays.get(self.labels or "labels")
-        return None if read is None else read()
+        name = self.labels or "labels"
+        return _labels(arrays[name](), count, path / name) if name in arrays else None
 
 
 def _pixels(array: Array, path: Path) -> tuple[Tensor, str]:

@@ -15,6 +15,7 @@ from counterplay.core.options import MISSING, options_of
 from counterplay.core.registry import registry
 from counterplay.core.registry.kinds import KINDS
 from counterplay.core.registry.registry import Registry
+from counterplay.core.toml_values import value
 
 
 def test_entries_have_names_of_their_own(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +70,38 @@ def test_wrong_names_say_the_right_ones(fresh: Registry) -> None:
         cp.make("solver", "conopt", gamma="abc")
     with pytest.raises(UsageError, match=r"The games are .*quadratic"):
         cp.make("game", "zzz")
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("kid", ["kid"]),
+        ("[kid]", ["kid"]),
+        ("fid,kid", ["fid", "kid"]),
+        ("[fid, inception-score]", ["fid", "inception-score"]),
+    ],
+)
+def test_things_in_a_list_need_no_quotes(fresh: Registry, typed: str, names: list[str]) -> None:
+    """A shell takes the quotes out of ["fid", "kid"]."""
+    made = cp.make("game", "images", metrics=value(typed))
+    assert [registry.settings(metric)["name"] for metric in made.metrics_] == names
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("[fid,fidd]", "unknown metric 'fidd'; did you mean 'fid'"),
+        ("[fid,kid", "expected a list of metrics, got .* are in quotes, which a shell leaves within others"),
+        ("[{name=fid}]", "expected a list of metrics, got .* are in quotes"),
+        ("", "expected a list of metrics, got ''"),
+        ("3", "expected a list of metrics, got 3"),
+        ("[3]", "expected a list of metrics, got .3"),
+        ("[fid,fid]", "two of the metrics give fid"),
+    ],
+)
+def test_wrong_things_in_a_list(fresh: Registry, typed: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        cp.make("game", "images", metrics=value(typed))
 
 
 @pytest.mark.parametrize("word", ["SimGD", "simgd_", "sim-gd"])

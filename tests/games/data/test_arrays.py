@@ -113,7 +113,10 @@ def test_words_for_other_arrays(suffix, array, words, tmp_path):
 )
 def test_words_for_other_labels(labels, words, tmp_path):
     write(tmp_path / "a.npz", images=PIXELS, labels=labels)
-    refuses(cp.BadData, words, tmp_path / "a.npz")
+    refuses(cp.BadData, f"a.npz/labels has .*{words}", tmp_path / "a.npz")
+    np.save(tmp_path / "a.npy", PIXELS)
+    np.save(tmp_path / "b.npy", labels)  # the file that is wrong is named
+    refuses(cp.BadData, f"b.npy has .*{words}", tmp_path / "a.npy", labels=str(tmp_path / "b.npy"))
 
 
 def test_words_for_other_files(tmp_path):

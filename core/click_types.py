@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .errors import UsageError
-from .toml_values import as_integer, plain, typed
+from .typed_values import as_integer, plain, typed
 
 
 class Integer(click.ParamType):

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from .errors import UsageError
 from .options import StepSize
-from .toml_values import LARGEST, plain
+from .typed_values import LARGEST, plain
 
 SETTING = float | list[float] | dict[str, float | list[float]]
 """``core.game.tree.Setting``, repeated here because that module imports torch."""

@@ -22,7 +22,7 @@ from ..game.tree import Params, leaves, like
 from ..solver.solver import Draw, Memory, Solver, StepInfo
 from ..solver.state import State, tensors
 from ..tracing.comparison import compare
-from ..tracing.guards import Guard, run_if_pure
+from ..tracing.guards import Guard, require_pure
 from ..tracing.pytrees import rebuild
 from .c_compiler import compile_c
 from .c_source import Unwritable
@@ -158,7 +158,7 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
         return steps
 
     roots = (game.game, frozenset({"losses", "refresh", "project"})), (solver, frozenset({"step"}))
-    reads, program, steps = run_if_pure(roots, make, evaluate)
+    reads, program, steps = require_pure(roots, make, evaluate)
     found = Compiled(program, solver, Guard(reads))
     costs = []
     for before, expected, spent in steps:

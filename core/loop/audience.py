@@ -53,11 +53,11 @@ class Audience:
         """Show many steps at once: columns of the log's group "step", by name."""
         with self._recording():
             for recorder in self._recorders:
-                recorder.rows(columns)  # without ``rows``, ``steps_at_once`` is 0
+                recorder.rows(columns)  # without ``rows``, ``steps_until_due`` is 0
         for observer in self._callers:
             observer.rows(columns)
 
-    def steps_at_once(self, step: int, most: int) -> int:
+    def steps_until_due(self, step: int, most: int) -> int:
         """How many steps from ``step`` on can be shown at once, at most ``most``: the next one is to be shown alone."""
         return min([most, *(-step % n for n in map(period, self._observers) if n)])
 

@@ -19,7 +19,7 @@ from ..game.tree import Batch, Buffers, Params
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
 from .audience import Audience
-from .chunk import ChunkRunner
+from .chunk_runner import ChunkRunner
 from .contract import StepContract
 from .ending import Ending, alive_after, diverged_ending, select
 from .monitor import Divergence, Monitor, StepMetrics
@@ -90,8 +90,8 @@ class Loop:
         self._monitor = self.chunk_runner.monitor(self._monitor, state)
         self._next_solver = self.chunk_runner.solver_at(self.game, self.solver, state)
         self._contract.remember(state)
-        most = self._audience.steps_at_once(state.step, self.steps - state.step)
-        most = self.stopping.steps_at_once(state.step, most)
+        most = self._audience.steps_until_due(state.step, self.steps - state.step)
+        most = self.stopping.steps_until_due(state.step, most)
         self.game.cost.measuring += self._lap_seconds()
         chunk = self.chunk_runner.take_chunk(state, most, self._monitor, self.stopping.of_steps)
         self.game.cost.solving += self._lap_seconds()

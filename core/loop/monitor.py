@@ -94,7 +94,7 @@ class Monitor:
     def __call__(self, step: Step) -> tuple[StepMetrics, Divergence | None]:
         """The metrics of the step, and what is wrong with what the solver saw or with the state after the step."""
         x, v = self._tensors(step.params), self._tensors(step.info.gradient)
-        others = [t for t in step.memory_and_buffers if t.is_floating_point()]
+        others = [t for t in step.checked_tensors if t.is_floating_point()]
         losses = [step.info.losses[i].detach() for i in self.players]
         values = self._host(self._norms(v + x + others) + losses)
         T, P = len(x), len(self.players)
@@ -127,7 +127,7 @@ class Monitor:
         """The first value that is not finite, else the largest parameter if the bound is passed, else None."""
         labels = [f"the loss of {i}" for i in self.players]
         labels += [f"the gradient of {name}" for name in self.names] + [f"the parameter {name}" for name in self.names]
-        if step.memory_and_buffers:
+        if step.checked_tensors:
             labels += [f"the {path}" for path in _paths({"memory": step.memory, "buffer": step.buffers})]
         sound = np.isfinite(np.concatenate([loss, gradient, norms, other_norms])) | ~self.alive  # (K,) or (K, M)
         bad = ~sound.all(0)

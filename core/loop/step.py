@@ -14,12 +14,12 @@ from ..solver.solver import Memory, StepInfo
 class Step:
     """A step that was taken from a state and is not yet committed.
 
-    params              the next parameters
-    memory              the solver's next memory
-    buffers             the game's buffers, refreshed before the step, with the place in the data after it
-    info                losses and v where the solver first evaluated them, and the report of an inner solve
-    batches             the batches that it drew, in order
-    memory_and_buffers  the tensors of memory and buffers as a list, for the check that they are finite
+    params           the next parameters
+    memory           the solver's next memory
+    buffers          the game's buffers, refreshed before the step, with the place in the data after it
+    info             losses and v where the solver first evaluated them, and the report of an inner solve
+    batches          the batches that it drew, in order
+    checked_tensors  the tensors of memory and buffers as a list, for the check that they are finite
     """
 
     params: Params
@@ -27,4 +27,4 @@ class Step:
     buffers: Buffers
     info: StepInfo
     batches: list[Batch]
-    memory_and_buffers: list[Tensor]
+    checked_tensors: list[Tensor]

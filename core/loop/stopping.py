@@ -84,7 +84,7 @@ class Stopping:
     def _measures(self) -> bool:
         return self.by_metric or self.patience is not None
 
-    def steps_at_once(self, step: int, most: int) -> int:
+    def steps_until_due(self, step: int, most: int) -> int:
         """How many steps from ``step`` on need no measurement, at most ``most``."""
         return min(most, -step % self.every) if self._measures else most
 

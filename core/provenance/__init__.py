@@ -1,4 +1,4 @@
 """What a run was made of, as plain data: recorded when it begins, and compared when it is resumed.
 
-For other packages: `environment.described`, `registered.table_of`, `description.describe`, `differences.differences`.
+For other packages: `environment.described`, `remaking.table_of`, `description.describe`, `differences.differences`.
 """

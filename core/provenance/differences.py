@@ -15,7 +15,7 @@ from ..registry import registry
 from ..solver.solver import Solver
 from ..storage.strict_json import dumps, parse
 from .description import CODE, FIRST, describe
-from .registered import equal_values, name_of, table_of
+from .remaking import equal_values, name_of, table_of
 
 _LONG = 80  # characters of a value that are shown
 

@@ -16,7 +16,7 @@ from ..game.regularizer import Regularized, Regularizer
 from ..game.tree import Params, Player, leaves
 from ..registry import registry
 from .description import describe
-from .registered import registered_in, table_of
+from .remaking import registered_in, table_of
 
 
 def versions() -> dict[str, str]:

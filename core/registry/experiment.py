@@ -20,7 +20,7 @@ from ..coerce import shown
 from ..errors import UsageError, did_you_mean
 from ..options import bounds_of, option, options_of
 from ..settings import Asked
-from ..toml_values import LARGEST, as_integer, from_toml_file, plain, typed, without_nulls
+from ..typed_values import LARGEST, as_integer, from_toml_file, plain, typed, without_nulls
 
 Table = dict[str, Any]
 Named = str | Table  # "simgd", or {"name": "simgd", options}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..attribution import guarded
-from ..compiled.compiled_chunks import CompiledChunks
+from ..compiled.compiled_chunk_runner import CompiledChunkRunner
 from ..compiled.compiled_step import compiled_solver
 from ..derivatives.evaluator import Evaluator
 from ..errors import UsageError
@@ -32,11 +32,11 @@ from ..solver.solver import Memory, Solver, require_suited
 from ..solver.state import State
 from ..spectra.game_check import check_game
 from ..tolerances import tolerances
+from .given_start import memory_from, parameters_from
 from .recorder_setup import layout_of
-from .recorders import Gallery, ParameterColumns
+from .recorders import Gallery, ParameterSummary
 from .run_writer import RunWriter
 from .settings import Settings
-from .starting_point import memory_from, parameters_from
 
 # Which code takes a step depends on the step's number, never on the length of the run. On toy games tracing saved more
 # time than it took after 20 to 160 steps; compiling, with the compiler's own time, after 400 to 1,500 traced steps.
@@ -159,18 +159,18 @@ def run(
         if not settings.inexact_data:
             require_seeded(evaluator, state)
         checks = {"jacobian": check_game(evaluator, state)}
-        chunks, why = None, ""
+        runner, why = None, ""
         if settings.compile_from is not None and settings.steps > settings.compile_from:
-            chunks, why = compiled_chunks(evaluator, solver, state, settings)
-        if chunks is None:
+            runner, why = compiled_chunk_runner(evaluator, solver, state, settings)
+        if runner is None:
             settings = replace(settings, compile_from=None)
         start_given = not (start is memory is None)
         record = None
         if history:
-            record = History(layout_of(evaluator, ParameterColumns(state.params, evaluator.members)))
+            record = History(layout_of(evaluator, ParameterSummary(state.params, evaluator.members)))
             record.expect(steps // every + 2 if every else 0)
         writer = RunWriter.create(out, evaluator, solver, state, settings, experiment, start_given, checks, record)
-        result = play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, chunks)
+        result = play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, runner)
         return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=record)
 
 
@@ -179,13 +179,13 @@ def first_step_of(wanted: bool | None, default: int) -> int | None:
     return default if wanted is None else 0 if wanted else None
 
 
-def compiled_chunks(
+def compiled_chunk_runner(
     game: Evaluator, solver: Solver, state: State, settings: Settings
-) -> tuple[CompiledChunks | None, str]:
+) -> tuple[CompiledChunkRunner | None, str]:
     """What takes chunks of steps with the compiled solver; or None, and the reason in words."""
     try:
         solver = compiled_solver(game, solver, state)
-        return CompiledChunks(solver, settings.compile_from or 0, settings.checkpoint_every), ""
+        return CompiledChunkRunner(solver, settings.compile_from or 0, settings.checkpoint_every), ""
     except Exception as error:  # a plugin's code and the machine's compiler may raise anything
         reason = f"{error}".partition("\n")[0] or type(error).__name__
         return None, f"Steps are not compiled: {reason.rstrip('.')}."
@@ -201,13 +201,13 @@ def play(
     observers: Sequence[Observer],
     progress: Progress | None,
     stop: Callable[[], bool] | None,
-    chunks: CompiledChunks | None = None,
+    runner: CompiledChunkRunner | None = None,
 ) -> Result:
     """Run the loop from ``state`` to its end, recorded by ``writer``."""
     with writer:
         shown_to = [*writer.observers, *observers]
         loop = Loop(game, solver, steps, ends_early, Gallery(game).at, shown_to, writer.save, progress)
-        loop.chunk_runner = chunks
+        loop.chunk_runner = runner
         loop.stop = stop or loop.stop
         ending = loop.play(state)
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()

@@ -18,16 +18,16 @@ from ..log.schema import Layout, Variable
 from ..loop.observers import Every, Observer
 from ..solver.solver import Solver
 from .plane_recorder import PlaneRecorder, is_planar
-from .recorders import ParameterColumns, SampleRecorder, SpectrumRecorder, StepRecorder
+from .recorders import ParameterSummary, SampleRecorder, SpectrumRecorder, StepRecorder
 from .settings import Settings
 
 
-def layout_of(game: Evaluator, parameter_columns: ParameterColumns, attrs: Mapping[str, Any] | None = None) -> Layout:
+def layout_of(game: Evaluator, parameter_summary: ParameterSummary, attrs: Mapping[str, Any] | None = None) -> Layout:
     """The layout of the log of a run of ``game``."""
     return Layout(
         players=tuple(game.players),
-        parameters=tuple(parameter_columns.names) if parameter_columns.whole else None,
-        directions=None if parameter_columns.whole else ("1", "2"),
+        parameters=tuple(parameter_summary.names) if parameter_summary.whole else None,
+        directions=None if parameter_summary.whole else ("1", "2"),
         members=game.members,
         metrics=_metrics(game),
         attrs=attrs or {},
@@ -35,7 +35,7 @@ def layout_of(game: Evaluator, parameter_columns: ParameterColumns, attrs: Mappi
 
 
 def recorders(
-    game: Evaluator, solver: Solver, settings: Settings, params: Params, parameter_columns: ParameterColumns,
+    game: Evaluator, solver: Solver, settings: Settings, params: Params, parameter_summary: ParameterSummary,
     records: Sequence[LogRows], path: Callable[[], Any], spent: float = 0.0,
 ) -> list[Observer]:  # fmt: skip
     """The recorders that append to ``records``.
@@ -46,7 +46,7 @@ def recorders(
     append, extend = both(*records)
     uncounted = replace(game, cost=Cost(), trace=False)  # what recorders evaluate is not part of the solver's cost
     observers: list[Observer] = [
-        Every(settings.every, StepRecorder(append, game, parameter_columns, time.monotonic() - spent, extend)),
+        Every(settings.every, StepRecorder(append, game, parameter_summary, time.monotonic() - spent, extend)),
         Every(settings.spectrum_every, SpectrumRecorder(append, uncounted, solver)),
         Every(settings.sampling, SampleRecorder(append)),
     ]

@@ -44,7 +44,7 @@ def projection_interval(step: int) -> int:
     return 10 if step < 1000 else 100
 
 
-class ParameterColumns:
+class ParameterSummary:
     """What is recorded of the parameters: all if they are few, else projections on two fixed random directions."""
 
     def __init__(self, params: Params, members: int | None) -> None:
@@ -71,7 +71,7 @@ class StepRecorder:
 
     append: Append
     game: Evaluator
-    parameter_columns: ParameterColumns
+    parameter_summary: ParameterSummary
     began: float
     extend: Append
     last_clocks: dict[str, float] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class StepRecorder:
         inner = {f"inner_{name}": numpy(x) for name, x in seen.info.inner.items()}
         self.append("step", {
             "step": seen.step, "losses": f.losses, "gradient_norms": f.gradient_norms,
-            "parameter_norms": f.parameter_norms, **self.parameter_columns.row(seen), **inner,
+            "parameter_norms": f.parameter_norms, **self.parameter_summary.row(seen), **inner,
             "gradients": cost.gradients, "products": cost.products, "samples": cost.samples,
             **self.clocks(),
         })  # fmt: skip

@@ -27,7 +27,7 @@ from ..storage.json_fields import FullStatus, Resumable
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
-from .engine import Result, compiled_chunks, initial_state, play, stopping_of
+from .engine import Result, compiled_chunk_runner, initial_state, play, stopping_of
 from .run_writer import RunWriter
 from .settings import Settings
 
@@ -85,9 +85,9 @@ def resume(
             with files.reading():
                 changed = differing + _changed(facts, evaluator, start.params)
                 ends_early = stopping_of(settings, evaluator)
-            chunks, why = (
-                compiled_chunks(evaluator, solver, start, settings) if settings.compile_from is not None else (None, "")
-            )
+            runner, why = None, ""
+            if settings.compile_from is not None:
+                runner, why = compiled_chunk_runner(evaluator, solver, start, settings)
             changed += [f"steps were compiled ({why})"] if why else []
             tensors, numbers = (start.tensors(), start.numbers()) if saved is None else saved
             pending = tensors.pop("log", {})
@@ -109,7 +109,7 @@ def resume(
             inexact += [{"step": state.step, "changed": changed}] if changed else []
             with files.reading():
                 writer = RunWriter.reopen(files, lock, evaluator, solver, state, settings, numbers, pending, inexact)
-            return play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, chunks)
+            return play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, runner)
     finally:
         lock.close()
 

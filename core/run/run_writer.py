@@ -34,7 +34,7 @@ from ..storage.run_directory import RunDirectory, claim
 from ..storage.strict_json import dumps
 from .checkpoint import has_checkpoint, prune, save_checkpoint
 from .recorder_setup import layout_of, recorders
-from .recorders import ParameterColumns
+from .recorders import ParameterSummary
 from .settings import Settings
 
 AUTOSAVE_SECONDS = 300.0  # a checkpoint is due after so long: a crash loses no more work
@@ -137,16 +137,16 @@ class RunWriter:
         files: RunDirectory, game: Evaluator, solver: Any, state: State, settings: Settings, lock: IO[str],
         inexact: Sequence[Any] = (), spent: float = 0.0, history: History | None = None,
     ) -> RunWriter:  # fmt: skip
-        parameter_columns = ParameterColumns(state.params, game.members)
+        parameter_summary = ParameterSummary(state.params, game.members)
         facts = files.run()
         if "experiment" not in facts:
             raise StorageError(f"{files.path / 'run.json'} has gone; the run cannot be recorded there.")
         attrs = {"experiment": dumps(facts["experiment"]), "seed": settings.seed, "versions": dumps(facts["versions"])}
         attrs |= {"inexact": dumps(inexact)} if inexact else {}
-        log = LogWriter(files.path, layout_of(game, parameter_columns, attrs))
+        log = LogWriter(files.path, layout_of(game, parameter_summary, attrs))
         records = [log] if history is None else [log, history]
         began, path = time.monotonic() - spent, lambda: _recorded_parameters(files.path, log)
-        observers = recorders(game, solver, settings, state.params, parameter_columns, records, path, spent)
+        observers = recorders(game, solver, settings, state.params, parameter_summary, records, path, spent)
         next_record = None if settings.inexact_data else partial(next_step_record, game)
         files.write_status("running", state.step)
         return RunWriter(
@@ -255,9 +255,9 @@ def _remove_refused(path: Path, made_directory: bool) -> None:
 
 def _in_memory(game: Evaluator, solver: Any, state: State, settings: Settings, history: History) -> list[Observer]:
     """The recorders of a run that is recorded in ``history`` only."""
-    parameter_columns = ParameterColumns(state.params, game.members)
+    parameter_summary = ParameterSummary(state.params, game.members)
     path = lambda: history["step/parameters"]  # noqa: E731
-    return recorders(game, solver, settings, state.params, parameter_columns, [history], path)
+    return recorders(game, solver, settings, state.params, parameter_summary, [history], path)
 
 
 def _set_aside(blocks: list[Path], aside: Path) -> None:

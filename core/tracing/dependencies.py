@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
 from .inspection import OWN, Named, library, library_of, made, parts, plain, slots
-from .nondeterministic import CALLS, DYNAMIC, FILES, STATELESS, hides_state, nondeterministic
+from .unreplayable import CALLS, DYNAMIC, FILES, STATELESS, hides_state, nondeterministic
 
 Read = Callable[[], Iterable[Any]]
 Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called

@@ -124,7 +124,7 @@ def restore(snapshots: list[Snapshot]) -> None:
         back()
 
 
-def run_if_pure(roots: Roots, make: Callable[[], S], evaluate: Callable[[], T]) -> tuple[Reads, S, T]:
+def require_pure(roots: Roots, make: Callable[[], S], evaluate: Callable[[], T]) -> tuple[Reads, S, T]:
     """Return what is read from ``roots``, and the values of ``make()`` and ``evaluate()``.
 
     Neither may change what is read, except once, as when a cache is filled. Raises Impure where one does, or where

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import Stale
 from .dependencies import Roots
-from .guards import Impure, run_if_pure
+from .guards import Impure, require_pure
 from .program.optimize import Rewrite
 
 
@@ -44,7 +44,7 @@ class TraceContext:
         if self.why_eager is None:
             try:
                 with torch.random.fork_rng(devices=[]):
-                    run_if_pure(self.roots, lambda: None, evaluate)
+                    require_pure(self.roots, lambda: None, evaluate)
                 self.why_eager = ""
             except Impure as error:
                 self.why_eager = str(error)

@@ -24,7 +24,7 @@ from torch._C._functorch import CVmapInterpreterPtr, TransformType, peek_interpr
 from torch.autograd import forward_ad
 
 from .comparison import compare, identical
-from .guards import Guard, run_if_pure
+from .guards import Guard, require_pure
 from .program.cuda_graphs import graphed
 from .pytrees import flatten, rebuild
 from .trace_context import TraceContext
@@ -143,7 +143,7 @@ class _Replayed:
             graph, results = capture(self._fn, args, leaves, point=len(groups[0]), rewrite=rewrite)
             return replay(graph, results, [len(leaves) for leaves in groups]), graph.followed()
 
-        reads, (stages, followed), expected = run_if_pure(
+        reads, (stages, followed), expected = require_pure(
             self._context.roots, make, lambda: self._plain(point, *tangents)
         )
         program = Program(*stages, Guard(reads, followed), self._context.replay.step)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from counterplay.core.provenance.description import describe
-from counterplay.core.provenance.registered import equal_values
+from counterplay.core.provenance.remaking import equal_values
 
 HOSTILE = """
 import functools, itertools, threading, types, torch, counterplay as cp

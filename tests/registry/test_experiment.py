@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from counterplay.core.errors import UsageError
 from counterplay.core.registry import experiment as config
 from counterplay.core.registry.experiment import Experiment, assignments, merged, resolve
-from counterplay.core.toml_values import value
+from counterplay.core.typed_values import value
 
 from ..conftest import Run
 

@@ -126,7 +126,7 @@ kinds.KINDS["metric"] = kinds.Kind("metric", "metrics", "core.metric:Metric", "p
 
 import counterplay as cp
 from counterplay.core.cli.main import main
-from counterplay.core.provenance.registered import registered_in
+from counterplay.core.provenance.remaking import registered_in
 
 @dataclass(frozen=True)
 class Mean(Metric):

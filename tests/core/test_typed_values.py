@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from counterplay.core.coerce import shown
 from counterplay.core.errors import UsageError
-from counterplay.core.toml_values import as_integer, from_toml, nulls, plain, typed, value, without_nulls
+from counterplay.core.typed_values import as_integer, from_toml, nulls, plain, typed, value, without_nulls
 
 
 @pytest.mark.parametrize(

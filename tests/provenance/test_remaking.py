@@ -13,7 +13,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.errors import UsageError
-from counterplay.core.provenance.registered import equal_values, table_of
+from counterplay.core.provenance.remaking import equal_values, table_of
 from counterplay.core.registry.registry import REGISTRY, make
 from counterplay.core.storage.strict_json import dumps, parse
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..derivatives.evaluator import Evaluator
 from ..game.tree import leaves, ravel
-from ..loop.chunk import Chunk
+from ..loop.chunk_runner import ChunkResult
 from ..loop.monitor import Monitor, StepMetrics, joint
 from ..loop.stopping import Condition
 from ..solver.solver import Solver
@@ -29,7 +29,7 @@ SELDOM = 1 << 16  # largest number of steps between two comparisons with the sol
 NUMBERS = 1 << 18  # largest number of values in a chunk: a few milliseconds, so that signals are handled in time
 
 
-class ChunkMonitor(Monitor):
+class RowwiseMonitor(Monitor):
     """A monitor that computes norms row by row, as chunks do: both must give the same bits."""
 
     def _norms(self, x: list[Tensor]) -> list[Tensor]:
@@ -48,7 +48,7 @@ def _norm(x: Array) -> Array:
 
 
 @dataclass
-class CompiledChunks:
+class CompiledChunkRunner:
     """Takes chunks of steps for a loop with the compiled ``solver``. A chunk ends where a checkpoint is due."""
 
     solver: Compiled | None
@@ -61,9 +61,9 @@ class CompiledChunks:
 
     def monitor(self, monitor: Monitor, state: State) -> Monitor:
         """A monitor that computes norms as chunks do, to be used in the place of ``monitor``."""
-        if isinstance(monitor, ChunkMonitor):
+        if isinstance(monitor, RowwiseMonitor):
             return monitor
-        return ChunkMonitor(state.params, monitor.members, state.bound.numpy(), state.alive.numpy())
+        return RowwiseMonitor(state.params, monitor.members, state.bound.numpy(), state.alive.numpy())
 
     def solver_at(self, game: Evaluator, solver: Solver, state: State) -> Solver:
         """The compiled solver for the coming steps, compiled again if something that it was made from has changed.
@@ -91,7 +91,7 @@ class CompiledChunks:
                 raise game.trace_context.stale(self.since)
             self.since = state.step
 
-    def take_chunk(self, state: State, most: int, monitor: Monitor, until: Condition | None) -> Chunk | None:
+    def take_chunk(self, state: State, most: int, monitor: Monitor, until: Condition | None) -> ChunkResult | None:
         """Take a chunk of at most ``most`` steps in which nothing happens; None if there is no such step."""
         if self.solver is None or (steps := self._next_length(self.solver.program, state, most)) == 0:
             return None
@@ -121,7 +121,7 @@ class CompiledChunks:
         columns |= {"products": products.astype(np.int64), "samples": samples.astype(np.int64)}
         cost = tuple(columns[name][-1].item() for name in ("gradients", "products", "samples"))
         step = state.step + steps
-        return Chunk(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
+        return ChunkResult(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
 
     def _next_length(self, program: Program, state: State, most: int) -> int:
         """The length of the next chunk: up to the next checkpoint, and short enough to be done soon."""

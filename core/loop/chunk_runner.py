@@ -14,7 +14,7 @@ from .stopping import Condition
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ChunkResult:
     """Many steps taken at once: the state after them, and columns of the log's group "step", a row for each step."""
 
     state: State
@@ -37,7 +37,7 @@ class ChunkRunner(Protocol):
     def solver_at(self, game: Evaluator, solver: Solver, state: State) -> Solver:
         """The solver for single steps from here on: a compiled form of ``solver``, or ``solver`` itself."""
 
-    def take_chunk(self, state: State, most: int, monitor: Monitor, until: Condition | None) -> Chunk | None:
+    def take_chunk(self, state: State, most: int, monitor: Monitor, until: Condition | None) -> ChunkResult | None:
         """At most ``most`` steps from ``state``; None if not even the first one can be taken in a chunk."""
 
     def compare(self, game: Evaluator, solver: Solver, state: State) -> None:

@@ -15,7 +15,7 @@ from counterplay.core.options import MISSING, options_of
 from counterplay.core.registry import registry
 from counterplay.core.registry.kinds import KINDS
 from counterplay.core.registry.registry import Registry
-from counterplay.core.toml_values import value
+from counterplay.core.typed_values import value
 
 
 def test_entries_have_names_of_their_own(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mixture": {"hidden": 4, "layers": 1, "latent": 2, "batch": 4},
     "digits": {"hidden": 4, "batch": 4},
 }
-GAMES = [(e.name, SMALL.get(e.name) or dict(e.factory.small_options)) for e in registry.entries("game")]
+GAMES = [(e.name, SMALL.get(e.name) or dict(getattr(e.factory, "small_options", {}))) for e in registry.entries("game")]
 GAMES += [("digits", {"hidden": 4, "batch": 4, "network": "conv"}), ("covariance", {"exact": False, "batch": 4})]
 IDS = [name for name, _ in GAMES[:-2]] + ["digits by convolutions", "covariance of samples"]
 

@@ -31,6 +31,7 @@ from .consistency import Contents, row_ranges
 
 # The limits, all of them.
 SECONDS = 30.0  # one answer takes no longer, half of it computing, but for the time it takes to read the file
+STARTING = 60.0  # seconds in which the reader has started
 RATE = 10e6  # bytes a second that any disk gives
 MEMORY = 1 << 30  # address space of the process
 PART = 64 << 20  # bytes of one answer
@@ -153,7 +154,7 @@ class Sandbox:
             self._end = weakref.finalize(self, _ended, process, ours)
             self._process, self._worker = process, ours
             try:
-                if not ours.poll(2 * SECONDS):
+                if not ours.poll(STARTING):
                     raise TimeoutError
                 ours.recv_bytes()
             except (EOFError, OSError) as error:

@@ -142,8 +142,7 @@ def test_a_gan_is_checked_on_its_first_samples():
     game = Evaluator(cp.make("game", "images", batch=40, network={"name": "mlp", "filters": 3}))
     rngs = game.generators(0)
     _, buffers = game.start(rngs)
-    batch = game.draw(rngs, buffers)
-    batch["fixed"] = torch.ones(40)
+    batch = {**game.draw(rngs, buffers), "fixed": torch.ones(40)}
     few = few_samples(game, batch, {"fixed": batch["fixed"]})
     assert torch.equal(few["real"], batch["real"][:16]) and torch.equal(few["noise"], batch["noise"][:16])
     assert few["fixed"] is batch["fixed"]

@@ -54,6 +54,7 @@ class ImageGameBase(Game):
         return game
 
     def _set_metrics(self, metrics: Sequence[Any]) -> None:
+        metrics = [metrics] if isinstance(metrics, str) else metrics
         object.__setattr__(self, "metrics_", [make("metric", m) for m in metrics])
         count = Counter(name for m in self.metrics_ for name in m.figures)
         if twice := [name for name, n in count.items() if n > 1]:
@@ -89,7 +90,10 @@ class ImageGameBase(Game):
         """The real images. Raises UsageError or BadData if they cannot be read."""
         images = self.data.load()
         if self.conditional and images.labels is None:
-            raise UsageError("conditional play needs images with labels, which these lack: set conditional=false.")
+            raise UsageError(
+                "conditional play needs images with labels, which these lack: name the labels of the data set (see "
+                "counterplay describe dataset NAME), or set conditional=false."
+            )
         return images
 
     @cached_property

@@ -55,7 +55,7 @@ def game_from_modules(
     batch: int = 64,
     conditional: bool = False,
     flip: bool = False,
-    metrics: Sequence[Metric | str | Mapping[str, Any]] = (),
+    metrics: Sequence[Metric | str | Mapping[str, Any]] | str = (),
 ) -> GameFromModules:
     """A game whose players are existing torch modules. Their present weights are the starting point.
 
@@ -88,6 +88,9 @@ def game_from_modules(
         raise UsageError("batches come either from sample or from data: give one of them.")
     if not isinstance(modules, Mapping) or "generator" not in modules:
         raise UsageError('with data, one of the players is called "generator": its images are shown and measured.')
+    for name, count in {"latent": latent, "batch": batch}.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise UsageError(f"{name} must be a whole number of at least 1, got {count!r}.")
     if isinstance(losses, GanLoss) or not callable(losses):
         loss = make("loss", losses)
         losses, zero_sum = _gan_losses(loss, conditional), loss.zero_sum
@@ -97,7 +100,7 @@ def game_from_modules(
     own = {name: getattr(plain, name) for name in GameFromModules.__dataclass_fields__}
     return ImagesFromModules(
         **own, data=make("dataset", data), latent=latent, batch=batch, conditional=conditional, flip=flip,
-        metrics_=[make("metric", m) for m in metrics],
+        metrics_=metrics,
     )  # fmt: skip
 
 

@@ -146,7 +146,8 @@ def _metric(name: str, seen: Seen) -> Array:
         problem = f"the metric {name!r} has the shape {shape}, and a condition compares a single real number."
     else:
         problem = f"there is no metric {name!r}{did_you_mean(name, found)}"
-    known = f"The metrics of one number are {', '.join(found)}" if found else "This game has no metric of one number"
+    none = "This game has no metric of one number; a game of images measures those that it is given, as -g metrics=fid"
+    known = f"The metrics of one number are {', '.join(found)}" if found else none
     raise UsageError(f"{problem} {known}.")
 
 

@@ -94,3 +94,18 @@ def test_players_of_a_gan_loss_are_generator_and_discriminator():
         )
     with pytest.raises(cp.UsageError, match='called "generator"'):
         cp.game_from_modules({"maker": named["generator"]}, by_hand, data="digits")
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("latent", -1), ("latent", True), ("batch", 0), ("batch", "4"), ("batch", 2.5)]
+)
+def test_counts_are_whole_numbers(name, given):
+    players = {"generator": nn.Linear(2, 64), "discriminator": nn.Linear(64, 1)}
+    with pytest.raises(cp.UsageError, match=f"^{name} must be a whole number of at least 1, got "):
+        cp.game_from_modules(players, "wgan", data="digits", **{name: given})
+
+
+def test_a_single_metric_by_name():
+    players = {"generator": nn.Linear(2, 64), "discriminator": nn.Linear(64, 1)}
+    game = cp.game_from_modules(players, "wgan", data="digits", metrics="fid")
+    assert [*game.metric_axes] == ["fid"] and [*game.with_metrics("kid").metric_axes] == ["kid", "kid_std"]

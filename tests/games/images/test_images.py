@@ -164,7 +164,7 @@ def test_conditional_generator_reads_the_class():
 
 
 def test_conditional_play_needs_labels_and_features():
-    with pytest.raises(cp.UsageError, match="labels, which these lack: set conditional=false"):
+    with pytest.raises(cp.UsageError, match=r"labels, which these lack: name the labels .* or set conditional=false"):
         cp.run(game(data=Few(False), conditional=True), cp.make("solver", "simgd"), steps=1)
 
     class Plain(Dropping):

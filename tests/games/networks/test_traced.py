@@ -27,15 +27,24 @@ def played(game: cp.Game, solver: str, **options: Any) -> tuple[cp.Params, cp.Pa
     return eager, replayed
 
 
+# Each kind of layer is in one of these; the others take minutes and are in the slow tier.
+QUICK = ("mlp", "icr-mnist", "wgan-gp-dcgan", "conv3-const")
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NARROW])
 def test_traced_steps(name, solver):
     eager, replayed = played(narrow(name), solver)
     close_trees(replayed, eager, 1e-9)
 
 
 @pytest.mark.parametrize(
-    ("name", "solver"), [("icr-mnist", "acgd"), *((n, "conopt") for n in ("icr-mnist", "dcgan4", "resnet-const"))]
+    ("name", "solver"),
+    [
+        ("icr-mnist", "conopt"),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("icr-mnist", "acgd"), ("dcgan4", "conopt"))),
+        ("resnet-const", "conopt"),
+    ],
 )
 def test_traced_steps_of_members_with_classes_and_dropout(name, solver):
     """Pooling, normalisation, residuals and 5x5 levels between them."""

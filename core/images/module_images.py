@@ -100,7 +100,7 @@ def game_from_modules(
     own = {name: getattr(plain, name) for name in GameFromModules.__dataclass_fields__}
     return ImagesFromModules(
         **own, data=make("dataset", data), latent=latent, batch=batch, conditional=conditional, flip=flip,
-        metrics_=metrics,
+        metrics_=[make("metric", m) for m in ([metrics] if isinstance(metrics, str) else metrics)],
     )  # fmt: skip
 
 

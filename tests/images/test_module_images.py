@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -107,5 +109,5 @@ def test_counts_are_whole_numbers(name, given):
 
 def test_a_single_metric_by_name():
     players = {"generator": nn.Linear(2, 64), "discriminator": nn.Linear(64, 1)}
-    game = cp.game_from_modules(players, "wgan", data="digits", metrics="fid")
+    game: Any = cp.game_from_modules(players, "wgan", data="digits", metrics="fid")
     assert [*game.metric_axes] == ["fid"] and [*game.with_metrics("kid").metric_axes] == ["kid", "kid_std"]

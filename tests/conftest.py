@@ -22,7 +22,7 @@ from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.registry import registry
 from counterplay.core.registry.registry import Registry
 
-from .support import hostile, logs, medium
+from .support import hostile, logs, medium, sham
 from .support.third_parties import HEAD
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would the commands that tests interrupt.
@@ -30,6 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., tuple[int, str, str]]
+
+sham.register()  # autograd counts the kinds of devices when it is first used, in whichever test that is
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -20,7 +20,7 @@ from ..support.sham import Sham, on_sham
 
 SOLVERS = sorted(entry.name for entry in registry.entries("solver"))
 GRADIENT = {"rule": {"name": "adam"}, "clip_norm": 1.0, "clip_value": 1.0, "schedule": "cosine"}
-MONITOR, KRYLOV, NEWTON = "core/loop/monitor.py", "core/solver/krylov.py", "extrapolation/implicit_euler.py"
+MONITOR, KRYLOV, NEWTON = "core/loop/monitor.py", "core/solver/krylov.py", "core/tracing/loops.py"
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def _place() -> str:
     return "?"
 
 
-def _register() -> None:
+def register() -> None:
     _setup_privateuseone_for_python_backend("sham")
     rest, made = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL", "PrivateUse1")
     rest.fallback(lambda func, *args, **kwargs: _computed(func, args, kwargs), "PrivateUse1")
@@ -150,7 +150,7 @@ def _pinned(x: Tensor, *_: Any) -> Tensor:
 def on_sham(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notes]:
     """A context in which the device can be asked for; gives the notes of what happens on it."""
     if not _KEPT:
-        _register()
+        register()
     with monkeypatch.context() as patch:
         patch.setattr(devices, "require_device", lambda *_: None)
         patch.setattr("counterplay.core.run.settings.require_device", lambda *_: None)

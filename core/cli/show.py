@@ -16,7 +16,7 @@ from .run import device_of
 @click.argument("directory", type=PATH, metavar="RUN")
 @click.option("--interpolate", type=Integer(2), metavar="N", help="Rows of N images from one noise to another.")
 @click.option("--neighbours", type=Integer(1), metavar="N", help="Beside each image the N nearest real ones.")
-@click.option("--rows", type=Integer(1), default=8, show_default=True, help="How many rows.")
+@click.option("--rows", type=Integer(1), default=8, show_default=True, help="How many rows of each generator.")
 @click.option("--step", type=INTEGER, help="Of this checkpoint.  [default: the newest]")
 @click.option("--member", type=INTEGER, default=0, help="Which member of an ensemble.  [default: 0]")
 @click.option("--device", metavar="cpu|cuda", default="cpu", help="Where it is computed.  [default: cpu]")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..game.checks import contract_error, describe_value
 from ..game.game import Game, innermost
-from ..game.tree import Batch, Params
+from ..game.tree import Batch, Params, Player
 from .dataset import Images
 from .sheet import sheet
 
@@ -57,65 +57,90 @@ def nearest(images: Tensor, real: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Generator:
-    """The generator of ``game`` at ``params``, shown on the noise of ``batch``, that of the run's recorded samples."""
+    """The generator of ``game`` at ``params``, shown on the noise of ``batch``, that of the run's recorded samples.
+
+    If there are several, each is shown on this noise, one below another.
+    """
 
     game: Game
     params: Params
     batch: Batch
 
     def samples(self, rows: int) -> bytes:
-        """A sheet of ``rows`` times 8 samples, or of as many as the batch has, as a PNG."""
-        shown = self._shown(self.batch)
-        columns = min(8, len(shown))
-        rows = min(rows, len(shown) // columns)
-        return sheet(shown[: rows * columns].unflatten(0, (rows, columns)))
+        """A sheet of ``rows`` times 8 samples of each generator, or of as many as the batch has, as a PNG."""
+        count = len(self._noise)
+        columns = min(8, count)
+        rows = min(rows, count // columns)
+        images = self._images(self._noise, self._labels(count)).unflatten(0, (-1, count))[:, : rows * columns]
+        return sheet(images.flatten(0, 1).unflatten(0, (-1, columns)), labels=self._names(None, rows))
 
     def interpolation(self, rows: int, count: int) -> bytes:
-        """A sheet of ``rows`` rows of ``count`` images from one noise to another, as a PNG. A row has one class."""
-        noise = self.batch["noise"]
+        """A sheet of ``rows`` rows of ``count`` images from one noise to another, as a PNG. A row has one class.
+
+        There are so many rows of each generator, on the same noise.
+        """
+        noise = self._noise
         if 2 * rows > len(noise):
             raise UsageError(f"there is noise for {len(noise) // 2} rows, and {rows} were asked for.")
         z, labels = interpolated(noise[:rows], noise[rows : 2 * rows], count), self._labels(rows)
         repeated = None if labels is None else labels.repeat_interleave(count)
-        images = self._images(z.flatten(0, 1), repeated).unflatten(0, (rows, count))
-        return sheet(images, [f"{t:.2g}" for t in torch.linspace(0, 1, count).tolist()], labels=self._names(labels))
+        images = self._images(z.flatten(0, 1), repeated).unflatten(0, (-1, count))
+        return sheet(images, [f"{t:.2g}" for t in torch.linspace(0, 1, count).tolist()], (), self._names(labels, rows))
 
     def neighbours(self, rows: int, count: int) -> bytes:
-        """A sheet of ``rows`` generated images, each beside the ``count`` nearest real ones, as a PNG."""
+        """A sheet of ``rows`` images of each generator, each beside the ``count`` nearest real ones, as a PNG."""
         real: Any = getattr(innermost(self.game), "images", None)
         if not isinstance(real, Images):
             raise UsageError(f"the game {type(innermost(self.game)).__name__} does not say which its real images are.")
-        rows, count = min(rows, len(self.batch["noise"])), min(count, len(real))
+        rows, count = min(rows, len(self._noise)), min(count, len(real))
         labels = self._labels(rows)
-        images = self._images(self.batch["noise"][:rows], labels).cpu()
+        images = self._images(self._noise[:rows], labels).cpu()
         at, off = nearest(images, real.pixels, count)
         captions = [["", *(f"{x:.3f}" for x in row)] for row in off.tolist()]
         headings = ["generated", *(f"nearest {n + 1}" for n in range(count))]
-        return sheet(torch.cat([images[:, None], real.pixels[at]], 1), headings, captions, self._names(labels))
+        beside = torch.cat([images[:, None], real.pixels[at]], 1)
+        return sheet(beside, headings, captions, self._names(labels, rows))
 
-    def _labels(self, rows: int) -> Tensor | None:
-        return self.batch["labels"][:rows] if "labels" in self.batch else None
+    @property
+    def _generators(self) -> tuple[Player, ...]:
+        found: tuple[Player, ...] = getattr(innermost(self.game), "generators", ("generator",))
+        return found
 
-    def _names(self, labels: Tensor | None) -> list[str]:
+    def _labels(self, count: int) -> Tensor | None:
+        return self.batch["labels"][:count] if "labels" in self.batch else None
+
+    def _names(self, labels: Tensor | None, rows: int) -> list[str]:
+        """What stands before the rows: the generator, where there are several, and the class, where it is given."""
         real: Any = getattr(innermost(self.game), "images", None)
-        return [] if labels is None or real is None else [real.classes[y] for y in labels.tolist()]
+        players = ["" if len(self._generators) == 1 else i for i in self._generators]
+        classes = [""] * rows if labels is None or real is None else [real.classes[y] for y in labels.tolist()]
+        names = [", ".join(filter(None, (i, c))) for i in players for c in classes]
+        return names if any(names) else []
 
     def _images(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """The images of noise ``z`` (n, Z). Where several generators share the noise, those of the first one."""
-        generators: Any = getattr(innermost(self.game), "generators", None)
-        each = 1 if generators is None else len(generators(self.params))
-        batch = {**self.batch, "noise": z.repeat_interleave(each, 0)}
+        """The images of noise ``z`` (n, Z) by each generator (G n, C, H, W), those of the first one first."""
+        each = len(self._generators)
+        batch = {**self.batch, "noise": z.repeat(each, 1)}
         if labels is not None:
-            batch["labels"] = labels.repeat_interleave(each, 0)
-        return self._shown(batch)[: len(z)]
+            batch["labels"] = labels.repeat(each)
+        return self._shown(batch)
+
+    @property
+    def _noise(self) -> Tensor:
+        z = self.batch.get("noise")
+        if not isinstance(z, Tensor) or not len(z):
+            raise self._nothing()
+        return z
 
     def _shown(self, batch: Batch) -> Tensor:
         """What the game shows, (n, C, H, W), uint8. Raises UsageError if it is not one image for each noise."""
-        count = len(batch["noise"]) if isinstance(batch.get("noise"), Tensor) else 0
-        shown = self.game.show(self.params, batch) if count else None
-        name = type(innermost(self.game)).__name__
+        shown, count = self.game.show(self.params, batch), len(batch["noise"])
         if not isinstance(shown, Tensor) or shown.dim() != 4:
-            raise UsageError(f"the game {name} shows no images that are made from noise.")
+            raise self._nothing()
         if len(shown) != count:
             raise contract_error(self.game, f"its show made {describe_value(shown)} from {count} vectors of noise")
         return (shown.detach().nan_to_num(0.0) * 255).round().clamp(0, 255).to(torch.uint8)
+
+    def _nothing(self) -> UsageError:
+        name = type(innermost(self.game)).__name__
+        return UsageError(f"the game {name} shows no images that are made from noise.")

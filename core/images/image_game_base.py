@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..game.game import Game
-from ..game.tree import Batch, Buffers, Params, Tree, sent
+from ..game.tree import Batch, Buffers, Params, Player, Tree, sent
 from ..options import Count, option
 from ..registry.registry import make
 from . import epochs
@@ -76,9 +76,10 @@ class ImageGameBase(Game):
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
         """Images (B, C, H, W) in [-1, 1] from the noise z (B, Z); in conditional play of the classes in the batch."""
 
-    def generators(self, params: Params) -> list[Tree]:
-        """The parameters of each generator. Samples and metrics are taken of all in equal parts."""
-        return [params["generator"]]
+    @property
+    def generators(self) -> tuple[Player, ...]:
+        """The players that generate images. Samples and metrics are taken of all of them in equal parts."""
+        return ("generator",)
 
     # ------------------------------------------------------------------ data
 
@@ -140,23 +141,34 @@ class ImageGameBase(Game):
         return batch
 
     def show(self, params: Params, batch: Batch) -> Tensor:
-        trees = self.generators(params)
-        parts = [batch["noise"][n :: len(trees)] for n in range(len(trees))]
-        labels = [batch["labels"][n :: len(trees)] if self.conditional else None for n in range(len(trees))]
-        made = [self.generate(tree, z, {**batch, "labels": y}) for tree, z, y in zip(trees, parts, labels, strict=True)]
-        return (torch.cat(made) + 1) / 2
+        """The images of the noise in ``batch``, in its order: first those of the first generator, and so on."""
+        n, count = len(self.generators), len(batch["noise"])
+        return (self._made(params, torch.arange(count) * n // count, batch) + 1) / 2
+
+    def _made(self, params: Params, by: Tensor, batch: Batch) -> Tensor:
+        """The images of the noise in ``batch``, each by the generator whose number ``by`` (B,) says."""
+        z, y = batch["noise"], batch.get("labels")
+        if len(self.generators) == 1:
+            return self.generate(params[self.generators[0]], z, {**batch, "labels": y})
+        own = {n: sent((by == n).nonzero()[:, 0], z.device) for n in by.unique().tolist()}
+        made = [
+            self.generate(params[self.generators[n]], z[at], {**batch, "labels": None if y is None else y[at]})
+            for n, at in own.items()
+        ]
+        return torch.cat(made)[torch.cat([*own.values()]).argsort()]
 
     def generated_images(self, params: Params, batch: Batch) -> GeneratedImages:
-        """The images that metrics are measured on, from the seed in the gallery's batch."""
-        trees, like, labels = self.generators(params), batch["noise"], self.images.labels
+        """The images that metrics are measured on, from the seed in the gallery's batch. Generators take turns."""
+        like, labels = batch["noise"], self.images.labels
 
         def batches(count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
             rng = torch.Generator().manual_seed(int(batch["seed"]))
-            for n, start in enumerate(range(0, count, BLOCK)):
+            for start in range(0, count, BLOCK):
                 z, y = self.noise(rng, BLOCK).to(like), None
                 if self.conditional and labels is not None:  # the classes in the shares that the data have
                     y = labels[torch.randint(len(labels), (BLOCK,), generator=rng)].to(like.device)
-                images = self.generate(trees[n % len(trees)], z, {**batch, "labels": y})
+                by = (start + torch.arange(BLOCK)) % len(self.generators)
+                images = self._made(params, by, {**batch, "noise": z, "labels": y})
                 left = count - start
                 yield images[:left], None if y is None else y[:left]
 

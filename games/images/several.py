@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.game.tree import Batch, Buffers, Params, Player, Tree
+from ...core.game.tree import Batch, Buffers, Params, Player
 from ...core.options import Count, option
 from .images import ImagePlay
 
@@ -31,11 +31,11 @@ class SeveralGans(ImagePlay):
     @property
     def players(self) -> tuple[Player, ...]:  # type: ignore[override]
         """All generators, then all discriminators."""
-        return (*self._generators, *self._discriminators)
+        return (*self.generators, *self._discriminators)
 
     @property
-    def _generators(self) -> list[Player]:
-        return [f"generator_{n + 1}" for n in range(self.generators_)]
+    def generators(self) -> tuple[Player, ...]:
+        return tuple(f"generator_{n + 1}" for n in range(self.generators_))
 
     @property
     def _discriminators(self) -> list[Player]:
@@ -47,7 +47,7 @@ class SeveralGans(ImagePlay):
         return self.loss.zero_sum and self.generators_ == self.discriminators_
 
     def init(self, rng: torch.Generator) -> Params:
-        own = {i: self.first_generator(rng) for i in self._generators}
+        own = {i: self.first_generator(rng) for i in self.generators}
         return {**own, **{j: self.first_discriminator(rng) for j in self._discriminators}}
 
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
@@ -58,15 +58,12 @@ class SeveralGans(ImagePlay):
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
         n, m = self.generators_, self.discriminators_
-        fakes = [self.generate(params[i], z, batch) for i, z in zip(self._generators, batch["noise"], strict=True)]
+        fakes = [self.generate(params[i], z, batch) for i, z in zip(self.generators, batch["noise"], strict=True)]
         found = {i: torch.zeros_like(batch["real"][0, 0, 0, 0]) for i in self.players}
         for j in self._discriminators:
             d_real = self.discriminate(params[j], batch["real"], batch)
-            for i, fake in zip(self._generators, fakes, strict=True):
+            for i, fake in zip(self.generators, fakes, strict=True):
                 pair = self.loss(d_real, self.discriminate(params[j], fake, batch))
                 found[i] = found[i] + pair["generator"] / m
                 found[j] = found[j] + pair["discriminator"] / n
         return found
-
-    def generators(self, params: Params) -> list[Tree]:
-        return [params[i] for i in self._generators]

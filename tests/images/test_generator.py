@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 import counterplay as cp
 from counterplay.core.errors import UsageError
 from counterplay.core.images.generator import Generator, interpolated, nearest
+from counterplay.core.images.random_images import RandomImages
 from counterplay.core.images.sheet import sheet
 
 from ..support.cases import generator, random
@@ -122,13 +124,31 @@ def test_a_game_without_images(name: str) -> None:
     batch = game.gallery(generator(), game.buffers(generator()))
     with pytest.raises(UsageError, match="shows no images that are made from noise"):
         Generator(game, params, batch).samples(2)
+    with pytest.raises(UsageError, match="shows no images that are made from noise"):
+        Generator(game, params, batch).interpolation(1, 2)
 
 
-def test_of_several_generators_the_first_one_is_interpolated() -> None:
-    """They share the noise of the samples in equal parts, but a row follows one of them."""
-    game = cp.make("game", "several-gans", batch=4)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_several_generators_are_all_shown_on_the_same_noise(conditional: bool) -> None:
+    data = RandomImages((1, 2, 2), 6)
+    network = {"name": "mlp", "filters": 3, "latent": 4}
+    game: Any = cp.make("game", "several-gans", data=data, batch=4, network=network, conditional=conditional)
     params, batch = game.init(generator()), game.gallery(generator(), game.buffers(generator()))
-    z = interpolated(batch["noise"][:2], batch["noise"][2:4], 3)
-    images = game.generate(params["generator_1"], z.flatten(0, 1), batch)
-    shades = ((images + 1) / 2 * 255).round().to(torch.uint8).unflatten(0, (2, 3))
-    assert Generator(game, params, batch).interpolation(2, 3) == sheet(shades, ["0", "0.5", "1"])
+    made = Generator(game, params, batch)
+
+    def by(player: str, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        images = game.generate(params[player], z, {**batch, "labels": labels})
+        return ((images + 1) / 2 * 255).round().to(torch.uint8)
+
+    players, z, y = ("generator_1", "generator_2"), batch["noise"], torch.arange(64) % 2
+    both = torch.cat([by(i, z[:16], y[:16]) for i in players])
+    assert made.samples(2) == sheet(both.unflatten(0, (4, 8)), labels=[i for i in players for _ in range(2)])
+    path = interpolated(z[:2], z[2:4], 3).flatten(0, 1)
+    both = torch.cat([by(i, path, y[:2].repeat_interleave(3)) for i in players])
+    names = [f"{i}, {c}" if conditional else i for i in players for c in ("even", "odd")]
+    assert made.interpolation(2, 3) == sheet(both.unflatten(0, (4, 3)), ["0", "0.5", "1"], labels=names)
+    both = torch.cat([by(i, z[:2], y[:2]) for i in players])
+    at, off = nearest(both, game.images.pixels, 1)
+    beside = torch.cat([both[:, None], game.images.pixels[at]], 1)
+    captions = [["", f"{x:.3f}"] for (x,) in off.tolist()]
+    assert made.neighbours(2, 1) == sheet(beside, ["generated", "nearest 1"], captions, names)

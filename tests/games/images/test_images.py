@@ -212,16 +212,31 @@ def test_options_of_the_default_thing_can_be_set_alone():
         cp.make("game", "images", network={"filter": 7})
 
 
-def test_what_is_shown_and_measured_comes_from_all_generators():
-    g = cp.make("game", "several-gans", data=Few(), generators=2, discriminators=2, network=Dropping())
+@pytest.mark.parametrize(("count", "n"), [(500, 2), (250, 2), (11, 2), (251, 3), (2, 2)])
+def test_what_is_shown_and_measured_comes_from_all_generators_in_equal_parts(count, n):
+    g = cp.make("game", "several-gans", data=Few(), generators=n, network=Dropping())
     params = g.init(torch.Generator().manual_seed(0))
-    for i, value in (("generator_1", -9.0), ("generator_2", 9.0)):
-        params[i] = {k: torch.full_like(x, value if k.endswith("bias") else 0) for k, x in params[i].items()}
+    for k, i in enumerate(g.generators):
+        params[i] = {k: torch.zeros_like(x) for k, x in params[i].items()}
+        params[i]["0.bias"] += (k + 1) / 8
     gallery = g.gallery(torch.Generator().manual_seed(0), {})
-    shown = g.show(params, gallery)
-    assert shown.shape == (64, 1, 2, 3) and (shown < 0.5).all((1, 2, 3)).sum() == 32
-    images = torch.cat([x for x, _ in g.generated_images(params, gallery).batches(500)])
-    assert images.shape == (500, 1, 2, 3) and (images < 0).all((1, 2, 3)).sum() == 250
+    shown = (2 * g.show(params, gallery)[:, 0, 0, 0] - 1).atanh() * 8
+    assert shown.round().int().tolist() == sorted(1 + k * n // 64 for k in range(64))
+    images = torch.cat([x for x, _ in g.generated_images(params, gallery).batches(count)])
+    by = (images[:, 0, 0, 0].atanh() * 8).round().int()
+    assert by.tolist() == [1 + k % n for k in range(count)]
+
+
+def test_images_for_metrics_are_of_their_noise_and_class():
+    g = cp.make("game", "several-gans", data=Few(), generators=3, network=Dropping(), conditional=True)
+    params, gallery = g.init(torch.Generator().manual_seed(0)), {"noise": torch.zeros(()), "seed": torch.tensor(7)}
+    (images, y), *rest = g.generated_images(params, gallery).batches(250)
+    rng = torch.Generator().manual_seed(7)
+    z = g.noise(rng, 250)
+    assert not rest and torch.equal(y, g.images.labels[torch.randint(12, (250,), generator=rng)])
+    for k in (0, 1, 2, 3, 248):
+        i = g.generators[k % 3]
+        assert torch.allclose(g.generate(params[i], z[k : k + 1], {"labels": y[k : k + 1]})[0], images[k], atol=1e-6)
 
 
 def test_several_gans_with_one_of_each_are_the_gan():

@@ -44,6 +44,7 @@ _OURS = {
     "list": ("catalogue", f"List {in_words()}."),
     "describe": ("catalogue", "Show what something does, its options and its reference."),
     "check": ("catalogue", "Check that a plugin keeps the contract."),
+    "new": ("new", "Write a folder to begin with: a package of plugins."),
 }
 
 

@@ -22,7 +22,7 @@ TOL = TOLERANCES[torch.float64]
 Case = tuple[str, Callable[[], None]]
 
 
-class Broken(Exception):
+class Broken(AssertionError):
     """A check found the contract broken; the message says how."""
 
 

@@ -1,12 +1,13 @@
 """The contract of a step: it returns tensors of the structure that it was given, and does not modify what it was given.
 
-Both are checked around every step, in few operations. Without the checks a tensor of another shape would be broadcast,
-a checkpoint with another structure could not be resumed from, and a state that a step has modified would be lost.
+Both are checked around every step, in few operations; and sometimes, that it draws no random numbers but those of its
+batch. Without the checks a tensor of another shape would be broadcast, a checkpoint with another structure could not be
+resumed from, a state that a step has modified would be lost, and a run could not be repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter, is_
 from typing import Any
 
@@ -14,14 +15,16 @@ import torch
 from torch import Tensor
 
 from ..attribution import foreign
+from ..derivatives.evaluator import Evaluator
 from ..errors import PluginError
 from ..game.buffers import TYPES, storable
 from ..game.checks import contract_error, describe_value
 from ..game.game import Game, innermost
 from ..game.structure import describe_difference, form
-from ..game.tree import Buffers, Params
-from ..solver.solver import Memory, Solver, StepInfo
+from ..game.tree import Batch, Buffers, Params
+from ..solver.solver import Draw, Memory, Solver, StepInfo
 from ..solver.state import State
+from .global_randomness import drawn_from
 from .observers import Seen
 
 ALWAYS_FULL = 24  # a state of at most so many tensors is checked in full at every step
@@ -76,17 +79,39 @@ class StepContract:
         return same and versions(self._given) == self._versions
 
     def _modified(self) -> PluginError:
-        """The error for a step that modified its state. It names the plugin if only one of the two is one."""
-        solver, game = type(self._solver), type(innermost(self._game))
-        module = foreign(self._solver) or foreign(self._game) or solver.__module__
-        who = f"the solver {solver.__name__} or the game {game.__name__}"
-        if not (foreign(self._solver) and foreign(self._game)) and foreign(self._solver, self._game):
-            who = f"the solver {solver.__name__}" if foreign(self._solver) else f"the game {game.__name__}"
+        """The error for a step that modified its state."""
+        who, module = self._who()
         return PluginError(
             f"{who} breaks its contract: a step changed the parameters, memory or buffers that it was given, where it "
             "should return new ones. What they were is lost: the newest checkpoint is an earlier one.",
             module,
         )
+
+    def _who(self) -> tuple[str, str]:
+        """Whose step it is, in words, and the module: the plugin's if only one of solver and game is one."""
+        solver, game = type(self._solver), type(innermost(self._game))
+        module = foreign(self._solver) or foreign(self._game) or solver.__module__
+        who = f"the solver {solver.__name__} or the game {game.__name__}"
+        if not (foreign(self._solver) and foreign(self._game)) and foreign(self._solver, self._game):
+            who = f"the solver {solver.__name__}" if foreign(self._solver) else f"the game {game.__name__}"
+        return who, module
+
+    def played(self, step: Callable[[Draw], Any], draw: Draw, drawn: list[Batch], game: Evaluator) -> Any:
+        """What ``step(draw)`` returns. ``drawn`` are the batches that ``draw`` has given.
+
+        Raises PluginError if it depends on global random numbers, which is tested at the first and every 64th step.
+        """
+        if self._steps % FULL_CHECK_EVERY != 1:
+            return step(draw)
+        answer, generator = drawn_from(step, draw, drawn, game, self._steps == 1)
+        if generator:
+            who, module = self._who()
+            raise PluginError(
+                f"{who} breaks its contract: a step draws from {generator}, so that a run could not be repeated. "
+                "A game draws from the generator that sample is given, and a solver draws nothing.",
+                module,
+            )
+        return answer
 
     # ------------------------------------------------------------------ what it returns
 

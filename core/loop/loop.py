@@ -126,7 +126,8 @@ class Loop:
             buffers = game.advance(buffers)
             return batches[-1]
 
-        answer = self._next_solver.step(game, state.params, state.memory, draw)
+        step = lambda draw: self._next_solver.step(game, state.params, state.memory, draw)  # noqa: E731
+        answer = self._contract.played(step, draw, batches, game)
         params, memory, info, memory_tensors = self._contract.checked_answer(answer)
         return Step(
             game.project(params), memory, buffers, info, batches, memory_tensors + (tensors(buffers) if buffers else [])

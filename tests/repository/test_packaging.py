@@ -17,7 +17,8 @@ def _project() -> dict[str, object]:
 
 
 def _packages_on_disk() -> set[str]:
-    return {".".join(("counterplay", *path.parent.parts)) for path in wheel.files()}
+    modules = (path for path in wheel.files() if wheel.TEMPLATES not in path.parents)
+    return {".".join(("counterplay", *path.parent.parts)) for path in modules}
 
 
 def test_package_list_is_what_is_on_disk() -> None:
@@ -49,7 +50,7 @@ def test_top_level_is_as_designed() -> None:
 def test_typing_links_lead_to_the_folders() -> None:
     links = wheel.ROOT / ".typing" / "counterplay"
     found = [p for p in links.iterdir() if p.name != "__pycache__"]
-    assert {p.name for p in found} == {"__init__.py", "__init__.pyi", *wheel.FOLDERS}
+    assert {p.name for p in found} == {"__init__.py", "__init__.pyi", "testing.py", *wheel.FOLDERS}
     assert all(p.resolve() == wheel.ROOT / p.name for p in found)
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("core", "plugins", "games", "analysis")
-TOP = ("__init__.py", "__init__.pyi", "py.typed")  # what of the package lies at the repository's root
+TOP = ("__init__.py", "__init__.pyi", "py.typed", "testing.py")  # what of the package lies at the repository's root
+TEMPLATES = Path("core", "cli", "templates")  # of what `counterplay new` makes
 
 
 def files() -> list[Path]:
     """The package's files, relative to the root."""
     modules = (path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-    return [*map(Path, TOP), *sorted(modules)]
+    templates = (path.relative_to(ROOT) for path in (ROOT / TEMPLATES).rglob("*") if path.is_file())
+    return [*map(Path, TOP), *sorted(modules), *sorted(templates)]
 
 
 def build(folder: Path) -> Path:

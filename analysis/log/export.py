@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import UsageError, printable
-from ...core.log.consistency import row_bytes, row_ranges
 from ...core.log.sandbox import MOST
+from ...core.log.schema_check import row_bytes, row_ranges
 from ...core.storage.atomic import write_atomic
 from ...core.storage.strict_json import dumps
 from .log import Log

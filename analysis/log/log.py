@@ -12,9 +12,9 @@ import numpy as np
 
 from ...core.errors import BadLog, StorageError, UsageError, did_you_mean
 from ...core.log import hdf5
+from ...core.log.blocks import Files, Pieces, column, pieces_of, whole
 from ...core.log.sandbox import MOST, Sandbox
 from ...core.log.schema import GROUPS, Variable
-from ...core.log.segments import Files, Pieces, column, pieces_of, whole
 from ...core.storage.json_fields import Run, checked
 from ...core.storage.lock import held
 from ...core.storage.run_directory import RunDirectory

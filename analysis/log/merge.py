@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...core.errors import UsageError
-from ...core.log import segments
+from ...core.log import blocks
 from ...core.log.sandbox import Sandbox
 from ...core.storage.atomic import write_atomic
 from ...core.storage.lock import acquire
@@ -20,7 +20,7 @@ def merge(directory: Path) -> Path:
 
     Raises Busy where the run is under way, UsageError where it can be resumed, as it then needs the blocks.
     """
-    if not segments.blocks_of(directory) and not (directory / "log.h5").exists():
+    if not blocks.blocks_of(directory) and not (directory / "log.h5").exists():
         raise UsageError(f"{directory} has no blocks of a log to merge; give the directory of a run.")
     with acquire(directory):
         if RunDirectory(directory).status().get("state") in _OPEN:
@@ -29,7 +29,7 @@ def merge(directory: Path) -> Path:
                 f"{directory} stopped at step {step} and can go on from there (counterplay resume), "
                 "which needs the blocks of its log. To have them as one file beside it, name one: --to FILE.h5."
             )
-        return segments.merge(directory, files=Sandbox())
+        return blocks.merge(directory, files=Sandbox())
 
 
 def merge_to(directory: Path, target: Path, force: bool = False) -> Path:

@@ -33,7 +33,7 @@ def show_command(directory: str, output: str | None, **given: Any) -> None:
     from ..images.generator import Generator
     from ..run.load_point import load_point
     from ..run.recorders import Gallery
-    from ..run.switches import precision
+    from ..run.torch_switches import precision
     from ..storage.atomic import write_atomic
 
     count, neighbours, member = given["interpolate"], given["neighbours"], given["member"]

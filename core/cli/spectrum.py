@@ -57,8 +57,8 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
     from ..run.load_point import is_run, load_point
-    from ..run.switches import precision
-    from ..spectra.at_point import point_facts
+    from ..run.torch_switches import precision
+    from ..spectra.at_point import point_report
 
     for path in given["plugin"]:
         registry.load_file(path)
@@ -80,7 +80,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     members = point.game.members
     require_member(member, members, where)
     with precision(tf32=False):
-        facts = point_facts(point, k, None if members is None else member)
+        facts = point_report(point, k, None if members is None else member)
     click.echo(dumps(facts).rstrip() if as_json else table(facts))
 
 

@@ -17,12 +17,12 @@ from torch import Tensor
 from ..derivatives.evaluator import Evaluator
 from ..game.tree import leaves, ravel
 from ..loop.chunk_runner import ChunkResult
-from ..loop.monitor import Monitor, StepMetrics, joint
+from ..loop.monitor import Monitor, StepMetrics, joint_norm
 from ..loop.stopping import Condition
 from ..solver.solver import Solver
 from ..solver.state import State
 from ..tracing.traced import RETRACES
-from .compiled_step import Array, Compiled, Played, Program, compiled_solver
+from .compiled_step import Array, Compiled, CompiledProgram, Played, compiled_solver
 
 LONGEST = 4096  # steps
 SELDOM = 1 << 16  # largest number of steps between two comparisons with the solver itself
@@ -123,7 +123,7 @@ class CompiledChunkRunner:
         step = state.step + steps
         return ChunkResult(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
 
-    def _next_length(self, program: Program, state: State, most: int) -> int:
+    def _next_length(self, program: CompiledProgram, state: State, most: int) -> int:
         """The length of the next chunk: up to the next checkpoint, and short enough to be done soon."""
         wide = program.numbers * (program.members or 1)
         ends = [most, self.length, max(1, NUMBERS // (2 * wide))]
@@ -142,7 +142,7 @@ def _metrics(monitor: Monitor, played: Played) -> tuple[Array, StepMetrics]:
         for x in (points, played.gradients)
     )
     with np.errstate(invalid="ignore"):
-        by_player = [np.stack([joint(n[one]) for one in monitor.slices], -1) for n in (gradients, norms[:, :-1])]
+        by_player = [np.stack([joint_norm(n[one]) for one in monitor.slices], -1) for n in (gradients, norms[:, :-1])]
     return norms, StepMetrics(_members(monitor, played.losses), *by_player)
 
 
@@ -154,7 +154,7 @@ def _uneventful(
     after = norms[:, 1:]
     # A norm may overflow although every number is finite. The monitor then decides: leave such a step to the loop.
     finite = np.isfinite(after).all(0) & np.isfinite(metrics.gradient_norms).all(-1)
-    sound = _members(monitor, played.sound) & finite & (joint(after) <= monitor.bound)
+    sound = _members(monitor, played.sound) & finite & (joint_norm(after) <= monitor.bound)
     uneventful = (sound | ~alive).reshape(len(sound), -1).all(-1)
     if until is not None and alive.all():  # an ensemble that lost a member cannot meet the condition any more
         uneventful &= ~until.holds(metrics).reshape(len(sound), -1).all(-1)

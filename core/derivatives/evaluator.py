@@ -28,9 +28,9 @@ from ..tracing.rewrites.factor_rewrite import rewritten
 from ..tracing.trace_context import ReplayState, TraceContext
 from ..tracing.traced import transform_active
 from .eager import Eager, over_members
-from .inner_derivatives import Work, work_of
+from .inner_derivatives import FieldCost, field_cost
 from .placement import Placement
-from .products import Block, Cost, LinearMap, Product, Rows, VAndProducts
+from .products import Block, Cost, CountedProduct, LinearMap, Rows, VAndProducts
 from .replayed import Replayed
 from .stacking import CannotStack, stacked
 
@@ -153,7 +153,7 @@ class Evaluator(Game):
         return self.over_members(lambda p, b: checks.losses_of(self.game, p, b), params, batch)
 
     def refresh(self, params: Params, buffers: Buffers, part: Refresh | None = None) -> Buffers:
-        """The buffers that the next step uses; with ``part``, one of the game's `refreshes`, those that it renews."""
+        """The buffers that the next step uses; with ``part`` (of `refresh_functions`), those that it renews."""
         if not buffers or type(self.game).refresh is Game.refresh:
             return buffers
         renewed = self.game.refresh if part is None else part
@@ -191,7 +191,7 @@ class Evaluator(Game):
         If traced, the products ``along``, which are at the same point, use the same pass through the losses.
         """
         self._count_gradients(rows, params, batch)
-        shared = [product for product in along if isinstance(product, Product)]
+        shared = [product for product in along if isinstance(product, CountedProduct)]
         if not self.replays(params, batch):
             return self.eager.field(rows, params, batch)
         if not shared:
@@ -211,8 +211,8 @@ class Evaluator(Game):
         work, players = self._work(params, batch), len(self.players)
         self.cost.spend((work.gradients * len(rows) / players, work.products_of(rows), 0), players)
 
-    def _work(self, params: Params, batch: Batch) -> Work:
-        return work_of(self.game, lambda: (self.member(params, 0), self.member(batch, 0)))
+    def _work(self, params: Params, batch: Batch) -> FieldCost:
+        return field_cost(self.game, lambda: (self.member(params, 0), self.member(batch, 0)))
 
     def variant(self, wrap: Callable[[Game], Game]) -> Evaluator:
         """The same evaluator for ``wrap(game)``. It is made once for each ``wrap``, and what it traces is kept."""
@@ -220,13 +220,13 @@ class Evaluator(Game):
             self._variants[wrap] = dataclasses.replace(self, game=wrap(self.game))
         return self._variants[wrap]
 
-    def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Product, Product]:
+    def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[CountedProduct, CountedProduct]:
         """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point, counted."""
         blocks = Block(rows, cols), Block(rows, cols, adjoint=True)
         weight = 1 + self._work(params, batch).products_of(rows)
 
-        def product(block: Block, make: Callable[[], LinearMap]) -> Product:
-            return Product(block, self.cost, make, weight=weight)
+        def product(block: Block, make: Callable[[], LinearMap]) -> CountedProduct:
+            return CountedProduct(block, self.cost, make, weight=weight)
 
         if not self.replays(params, batch):
             push, pull = self.eager.products(rows, cols, params, batch)
@@ -237,7 +237,7 @@ class Evaluator(Game):
 
         return product(blocks[0], traced_alone(blocks[0])), product(blocks[1], traced_alone(blocks[1]))
 
-    def replayed_matrix(self, product: Product, params: Params, batch: Batch) -> Tensor | None:
+    def replayed_matrix(self, product: CountedProduct, params: Params, batch: Batch) -> Tensor | None:
         """The matrix of the block of ``product``, counted as a product for each row; None where it is not replayed."""
         (rows, cols, _), size = product.block, ravel({i: params[i] for i in product.block.rows}).shape[-1]
         size //= self.members or 1

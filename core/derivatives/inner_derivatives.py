@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_map
 from ..game.checks import losses_of
 from ..game.game import Game, regularizer_of
 from ..game.tree import Batch, Params, Player
-from ..process.global_state import undisturbed
+from ..process.global_state import restoring_torch_settings
 from ..tracing.traced import transform_active, vmap_size
 
 Losses = Mapping[Player, Tensor]
@@ -32,7 +32,7 @@ Derivatives = frozenset[tuple[int, int]]  # each derivative as (layer of regular
 
 
 @dataclass(frozen=True)
-class Work:
+class FieldCost:
     """The cost of one evaluation of v.
 
     These are ``gradients`` of all players and ``products`` as declared, and one more product for each of the
@@ -50,11 +50,11 @@ class Work:
         return self.products + len(frozenset[Any]().union(*(self.derivatives.get(i, ()) for i in rows)))
 
 
-NO_DERIVATIVES = Work(1, 0, {})
-_KNOWN: dict[int, Work] = {}  # the work of each game that is alive, by id
+NO_DERIVATIVES = FieldCost(1, 0, {})
+_KNOWN: dict[int, FieldCost] = {}  # the work of each game that is alive, by id
 
 
-def work_of(game: Game, point: Callable[[], tuple[Params, Batch]]) -> Work:
+def field_cost(game: Game, point: Callable[[], tuple[Params, Batch]]) -> FieldCost:
     """The work of ``game``, found once, at ``point()``: the parameters and the batch of a single member.
 
     Inside transforms of torch.func it cannot be found; the answer is then that of losses without derivatives.
@@ -64,29 +64,30 @@ def work_of(game: Game, point: Callable[[], tuple[Params, Batch]]) -> Work:
     if transform_active():
         return NO_DERIVATIVES
     work = NO_DERIVATIVES
-    with undisturbed(lambda what: None), contextlib.suppress(Exception):  # the same error comes again where v is taken
+    # An error here comes again where v is taken.
+    with restoring_torch_settings(lambda what: None), contextlib.suppress(Exception):
         detached = tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, point())
         work = _KNOWN[id(game)] = _find_work(game, *detached)
         weakref.finalize(game, _KNOWN.pop, id(game), None)
     return work
 
 
-def _find_work(game: Game, params: Params, batch: Batch) -> Work:
+def _find_work(game: Game, params: Params, batch: Batch) -> FieldCost:
     """The work of ``game``: what it and its regularizers declare, else what is seen while its losses are evaluated."""
     if game.work is not None:
-        return Work(*game.work, {})
+        return FieldCost(*game.work, {})
     wrapped = _wrapped(game)
     if wrapped is None or not _declared(game):
-        return Work(1, 0, _derivatives_in(lambda: losses_of(game, params, batch)))
+        return FieldCost(1, 0, _derivatives_in(lambda: losses_of(game, params, batch)))
     regularizer, inner = wrapped.regularizer, wrapped.reparametrised(params, batch)
     below = _find_work(wrapped.game, inner, batch)
     if regularizer.work is not None:
         gradients, products = regularizer.work
-        return Work(below.gradients + gradients, below.products + products, below.derivatives)
+        return FieldCost(below.gradients + gradients, below.products + products, below.derivatives)
     added = _derivatives_in(lambda: regularizer.penalties(wrapped.game, inner, batch), _depth(game))
     none = Derivatives()
     both = {i: below.derivatives.get(i, none) | added.get(i, none) for i in game.players}
-    return Work(below.gradients, below.products, both)
+    return FieldCost(below.gradients, below.products, both)
 
 
 class _Wrapped(Protocol):

@@ -59,7 +59,7 @@ class Cost:
 
 
 @dataclass(eq=False)
-class Product:
+class CountedProduct:
     """The product with ``block`` at one point: a linear map, counted in ``cost`` each time it is used.
 
     ``make()`` gives the map at the first use, unless v was evaluated along with it and has set it already.

@@ -3,5 +3,5 @@
 For other packages: `game.Game`, `tree` (the algebra of joint strategies), `loss.Loss`, `regularizer.Regularizer`,
 `adapters.game_from_losses`, `module_games.game_from_modules`, `buffers` (what a checkpoint can hold of them), and
 `structure` and `checks` (of what a game returns). Read `game` first, then `tree`, `loss` and `regularizer`.
-`evaluation`, `written_out` and `module_state` deal with torch and can wait.
+`evaluation`, `differentiable_ops` and `module_state` deal with torch and can wait.
 """

@@ -2,7 +2,7 @@
 
 A torch function mode sees every torch operation of the losses. It
 
-* replaces fused kernels whose derivatives are wrong in torch by our own formulas (:mod:`.written_out`);
+* replaces fused kernels whose derivatives are wrong in torch by our own formulas (:mod:`.differentiable_ops`);
 * refuses random numbers, ``torch.autograd.grad`` and the like, and says what to use instead;
 * makes ``detach``, ``data`` and ``no_grad`` act on the gradients in v only. J is the derivative of v, as v is played:
   a tensor that v treats as a constant still depends on the parameters when v is differentiated. In torch it would be a
@@ -25,8 +25,8 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from torch.utils._pytree import tree_map
 
 from ..errors import UsageError
+from .differentiable_ops import INTERNAL, WRITTEN_OUT, WouldDraw
 from .torch_errors import explain_losses
-from .written_out import INTERNAL, WRITTEN_OUT, WouldDraw
 
 Action = Callable[["Evaluation", Any, tuple[Any, ...], dict[str, Any]], Any]
 

@@ -20,9 +20,9 @@ import numpy as np
 from ..errors import BadLog, UserError
 from ..storage.checksum import check, checksum_line, stamp
 from ..storage.safe_open import open_plain
-from .consistency import Contents, check_schema, row_bytes
-from .safety import SCALES, check_open, reason, strings, text
+from .safety import SCALES, check_open, one_line_message, strings, text
 from .schema import AXES, FORMAT, GROUPS, VERSION, Variable
+from .schema_check import Contents, check_schema, row_bytes
 
 _CHUNK_BYTES = 256 << 10
 _COMPLEX = "_PFNC_DOUBLE_COMPLEX_TYPE"  # netCDF reads complex numbers only through a committed type of this name
@@ -173,7 +173,7 @@ def opened(path: Path | str, given: BinaryIO | None = None) -> Iterator[h5py.Fil
     except (FileNotFoundError, UserError):
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise BadLog(f"{path} is damaged or not a log: {reason(error)}.") from error
+        raise BadLog(f"{path} is damaged or not a log: {one_line_message(error)}.") from error
 
 
 def contents(path: Path | str, given: BinaryIO | None = None) -> Contents:

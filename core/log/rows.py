@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from .consistency import check_new_variable
 from .hdf5 import Table, fill, pad
 from .schema import COUNTS, GROUPS, Layout, Variable
+from .schema_check import check_new_variable
 
 Row = Mapping[str, Any]
 

@@ -39,7 +39,7 @@ def check(path: Path | str) -> None:
         with open(path, "rb") as raw, h5py.File(raw, "r") as file:
             check_open(file, path)
     except OSError as error:
-        raise BadLog(f"{path} is not a readable HDF5 file: {reason(error)}.") from error
+        raise BadLog(f"{path} is not a readable HDF5 file: {one_line_message(error)}.") from error
 
 
 def check_open(file: h5py.File, path: Path | str) -> None:
@@ -49,10 +49,10 @@ def check_open(file: h5py.File, path: Path | str) -> None:
     except BadLog:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise BadLog(f"{path} is damaged: {reason(error)}.") from error
+        raise BadLog(f"{path} is damaged: {one_line_message(error)}.") from error
 
 
-def reason(error: Exception) -> str:
+def one_line_message(error: Exception) -> str:
     """Return the message of HDF5 on one line, cut to 200 characters."""
     words = " ".join(printable(error).split()) or type(error).__name__
     return words[:200].rstrip(".")

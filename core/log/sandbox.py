@@ -27,7 +27,7 @@ import numpy as np
 from .. import errors
 from ..errors import BadLog, UserError, printable
 from ..storage.safe_open import open_plain
-from .consistency import Contents, row_ranges
+from .schema_check import Contents, row_ranges
 
 # The limits, all of them.
 SECONDS = 30.0  # one answer takes no longer, half of it computing, but for the time it takes to read the file

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..errors import StorageError
 from ..storage.atomic import write_atomic
+from .blocks import TooLarge, blocks_of, merge
 from .hdf5 import Table, encode
 from .rows import Columns, LogRows, Row, concatenated
 from .schema import Layout
-from .segments import TooLarge, blocks_of, merge
 
 
 class LogWriter(LogRows):

@@ -61,7 +61,7 @@ class StepContract:
         """Remember ``state``, which the next step is given, and how often its tensors have been written to."""
         self._steps += 1
         self._given = given_tensors(state)
-        self._versions = versions(self._given)
+        self._versions = version_counters(self._given)
         self._thorough = len(self._given) <= ALWAYS_FULL or self._steps % FULL_CHECK_EVERY == 1
 
     def require_untouched(self, state: State) -> None:
@@ -69,14 +69,14 @@ class StepContract:
 
         In a large state that tensors were replaced is seen at every 64th step only.
         """
-        if not (self.is_untouched(state) if self._thorough else versions(self._given) == self._versions):
+        if not (self.is_untouched(state) if self._thorough else version_counters(self._given) == self._versions):
             raise self._modified()
 
     def is_untouched(self, state: State) -> bool:
         """Whether ``state`` is as it was at :meth:`remember`: the same tensors in the same places, not written to."""
         now = given_tensors(state)
         same = len(now) == len(self._given) and all(map(is_, now, self._given))
-        return same and versions(self._given) == self._versions
+        return same and version_counters(self._given) == self._versions
 
     def _modified(self) -> PluginError:
         """The error for a step that modified its state."""
@@ -215,7 +215,7 @@ def _collect(x: Any, into: list[Tensor]) -> None:
             _collect(dict(enumerate(v)), into)
 
 
-def versions(given: list[Tensor]) -> list[int]:
+def version_counters(given: list[Tensor]) -> list[int]:
     """How often each tensor has been written to. Empty in inference mode, in which torch does not count."""
     try:
         return list(map(_version, given))

@@ -33,7 +33,7 @@ def alive_after(state: State, divergence: Divergence | None) -> Tensor:
     return state.alive if divergence is None else state.alive & ~torch.from_numpy(np.asarray(divergence.members))
 
 
-def select(alive: Tensor, new: Any, old: Any) -> Any:
+def where_alive(alive: Tensor, new: Any, old: Any) -> Any:
     """``new`` for the members that are ``alive``, ``old`` for the others."""
     if not isinstance(new, Tensor) or new.dim() == 0:
         return new  # shared by all members, such as a step count

@@ -18,11 +18,11 @@ from ..errors import Stale, StorageError
 from ..game.tree import Batch, Buffers, Params
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
-from .audience import Audience
 from .chunk_runner import ChunkRunner
 from .contract import StepContract
-from .ending import Ending, alive_after, diverged_ending, select
+from .ending import Ending, alive_after, diverged_ending, where_alive
 from .monitor import Divergence, Monitor, StepMetrics
+from .observer_calls import Audience
 from .observers import Exhibit, Observer, Seen
 from .step import Step
 from .stopping import Stopping
@@ -138,7 +138,7 @@ class Loop:
         game, params, memory, buffers = self.game, step.params, step.memory, step.buffers
         if alive.dim() and not alive.all():  # an ensemble that has lost a member
             new, old = (params, memory, buffers), (state.params, state.memory, state.buffers)
-            params, memory, buffers = tree_map(lambda a, b: select(alive, a, b), new, old)
+            params, memory, buffers = tree_map(lambda a, b: where_alive(alive, a, b), new, old)
             self._monitor.start_from(params, alive.numpy())
         rngs = tuple(r.get_state() for r in self._rngs) if game.draws else state.rngs
         state = State(state.step + 1, params, memory, buffers, rngs, alive, state.bound, game.cost.spent, state.best)

@@ -37,7 +37,7 @@ class Divergence:
     reason: str
 
 
-def joint(norms: Array) -> Array:
+def joint_norm(norms: Array) -> Array:
     """The norm of several parts together, from their norms on the first axis. Only the result itself may overflow."""
     if len(norms) == 1:
         return norms[0]
@@ -89,7 +89,7 @@ class Monitor:
         return torch.stack(tensors).detach().to("cpu", torch.float64).numpy().copy()
 
     def _by_player(self, norms: Array) -> Array:
-        return np.array([joint(norms[one]) for one in self.slices]).T  # ([M,] P)
+        return np.array([joint_norm(norms[one]) for one in self.slices]).T  # ([M,] P)
 
     def __call__(self, step: Step) -> tuple[StepMetrics, Divergence | None]:
         """The metrics of the step, and what is wrong with what the solver saw or with the state after the step."""
@@ -101,7 +101,7 @@ class Monitor:
         gradient, norms, other_norms, loss = values[:T], values[T : 2 * T], values[2 * T : -P], values[-P:]
         metrics = StepMetrics(loss.T, self._by_player(gradient), self._by_player(self.norms))
         divergence = None
-        if not np.isfinite(values).all() or (joint(norms) > self.bound).any():
+        if not np.isfinite(values).all() or (joint_norm(norms) > self.bound).any():
             gradient, norms = self._recheck(gradient, v), self._recheck(norms, x)
             metrics = StepMetrics(metrics.losses, self._by_player(gradient), metrics.parameter_norms)
             divergence = self._find(loss, gradient, norms, self._recheck(other_norms, others), step)
@@ -135,10 +135,10 @@ class Monitor:
             first = int(np.argmax((~sound).reshape(len(labels), -1).any(1)))
             return Divergence(bad, f"{labels[first]} is not finite")
         norms = np.where(self.alive, norms, 0)
-        bad = np.asarray(joint(norms) > self.bound)
+        bad = np.asarray(joint_norm(norms) > self.bound)
         if bad.any():
             worst = self.names[int(np.argmax(norms.reshape(len(self.names), -1).max(1)))]
-            size, bound = float(np.max(joint(norms))), float(np.max(self.bound))
+            size, bound = float(np.max(joint_norm(norms))), float(np.max(self.bound))
             return Divergence(
                 bad, f"the parameters' norm {size:.3g} passed the blow-up bound {bound:.3g}, most of it in {worst},"
             )

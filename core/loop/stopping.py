@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ..errors import UsageError, did_you_mean
 from ..game.tree import Player
-from ..solver.state import Best, State
+from ..solver.state import BestValue, State
 from .ending import Ending
-from .monitor import Array, StepMetrics, joint
+from .monitor import Array, StepMetrics, joint_norm
 from .observers import Seen
 
 COMPARE: dict[str, Callable[[Any, float], Any]] = {
@@ -44,7 +44,7 @@ class Condition:
 
     def _norm_or_loss(self, figures: StepMetrics) -> Array:
         x = getattr(figures, FIELDS[self.quantity])  # (..., P)
-        return joint(np.moveaxis(x, -1, 0)) if self.part is None else x[..., self.part]
+        return joint_norm(np.moveaxis(x, -1, 0)) if self.part is None else x[..., self.part]
 
     def at(self, seen: Seen) -> float:
         """The quantity, in an ensemble that of the member farthest from meeting the condition. NaN if one is NaN.
@@ -92,13 +92,13 @@ class Stopping:
         """Whether the quantity is measured here, for patience or because it is a metric."""
         return self._measures and (seen.step % self.every == 0 or seen.last)
 
-    def best(self, seen: Seen, before: Best | None) -> Best | None:
+    def best(self, seen: Seen, before: BestValue | None) -> BestValue | None:
         """The best measurement up to this one, from the best one ``before``. One that is not finite is no best."""
         if self.condition is None:
             return before
         now = self.condition.at(seen)
         better = operator.lt if self.condition.sign in ("<", "<=") else operator.gt
-        return Best(now, seen.step) if math.isfinite(now) and (not before or better(now, before.value)) else before
+        return BestValue(now, seen.step) if math.isfinite(now) and (not before or better(now, before.value)) else before
 
     def ending(self, seen: Seen, state: State, alive: Tensor) -> Ending | None:
         """How the run ends here; None if it goes on. Once a member has diverged, the condition cannot be met."""

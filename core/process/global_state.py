@@ -9,7 +9,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def undisturbed(report: Callable[[str], None]) -> Iterator[None]:
+def restoring_torch_settings(report: Callable[[str], None]) -> Iterator[None]:
     """A context that puts back the settings that were changed inside, and calls ``report`` for each. Imports torch."""
     before = settings()
     try:

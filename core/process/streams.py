@@ -75,7 +75,7 @@ def kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def diverted() -> Iterator[None]:
+def stdout_to_stderr() -> Iterator[None]:
     """A context in which all output goes to the standard error, also that of C code."""
     errors = cast(TextIO, UnclosableStream(sys.stderr, _ignore)) if sys.stderr is not None else None
     with contextlib.ExitStack() as after:

@@ -55,7 +55,7 @@ def rebuild(
 def _objects(made: Any, game: Any, solver: Any, regularizers: Any) -> tuple[Any, Any, list[Any]]:
     """Make each thing with ``made(kind, what)``. Options of one value for all other players get each player's value."""
     game = made("game", game)
-    by_player = [config.for_everyone(what, game.players) for what in (solver, *regularizers)]
+    by_player = [config.expand_everyone(what, game.players) for what in (solver, *regularizers)]
     return game, made("solver", by_player[0]), [made("regularizer", what) for what in by_player[1:]]
 
 

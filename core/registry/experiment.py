@@ -111,7 +111,7 @@ def merged(low: Any, high: Any) -> Any:
     return {**low, **{k: merged(low[k], v) if k in low else v for k, v in high.items()}}
 
 
-def for_everyone(named: Named, players: Sequence[str]) -> Named:
+def expand_everyone(named: Named, players: Sequence[str]) -> Named:
     """A solver's or regularizer's table in which each value for everyone is written out for each player."""
 
     def filled(x: Any) -> Any:

@@ -43,7 +43,7 @@ def neighbours(file: Path) -> dict[str, Path]:
     return found
 
 
-def introduce(modules: Mapping[str, Path], given: str) -> None:
+def make_importable(modules: Mapping[str, Path], given: str) -> None:
     """Make ``modules``, the neighbours of the plugin file ``given``, importable.
 
     Raises PluginError if a module of the same name is loaded already: the plugin would silently import that one.

@@ -25,11 +25,11 @@ import click
 import pluggy
 
 from ..errors import PluginError, UsageError, printable
-from ..process.global_state import undisturbed
+from ..process.global_state import restoring_torch_settings
 from ..process.signals import ctrl_c
-from ..process.streams import diverted
+from ..process.streams import stdout_to_stderr
 from .hookspecs import HOOKS, PROJECT, Entry
-from .sibling_modules import introduce, neighbours
+from .sibling_modules import make_importable, neighbours
 from .source_digest import source_sha256
 
 SLOW_SECONDS = 2.0  # a plugin that takes longer to load is named
@@ -78,9 +78,9 @@ def guard(plugin: str, problems: list[Problem]) -> Iterator[None]:
     def report(message: str) -> None:
         problems.append(Problem(plugin, message))
 
-    with ctrl_c() as pressed, undisturbed(report), _named_if_slow(plugin):
+    with ctrl_c() as pressed, restoring_torch_settings(report), _named_if_slow(plugin):
         try:
-            with diverted():  # what a plugin prints must not get into the output of --json
+            with stdout_to_stderr():  # what a plugin prints must not get into the output of --json
                 yield
         except BaseException as e:
             if isinstance(e, KeyboardInterrupt) and pressed():
@@ -148,7 +148,7 @@ def from_file(path: str, problems: list[Problem]) -> Plugin:
     name = f"counterplay_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     beside = neighbours(file)
     if name not in sys.modules:
-        introduce(beside, path)
+        make_importable(beside, path)
         _import_file(name, file, path, problems)
     return Plugin(sys.modules[name], f"file {path}", str(file), beside)
 

@@ -22,7 +22,7 @@ from ..game.tree import Params, leaves
 from ..log.history import History
 from ..loop.contract import validated_memory
 from ..loop.loop import Loop, Progress
-from ..loop.monitor import Monitor, joint
+from ..loop.monitor import Monitor, joint_norm
 from ..loop.observers import Observer
 from ..loop.stopping import Stopping, stopping
 from ..provenance.reproducibility import require_seeded
@@ -246,7 +246,7 @@ def initial_state(
     with guarded("starting", solver, game, refusing=True):
         first_memory = validated_memory(solver, solver.init(game, params))
     memory = first_memory if memory is None else memory_from(memory, first_memory, solver, game)
-    norm = joint(Monitor(params, game.members, np.inf).norms)  # (), or (M,)
+    norm = joint_norm(Monitor(params, game.members, np.inf).norms)  # (), or (M,)
     default = tolerances(leaves(params)[0].dtype).blowup * (1 + norm)
     bound = torch.from_numpy(np.asarray(default if settings.blowup is None else np.full_like(norm, settings.blowup)))
     return State(

@@ -18,8 +18,8 @@ from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import refresh_until_converged
 from ..errors import BadLog, UsageError
 from ..game.tree import Buffers, Params, names, unravel
+from ..log.blocks import Pieces, column, pieces_of
 from ..log.sandbox import Sandbox
-from ..log.segments import Pieces, column, pieces_of
 from ..registry import registry
 from ..registry.build import Unmade, rebuild
 from ..solver.state import State

@@ -25,7 +25,7 @@ from ..loop.observers import Seen
 from ..solver.solver import Solver
 from ..spectra.eigenvalues import Spectrum
 from ..spectra.point_spectra import ProbeFactory, jacobian_spectra, update_spectra
-from .switches import precision
+from .torch_switches import precision
 
 ALL_RECORDED = 256  # up to so many parameters, all of them are recorded
 Append = Callable[[str, dict[str, Any]], None]

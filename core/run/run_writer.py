@@ -21,8 +21,8 @@ from torch import Tensor
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.products import Cost
 from ..errors import Stale, StorageError, UsageError
+from ..log.blocks import blocks_of, column, merge, pieces_of
 from ..log.history import History
-from ..log.segments import blocks_of, column, merge, pieces_of
 from ..log.writer import LogWriter
 from ..loop.ending import Ending
 from ..loop.observers import Observer

@@ -20,7 +20,7 @@ from ..options import bounds_of, options_of
 from ..seeding import SCHEME, SEEDS
 from ..settings import Asked, Count, Whole
 from .device import require_device
-from .switches import deterministic, precision
+from .torch_switches import deterministic, precision
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

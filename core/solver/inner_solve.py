@@ -44,10 +44,10 @@ class InnerSolve:
 def is_dense(method: str, size: int, *known: Tensor) -> bool:
     """Whether a system of ``size`` unknowns is solved densely. ``known`` are the tensors that it is made of."""
     small = method == "auto" and size <= DENSE_UNKNOWNS
-    return method == "dense" or small or (size <= DENSE_DERIVATIVE and differentiated(*known))
+    return method == "dense" or small or (size <= DENSE_DERIVATIVE and needs_derivative(*known))
 
 
-def differentiated(*known: Tensor) -> bool:
+def needs_derivative(*known: Tensor) -> bool:
     """Whether the step is being differentiated by autograd."""
     return any(x.requires_grad for x in known)
 
@@ -73,7 +73,7 @@ def solve(
     """
     live = system(lambda x: x)
     if is_dense(method, b.shape[-1], b):
-        return dense(live.matrix(), b, tol)
+        return solve_dense(live.matrix(), b, tol)
     tol = tolerance(tol, b)
 
     def iterate(A: Vector, b: Tensor) -> Solution:
@@ -81,12 +81,12 @@ def solve(
             return conjugate_gradient(A, b, tol, max_iter)
         return gmres(A, b, tol, max_iter, None if start is None else start.detach())
 
-    if not differentiated(b):
+    if not needs_derivative(b):
         solution = iterate(live.A, b)
         return solution.x, report(solution)
     frozen = system(detach)
     solution = iterate(frozen.A, b.detach())
-    x = implicit(solution.x, b - live.A(solution.x), lambda w: gmres(frozen.At, w, tol, max_iter).x)
+    x = implicit_derivative(solution.x, b - live.A(solution.x), lambda w: gmres(frozen.At, w, tol, max_iter).x)
     return x, report(solution)
 
 
@@ -95,7 +95,7 @@ def detach(x: Any) -> Any:
     return tree_map(lambda t: t.detach() if isinstance(t, Tensor) else t, x)
 
 
-def implicit(x: Tensor, residual: Tensor, adjoint: Vector) -> Tensor:
+def implicit_derivative(x: Tensor, residual: Tensor, adjoint: Vector) -> Tensor:
     """``x``, the solution of A x = b, with the derivative of the implicit function: dx = A^{-1} d(b - A x).
 
     ``residual`` is b - A x, differentiable in A and b but not in x. ``adjoint(w)`` solves A^T z = w. To differentiate
@@ -118,7 +118,7 @@ class _Implicit(torch.autograd.Function):
         return ctx.adjoint(grads[0]), None, None
 
 
-def dense(A: Tensor, b: Tensor, tol: float | None = None) -> tuple[Tensor, Report]:
+def solve_dense(A: Tensor, b: Tensor, tol: float | None = None) -> tuple[Tensor, Report]:
     """Solve A x = b by LU factorisation, A (..., N, N), b (..., N); also returns how it went.
 
     If A is singular, or A or b is not finite, x is not finite, and the run then ends as diverged. With an almost

@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import nested
 from ..derivatives.products import Spent
 from ..errors import BadLog
-from ..game.buffers import filled, primitives_of, tensors_of
+from ..game.buffers import primitives_of, restored_buffers, tensors_of
 from ..game.tree import Buffers, Params
 from .solver import Memory
 
@@ -22,7 +22,7 @@ def tensors(x: Any) -> list[Tensor]:
     return [leaf for leaf in nested.leaves(x) if isinstance(leaf, Tensor)]
 
 
-class Best(NamedTuple):
+class BestValue(NamedTuple):
     """The best measurement so far of the quantity in a run's stopping condition: the value, and at which step."""
 
     value: float
@@ -41,7 +41,7 @@ class State:
     alive: Tensor  # bool, () or (M,): the members that have stayed finite
     bound: Tensor  # () or (M,): the norm of the parameters from which on they count as diverged
     cost: Spent = (0.0, 0, 0)  # gradients, products and samples so far
-    best: Best | None = None  # None: nothing was measured for a stopping condition, or no finite number
+    best: BestValue | None = None  # None: nothing was measured for a stopping condition, or no finite number
 
     def generators(self) -> list[torch.Generator]:
         """New generators of the members, in the states of ``rngs``."""
@@ -71,7 +71,7 @@ class State:
         """
         try:
             own = {**self.tensors(), "rngs": tensors["rngs"], "buffers": self.buffers}
-            found = filled(own, tensors, {"buffers": numbers.get("buffers")}, "")
+            found = restored_buffers(own, tensors, {"buffers": numbers.get("buffers")}, "")
             for m in range(len(self.rngs)):
                 torch.Generator().set_state(found["rngs"][str(m)])
             return State(
@@ -83,7 +83,7 @@ class State:
                 alive=found["alive"],
                 bound=found["bound"],
                 cost=(float(numbers["cost"][0]), int(numbers["cost"][1]), int(numbers["cost"][2])),
-                best=None if numbers.get("best") is None else Best(float(numbers["best"][0]), int(numbers["best"][1])),
+                best=None if (best := numbers.get("best")) is None else BestValue(float(best[0]), int(best[1])),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise BadLog(f"the checkpoint does not fit this game and solver: {error}.") from error

@@ -41,7 +41,7 @@ class Point:
 Own = Callable[[Tensor], Tensor]
 
 
-def point_facts(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
+def point_report(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
     """Return ``k`` eigenvalues of every spectrum at a point, and the verdict on it. ``--json`` prints these facts.
 
     Of an ensemble, the facts of ``member``. Eigenvalues of largest modulus come first. ``dimension`` is the size of the

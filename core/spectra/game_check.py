@@ -23,7 +23,7 @@ from ..errors import UsageError, UserError
 from ..game.game import innermost
 from ..game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
 from ..solver.state import State
-from .check_inputs import few_samples, single_member
+from .game_check_inputs import few_samples, single_member
 
 AGREES, DIFFERS, UNKNOWN = "agrees", "differs", "unknown"
 STEPS = {torch.float64: (1e-5, 1e-8), torch.float32: (3e-3, 3e-4)}  # of the differences, relative to the parameters

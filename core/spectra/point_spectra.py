@@ -18,7 +18,7 @@ from ..game.tree import Batch, Buffers, Params, Player, ravel
 from ..log.schema import NOISE_BATCHES
 from ..solver.solver import Memory, Solver
 from .eigenvalues import Spectrum, dense_spectrum
-from .spectrum import DENSE, parts, spectrum, update_far_spectrum, update_spectrum
+from .spectrum import DENSE, spectrum, symmetric_parts, update_spectrum, update_spectrum_far_from_one
 from .stackelberg import leader_curvature
 from .update_map import UpdateMap
 
@@ -38,7 +38,7 @@ class JacobianSpectra:
 
 
 @dataclass(frozen=True)
-class Noise:
+class GradientNoise:
     """Norms (...) of v on the probe batch, of the mean of v over independent batches, and of its standard deviation."""
 
     gradient: Tensor
@@ -64,7 +64,7 @@ def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> 
     sizes = {i: ravel({i: local.params[i]}, local.ensemble).shape[-1] for i in local.players}
     if sum(sizes.values()) > DENSE:
         blocks = {i: spectrum(J.block(i, i), k, max_products) for i in sizes}
-        whole, symmetric, antisymmetric = (spectrum(A, k, max_products) for A in (J, *parts(J)))
+        whole, symmetric, antisymmetric = (spectrum(A, k, max_products) for A in (J, *symmetric_parts(J)))
         return JacobianSpectra(whole, symmetric, antisymmetric, blocks, leader_curvature(local))
     M = J.dense().detach()
     eps, M = torch.finfo(M.dtype).eps, M.to("cpu", torch.float64)
@@ -76,7 +76,8 @@ def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> 
 
 def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> UpdateSpectra:
     """Spectra of F'. Those of largest modulus decide on stability and may take twice ``max_products``."""
-    return UpdateSpectra(update_spectrum(F, k, 2 * max_products), update_far_spectrum(F, k, max_products), F.size)
+    leading = update_spectrum(F, k, 2 * max_products)
+    return UpdateSpectra(leading, update_spectrum_far_from_one(F, k, max_products), F.size)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Probe:
         """The update map on the probe batch, with data and buffers held fixed."""
         return UpdateMap(self.game, solver, self.params, self.memory, self.batches[0])
 
-    def noise(self) -> Noise:
+    def noise(self) -> GradientNoise:
         """The norm of v and its noise. The deviation is the root of the summed variances of v's entries on one batch.
 
         It is 0 if the game draws nothing.
@@ -106,7 +107,7 @@ class Probe:
         first, others = norm(v[0], dim=-1), torch.stack(v[1:] or v).cpu()
         spread = others - others.mean(0)
         deviation = norm(norm(spread, dim=-1), dim=0) / max(len(others) - 1, 1) ** 0.5
-        return Noise(first.cpu(), norm(others.mean(0), dim=-1), deviation)
+        return GradientNoise(first.cpu(), norm(others.mean(0), dim=-1), deviation)
 
 
 class ProbeFactory:

@@ -47,7 +47,7 @@ def update_spectrum(F: UpdateMap, k: int = 20, max_products: int = 200) -> Spect
     return _with_status(F, _leading(_adjoint(F), min(k, F.size), max_products, tol, LEADING))
 
 
-def update_far_spectrum(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum | None:
+def update_spectrum_far_from_one(F: UpdateMap, k: int = 20, max_products: int = 100) -> Spectrum | None:
     """The ``k`` eigenvalues of F' farthest from 1, those first; None where `update_spectrum` has all eigenvalues.
 
     They are computed as the leading ones of I - F'^T. Where a step is small, F' is close to the identity and its own
@@ -82,7 +82,7 @@ def _with_status(F: UpdateMap, found: Spectrum) -> Spectrum:
     return replace(found, status=torch.where(converged, status, found.status))
 
 
-def parts(J: Operator) -> tuple[Operator, Operator]:
+def symmetric_parts(J: Operator) -> tuple[Operator, Operator]:
     """The symmetric part (J + J^T)/2 and the antisymmetric part (J - J^T)/2."""
 
     def symmetric(u: Params) -> Params:

@@ -28,8 +28,8 @@ from ..game.tree import Batch, Params
 from ..solver.inner_solve import DENSE_DERIVATIVE
 from ..solver.safe_sqrt import recorded_roots
 from ..solver.solver import Memory, Solver, require_suited
-from .check_inputs import single_member
 from .game_check import DIFFERS, jacobian_check
+from .game_check_inputs import single_member
 
 
 class UpdateMap:

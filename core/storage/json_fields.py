@@ -40,7 +40,7 @@ class Table(msgspec.Struct):
 Named = Name | Table
 
 
-class Origin(msgspec.Struct):
+class PluginOrigin(msgspec.Struct):
     """The plugin that a thing made by name comes from, with the digest of the code if it is a third party's."""
 
     kind: Name
@@ -56,7 +56,7 @@ class Experiment(msgspec.Struct, kw_only=True):
     solver: Named | UnsetType = UNSET
     loss: Named | None = None
     regularizers: list[Named] = []
-    origins: list[Origin] = []
+    origins: list[PluginOrigin] = []
     plugins: list[Text] = []
     steps: Step | None = None
     seed: Seed | None = None
@@ -186,7 +186,7 @@ class FullStatus(Status, kw_only=True):
     step: Step
 
 
-class Mark(msgspec.Struct):
+class InexactFrom(msgspec.Struct):
     """The step from which on a run may differ from the same run without interruption, and what has changed."""
 
     step: Step
@@ -202,7 +202,7 @@ class CheckpointState(msgspec.Struct, kw_only=True):
     seconds: Seconds = 0
     solver_seconds: Seconds = 0
     measuring_seconds: Seconds = 0
-    inexact: list[Mark] = []
+    inexact: list[InexactFrom] = []
     best: tuple[float, Step] | None = None  # see core.solver.state
     batch_sha256: Sum | None = None
     losses: dict[Text, list[float]] = {}  # of the next step: see core.provenance.reproducibility

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import nested
 from .program.graph import HELD, INPUT, NOTHING, Graph, Meta, Node, Slot
-from .program.optimize import Rewrite, improve
+from .program.optimize import Rewrite, optimize
 from .program.simplify import A, simplify
 from .pytrees import CONSTANTS, rebuild
 
@@ -75,7 +75,7 @@ def capture(
                 raise Untraceable("it draws random numbers") from None
             raise
     tangents = None if point is None else set(range(point, len(leaves)))
-    return improve(_translate(module), tangents, rewrite), results[-1]
+    return optimize(_translate(module), tangents, rewrite), results[-1]
 
 
 @contextlib.contextmanager

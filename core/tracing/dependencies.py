@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
-from .inspection import OWN, Named, library, library_of, made, parts, plain, slots
-from .unreplayable import CALLS, DYNAMIC, FILES, STATELESS, hides_state, nondeterministic
+from .inspection import OWN, Named, is_generated_code, is_immutable_value, library, library_of, slots, wrapped_parts
+from .unreplayable import CALLS, DYNAMIC, FILES, STATELESS, may_hide_state, nondeterministic
 
 Read = Callable[[], Iterable[Any]]
 Roots = tuple[tuple[Any, frozenset[str]], ...]  # objects, and the methods of theirs that are called
@@ -95,7 +95,7 @@ class Reads:
         return True
 
     def _visit(self, x: Any, label: str) -> None:
-        if plain(x) or not self._first(id(x), x):
+        if is_immutable_value(x) or not self._first(id(x), x):
             return
         if isinstance(x, Tensor):
             while is_functorch_wrapped_tensor(x):  # it was kept from inside a derivative
@@ -122,7 +122,7 @@ class Reads:
             self._class(x, called=True)
         elif isinstance(x, types.FunctionType):
             self._function(x)
-        elif (wrapped := parts(x)) is not None:
+        elif (wrapped := wrapped_parts(x)) is not None:
             if isinstance(x, types.BuiltinFunctionType) and (
                 x.__name__ in CALLS or nondeterministic(x.__module__, {x.__name__})
             ):
@@ -229,7 +229,8 @@ class Reads:
                 self.held.append(c)
                 self.reads.append((c.__qualname__, partial(map, vars(c).get, names)))
                 self.reads.append((f"the bases of {c.__qualname__}", partial(map, _BASES, (c,))))
-            self._todo += [(vars(c)[n], f"{c.__name__}.{n}") for n in names if n in vars(c) and not made(vars(c)[n])]
+            own = [n for n in names if n in vars(c) and not is_generated_code(vars(c)[n])]
+            self._todo += [(vars(c)[n], f"{c.__name__}.{n}") for n in own]
         if library(type(cls).__module__) is None:  # a metaclass; the class has its attributes too
             self._class(type(cls), called=False)
 
@@ -250,7 +251,7 @@ class Reads:
             self.moving += [] if isinstance(x, io.IOBase) else [(label, x)]
             self._refuse(f"{label}, a {cls.__name__}: it moves on")
         elif (
-            any(map(hides_state, cls.__mro__))
+            any(map(may_hide_state, cls.__mro__))
             or isinstance(x, torch.jit.ScriptModule)
             or not (isinstance(state, dict) or any("__slots__" in vars(c) for c in cls.__mro__))
         ):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from .dependencies import Reads, Roots
-from .inspection import alike
+from .inspection import same_value
 
 RESTORABLE = 1 << 16  # numbers up to which a tensor is copied, so that a change can be undone
 # Numbers up to which a tensor's values are compared: writes to x.data or by numpy do not change its version.
@@ -77,7 +77,7 @@ class Guard:
         found, start = [], 0
         for label, read in self._labels:
             now = list(read())
-            if not all(map(alike, now, self._values[start : start + len(now)])):
+            if not all(map(same_value, now, self._values[start : start + len(now)])):
                 self.changed = label
                 return False
             found += now

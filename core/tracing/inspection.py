@@ -53,26 +53,26 @@ def library_of(x: Any) -> str | None:
     return library(x.__globals__.get("__name__") if isinstance(x, types.FunctionType) else x.__module__)
 
 
-def made(x: Any) -> bool:
+def is_generated_code(x: Any) -> bool:
     """Whether a function is generated, as the methods of a dataclass are, which name all its fields."""
     return isinstance(x, types.FunctionType) and x.__code__.co_filename == "<string>"
 
 
-def plain(x: Any) -> bool:
+def is_immutable_value(x: Any) -> bool:
     """Whether ``x`` can never change."""
     if type(x) is object:
         return True
     return isinstance(x, PLAIN) and not isinstance(x, np.void) and library(type(x).__module__) is not None
 
 
-def alike(a: Any, b: Any) -> bool:
+def same_value(a: Any, b: Any) -> bool:
     """Whether two objects are identical, or equal numbers or texts of one type; nan is alike to nan."""
     if a is b:
         return True
     if type(a) is not type(b):
         return False
     if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(alike, a, b))
+        return len(a) == len(b) and all(map(same_value, a, b))
     return type(a) in _COMPARED and (repr(a) == repr(b) if isinstance(a, float | complex) else bool(a == b))
 
 
@@ -101,7 +101,7 @@ class Named:
             self.texts |= inner.texts
 
 
-def parts(x: Any) -> list[Any] | None:
+def wrapped_parts(x: Any) -> list[Any] | None:
     """The objects that a wrapper, such as a method or a partial, consists of; None for anything else."""
     for kind, names in _PARTS.items():
         if isinstance(x, kind):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .inspection import plain
+from .inspection import is_immutable_value
 
 CONSTANTS = (int, float, complex, bool, str, type(None), torch.dtype, torch.device)
 
@@ -33,7 +33,7 @@ def flatten(x: Any, leaves: list[Tensor], key: list[Any]) -> None:
         key += (kind, len(x))
         for item in x:
             flatten(item, leaves, key)
-    elif isinstance(x, Tensor) or not plain(x):
+    elif isinstance(x, Tensor) or not is_immutable_value(x):
         raise TypeError(f"an argument is a {kind.__name__}")
     else:
         hash(x)

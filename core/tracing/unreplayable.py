@@ -25,7 +25,7 @@ def nondeterministic(module: str | None, names: set[str]) -> bool:
     return listed is not None and (not listed or bool(listed & names))
 
 
-def hides_state(cls: type) -> bool:
+def may_hide_state(cls: type) -> bool:
     """Whether a class is from an extension module, whose objects may have state that Python cannot see."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
     compiled = cls.__module__ in sys.builtin_module_names or file.endswith(tuple(EXTENSION_SUFFIXES))

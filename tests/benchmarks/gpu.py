@@ -33,7 +33,7 @@ from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.game.tree import leaves
 from counterplay.core.images.dataset import to_floats
 from counterplay.core.run.device import require_device
-from counterplay.core.run.switches import precision
+from counterplay.core.run.torch_switches import precision
 from counterplay.core.spectra.point_spectra import jacobian_spectra
 
 NETWORKS = ("wgan-gp-dcgan", "sngan-cnn", "resnet-v2")

@@ -15,7 +15,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 import counterplay as cp
 from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.figures.plot import plot
-from counterplay.core.derivatives.inner_derivatives import work_of
+from counterplay.core.derivatives.inner_derivatives import field_cost
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
@@ -144,7 +144,7 @@ def test_looking_costs_nothing_and_evaluates_once():
     game = regularized(matrix_game(random_matrix((2, 2), 3), (2, 2)), Penalty(of))
     _, params, batch = started(game)
     state = torch.get_rng_state()
-    work_of(game, lambda: (params, batch))
+    field_cost(game, lambda: (params, batch))
     assert count == [1] and torch.equal(state, torch.get_rng_state())
     LocalGame.of(game, params, batch).gradient()
     assert count == [2]

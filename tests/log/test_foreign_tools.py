@@ -10,7 +10,7 @@ import pytest
 import xarray
 
 from counterplay.analysis.log.log import open_log
-from counterplay.core.log.segments import merge
+from counterplay.core.log.blocks import merge
 
 from ..support.rows import fill, same
 

@@ -11,10 +11,10 @@ import pytest
 from counterplay.analysis.log import merge as by_hand
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
-from counterplay.core.log import consistency, sandbox, segments
+from counterplay.core.log import blocks, sandbox, schema_check
+from counterplay.core.log.blocks import blocks_of
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.schema import GROUPS, Layout
-from counterplay.core.log.segments import blocks_of
 from counterplay.core.log.writer import LogWriter
 
 STEPS = 100
@@ -51,7 +51,7 @@ def chunks(path: Path) -> dict[str, list[tuple[int, bytes]]]:
 def test_a_log_is_merged_in_parts_and_its_file_tells_neither_these_nor_the_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "_PART", 1000)  # a dozen steps, or ten spectra
+    monkeypatch.setattr(blocks, "_PART", 1000)  # a dozen steps, or ten spectra
     found = [chunks(write(tmp_path / str(k), seals).finish()) for k, seals in enumerate([(), (3, 41, 42), (50,)])]
     assert found[0] == found[1] == found[2]
     log = open_log(tmp_path / "1")
@@ -73,7 +73,7 @@ def test_the_limited_process_answers_in_parts(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_log_too_large_for_one_file_stays_in_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "MAX_BYTES", LOSSES.nbytes)
+    monkeypatch.setattr(blocks, "MAX_BYTES", LOSSES.nbytes)
     writer = write(tmp_path, (3, 41))
     assert writer.finish() == tmp_path / "log" and len(blocks_of(tmp_path)) == 3
     assert np.array_equal(open_log(tmp_path)["step/losses"], LOSSES)
@@ -81,13 +81,13 @@ def test_a_log_too_large_for_one_file_stays_in_its_blocks(tmp_path: Path, monkey
         with pytest.raises(UsageError, match=r"/step/parameters has 2,400 bytes.*stays in its blocks"):
             merge(tmp_path)
     assert len(blocks_of(tmp_path)) == 3 and not (tmp_path / "one.h5").exists()
-    monkeypatch.setattr(segments, "MAX_BYTES", 2400)
+    monkeypatch.setattr(blocks, "MAX_BYTES", 2400)
     assert by_hand.merge(tmp_path) == tmp_path / "log.h5" and not blocks_of(tmp_path)
 
 
 def test_a_row_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, ()).finish()
-    monkeypatch.setattr(consistency, "MAX_ROW", 2 * 8 + 3 * 8)  # losses and parameters, but not the step
+    monkeypatch.setattr(schema_check, "MAX_ROW", 2 * 8 + 3 * 8)  # losses and parameters, but not the step
     with pytest.raises(BadLog, match="a row of /step claims 48 bytes, more than 40"):
         open_log(tmp_path)
 

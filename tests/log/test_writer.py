@@ -12,8 +12,8 @@ import pytest
 from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import UsageError
+from counterplay.core.log.blocks import blocks_of, merge
 from counterplay.core.log.schema import COUNTS, GROUPS, Layout, Variable
-from counterplay.core.log.segments import blocks_of, merge
 from counterplay.core.log.writer import LogWriter
 
 from ..support.rows import LAYOUT, fill, row, same

@@ -205,7 +205,7 @@ def test_no_signal_kills_at_any_moment(sent: signal.Signals, tmp_path: Path) -> 
 
 def test_what_is_written_below_python_is_diverted_too(capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
-    with streams.diverted():
+    with streams.stdout_to_stderr():
         os.write(1, b"raw")
     os.write(1, b"mine")
     said = capfd.readouterr()

@@ -96,7 +96,7 @@ def test_layers_refine_each_other(low: dict[str, Any], high: dict[str, Any], mea
 
 
 def test_everybody_is_every_player() -> None:
-    filled = config.for_everyone({"name": "simgd", "lr": {"x": 0.2, "*": 0.1}, "rule": {"name": "adam"}}, ("x", "y"))
+    filled = config.expand_everyone({"name": "simgd", "lr": {"x": 0.2, "*": 0.1}, "rule": {"name": "adam"}}, ("x", "y"))
     assert filled == {"name": "simgd", "lr": {"x": 0.2, "y": 0.1}, "rule": {"name": "adam"}}
     with pytest.raises(UsageError, match=r"option 'b' of the game was given whole and in parts \(b.x\): give one"):
         config.whole_or_in_parts("game", {"name": "quadratic", "b": {"*": 1, "x": 2}})

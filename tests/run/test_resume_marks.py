@@ -17,7 +17,7 @@ import torch
 import counterplay as cp
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
-from counterplay.core.log.segments import blocks_of
+from counterplay.core.log.blocks import blocks_of
 from counterplay.core.run import run_writer
 from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.storage.run_directory import RunDirectory, claim

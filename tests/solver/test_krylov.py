@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterplay.core.solver.inner_solve import dense
+from counterplay.core.solver.inner_solve import solve_dense
 from counterplay.core.solver.krylov import arnoldi, conjugate_gradient, conjugate_gradient_with_image, gmres
 
 from ..support.cases import F64, property_test, random
@@ -296,8 +296,8 @@ def test_a_dense_solve_has_converged_where_its_residual_is_small(dtype):
     A[2] = torch.tensor([[1.0, 1.0], [1.0, 1.0]])
     A[3, 0, 0] = torch.nan
     b = torch.tensor([[1.0, 2.0], [1.0, 3.1], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0]], dtype=dtype)
-    x, told = dense(A, b)
+    x, told = solve_dense(A, b)
     assert torch.isfinite(x[1]).all() and float(told["residual"][1]) > 0.01
     assert told["converged"].tolist() == [True, False, False, False, True]
-    assert dense(A, b, tol=0.5)[1]["converged"].tolist()[0] is True
-    assert dense(A, b, tol=0.0)[1]["converged"].tolist()[1] is False
+    assert solve_dense(A, b, tol=0.5)[1]["converged"].tolist()[0] is True
+    assert solve_dense(A, b, tol=0.0)[1]["converged"].tolist()[1] is False

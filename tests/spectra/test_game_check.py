@@ -11,7 +11,7 @@ from torch import Tensor
 
 import counterplay as cp
 from counterplay.core.derivatives.evaluator import Evaluator
-from counterplay.core.spectra.check_inputs import few_samples
+from counterplay.core.spectra.game_check_inputs import few_samples
 
 from ..support.broken_games import Square
 from ..support.cases import F64

@@ -29,7 +29,7 @@ from counterplay.core.game.tree import Batch, Buffers, Params, ravel
 from counterplay.core.spectra import point_spectra, spectrum
 from counterplay.core.spectra.eigenvalues import dense_spectrum
 from counterplay.core.spectra.point_spectra import ProbeFactory, jacobian_spectra, update_spectra
-from counterplay.core.spectra.spectrum import parts
+from counterplay.core.spectra.spectrum import symmetric_parts
 
 from ..conftest import Run
 from ..support.cases import F64, close, generator, identical, matrix_game, random_matrix, same_spectrum
@@ -195,7 +195,7 @@ def test_one_row_costs_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     found = jacobian_spectra(local)
     assert game.cost.products == sum(sizes)
     J = local.jacobian()
-    for own, A in zip((found.jacobian, found.symmetric, found.antisymmetric), (J, *parts(J)), strict=True):
+    for own, A in zip((found.jacobian, found.symmetric, found.antisymmetric), (J, *symmetric_parts(J)), strict=True):
         assert torch.allclose(own.eigenvalues, dense_spectrum(A.dense()).eigenvalues, atol=1e-12, rtol=0)
     for i in game.players:
         alone = dense_spectrum(J.block(i, i).dense()).eigenvalues

@@ -14,7 +14,7 @@ from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.spectra import spectrum as spectra
 from counterplay.core.spectra.eigenvalues import dense_spectrum
 from counterplay.core.spectra.point_spectra import ProbeFactory
-from counterplay.core.spectra.spectrum import update_far_spectrum, update_spectrum
+from counterplay.core.spectra.spectrum import update_spectrum, update_spectrum_far_from_one
 from counterplay.core.spectra.update_map import UpdateMap
 
 MIXTURE = ("mixture", {"hidden": 5, "layers": 1, "latent": 2, "batch": 24, "std": 0.2})
@@ -46,7 +46,7 @@ def bound(F: UpdateMap, monkeypatch: pytest.MonkeyPatch) -> float:
     """The largest modulus among what has converged, of either set; the first one is told to have."""
     with monkeypatch.context() as patch:
         patch.setattr(spectra, "DENSE", 0)
-        near, far = update_spectrum(F), update_far_spectrum(F)
+        near, far = update_spectrum(F), update_spectrum_far_from_one(F)
     assert far is not None
     sets = near, far
     sure = [SPECTRUM_STATUS.index(s) for s in ("converged", "not_differentiable")]

@@ -17,7 +17,7 @@ from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.spectra import spectrum as spectra
-from counterplay.core.spectra.spectrum import update_far_spectrum, update_spectrum
+from counterplay.core.spectra.spectrum import update_spectrum, update_spectrum_far_from_one
 from counterplay.core.spectra.stackelberg import leader_curvature
 from counterplay.core.spectra.update_map import UpdateMap, update_jacobian
 
@@ -42,7 +42,7 @@ def test_a_memory_that_is_still_empty_spoils_no_eigenvalue(
     F = UpdateMap(game, cp.make("solver", solver, lr=0.1, **options), game.init(generator()), None, {})
     exact = update_spectrum(F).eigenvalues
     monkeypatch.setattr(spectra, "DENSE", 0)
-    found = update_far_spectrum(F, k=6, max_products=200)
+    found = update_spectrum_far_from_one(F, k=6, max_products=200)
     assert found is not None
     settled = found.eigenvalues[found.status == 0]
     assert len(settled) >= 4 and float((settled[:, None] - exact).abs().min(1).values.max()) < 1e-6

@@ -19,7 +19,7 @@ from counterplay.core.derivatives.operator import Operator
 from counterplay.core.log.schema import SPECTRUM_STATUS
 from counterplay.core.spectra import spectrum as spectra
 from counterplay.core.spectra.eigenvalues import dense_spectrum
-from counterplay.core.spectra.spectrum import parts, spectrum, update_far_spectrum, update_spectrum
+from counterplay.core.spectra.spectrum import spectrum, symmetric_parts, update_spectrum, update_spectrum_far_from_one
 from counterplay.core.spectra.update_map import UpdateMap, update_jacobian
 
 CONVERGED = SPECTRUM_STATUS.index("converged")
@@ -62,7 +62,7 @@ def test_products_find_the_eigenvalues_farthest_from_one(
     exact = dense_spectrum(trained(solver, options, torch.float64).derivative().dense()).eigenvalues
     expected = (1 - exact).abs().sort(descending=True).values[:4]
     monkeypatch.setattr(spectra, "DENSE", 0)
-    found = update_far_spectrum(F, k=6)
+    found = update_spectrum_far_from_one(F, k=6)
     assert found is not None
     distance = (1 - found.eigenvalues).abs().sort(descending=True).values[:4]
     tol = 1e-6 if dtype is torch.float64 else 2e-3
@@ -108,10 +108,10 @@ def test_parts_of_the_jacobian() -> None:
     params, batch = game.init(torch.Generator().manual_seed(3)), game.buffers(torch.Generator())
     J = LocalGame.of(game, params, batch).jacobian()
     dense = J.dense()
-    for part, expected in zip(parts(J), ((dense + dense.T) / 2, (dense - dense.T) / 2), strict=True):
+    for part, expected in zip(symmetric_parts(J), ((dense + dense.T) / 2, (dense - dense.T) / 2), strict=True):
         assert torch.allclose(part.dense(), expected, atol=1e-12)
         assert torch.allclose(part.T.dense(), expected.T, atol=1e-12)
-    assert spectrum(parts(J)[1]).eigenvalues.real.abs().max() < 1e-12
+    assert spectrum(symmetric_parts(J)[1]).eigenvalues.real.abs().max() < 1e-12
 
 
 def test_all_spectra_are_recorded(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ Rewrite = Callable[[Graph, set[int]], Graph]
 """Makes an equal program from a program and its tangents; :func:`improve` uses it where it costs less."""
 
 
-def improve(g: Graph, tangents: set[int] | None = None, rewrite: Rewrite | None = None) -> Graph:
+def optimize(g: Graph, tangents: set[int] | None = None, rewrite: Rewrite | None = None) -> Graph:
     """The same program without dead operations and unread gradients, and with sums of products fused.
 
     ``tangents`` are the inputs that change from run to run; what does not depend on them is computed once. With them,

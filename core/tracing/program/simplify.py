@@ -50,7 +50,7 @@ def simplify(g: Graph, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     if op in _SHAPES:
         return _SHAPES[op](g, x, args, meta)
     if op is operator.getitem and args[1] == 0 and meta is not None and x.op is A.convolution_backward.default:
-        return convolved_back(g, x.args[0], x.args[2], x.args[4:10], meta)
+        return conv_input_grad(g, x.args[0], x.args[2], x.args[4:10], meta)
     if op is A.sum.dim_IntList and x.op is A.neg.default:  # negate the sum, which is smaller
         return g.emit(A.neg.default, (g.emit(op, (x.args[0], *args[1:]), kwargs, meta),), NOTHING, meta)
     if op is A.add.Tensor and not kwargs and x.op is A.add.Tensor and x.args[1] is args[1] and not x.kwargs:
@@ -75,7 +75,7 @@ def expand(g: Graph, x: Node, meta: Meta) -> Node:
     return g.emit(A.expand.default, (x, meta.shape), NOTHING, meta)
 
 
-def convolved_back(g: Graph, k: Node, weight: Node, how: tuple[Any, ...], here: Meta) -> Node:
+def conv_input_grad(g: Graph, k: Node, weight: Node, how: tuple[Any, ...], here: Meta) -> Node:
     """The gradient of a convolution by its input, which has the Meta ``here``, from the gradient ``k`` of its output.
 
     It is a transposed convolution. ``how`` is (stride, padding, dilation, transposed, output padding, groups).

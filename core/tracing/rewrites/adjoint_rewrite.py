@@ -12,7 +12,7 @@ from itertools import chain
 
 from ..program.graph import NOTHING, Graph, Node, substitute
 from ..program.simplify import A, expand, simplify
-from .samplewise import added, adjoint, inner, is_linear, reshaped, summed, times, turned
+from .samplewise import added, adjoint, inner, is_linear, matmul, reshaped, summed, transposed
 
 
 def from_the_other_end(old: Graph, late: set[Node]) -> Graph:
@@ -29,11 +29,11 @@ def from_the_other_end(old: Graph, late: set[Node]) -> Graph:
             return added(new, dot(k, z.args[0]), dot(k, z.args[1]))
         if z.op is A.addmm.default and not z.kwargs:
             c, a, b = z.args
-            return added(new, dot(k, c), dot(times(new, k, turned(new, known[b])), a))
+            return added(new, dot(k, c), dot(matmul(new, k, transposed(new, known[b])), a))
         if z.op is A.convolution.default and z.args[2] is not None:
             linear = Node(z.op, (*z.args[:2], None, *z.args[3:]), NOTHING, z.meta)
             room = reshaped(new, summed(new, k, tuple(range(2, len(k.meta.shape)))), k.meta.shape[:2])
-            bias = times(new, room, reshaped(new, known[z.args[2]], (k.meta.shape[1], 1)))
+            bias = matmul(new, room, reshaped(new, known[z.args[2]], (k.meta.shape[1], 1)))
             return added(new, bias, before(k, linear))
         if z.op is A.mul.Tensor and z.args[0] not in late:
             z = Node(z.op, z.args[::-1], z.kwargs, z.meta)
@@ -45,7 +45,7 @@ def from_the_other_end(old: Graph, late: set[Node]) -> Graph:
     for node in old.in_order():
         *c, z, w = node.args if node.op in (A.mm.default, A.addmm.default) and not node.kwargs else (None, None)
         if z in late and w not in late and readers[z] == 1 and node.meta.shape[1] == 1 < z.meta.shape[1]:
-            y = dot(expand(new, turned(new, known[w]), z.meta), z)
+            y = dot(expand(new, transposed(new, known[w]), z.meta), z)
             known[node] = added(new, y, known[c[0]]) if c else y
         else:
             known[node] = new.again(node, known)

@@ -17,7 +17,7 @@ from typing import Any
 from ..program.graph import INPUT, NOTHING, Graph, Node, substitute
 from ..program.simplify import A, expand, simplify
 from .adjoint_rewrite import from_the_other_end
-from .samplewise import added, is_linear, reshaped, scaled, summed, times, turned
+from .samplewise import added, is_linear, matmul, reshaped, scaled, summed, transposed
 
 LEFT, RIGHT = ("left",), ("right",)  # whether the gradient of the output is the first factor of a weight gradient
 
@@ -139,7 +139,7 @@ class _Factored(dict[Node, Node]):
             if a.op is A.permute.default and (terms := self._terms(a.args[0])):
                 return {(base, LEFT): scaled(self.g, self[b], scale) for base, scale in terms.items()}
             if a.op is A.permute.default and (terms := self._terms(b)):
-                x = turned(self.g, self[a])
+                x = transposed(self.g, self[a])
                 return {(base, RIGHT): scaled(self.g, x, scale) for base, scale in terms.items()}
         if node.op is operator.getitem and node.args[1] == 1 and node.args[0].op is A.convolution_backward.default:
             sent, x, *how = node.args[0].args
@@ -154,7 +154,7 @@ class _Factored(dict[Node, Node]):
     def _product(self, meta: Any, base: Node, how: tuple[Any, ...], x: Node) -> Node:
         if how in (LEFT, RIGHT):
             a, b = (base, x) if how is LEFT else (x, base)
-            return times(self.g, turned(self.g, a), b)
+            return matmul(self.g, transposed(self.g, a), b)
         both = self.g.emit(A.convolution_backward.default, (base, x, *how), NOTHING, (None, meta, None))
         return self.g.emit(operator.getitem, (both, 1), NOTHING, meta)
 
@@ -175,7 +175,7 @@ class _Factored(dict[Node, Node]):
             inside = summed(self.g, base, tuple(k for k in axes if k))
             samples = base.meta.shape[0]
             flat = reshaped(self.g, inside, (samples, inside.meta.numel // samples))
-            parts.append(times(self.g, turned(self.g, scale), flat))
+            parts.append(matmul(self.g, transposed(self.g, scale), flat))
         return reshaped(self.g, self._added(parts), node.meta.shape)
 
     def _added(self, parts: list[Node]) -> Node:

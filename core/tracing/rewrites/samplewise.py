@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..program.graph import NOTHING, Graph, Meta, Node
-from ..program.simplify import A, convolved_back
+from ..program.simplify import A, conv_input_grad
 
 # Products, element by element, with something that does not depend on the first operand.
 ELEMENTWISE = {A.leaky_relu_backward.default, A.threshold_backward.default, A.tanh_backward.default}
@@ -33,20 +33,20 @@ def adjoint(g: Graph, node: Node, k: Node, others: tuple[Any, ...]) -> Node:
     """The adjoint of ``node`` (as a map of its first operand) applied to ``k``; ``others`` are its other arguments."""
     here = node.args[0].meta
     if node.op is A.convolution.default:
-        return convolved_back(g, k, others[0], others[2:], here)
+        return conv_input_grad(g, k, others[0], others[2:], here)
     if node.op is A.mm.default:
-        return times(g, k, turned(g, others[0]))
+        return matmul(g, k, transposed(g, others[0]))
     if node.op is A.reshape.default:
         return reshaped(g, k, here.shape)
     return g.emit(node.op, (k, *others), NOTHING, here)
 
 
-def times(g: Graph, a: Node, b: Node) -> Node:
+def matmul(g: Graph, a: Node, b: Node) -> Node:
     """The product of two matrices."""
     return g.emit(A.mm.default, (a, b), NOTHING, a.meta._replace(shape=(a.meta.shape[0], b.meta.shape[1])))
 
 
-def turned(g: Graph, x: Node) -> Node:
+def transposed(g: Graph, x: Node) -> Node:
     """The transpose of a matrix."""
     return g.emit(A.permute.default, (x, (1, 0)), NOTHING, x.meta._replace(shape=x.meta.shape[::-1]))
 

@@ -67,7 +67,7 @@ class Competitive(InnerSolve, Solver):
         theta = ravel(local.params, local.ensemble)  # (..., N)
         symmetric = self.method in ("auto", "cg") and local.zero_sum and len(local.players) == 2
         dense = inner_solve.is_dense(self.method, theta.shape[-1], theta)
-        if symmetric and not dense and not inner_solve.differentiated(theta):
+        if symmetric and not dense and not inner_solve.needs_derivative(theta):
             sizes = {i: ravel({i: local.params[i]}, local.ensemble).shape[-1] for i in local.players}
             fewest = min(sizes, key=sizes.__getitem__)
             return _for_one_player(

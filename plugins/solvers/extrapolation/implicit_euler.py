@@ -20,7 +20,7 @@ from ....core.derivatives.local import LocalGame
 from ....core.game.game import Game
 from ....core.game.tree import Params, ravel, tmap, unravel
 from ....core.options import Count, NonNegative, StepSize, option
-from ....core.solver.inner_solve import Freeze, Report, System, differentiated, solve
+from ....core.solver.inner_solve import Freeze, Report, System, needs_derivative, solve
 from ....core.solver.solver import Draw, Memory, Solver, StepInfo
 from ....core.tolerances import tolerances
 from ....core.tracing.loops import repeated
@@ -66,7 +66,7 @@ class ImplicitEuler(Solver):
             newton, (fixed, g, first, total, first == 0), lambda *state: state[-1], self.newton
         )
         residual = torch.where(first == 0, size, size / torch.where(first == 0, 1.0, first))
-        if differentiated(theta):
+        if needs_derivative(theta):
             # The loop above works on constants. One more Newton step from the solution does not move x, but gives it
             # the derivative of the implicit function, (I + eta J)^{-1}.
             x = x + self._solve(local.at(unravel(x, params)), eta, -equation(x, theta))[0]

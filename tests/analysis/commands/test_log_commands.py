@@ -16,8 +16,8 @@ import pytest
 from counterplay.analysis.log.export import harmless
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.verify import verify
+from counterplay.core.log.blocks import blocks_of
 from counterplay.core.log.sandbox import Sandbox
-from counterplay.core.log.segments import blocks_of
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
 

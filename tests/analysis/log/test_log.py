@@ -14,8 +14,8 @@ from counterplay.analysis.commands.summary import summarize
 from counterplay.analysis.log import log as reader
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
+from counterplay.core.log.blocks import column
 from counterplay.core.log.schema import Layout
-from counterplay.core.log.segments import column
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory

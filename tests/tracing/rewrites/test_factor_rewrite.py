@@ -18,9 +18,9 @@ from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.derivatives.products import Block
 from counterplay.core.game.tree import Params, Tree, ravel
 from counterplay.core.tracing import capture
-from counterplay.core.tracing.program import optimize
+from counterplay.core.tracing.program import optimize as optimizing
 from counterplay.core.tracing.program.graph import Graph
-from counterplay.core.tracing.program.optimize import improve
+from counterplay.core.tracing.program.optimize import optimize
 from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tracing.rewrites import factor_rewrite
 from counterplay.games.networks.layers import Apply, BatchNorm, Conv, ConvT, Linear, leaky_relu, relu, reshape, tanh
@@ -133,7 +133,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
     found = Programs()
 
     def noted(g: Graph, tangents: set[int], rewrite: Any) -> Graph:
-        found.append((improve(g, tangents, rewrite), tangents))
+        found.append((optimize(g, tangents, rewrite), tangents))
         return found[-1][0]
 
     monkeypatch.setattr(capture, "improve", noted)
@@ -151,7 +151,7 @@ def point(game: cp.Game, trace: bool) -> tuple[Evaluator, Params, cp.Batch]:
 def whatever_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program with factors taken out is used where it is not cheaper, too: these networks are small."""
     costs = count(0, -1)
-    monkeypatch.setattr(optimize, "work", lambda g, tangents: next(costs))
+    monkeypatch.setattr(optimizing, "work", lambda g, tangents: next(costs))
 
 
 SOME = [pytest.param(g, id=n, marks=[pytest.mark.slow] if k % 3 else []) for k, (n, g) in enumerate(GAMES.items())]

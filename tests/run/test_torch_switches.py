@@ -13,7 +13,7 @@ import torch
 import counterplay as cp
 from counterplay.core.game.tree import leaves
 from counterplay.core.run.settings import Settings
-from counterplay.core.run.switches import deterministic, precision
+from counterplay.core.run.torch_switches import deterministic, precision
 
 from ..support.cases import generator
 

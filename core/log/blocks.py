@@ -15,10 +15,10 @@ import numpy as np
 from ..errors import BadLog, StorageError, UsageError
 from ..storage.atomic import write_atomic
 from . import hdf5
-from .consistency import Contents, check_one_log, row_bytes, row_ranges
 from .hdf5 import encode, fill
 from .safety import MAX_BYTES
 from .schema import GROUPS, Layout, Variable
+from .schema_check import Contents, check_one_log, row_bytes, row_ranges
 
 Pieces = list[tuple[Path, Contents]]
 _PART = 64 << 20  # bytes of a group's rows in memory at once
@@ -50,7 +50,7 @@ def blocks_of(directory: Path) -> list[Path]:
     return sorted(names, key=lambda block: int(block.stem))
 
 
-def missing(directory: Path, count: int) -> int:
+def first_missing_block(directory: Path, count: int) -> int:
     """The number of the first of ``count`` blocks that is missing; 0 if none is, or if the log is one file by now."""
     there = {int(block.stem) for block in blocks_of(directory)}
     return 0 if (directory / "log.h5").exists() else next((n for n in range(1, count + 1) if n not in there), 0)

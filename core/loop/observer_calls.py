@@ -10,7 +10,7 @@ from ..attribution import attributed, ours
 from ..errors import PluginError, UsageError
 from ..game.game import Game, innermost
 from ..solver.solver import Solver
-from .contract import given_tensors, versions
+from .contract import given_tensors, version_counters
 from .observers import Observer, Seen, period
 
 
@@ -35,10 +35,10 @@ class Audience:
         if not self._callers:
             return
         shown = given_tensors(seen)
-        before = versions(shown)
+        before = version_counters(shown)
         for observer in self._callers:
             observer(seen)
-        if versions(shown) != before:
+        if version_counters(shown) != before:
             raise UsageError(
                 "an observer changed the parameters, memory or buffers that it was shown, where it should clone them. "
                 "What they were is lost: the newest checkpoint is an earlier one."

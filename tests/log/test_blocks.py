@@ -11,7 +11,7 @@ import pytest
 
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import StorageError
-from counterplay.core.log.segments import blocks_of, merge
+from counterplay.core.log.blocks import blocks_of, merge
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.storage import atomic
 from counterplay.core.storage.atomic import write_atomic

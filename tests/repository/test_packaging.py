@@ -17,8 +17,7 @@ def _project() -> dict[str, object]:
 
 
 def _packages_on_disk() -> set[str]:
-    modules = (path for path in wheel.files() if wheel.TEMPLATES not in path.parents)
-    return {".".join(("counterplay", *path.parent.parts)) for path in modules}
+    return {".".join(("counterplay", *path.parent.parts)) for path in wheel.files()}
 
 
 def test_package_list_is_what_is_on_disk() -> None:
@@ -56,7 +55,7 @@ def test_typing_links_lead_to_the_folders() -> None:
 
 def test_wheel_holds_every_module(tmp_path: Path) -> None:
     held = {n for n in zipfile.ZipFile(wheel.build(tmp_path)).namelist() if ".dist-info/" not in n}
-    assert held == {f"counterplay/{path.as_posix()}" for path in wheel.files()}
+    assert held == {f"counterplay/{path.as_posix()}" for path in [*wheel.files(), *wheel.templates()]}
     assert {"counterplay/__init__.pyi", "counterplay/py.typed", "counterplay/core/game/tree.py"} <= held
 
 

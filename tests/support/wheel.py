@@ -13,16 +13,20 @@ TEMPLATES = Path("core", "cli", "templates")  # of what `counterplay new` makes
 
 
 def files() -> list[Path]:
-    """The package's files, relative to the root."""
+    """The package's modules, and what lies beside them for type checkers, relative to the root."""
     modules = (path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-    templates = (path.relative_to(ROOT) for path in (ROOT / TEMPLATES).rglob("*") if path.is_file())
-    return [*map(Path, TOP), *sorted(modules), *sorted(templates)]
+    return [*map(Path, TOP), *sorted(modules)]
+
+
+def templates() -> list[Path]:
+    """The files of templates, which are no modules, relative to the root."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / TEMPLATES).rglob("*") if path.is_file())
 
 
 def build(folder: Path) -> Path:
     """Build the wheel in ``folder`` from a copy, since a build leaves files behind, and return its path."""
     tree = folder / "tree"
-    for name in (*files(), *map(Path, ("pyproject.toml", "README.md", "LICENSE"))):
+    for name in (*files(), *templates(), *map(Path, ("pyproject.toml", "README.md", "LICENSE"))):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes((ROOT / name).read_bytes())
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]

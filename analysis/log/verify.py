@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import BadLog, UsageError, UserError
-from ...core.log.blocks import Pieces, blocks_of, first_missing_block, pieces_of
+from ...core.log.blocks import Pieces, blocks_of, first_lost_block, pieces_of
 from ...core.log.sandbox import Sandbox
 from ...core.log.schema import ENDED, GROUPS, RUN_STATES
 from ...core.log.schema_check import Contents, row_ranges
@@ -94,7 +94,7 @@ def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
     saved, status = _newest(path), RunDirectory(path).status()
     if not whole and not blocks and status.get("state") in ENDED:
         raise BadLog(f"{path} has no log, and its run has ended: {status['state']} at step {status.get('step')}.")
-    if not whole and (lost := first_missing_block(path, saved)):
+    if not whole and (lost := first_lost_block(path, saved)):
         raise BadLog(f"{path / 'log'} has no block {lost:06d}; the newest checkpoint was saved after {saved}.")
     pieces = pieces_of(path, files)
     last = {group: _increasing(files, pieces, group) for group in GROUPS}

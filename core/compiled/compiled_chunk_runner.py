@@ -22,7 +22,7 @@ from ..loop.stopping import Condition
 from ..solver.solver import Solver
 from ..solver.state import State
 from ..tracing.traced import RETRACES
-from .compiled_step import Array, Compiled, CompiledProgram, Played, compiled_solver
+from .compiled_step import Array, Compiled, CProgram, Played, compiled_solver
 
 LONGEST = 4096  # steps
 SELDOM = 1 << 16  # largest number of steps between two comparisons with the solver itself
@@ -123,7 +123,7 @@ class CompiledChunkRunner:
         step = state.step + steps
         return ChunkResult(replace(state, step=step, params=played.params, memory=played.memory, cost=cost), columns)
 
-    def _next_length(self, program: CompiledProgram, state: State, most: int) -> int:
+    def _next_length(self, program: CProgram, state: State, most: int) -> int:
         """The length of the next chunk: up to the next checkpoint, and short enough to be done soon."""
         wide = program.numbers * (program.members or 1)
         ends = [most, self.length, max(1, NUMBERS // (2 * wide))]

@@ -50,7 +50,7 @@ class Played:
 
 
 @dataclass(frozen=True)
-class CompiledProgram:
+class CProgram:
     """The C function, and the game and ensemble that it was made for."""
 
     function: Any
@@ -88,7 +88,7 @@ class Compiled(Solver):
     ``guard`` tells whether everything that the program was made from is unchanged.
     """
 
-    program: CompiledProgram
+    program: CProgram
     solver: Solver
     guard: Guard
     fixed: Spent = (0, 0, 0)
@@ -142,9 +142,9 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
     own = replace(game, trace=False, cost=Cost())
     own.field(own.players, params, own.draw(state.generators(), state.buffers))  # counts the derivatives in the losses
 
-    def make() -> CompiledProgram:
+    def make() -> CProgram:
         source = step_source(game, solver, state)
-        return CompiledProgram(compile_c(source.text, "play"), source, game.members, tuple(params), numbers)
+        return CProgram(compile_c(source.text, "play"), source, game.members, tuple(params), numbers)
 
     def evaluate() -> list[tuple[tuple[Params, Memory], Any, Spent]]:
         """Two steps of the solver, each as (state before, result, cost)."""

@@ -66,7 +66,7 @@ def primitives_of(x: Any) -> Any:
     return {k: v for k, v in found.items() if v != {}}
 
 
-def restored_buffers(own: Any, tensors: Any, primitives: Any, path: str) -> Any:
+def leaves_from_checkpoint(own: Any, tensors: Any, primitives: Any, path: str) -> Any:
     """``own`` with its leaves replaced by those stored, ``tensors`` and ``primitives``.
 
     Raises ValueError, with the path, if a leaf is missing, is of another type or shape, or is not in ``own``.
@@ -79,7 +79,7 @@ def restored_buffers(own: Any, tensors: Any, primitives: Any, path: str) -> Any:
         for k in (*tensors, *primitives):
             if k not in known:
                 raise ValueError(f"it holds {path}{k}, which is not expected")
-        new = {k: restored_buffers(v, tensors.get(k), primitives.get(k), f"{path}{k}/") for k, v in known.items()}
+        new = {k: leaves_from_checkpoint(v, tensors.get(k), primitives.get(k), f"{path}{k}/") for k, v in known.items()}
         return new if isinstance(own, Mapping) else type(own)(new.values())
     name = path.rstrip("/")
     if isinstance(own, Tensor):

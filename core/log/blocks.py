@@ -50,10 +50,11 @@ def blocks_of(directory: Path) -> list[Path]:
     return sorted(names, key=lambda block: int(block.stem))
 
 
-def first_missing_block(directory: Path, count: int) -> int:
-    """The number of the first of ``count`` blocks that is missing; 0 if none is, or if the log is one file by now."""
+def first_lost_block(directory: Path, count: int) -> int | None:
+    """Number of the first of ``count`` blocks that is missing; None if none is, or if the log is one file by now."""
     there = {int(block.stem) for block in blocks_of(directory)}
-    return 0 if (directory / "log.h5").exists() else next((n for n in range(1, count + 1) if n not in there), 0)
+    merged = (directory / "log.h5").exists()
+    return None if merged else next((n for n in range(1, count + 1) if n not in there), None)
 
 
 def pieces_of(directory: Path, files: Files = hdf5) -> Pieces:

@@ -69,7 +69,7 @@ class History(LogRows, Mapping[str, np.ndarray]):
 _ADVICE = "more than 2 GiB: record every so many steps (every=...), or to a directory (out=...)."
 
 
-def write_to_each(*records: LogRows) -> Any:
+def writers_to_each(*records: LogRows) -> Any:
     """Return functions ``append`` and ``extend`` that add to each of ``records``."""
 
     def append(group: str, row: Row) -> None:

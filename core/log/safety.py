@@ -53,7 +53,7 @@ def check_open(file: h5py.File, path: Path | str) -> None:
 
 
 def one_line_message(error: Exception) -> str:
-    """Return the message of HDF5 on one line, cut to 200 characters."""
+    """Return the message of an exception on one line, cut to 200 characters."""
     words = " ".join(printable(error).split()) or type(error).__name__
     return words[:200].rstrip(".")
 

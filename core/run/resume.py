@@ -13,7 +13,7 @@ from ..derivatives.evaluator import Evaluator
 from ..errors import BadLog, PluginError, UsageError
 from ..game.game import Game, innermost
 from ..game.regularizer import Regularizer
-from ..log.blocks import first_missing_block
+from ..log.blocks import first_lost_block
 from ..log.schema import ENDED
 from ..loop.loop import Progress
 from ..loop.observers import Observer
@@ -96,7 +96,7 @@ def resume(
                 if state.step > settings.steps:
                     raise ValueError(f"a checkpoint of step {state.step} of {settings.steps}")
                 inexact = list(numbers.get("inexact", []))
-                lost = first_missing_block(files.path, numbers.get("blocks", 0))
+                lost = first_lost_block(files.path, numbers.get("blocks", 0))
                 changed += [f"block {lost:06d} of its log has gone"] if lost else []
                 changed += _changed_batches(evaluator, state, settings, numbers)
                 if (stale := status.get("stale_since")) is not None and state.step > stale:

@@ -86,7 +86,7 @@ def solve(
         return solution.x, report(solution)
     frozen = system(detach)
     solution = iterate(frozen.A, b.detach())
-    x = implicit_derivative(solution.x, b - live.A(solution.x), lambda w: gmres(frozen.At, w, tol, max_iter).x)
+    x = with_implicit_derivative(solution.x, b - live.A(solution.x), lambda w: gmres(frozen.At, w, tol, max_iter).x)
     return x, report(solution)
 
 
@@ -95,7 +95,7 @@ def detach(x: Any) -> Any:
     return tree_map(lambda t: t.detach() if isinstance(t, Tensor) else t, x)
 
 
-def implicit_derivative(x: Tensor, residual: Tensor, adjoint: Vector) -> Tensor:
+def with_implicit_derivative(x: Tensor, residual: Tensor, adjoint: Vector) -> Tensor:
     """``x``, the solution of A x = b, with the derivative of the implicit function: dx = A^{-1} d(b - A x).
 
     ``residual`` is b - A x, differentiable in A and b but not in x. ``adjoint(w)`` solves A^T z = w. To differentiate

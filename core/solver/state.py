@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import nested
 from ..derivatives.products import Spent
 from ..errors import BadLog
-from ..game.buffers import primitives_of, restored_buffers, tensors_of
+from ..game.buffers import leaves_from_checkpoint, primitives_of, tensors_of
 from ..game.tree import Buffers, Params
 from .solver import Memory
 
@@ -71,7 +71,7 @@ class State:
         """
         try:
             own = {**self.tensors(), "rngs": tensors["rngs"], "buffers": self.buffers}
-            found = restored_buffers(own, tensors, {"buffers": numbers.get("buffers")}, "")
+            found = leaves_from_checkpoint(own, tensors, {"buffers": numbers.get("buffers")}, "")
             for m in range(len(self.rngs)):
                 torch.Generator().set_state(found["rngs"][str(m)])
             return State(

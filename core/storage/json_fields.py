@@ -186,7 +186,7 @@ class FullStatus(Status, kw_only=True):
     step: Step
 
 
-class InexactFrom(msgspec.Struct):
+class InexactResume(msgspec.Struct):
     """The step from which on a run may differ from the same run without interruption, and what has changed."""
 
     step: Step
@@ -202,7 +202,7 @@ class CheckpointState(msgspec.Struct, kw_only=True):
     seconds: Seconds = 0
     solver_seconds: Seconds = 0
     measuring_seconds: Seconds = 0
-    inexact: list[InexactFrom] = []
+    inexact: list[InexactResume] = []
     best: tuple[float, Step] | None = None  # see core.solver.state
     batch_sha256: Sum | None = None
     losses: dict[Text, list[float]] = {}  # of the next step: see core.provenance.reproducibility

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..nested import leaves
 from .program.graph import HELD, INPUT, Graph, Node, Slot
-from .program.memory import IN_PLACE, in_place_operands, own_outputs, root_of
+from .program.memory import IN_PLACE, overwritable_operands, own_outputs, root_of
 from .program.simplify import A
 
 SMALL = 1 << 14  # numbers up to which a constant tensor is computed once and kept
@@ -131,7 +131,7 @@ def _function(nodes: list[Node], signature: list[list[Node]], result: Any, const
 
     last = {x: node for node in nodes for x in node.operands()}  # the last reader of x, as later ones replace earlier
     returned = set(_nodes(result))
-    over = in_place_operands(nodes, returned)
+    over = overwritable_operands(nodes, returned)
     lines = [f"{''.join(name_of(x) + ', ' for x in group)} = a{k}" for k, group in enumerate(signature) if group]
     for node in nodes:
         if node.op is INPUT:

@@ -11,7 +11,13 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.game.buffers import PRIMITIVES, first_unstorable, primitives_of, restored_buffers, tensors_of
+from counterplay.core.game.buffers import (
+    PRIMITIVES,
+    first_unstorable,
+    leaves_from_checkpoint,
+    primitives_of,
+    tensors_of,
+)
 from counterplay.core.run.checkpoint import load_checkpoint, newest
 from counterplay.core.storage.strict_json import dumps
 
@@ -37,8 +43,8 @@ def same(a: Any, b: Any) -> bool:
 def test_everything_comes_back_exactly_and_of_its_type():
     plain = json.loads(dumps(primitives_of(CONTENTS)))
     first = {**CONTENTS, "t": 0, "huge": 1, "rate": math.nan, "phase": "", "on": False}
-    assert same(restored_buffers(first, tensors_of(CONTENTS), plain, ""), CONTENTS)
-    assert math.isnan(restored_buffers(0.0, None, json.loads(dumps(primitives_of(math.nan))), "x"))
+    assert same(leaves_from_checkpoint(first, tensors_of(CONTENTS), plain, ""), CONTENTS)
+    assert math.isnan(leaves_from_checkpoint(0.0, None, json.loads(dumps(primitives_of(math.nan))), "x"))
     assert first_unstorable(CONTENTS) is None and set(PRIMITIVES) == {bool, int, float, str, type(None)}
 
 
@@ -57,7 +63,7 @@ def test_everything_comes_back_exactly_and_of_its_type():
 )
 def test_what_does_not_fit_is_named(own, kept, words):
     with pytest.raises(ValueError, match=words):
-        restored_buffers(own, tensors_of(kept), primitives_of(kept), "")
+        leaves_from_checkpoint(own, tensors_of(kept), primitives_of(kept), "")
 
 
 @dataclass(frozen=True)

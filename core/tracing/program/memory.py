@@ -75,7 +75,7 @@ def own_outputs(g: Graph, slots: Iterable[int], fresh: set[Node]) -> set[Node]:
     return copies
 
 
-def in_place_operands(nodes: list[Node], result: Iterable[Node]) -> dict[Node, int]:
+def overwritable_operands(nodes: list[Node], result: Iterable[Node]) -> dict[Node, int]:
     """For each node that may write over an operand: the operand's number. ``result`` is read after all ``nodes``."""
     end = len(nodes)
     last: dict[Node, int] = {}  # by root: the place of the last node that reads its memory

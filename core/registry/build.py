@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UsageError
 from ..options import options_of
+from ..typed_values import plain
 from . import experiment as config
 from . import registry
 from .experiment import Experiment, merged
@@ -94,6 +95,37 @@ def completed(experiment: Experiment, game: Any, solver: Any, regularizers: list
     ]
     table.pop("loss", None)  # it is written in the game's table, as the game's option ``loss``
     return config.resolve(table)
+
+
+class Completion:
+    """Writes out the options of many experiments, as `completed` does of one. Equal things are made once.
+
+    The result is the table of the experiment, without ``out``. Raises UsageError for what no run could have.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, experiment: Experiment) -> config.Table:
+        table = plain(config.to_table(experiment))
+        named = plain(_game(experiment))
+        table["game"], players = self._once("game", named)
+        items = zip(("solver", *["regularizer"] * len(experiment.regularizers)),
+                    (table["solver"], *table["regularizers"]), strict=True)  # fmt: skip
+        table["solver"], *table["regularizers"] = [self._once(kind, what, players)[0] for kind, what in items]
+        return {k: x for k, x in table.items() if k not in ("loss", "out")}
+
+    def _once(self, kind: str, what: config.Named, players: Sequence[str] = ()) -> tuple[config.Table, Sequence[str]]:
+        """The whole table of a thing, and a game's players."""
+        key = f"{kind} {what!r} {players!r}"
+        if key not in self._known:
+            if kind == "game":
+                config.whole_or_in_parts("game", what)
+            thing = registry.make(kind, config.for_everyone(what, players) if players else what)
+            whole = plain({**registry.settings(thing), "name": name_of(what)})
+            self._known[key] = whole, tuple(getattr(thing, "players", ()))
+        found: tuple[config.Table, Sequence[str]] = self._known[key]
+        return found
 
 
 def name_of(named: config.Named) -> str:

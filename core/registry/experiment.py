@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -21,13 +21,13 @@ from ..errors import UsageError, did_you_mean
 from ..options import bounds_of, option, options_of
 from ..settings import Asked
 from ..typed_values import LARGEST, as_integer, from_toml_file, plain, typed, without_nulls
+from .nested_options import EVERYONE, leaves, nested, opened
 
 Table = dict[str, Any]
 Named = str | Table  # "simgd", or {"name": "simgd", options}
 
 _PREFIX = "COUNTERPLAY_"
 _SWITCHES = ("COUNTERPLAY_NO_PLUGINS", "COUNTERPLAY_DEBUG")
-EVERYONE = "*"  # the key in an option's table for the value of all players that are not named there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,32 +65,10 @@ def assignments(items: Iterable[str], flag: str) -> Table:
         if path == ["name"]:
             raise UsageError(f"{flag} {item}: what {flag} sets are options, not what they belong to: name that itself.")
         try:
-            parts += _leaves(path, typed(text.strip()))
+            parts += leaves(path, typed(text.strip()))
         except UsageError as e:
             raise UsageError(f"{flag} {item[:60]}: {e}") from e
-    table: Table = {}
-    for path, value in sorted(parts, key=lambda part: len(part[0])):  # values for all first, then the exceptions
-        inner = table
-        for name in path[:-1]:
-            inner[name] = inner = _opened(inner.get(name, {}))
-        inner[path[-1]] = value
-    return table
-
-
-def _leaves(path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
-    """The entries of a table, nested ones too, each with its path."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves([*path, key], inner)
-    else:
-        yield path, value
-
-
-def _opened(low: Any) -> Table:
-    """A value as a table, so that options can be added to a name, or exceptions to a number that holds for everyone."""
-    if isinstance(low, Mapping):
-        return dict(low)
-    return {"name": low} if isinstance(low, str) else {} if low is None else {EVERYONE: low}
+    return nested(parts)
 
 
 def merged(low: Any, high: Any) -> Any:
@@ -105,7 +83,7 @@ def merged(low: Any, high: Any) -> Any:
     if not isinstance(low, Mapping):
         if "name" in high or EVERYONE in high or low is None:
             return dict(high)
-        low = _opened(low)
+        low = opened(low)
     if "name" in high and low.get("name", high["name"]) != high["name"]:
         return dict(high)
     return {**low, **{k: merged(low[k], v) if k in low else v for k, v in high.items()}}

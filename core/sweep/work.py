@@ -1,0 +1,98 @@
+"""Plays one cell in this process: claims it, plays it, and keeps the reason if it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import Busy, StorageError, UserError
+from ..log.schema import ENDED
+from ..registry.experiment import Table
+from ..storage.run_directory import RunDirectory
+from .cell import Cell
+from .sweep_directory import SweepDirectory
+
+Play = Callable[[Path, Table], None]
+"""``play(directory, experiment)`` begins the run of a cell in its directory, or goes on with it, and returns when the
+run has ended or was interrupted. It is a function of a module, so that another process can import it."""
+
+_one_at_a_time = threading.Lock()  # torch's settings hold for a whole process, and a run may change them
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an executor does with a cell: call it, in any process on any machine that sees the sweep.
+
+    retry    cells that failed are played again
+    foreign  what processes of other machines have claimed is void: they are gone
+    """
+
+    sweep: SweepDirectory
+    play: Play
+    retry: bool = False
+    foreign: bool = False
+
+    def __post_init__(self) -> None:
+        self.sweep.folder  # noqa: B018  # read here once: it goes with this object to other processes
+
+    def __call__(self, cell: Cell) -> str:
+        """Play the cell, if it waits to be played, and return its state afterwards (`CellState.state`)."""
+        with _one_at_a_time:
+            if not self.sweep.claims.take(cell.name, self.foreign):
+                return "running"
+            try:
+                return self._play(cell)
+            finally:
+                self.sweep.claims.release(cell.name)
+
+    def is_due(self, cell: Cell) -> bool:
+        """Whether the cell waits to be played, as far as is known without claiming it."""
+        if self.foreign and (owner := self.sweep.claims.owner(cell.name)) is not None and not owner.is_here:
+            return True
+        return bool(self.sweep.waiting([cell], failed=self.retry))
+
+    def _play(self, cell: Cell) -> str:
+        directory = self.sweep.directory(cell.name)
+        before = RunDirectory(directory).status().get("state") if directory.exists() else None
+        if self._is_over(before):
+            return str(before)
+        try:
+            with _in_folder(self.sweep.folder):
+                self.play(directory, cell.experiment)
+        except Busy:  # its lock is held, whoever has the claim
+            return "running"
+        except UserError as error:
+            _keep(directory, str(error))
+        except Exception as error:
+            _keep(directory, f"{type(error).__name__}: {error}")
+        state = RunDirectory(directory).status().get("state", "waiting")
+        return str(state)
+
+    def _is_over(self, state: object) -> bool:
+        """Whether another process has played the cell in the meantime."""
+        return state in ENDED or (state == "failed" and not self.retry)
+
+
+def _keep(directory: Path, reason: str) -> None:
+    """Write down why a cell failed, in its run directory."""
+    with contextlib.suppress(OSError, StorageError):
+        directory.mkdir(parents=True, exist_ok=True)
+        files = RunDirectory(directory)
+        if (status := files.status()).get("state") != "failed":
+            files.write_status("failed", int(status.get("step", 0)), reason)
+
+
+@contextlib.contextmanager
+def _in_folder(folder: str) -> Iterator[None]:
+    """A context in which relative paths begin in ``folder``, if this machine has it."""
+    before = os.getcwd()
+    try:
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        yield
+    finally:
+        os.chdir(before)

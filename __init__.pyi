@@ -13,6 +13,8 @@ from .core.errors import PluginError as PluginError
 from .core.errors import StorageError as StorageError
 from .core.errors import UsageError as UsageError
 from .core.errors import UserError as UserError
+from .core.experiments.claim import Claim as Claim
+from .core.experiments.experiment import Experiment as Experiment
 from .core.game import tree as tree
 from .core.game.adapters import game_from_losses as game_from_losses
 from .core.game.game import Game as Game

@@ -18,7 +18,7 @@ _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH…", typ
 @hookimpl
 def register_commands(group: click.Group) -> None:
     """Add the commands that read logs."""
-    for command in (summary, plot, report, log):
+    for command in (summary, plot, report, log, claims):
         group.add_command(command)
 
 
@@ -103,3 +103,20 @@ def report(paths: tuple[str, ...], output: str | None) -> None:
     from .report import write_report
 
     click.echo(f"Wrote {write_report([open_log(path, sandbox=True) for path in paths], output)}")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=PATH)
+@click.option("--report", type=PATH, metavar="FILE.html", help="Write a page with claims, verdicts and figures.")
+@click.option("--quiet", is_flag=True, help="Do not name the files written.")
+def claims(folder: str, report: str | None, quiet: bool) -> None:
+    """Draw the figures of what reproduce found in DIR, and with --report a page."""
+    from pathlib import Path
+
+    from .claims import draw_figures, write_page
+
+    written = draw_figures(Path(folder))
+    if report:
+        written.append(write_page(Path(folder), Path(report)))
+    if not quiet:
+        click.echo("\n".join(f"Wrote {path}" for path in written))

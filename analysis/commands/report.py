@@ -32,6 +32,7 @@ figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; }
 figcaption { font-size: .85rem; color: #444; }
 code, pre { font: .85rem/1.4 Menlo, Consolas, monospace; background: #f5f5f5; }
 pre { padding: .6rem .9rem; overflow: auto; }
+table.wide th { width: auto; }
 @media print { body { margin: 0; max-width: none; } figure, table { break-inside: avoid; } }
 """
 
@@ -68,6 +69,11 @@ def html(logs: Sequence[Log]) -> str:
         body += _comparison(logs)
     for log in logs:
         body += _run(log, alone=len(logs) == 1)
+    return document(heading, body)
+
+
+def document(heading: str, body: Sequence[str]) -> str:
+    """A page of HTML with that title: ``body`` is markup, in which what may come from a stranger is escaped."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'

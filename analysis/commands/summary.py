@@ -18,8 +18,8 @@ from ...core.stability.verdict_text import eigenvalue, lines
 from ...core.storage.strict_json import json_value, parse
 from ..log.log import Log
 from ..measures.convergence import dtype_of
+from ..measures.lingering import lingering
 from ..measures.log_verdict import meaning
-from ..measures.metastability import lingering
 from ..measures.recorded_spectra import jacobian_check, last, spectra
 from .comparison import compared
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.errors import printable
+from ...core.stability.rate import noisy
 from ...core.stability.step_sizes import name_of
 from ..log.log import Log
 from ..optional import need
@@ -18,7 +19,6 @@ from .scales import drawable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-from ..measures.rate import noisy
 
 # The palette of Okabe and Ito, without its yellow, which is hard to see on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

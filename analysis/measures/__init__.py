@@ -1,4 +1,4 @@
 """Measures of a run, from its log: how fast it converged, what its last spectra mean, whether it was metastable.
 
-To be taken: `log_verdict.meaning`, `convergence`, `rate.measured_rate`, `recorded_spectra.spectra`, `metastability`.
+To be taken: `log_verdict.meaning`, `convergence`, `recorded_spectra.spectra`, `lingering`.
 """

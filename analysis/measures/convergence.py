@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ...core.stability.certainty import without_neutral
 from ...core.stability.conditioning import ROUNDING, radius, turn
+from ...core.stability.rate import Fit, fitted_line
 from ..log.log import Log
-from .rate import Fit, fitted_line
 from .recorded_spectra import last, spectra
 
 

@@ -42,7 +42,9 @@ def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
             for other, r in found:
                 if other == k:
                     source = "" if r.source == registry.BUILT_IN else f"  ({r.source})"
-                    click.echo(printable(f"  {r.entry.name:<{width}}  {r.entry.summary}{source}"))
+                    needs = ", ".join(getattr(r.entry.factory, "needs", ()))
+                    what = r.entry.summary + (f"; needs {needs}" if needs else "")
+                    click.echo(printable(f"  {r.entry.name:<{width}}  {what}{source}"))
     for problem in registry.problems():
         click.echo(f"problem: {problem}", err=True)
 

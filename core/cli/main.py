@@ -45,6 +45,7 @@ _OURS = {
     "describe": ("catalogue", "Show what something does, its options and its reference."),
     "check": ("catalogue", "Check that a plugin keeps the contract."),
     "new": ("new", "Write a folder to begin with: a package of plugins."),
+    "reproduce": ("reproduce", "Play published claims, and print a verdict on each."),
 }
 
 

@@ -13,6 +13,7 @@ from ..options import options_of
 from ..registry.registry import find
 from .assertions import Broken, Case, Unready, require
 from .datasets import datasets
+from .experiments import experiments
 from .games import games
 from .losses_and_regularizers import losses, regularizers
 from .metrics import metrics
@@ -22,6 +23,7 @@ from .solvers import solvers
 _OF_KIND: dict[str, Callable[[Any], Iterator[Case]]] = {  # what a kind must pass besides
     "game": games, "solver": solvers, "loss": losses, "regularizer": regularizers,
     "network": networks, "dataset": datasets, "metric": metrics,
+    "experiment": experiments,
 }  # fmt: skip
 
 

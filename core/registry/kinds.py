@@ -35,6 +35,7 @@ KINDS: dict[str, Kind] = {
         Kind("dataset", "datasets", "core.images.dataset:Dataset", "games.data"),
         Kind("network", "networks", "core.images.network:Network", "games.networks"),
         Kind("metric", "metrics", "core.images.metric:Metric", "plugins.metrics"),
+        Kind("experiment", "experiments", "core.experiments.experiment:Experiment", "plugins.experiments"),
     )
 }
 

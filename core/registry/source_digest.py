@@ -68,3 +68,11 @@ def is_library(module: str | None) -> bool:
     files = (getattr(sys.modules.get(name), "__file__", None) for name in (module or "", top))
     file = next((f for f in files if isinstance(f, str)), None)
     return file is not None and os.path.realpath(file).startswith(_INSTALLED)
+
+
+@cache
+def own_sha256() -> str:
+    """The digest of the code of counterplay that numbers depend on."""
+    root = Path(__file__).resolve().parent.parent.parent
+    parts = [_sha256(root / folder) or "" for folder in ("core", "games", "plugins")]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -9,7 +9,7 @@
 With eta = diag(1, 1e-2) there are long periods in which the first component is right: G is then near the projection of
 P on S in the metric in which D sees differences. Schäfer, Zheng and Anandkumar (2020, arXiv 1910.05852), eq. 4, Fig. 7
 and appendix A.2, see this in 13 of 20 runs of simgd and 17 of 20 of cgd. Not published are the distribution of the
-initial parameters (here N(0, std^2)), the step size, and how a run was counted (here: analysis.measures.metastability).
+initial parameters (here N(0, std^2)), the step size, and how a run was counted (here: core.stability.metastability).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from counterplay.core.registry.registry import REGISTRY, Registered, entries
 
 from ..support import data_files
 from ..support.broken_datasets import BROKEN_DATASETS, SoundData
+from ..support.broken_experiments import BROKEN_EXPERIMENTS, SoundExperiment
 from ..support.broken_games import BROKEN_GAMES, Sound
 from ..support.broken_losses import BROKEN_LOSSES, BROKEN_REGULARIZERS, SoundLoss, SoundRegularizer
 from ..support.broken_metrics import BROKEN_METRICS, SoundMetric
@@ -30,11 +31,12 @@ TABLES: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
     "network": BROKEN_NETWORKS,
     "dataset": BROKEN_DATASETS,
     "metric": BROKEN_METRICS,
+    "experiment": BROKEN_EXPERIMENTS,
 }
 BROKEN = [(kind, factory, label) for kind, table in TABLES.items() for factory, label in table]
 SOUND = {
     "game": Sound, "solver": SoundSolver, "loss": SoundLoss, "regularizer": SoundRegularizer, "network": SoundNetwork,
-    "dataset": SoundData, "metric": SoundMetric,
+    "dataset": SoundData, "metric": SoundMetric, "experiment": SoundExperiment,
 }  # fmt: skip
 EVERY = [
     (f"{kind}-{e.name}: {label}", run)

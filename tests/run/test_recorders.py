@@ -12,7 +12,7 @@ import pytest
 import counterplay as cp
 from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import Log, open_log
-from counterplay.analysis.measures.metastability import lingering
+from counterplay.analysis.measures.lingering import lingering
 from counterplay.core.errors import UsageError
 from counterplay.core.log.schema import Layout
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterplay.analysis.measures.log_verdict import lines, point_verdict
-from counterplay.analysis.measures.rate import measured_rate
 from counterplay.core.stability.certainty import Known
 from counterplay.core.stability.conditioning import conditioning, largest_step, phase, radius, slowest, steps_to
 from counterplay.core.stability.equilibrium import distance, joint_part, kind_of, rest_of
+from counterplay.core.stability.rate import measured_rate
 from counterplay.core.stability.step_sizes import descends, plain_step, step_sizes
 
 from ..support.cases import property_test

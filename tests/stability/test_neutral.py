@@ -12,8 +12,8 @@ import counterplay as cp
 from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.log_verdict import eigenvalue, lines, meaning, point_verdict
-from counterplay.analysis.measures.rate import fitted_line, measured_rate
 from counterplay.core.stability.conditioning import conditioning, neutral, turn, without_ones
+from counterplay.core.stability.rate import fitted_line, measured_rate
 
 from ..support.logs import quadratic
 

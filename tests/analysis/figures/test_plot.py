@@ -15,9 +15,9 @@ from counterplay.analysis.figures.samples import sheet
 from counterplay.analysis.figures.style import COLOURS, short, thin
 from counterplay.analysis.figures.trajectory import plane
 from counterplay.analysis.log.log import open_log
-from counterplay.analysis.measures.rate import noisy
 from counterplay.core.errors import StorageError, UsageError
 from counterplay.core.log.schema import Layout, Variable
+from counterplay.core.stability.rate import noisy
 
 from ...support.logs import quadratic, written
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from counterplay.analysis.measures.metastability import projection_periods, projection_time
 from counterplay.core.errors import UsageError
+from counterplay.core.stability.metastability import projection_periods, projection_time
 
 TARGET = (2.0, 2.0)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import BadLog, UsageError
-from ...core.experiments.results import NOT_RUN, counts, rows, with_interval
+from ...core.experiments.claim import NOT_RUN
+from ...core.experiments.results import Results, counts, rows, with_interval
 from ...core.storage.atomic import write_atomic
 from ...core.storage.strict_json import loads
 from ..figures.panels import draw
@@ -46,7 +47,7 @@ def write_page(folder: Path, target: Path) -> Path:
 
 def _page(folder: Path) -> Iterator[str]:
     found = found_in(folder)
-    experiments: Sequence[Mapping[str, Any]] = found["experiments"]
+    experiments: Sequence[Results] = found["experiments"]
     yield "<h1>Published claims, played again</h1>"
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     seconds = sum(one["seconds"] or 0.0 for one in experiments)

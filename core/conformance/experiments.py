@@ -36,7 +36,7 @@ def experiments(name: Any) -> Iterator[Case]:
             return
         for scale in ("quick", "paper"):
             known: list[str] = []
-            for run, table in experiment.runs(scale).items():  # type: ignore[arg-type]
+            for run, table in experiment.runs(scale).items():
                 before = table.get("after")
                 require(before is None or before in known, f"run {run} starts after {before!r}, which is not before it")
                 known.append(run)

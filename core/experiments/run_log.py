@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..log.segments import Pieces, column, pieces_of
+from ..log.blocks import Pieces, column, pieces_of
 from ..storage.run_directory import RunDirectory
 
 

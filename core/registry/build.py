@@ -121,7 +121,7 @@ class Completion:
         if key not in self._known:
             if kind == "game":
                 config.whole_or_in_parts("game", what)
-            thing = registry.make(kind, config.for_everyone(what, players) if players else what)
+            thing = registry.make(kind, config.expand_everyone(what, players) if players else what)
             whole = plain({**registry.settings(thing), "name": name_of(what)})
             self._known[key] = whole, tuple(getattr(thing, "players", ()))
         found: tuple[config.Table, Sequence[str]] = self._known[key]

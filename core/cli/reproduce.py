@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..click_types import PATH
+from ..click_types import INTEGER, PATH
 from ..errors import Interrupted, UsageError, printable
 from ..experiments.results import Results, counts, rows
 from ..registry import registry
@@ -37,10 +37,11 @@ from .run import device_of
     help="Where runs, figures and results.json are kept. What is there already is not played again.",
 )
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda|cuda:N", help="Where it runs.")
+@click.option("--workers", type=INTEGER, default=1, show_default=True, help="How many runs are played at once.")
 @click.option("-o", multiple=True, metavar="KEY=VALUE", help="An option of the experiment NAME, if one is named.")
 @click.option("--json", "as_json", is_flag=True, help="Print claims, numbers and verdicts as JSON.")
 @click.option("--report", type=PATH, metavar="FILE.html", help="Write a page with claims, verdicts and figures.")
-@click.option("--quiet", is_flag=True, help="Do not say which run is under way.")
+@click.option("--quiet", is_flag=True, help="Do not say which runs have ended.")
 @plugins_first
 @click.pass_context
 def reproduce_command(ctx: click.Context, /, names: tuple[str, ...], **given: Any) -> None:
@@ -53,8 +54,11 @@ def reproduce_command(ctx: click.Context, /, names: tuple[str, ...], **given: An
     """  # fmt: skip
     from ..process.signals import stop_requested
     from ..provenance.environment import versions
+    from ..sweep.local import Local
     from .reproduction import reproduce
 
+    if given["workers"] < 1:
+        raise UsageError(f"--workers {given['workers']}: at least one is needed.")
     if given["o"] and len(names) != 1:
         raise UsageError("-o sets an option of one experiment: name it, and only it.")
     entries = [registry.find("experiment", name) for name in dict.fromkeys(names)] or registry.entries("experiment")
@@ -64,13 +68,14 @@ def reproduce_command(ctx: click.Context, /, names: tuple[str, ...], **given: An
     about = {e.name: {"summary": e.summary, "reference": e.reference} for e in entries}
     with stop_requested() as stop:
         tell = (lambda line: None) if given["quiet"] else (lambda line: click.echo(line, err=True))
-        for one in reproduce(experiments, given["scale"], folder, device, stop, tell):
+        execute = Local(given["workers"])
+        for one in reproduce(experiments, given["scale"], folder, device, execute, stop, tell):
             found.append(one | about[one["name"]])
             folder.mkdir(parents=True, exist_ok=True)
             everything = {"scale": given["scale"], "device": device, "versions": versions(), "experiments": found}
             write_atomic(folder / "results.json", dumps(everything).encode())
     if len(found) < len(experiments):
-        raise Interrupted(f"stopped after {len(found)} of {len(experiments)} experiments; the same command goes on.")
+        raise Interrupted("stopped; what was played is kept, and the same command goes on.")
     _draw(ctx, folder, given["report"])
     if given["as_json"]:
         kept = [{key: x for key, x in one.items() if key not in ("panels", "runs")} for one in found]

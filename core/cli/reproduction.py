@@ -1,127 +1,129 @@
 """What ``counterplay reproduce`` does: plays the runs of experiments that are not there yet, and measures all of them.
 
-Everything is in one folder: ``cells`` with a run directory for each run, named by the digest of its settings;
-``computed`` with what needed no run, named by the digest of the code; and results.json. What is done is read from the
-disk alone, so that it goes on after an end at any time.
+Everything is in one folder: ``runs`` is a sweep with a cell for each run; ``computed`` has what needed no run, named by
+the digest of the code; results.json, which the command writes, has the rest. What is done is read from the disk alone,
+so that it goes on after an end at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
 from ..experiments.experiment import Computed, Experiment, Scale
 from ..experiments.results import Results, not_run, results
 from ..experiments.run_log import RunLog
-from ..log.schema import ENDED
-from ..registry import experiment as config
+from ..provenance.environment import sources
 from ..registry import registry
-from ..registry.build import build, completed
+from ..registry.build import Completion, build
+from ..registry.experiment import Table, resolve
 from ..registry.source_digest import own_sha256
 from ..storage.atomic import write_atomic
-from ..storage.run_directory import RunDirectory
 from ..storage.strict_json import dumps, loads
-from .run import settings_of
+from ..sweep.cell import Cell
+from ..sweep.sweep_directory import SweepDirectory
+from ..sweep.work import Work
+from .play_cell import play_cell
 
 Stop = Callable[[], bool]
-Tell = Callable[[str], None]
+Execute = Callable[[Work, Sequence[Cell], Callable[[Cell, str], None], Stop], None]
+
+_BEFORE = "cell:"  # before the name of the cell from whose last parameters a run starts
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run: its settings complete, its name, which is the digest of them, and the names of runs it waits for."""
+@dataclass
+class Planned:
+    """The runs of one experiment, by name, each after those that it starts from; or why there are none."""
 
-    table: Mapping[str, Any]
-    digest: str
-    directory: Path
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was played to its end."""
-        return RunDirectory(self.directory).status().get("state") in ENDED
+    experiment: Experiment
+    cells: dict[str, Cell] = field(default_factory=dict)
+    why: str = ""
 
 
-def cells_of(experiment: Experiment, scale: Scale, folder: Path, device: str) -> dict[str, Cell]:
-    """The runs of an experiment, each after those that it starts from. Raises UserError if one cannot be made."""
-    cells: dict[str, Cell] = {}
-    for name, asked in experiment.runs(scale).items():
-        table = {"device": device, **{key: x for key, x in asked.items() if key != "after"}}
-        given = config.resolve(table)
-        objects = build(given)
-        full = config.to_table(completed(given, *objects))
-        known: Any = {key: x for key, x in full.items() if key not in ("out", "start")}
-        if (before := asked.get("after")) is not None:
-            known = known | {"after": cells[before].digest}
-            full = full | {"start": str(cells[before].directory)}
-        from ..provenance.environment import sources
-
-        origins = sources([objects[0], objects[1], *objects[2]])["origins"]  # of plugins: the digest of their code
-        digest = _digest([known, origins])
-        cells[name] = Cell(full, digest, folder / "cells" / digest)
-    return cells
-
-
-def play(cell: Cell, stop: Stop) -> None:
-    """Play a run, or go on with it, to its end or until ``stop()``. Raises UserError."""
-    from ..run.engine import run
-    from ..run.resume import resume
-
-    if RunDirectory(cell.directory).run():
-        resume(cell.directory, stop=stop)
-        return
-    experiment = config.resolve(dict(cell.table))
-    game, solver, regularizers = build(experiment)
-    run(game, solver, out=cell.directory, experiment=cell.table, stop=stop, **settings_of(experiment, regularizers))
+def planned(experiment: Experiment, scale: Scale, device: str) -> Planned:
+    """The runs of an experiment as cells of a sweep. Nothing is played."""
+    plan = Planned(experiment, why=experiment.missing(device))
+    completion = Completion()
+    try:
+        for name, asked in {} if plan.why else experiment.runs(scale).items():
+            table = {"device": device, **{key: x for key, x in asked.items() if key != "after"}}
+            if (before := asked.get("after")) is not None:
+                table["start"] = _BEFORE + plan.cells[before].name
+            given = resolve(table)
+            game, solver, regularizers = build(given)
+            whole = completion(given)
+            if any(x["source"] != registry.BUILT_IN for x in sources([game, solver, regularizers])["origins"]):
+                files = [p.file for p in registry.REGISTRY.plugins if p.file and p.source.startswith("file ")]
+                whole |= {"plugins": files}
+            plan.cells[name] = Cell(whole)
+    except UserError as error:
+        return Planned(experiment, why=str(error))
+    return plan
 
 
-def computed_by(experiment: Experiment, scale: Scale, folder: Path) -> Computed:
+def play_run(directory: Path, experiment: Table) -> None:
+    """Play a cell; one that starts where another one ended finds that one beside it."""
+    start = experiment.get("start")
+    if isinstance(start, str) and start.startswith(_BEFORE):
+        experiment = experiment | {"start": str(directory.parent / start.removeprefix(_BEFORE))}
+    play_cell(directory, experiment)
+
+
+def reproduce(
+    experiments: Mapping[str, Experiment],
+    scale: Scale,
+    folder: Path,
+    device: str,
+    execute: Execute,
+    stop: Stop = lambda: False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Iterator[Results]:
+    """Play all runs that are not there yet, then measure one experiment after another; none if ``stop()`` was true."""
+    plans = {name: planned(experiment, scale, device) for name, experiment in experiments.items()}
+    sweep = SweepDirectory(folder / "runs")
+    names = {cell.name: f"{name}: {run}" for name, plan in plans.items() for run, cell in plan.cells.items()}
+    cells = {cell.name: cell for plan in plans.values() for cell in plan.cells.values()}
+    if cells:
+        sweep.plan(cells.values())
+    work, left = Work(sweep, play_run, retry=True), dict(cells)
+    while left and not stop():
+        ready = [c for c in left.values() if str(c.experiment.get("start")).removeprefix(_BEFORE) not in left]
+        due = sweep.waiting(ready, failed=True)
+        execute(work, due, lambda cell, state: tell(f"{names[cell.name]}: {state}"), stop)
+        left = {name: cell for name, cell in left.items() if cell not in ready}
+    for name, plan in plans.items():
+        if stop():
+            return
+        yield _measured(name, plan, sweep, scale, folder)
+
+
+def _measured(name: str, plan: Planned, sweep: SweepDirectory, scale: Scale, folder: Path) -> Results:
+    """The results of one experiment, whose runs have been played."""
+    states = {run: sweep.state(cell.name) for run, cell in plan.cells.items()}
+    broken = next((f"{run}: {s.message or s.state}" for run, s in states.items() if not s.is_done), "")
+    why = plan.why or broken
+    runs = {run: {"directory": f"runs/cells/{c.name}", **c.experiment} for run, c in plan.cells.items()}
+    try:
+        if not why:
+            logs = {run: RunLog(sweep.directory(cell.name)) for run, cell in plan.cells.items()}
+            found = results(name, plan.experiment, logs, _computed(plan.experiment, scale, folder))
+            return found | {"runs": runs, "seconds": sum(state.seconds for state in states.values())}
+    except UserError as error:
+        why = str(error)
+    return not_run(name, plan.experiment, why) | {"runs": runs, "seconds": None}
+
+
+def _computed(experiment: Experiment, scale: Scale, folder: Path) -> Computed:
     """What the experiment computes without a run, from the disk if the same code has computed it before."""
     plugins = [plugin.sha256(type(experiment)) for plugin in registry.REGISTRY.plugins]
-    path = folder / "computed" / f"{_digest([registry.settings(experiment), scale, own_sha256(), plugins])}.json"
+    text = json.dumps([registry.settings(experiment), scale, own_sha256(), plugins], sort_keys=True)
+    path = folder / "computed" / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
     if not (found := loads(path)):
         found = {"computed": experiment.compute(scale)}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, dumps(found).encode())
     return dict(found["computed"])
-
-
-def reproduce(
-    experiments: Mapping[str, Experiment], scale: Scale, folder: Path, device: str, stop: Stop, tell: Tell
-) -> Iterator[Results]:
-    """Play and measure experiments one after another. It ends early, without a result, when ``stop()`` is true."""
-    for name, experiment in experiments.items():
-        why = experiment.missing(device)
-        try:
-            cells = {} if why else cells_of(experiment, scale, folder, device)
-            for run, cell in cells.items():
-                if not cell.ended and not stop():
-                    tell(f"{name}: {run}")
-                    play(cell, stop)
-                if stop():
-                    return
-            if not why:
-                logs = {run: RunLog(cell.directory) for run, cell in cells.items()}
-                found = results(name, experiment, logs, computed_by(experiment, scale, folder))
-                runs = {run: {"directory": f"cells/{cell.digest}", **cell.table} for run, cell in cells.items()}
-                yield found | {"runs": runs, "seconds": sum(map(_seconds, logs.values()))}
-                continue
-        except UserError as error:
-            why = str(error)
-        yield not_run(name, experiment, why) | {"runs": {}, "seconds": None}
-
-
-def _seconds(log: RunLog) -> float:
-    """How long a run took, by the clock."""
-    status = log.status
-    return float(status.get("updated_seconds", 0.0)) - float(status.get("started_seconds", 0.0))
-
-
-def _digest(value: Any) -> str:
-    """The first 24 figures of the SHA-256 digest of plain data."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -23,6 +23,11 @@ def register_experiments():
 """
 
 
+def in_turn(work, cells, tell, stop):
+    for cell in cells:
+        tell(cell, work(cell))
+
+
 @pytest.fixture
 def plugin(tmp_path):
     path = tmp_path / "mine.py"
@@ -33,7 +38,7 @@ def plugin(tmp_path):
 def test_it_plays_what_is_not_there_yet_and_says_what_it_cannot_play(cli, plugin, tmp_path):
     asked = ("reproduce", "sound", "unsupported", "--out", "r", "--plugin", plugin)
     code, out, err = cli(*asked, "--report", "page.html")
-    assert code == 0 and "sound: played" in err
+    assert code == 0 and "sound: played: max_steps" in err
     assert "agrees" in out and "1.044" in out and "not run here: it needs unicorns" in " ".join(out.split())
     assert (tmp_path / "r" / "figures" / "sound.png").read_bytes()[1:4] == b"PNG"
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -61,20 +66,19 @@ def test_what_is_wrong_is_a_sentence(cli, plugin, args, said):
     assert code == 2 and said in err
 
 
-def test_stopped_within_a_run_it_goes_on(cli, plugin, tmp_path, monkeypatch):
-    """Every look at the stop counts; the run of 5 steps is stopped in its middle, and then goes on as if it had not."""
+def test_stopped_between_runs_and_within_one_it_goes_on(cli, plugin, tmp_path):
+    """A stop leaves no result; the next call plays what is left."""
     registry.load_file(plugin)
-    experiments, looks = {"sound": registry.make("experiment", "sound")}, []
+    experiments = {"sound": registry.make("experiment", "sound")}
 
-    def third_look():
-        looks.append(1)
-        return len(looks) > 3
+    def refused(work, cells, tell, stop):
+        raise AssertionError("nothing is left to play")
 
-    def played(folder, stop=lambda: False):
-        return list(reproduction.reproduce(experiments, "quick", tmp_path / folder, "cpu", stop, lambda line: None))
+    def played(execute, stop=lambda: False):
+        return list(reproduction.reproduce(experiments, "quick", tmp_path / "r", "cpu", execute, stop))
 
-    assert played("a", third_look) == []
-    (cell,) = (tmp_path / "a" / "cells").iterdir()
-    assert json.loads((cell / "status.json").read_text())["state"] == "interrupted"
-    (again,), (whole,) = played("a"), played("b")
-    assert again["claims"] == whole["claims"] and again["panels"] == whole["panels"]
+    assert played(in_turn, lambda: True) == []
+    (first,) = played(in_turn)
+    (cell,) = (tmp_path / "r" / "runs" / "cells").iterdir()
+    (again,) = played(lambda work, cells, *rest: refused(work, cells, *rest) if cells else None)
+    assert first == again and json.loads((cell / "status.json").read_text())["state"] == "max_steps"

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from counterplay.core.cli.reproduction import reproduce
+from counterplay.core.log.schema import ENDED
 from counterplay.core.registry.registry import entries, make
+from counterplay.core.sweep.cell import Cell
+from counterplay.core.sweep.work import Work
 
 # Each claim on which the verdict is another one than "agrees", by experiment.
 OTHERS: dict[str, dict[str, str]] = {"num-lemmas": {"lemma-9": "disagrees"}}
 
 
+def in_turn(work: Work, cells: Sequence[Cell], tell: Any, stop: Any) -> None:
+    for cell in cells:
+        assert work(cell) in ENDED
+
+
 @pytest.mark.parametrize("name", [e.name for e in entries("experiment")])
 def test_verdicts_at_quick_scale(name: str, tmp_path: Path) -> None:
     made = {name: make("experiment", name)}
-    (found,) = reproduce(made, "quick", tmp_path, "cpu", lambda: False, lambda line: None)
+    (found,) = reproduce(made, "quick", tmp_path, "cpu", in_turn)
     verdicts = {claim["claim"]: claim["verdict"] for claim in found["claims"]}
     assert verdicts == dict.fromkeys(verdicts, "agrees") | OTHERS.get(name, {})
     shown = [e["quantity"] for claim in found["claims"] for e in claim["figures"] if "ours_value" not in e]

@@ -30,6 +30,7 @@ from ..sweep.work import Work
 from .play_cell import play_cell
 
 Stop = Callable[[], bool]
+Tell = Callable[[str], None]
 Execute = Callable[[Work, Sequence[Cell], Callable[[Cell, str], None], Stop], None]
 
 _BEFORE = "cell:"  # before the name of the cell from whose last parameters a run starts
@@ -80,7 +81,7 @@ def reproduce(
     device: str,
     execute: Execute,
     stop: Stop = lambda: False,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Tell = lambda line: None,
 ) -> Iterator[Results]:
     """Play all runs that are not there yet, then measure one experiment after another; none if ``stop()`` was true."""
     plans = {name: planned(experiment, scale, device) for name, experiment in experiments.items()}
@@ -89,16 +90,23 @@ def reproduce(
     cells = {cell.name: cell for plan in plans.values() for cell in plan.cells.values()}
     if cells:
         sweep.plan(cells.values())
+        _play(sweep, cells, names, execute, stop, tell)
+    for name, plan in plans.items():
+        if stop():
+            return
+        yield _measured(name, plan, sweep, scale, folder)
+
+
+def _play(
+    sweep: SweepDirectory, cells: Mapping[str, Cell], names: Mapping[str, str], execute: Execute, stop: Stop, tell: Tell
+) -> None:
+    """Play the cells that are not done: first those that start from no other one, then those that start from these."""
     work, left = Work(sweep, play_run, retry=True), dict(cells)
     while left and not stop():
         ready = [c for c in left.values() if str(c.experiment.get("start")).removeprefix(_BEFORE) not in left]
         due = sweep.waiting(ready, failed=True)
         execute(work, due, lambda cell, state: tell(f"{names[cell.name]}: {state}"), stop)
         left = {name: cell for name, cell in left.items() if cell not in ready}
-    for name, plan in plans.items():
-        if stop():
-            return
-        yield _measured(name, plan, sweep, scale, folder)
 
 
 def _measured(name: str, plan: Planned, sweep: SweepDirectory, scale: Scale, folder: Path) -> Results:

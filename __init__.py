@@ -9,6 +9,7 @@ from typing import Any
 
 with open(f"{__path__[0]}/__init__.pyi", encoding="utf-8") as _stub:  # lines "from .module import name as name"
     _HOME = {words[3]: words[1] for words in map(str.split, _stub) if words[:1] == ["from"]}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

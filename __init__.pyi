@@ -38,6 +38,7 @@ from .core.images.network import Network as Network
 from .core.log.history import History as History
 from .core.loop.observers import Every as Every
 from .core.loop.observers import Seen as Seen
+from .core.loop.result import Result as Result
 from .core.options import Count as Count
 from .core.options import NonNegative as NonNegative
 from .core.options import Positive as Positive
@@ -46,9 +47,7 @@ from .core.options import option as option
 from .core.registry.hookspecs import Entry as Entry
 from .core.registry.hookspecs import hookimpl as hookimpl
 from .core.registry.hookspecs import hookspec as hookspec
-from .core.registry.registry import make as make
 from .core.run.checkpoint import load_params as load_params
-from .core.run.engine import Result as Result
 from .core.run.engine import run as run
 from .core.run.evaluate import Evaluated as Evaluated
 from .core.run.evaluate import evaluate as evaluate
@@ -61,3 +60,4 @@ from .core.solver.solver import Solver as Solver
 from .core.solver.solver import StepInfo as StepInfo
 from .core.spectra.update_map import update_jacobian as update_jacobian
 from .core.version import __version__ as __version__
+from .making import make as make

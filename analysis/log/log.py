@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core import notebook
 from ...core.errors import BadLog, StorageError, UsageError, did_you_mean
 from ...core.log import hdf5
 from ...core.log.blocks import Files, Pieces, column, pieces_of, whole
@@ -76,6 +77,11 @@ class Log(Mapping[str, np.ndarray]):
     def __repr__(self) -> str:
         rows = ", ".join(f"{group}: {self.length(group)}" for group in self.groups)
         return f"<Log {self.path} ({rows or 'no rows yet'})>"
+
+    def _repr_html_(self) -> str:
+        """A table of the variables, for notebooks."""
+        rows = [(key, self.shape(key), ", ".join(v.dims), v.long_name) for key, v in self.variables.items()]
+        return notebook.table(f"{self.path}", rows, ("variable", "shape", "axes", "what it is"))
 
     def __getitem__(self, key: str) -> np.ndarray:
         return self.read(key)

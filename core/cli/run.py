@@ -22,7 +22,7 @@ from .options import as_typed, objects, plugins, settings
 from .progress import figures, shown
 
 if TYPE_CHECKING:
-    from ..run.engine import Result
+    from ..loop.result import Result
 
 
 @click.command("run")

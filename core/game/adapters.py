@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ class GameFromLosses(Game):
     """What :func:`game_from_losses` returns: ``of`` gives the losses, ``draw`` samples."""
 
     of: Losses
-    start: Init
+    start: Init = field(repr=False)
     draw: Sample | None = None
     players: tuple[Player, ...] = ()
     zero_sum: bool = False

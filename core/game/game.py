@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from .. import notebook
 from .loss import GanLoss
 from .tree import Batch, Buffers, Params, Player, Tree
 
@@ -128,6 +130,13 @@ class Game(ABC):
     def show(self, params: Params, batch: Batch) -> Tensor | None:
         """Samples to look at: images (B, C, H, W) in [0, 1], or points (B, 2). None: the game has nothing to show."""
         return None
+
+    def _repr_html_(self) -> str:
+        """A table of the players and the options, for notebooks."""
+        known: tuple[Field[Any], ...] = fields(self) if is_dataclass(self) else ()
+        own = [f for f in known if f.repr and f.name != "players"]
+        rows = [("players", ", ".join(self.players)), *((f.name.rstrip("_"), repr(getattr(self, f.name))) for f in own)]
+        return notebook.table(type(self).__name__, rows)
 
 
 INSTANCE_NOISE = "instance_noise/generated"

@@ -78,8 +78,10 @@ class GameFromModules(Game):
                     m.reset_running_stats()
                     m.momentum = None  # torch then averages over all batches, each with the same weight
                 rng = torch.Generator().manual_seed(seed)
+                buffers = self.buffers(rng)
                 for _ in range(batches if norms else 0):
-                    self.of(self.modules, {**self.buffers(rng), **self.draw(rng)})
+                    self.of(self.modules, self.sample(rng, buffers))
+                    buffers = self.advance(buffers)
             finally:
                 for m, momentum in zip(norms, momenta, strict=True):
                     m.momentum = momentum

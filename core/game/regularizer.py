@@ -164,14 +164,14 @@ class Regularized(Game):
         return {i: x + penalties[i] if i in penalties else x for i, x in losses_of(self.game, params, batch).items()}
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        game, params = self._shown(params, batch)
+        game, params = self.shown_parameters(params, batch)
         return game.metrics(params, batch)
 
     def show(self, params: Params, batch: Batch) -> Tensor | None:
-        game, params = self._shown(params, batch)
+        game, params = self.shown_parameters(params, batch)
         return game.show(params, batch)
 
-    def _shown(self, params: Params, batch: Batch) -> tuple[Game, Params]:
+    def shown_parameters(self, params: Params, batch: Batch) -> tuple[Game, Params]:
         """The game without regularizers, and its parameters that samples and metrics are taken of.
 
         What is shown in the place of parameters stands for those that the solver moves, so all regularizers first say

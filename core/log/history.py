@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import notebook
 from ..errors import StorageError, UsageError, did_you_mean
 from .hdf5 import Table
 from .rows import Columns, LogRows, Row
@@ -63,7 +64,12 @@ class History(LogRows, Mapping[str, np.ndarray]):
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"History({', '.join(f'{name} {self[name].shape}' for name in self)})"
+        rows = ", ".join(f"{group}: {len(self[f'{group}/step'])}" for group, rows in self._rows.items() if rows)
+        return f"<History ({rows or 'no rows'})>"
+
+    def _repr_html_(self) -> str:
+        """A table of the variables, for notebooks."""
+        return notebook.table("History", [(name, self[name].shape) for name in self], ("variable", "shape"))
 
 
 _ADVICE = "more than 2 GiB: record every so many steps (every=...), or to a directory (out=...)."

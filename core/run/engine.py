@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..loop.contract import validated_memory
 from ..loop.loop import Loop, Progress
 from ..loop.monitor import Monitor, joint_norm
 from ..loop.observers import Observer
+from ..loop.result import Result
 from ..loop.stopping import Stopping, stopping
 from ..provenance.reproducibility import require_seeded
 from ..seeding import SCHEME
@@ -42,35 +43,6 @@ from .settings import Settings
 # time than it took after 20 to 160 steps; compiling, with the compiler's own time, after 400 to 1,500 traced steps.
 TRACE_FROM = 200  # the first step that replays traced programs
 COMPILE_FROM = 2_000  # the first step taken by compiled code
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of a run.
-
-    params, memory   the last finite ones
-    status           "converged", "max_steps", "not_converged", "diverged" or "interrupted"
-    steps            the number of steps taken to get there
-    directory        the run directory, if there is one
-    message          a sentence about the end, or ""
-    diverged         the members of an ensemble that diverged; each stays at its last finite point
-    eager            why steps were not compiled, or losses not replayed, where they should have been, on a GPU as CUDA
-                     graphs; else ""
-    checks           ``checks["jacobian"]`` says whether J is the derivative of v: its ``status`` is "agrees", "differs"
-                     or "unknown", and ``words`` say why
-    history          what was recorded, if ``history=True`` was given
-    """
-
-    params: Params
-    memory: Memory
-    status: str
-    steps: int
-    directory: Path | None
-    message: str = ""
-    diverged: tuple[int, ...] = ()
-    eager: str = ""
-    checks: Mapping[str, Any] = field(default_factory=dict)
-    history: History | None = None
 
 
 def run(
@@ -214,7 +186,10 @@ def play(
         writer.close(ending, diverged)
     end = ending.state
     eager = game.trace_context.words
-    return Result(end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged, eager)
+    return Result(
+        end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged, eager,
+        played=(game, end.buffers),
+    )  # fmt: skip
 
 
 def _require_objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:

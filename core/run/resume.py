@@ -17,6 +17,7 @@ from ..log.blocks import first_lost_block
 from ..log.schema import ENDED
 from ..loop.loop import Progress
 from ..loop.observers import Observer
+from ..loop.result import Result
 from ..provenance.differences import differences
 from ..provenance.environment import run_facts, versions
 from ..provenance.reproducibility import INEXACT_DATA, changed_since, require_seeded
@@ -27,7 +28,7 @@ from ..storage.json_fields import FullStatus, Resumable
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
 from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
-from .engine import Result, compiled_chunk_runner, initial_state, play, stopping_of
+from .engine import compiled_chunk_runner, initial_state, play, stopping_of
 from .run_writer import RunWriter
 from .settings import Settings
 

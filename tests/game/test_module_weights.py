@@ -123,3 +123,28 @@ def test_the_mode_of_a_module_is_that_of_the_game():
     net.eval()
     close(game.losses(params, batch)["critic"], before)
     assert not net.training and not net[1].training
+
+
+def test_a_result_hands_back_the_modules_with_what_it_trained():
+    net = nn.Linear(3, 3).double()
+    game = played(net)
+    result = cp.run(game, cp.make("solver", "simgd"), steps=3, members=2)
+    assert result.modules(1)["critic"] is net and identical(net.weight.detach(), result.params["critic"]["weight"][1])
+    for m in (None, 2):
+        with pytest.raises(cp.UsageError, match=f"modules: member is {m}, and the run has the members 0 to 1"):
+            result.modules(m)
+    other = cp.run(cp.make("game", "quadratic"), cp.make("solver", "simgd"), steps=1)
+    with pytest.raises(cp.UsageError, match="only games of game_from_modules have them"):
+        other.modules()
+
+
+def test_modules_handed_back_are_those_that_are_shown():
+    """With the regularizer ema the averages over all points, as its formula has them."""
+    net, points = nn.Linear(3, 3, bias=False).double(), []
+    ema = cp.make("regularizer", "ema", decay=0.5, player="critic")
+    watch = [lambda seen: points.append(seen.params["critic"]["weight"])]
+    solver = cp.make("solver", "simgd", lr=0.1)
+    result = cp.run(played(net), solver, steps=3, regularizers=[ema], observers=watch)
+    average = sum(0.5**k * x for k, x in enumerate(reversed(points))) * 0.5 / (1 - 0.5 ** len(points))
+    close(result.modules()["critic"].state_dict()["weight"], average, 1e-12)
+    assert not identical(average, points[-1])

@@ -97,7 +97,8 @@ def test_confident_logits_stay_finite(name, dtype):
 def test_non_saturating_pulls_where_saturating_does_not():
     """The same fixed points; where D is sure that a sample is generated, the gradient is 1 instead of 0."""
     d = torch.tensor(-20.0, dtype=F64)
-    slopes = [float(grad(cp.make("loss", name).f_fake)(d)) for name in ("saturating", "non-saturating")]
+    losses = cp.make("loss", "saturating"), cp.make("loss", "non-saturating")
+    slopes = [float(grad(loss.f_fake)(d)) for loss in losses]
     assert slopes[0] == pytest.approx(0, abs=1e-8) and slopes[1] == pytest.approx(-1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -13,6 +15,12 @@ from counterplay.core.game.tree import leaves, ravel, unravel
 from ..support.arenas import SIZES, arena, every_game, order, response
 from ..support.cases import F64, close, close_trees, generator, matrix_game, one_step, radius, same_spectrum
 from ..support.rates import moved_by
+
+
+def direction(name: str, local: LocalGame, **options: Any) -> cp.Params:
+    solver: Any = cp.make("solver", name, **options)
+    found: cp.Params = solver.direction(local)
+    return found
 
 
 def test_exact_lola_is_the_gradient_of_the_look_ahead_loss():
@@ -64,7 +72,8 @@ def test_sos_by_hand():
         (0.3, {"b": 0.9}, 0.18),
     ]:
         params = {i: {"value": torch.tensor([s], dtype=F64)} for i in game.players}
-        found = cp.make("solver", "sos", opponent_lr=0.5, **options).direction(LocalGame.of(game, params, {}))
+        sos: Any = cp.make("solver", "sos", **{"opponent_lr": 0.5, **options})
+        found = sos.direction(LocalGame.of(game, params, {}))
         close(ravel(found), torch.full((2,), s / 2 * (1 - p), dtype=F64))
 
 
@@ -88,7 +97,7 @@ def test_sos_never_turns_against_la(total):
 
     start = {i: {"value": torch.full((1,), total / 2, dtype=F64)} for i in "xy"}
     local = LocalGame.of(cp.game_from_losses(losses, start), start, {})
-    xi, p, lola = (ravel(cp.make("solver", name, opponent_lr=0.1).direction(local)) for name in ("la", "sos", "lola"))
+    xi, p, lola = (ravel(direction(name, local, opponent_lr=0.1)) for name in ("la", "sos", "lola"))
     close(xi, torch.full((2,), 0.8 * (2 * total - 2), dtype=F64))
     close(lola, xi - 0.4 * total)
     assert float(p @ xi) >= 0.5 * float(xi @ xi) - 1e-12
@@ -126,8 +135,7 @@ def test_the_halves_of_jare_make_jare(sizes, opposed):
     a = arena(sizes, 22, opposed)
     local = LocalGame.of(a.game, a.params, {})
     g, d, both = (
-        ravel(cp.make("solver", name, gamma=0.7).direction(local))
-        for name in ("reg-generator-only", "reg-discriminator-only", "jare")
+        ravel(direction(name, local, gamma=0.7)) for name in ("reg-generator-only", "reg-discriminator-only", "jare")
     )
     close(g + d - ravel(local.gradient()), both)
 
@@ -137,7 +145,7 @@ def test_on_bilinear_games_conopt_sga_and_lola_are_one_field():
         game = cp.make("game", "bilinear", dimension=dimension, alpha=alpha)
         local = LocalGame.of(game, game.init(generator()), {})
         fields = [
-            cp.make("solver", name, **options).direction(local)
+            direction(name, local, **options)
             for name, options in [
                 ("conopt", {"gamma": 1.0}),
                 ("sga", {"strength": 1.0}),

@@ -30,7 +30,7 @@ RINGS = {"NUM": {"radius": 1.0, "latent_variance": 1.0}, "JARE": {"radius": 2.0,
 def looks(name: str, ring: str) -> tuple[np.ndarray, np.ndarray, dict[str, float], str]:
     """Of 2,048 samples every 250 steps: the share nearest to each mode (looks, 8), the good ones (looks,), the
     metrics at the end, and all that in words. 64 samples a step: neither paper says how many."""
-    game = cp.make("game", "mixture", batch=64, **RINGS[ring])
+    game: Any = cp.make("game", "mixture", batch=64, **RINGS[ring])
     solver = cp.make("solver", name, lr=1e-4, rule="rmsprop", **METHODS[name])
     noise = RINGS[ring]["latent_variance"] ** 0.5 * torch.randn(2048, 64, generator=torch.Generator().manual_seed(99))
     shares, metrics = [], []

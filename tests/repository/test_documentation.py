@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 from counterplay.core.cli.main import cli
@@ -34,4 +35,4 @@ def test_what_is_not_played_names_commands_that_exist() -> None:
         for words in examples.commands(block)
         if words[0] == "counterplay"
     ]
-    assert {words[1] for words in shown} <= set(cli.list_commands(None))
+    assert {words[1] for words in shown} <= set(cli.list_commands(click.Context(cli)))

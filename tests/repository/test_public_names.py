@@ -13,7 +13,7 @@ import pytest
 
 import counterplay
 
-from ..support import wheel
+from ..support import names, wheel
 
 NAMES = vars(counterplay)["_HOME"]
 EXAMPLE = Path(__file__).parents[1] / "thirdparty" / "counterplay_example" / "__init__.py"
@@ -55,6 +55,13 @@ assert_type(result.params, cp.Params)
 assert_type(result.status, str)
 assert_type(cp.update_jacobian(game, Slow(), result.params), Tensor)
 assert_type(cp.__version__, str)
+quadratic: cp.Game = cp.make("game", "quadratic", b=10.0)
+assert_type(quadratic.players, tuple[str, ...])
+assert_type(cp.make("game", "mixture").latent, int)
+assert_type(cp.make("solver", {"name": "simgd", "lr": 0.1}), cp.Solver)
+mine: cp.Solver = cp.make("solver", "twist", strength=2.0)
+assert_type(cp.make("loss", cp.make("loss", "hinge")), cp.GanLoss)
+assert_type([cp.make("metrics", name) for name in ("fid", "kid")], list[cp.Metric])
 """
 WRONG = """
 import counterplay as cp
@@ -74,11 +81,15 @@ def test_every_line_of_the_stub_is_read() -> None:
     }
 
 
+def test_the_stub_has_every_built_in_name() -> None:
+    assert names.STUB.read_text(encoding="utf-8") == names.written(), "python -m tests.support.names writes it anew"
+
+
 def test_every_public_name_resolves() -> None:
     assert {"run", "tree", "option", "Solver", "__version__"} <= set(NAMES)
     for name in NAMES:
         assert getattr(counterplay, name) is not None
-        assert name in dir(counterplay)
+        assert name in dir(counterplay) and name in vars(counterplay)["__all__"]
 
 
 def test_a_misspelt_name_is_an_attribute_error() -> None:

@@ -87,7 +87,7 @@ def launches(notes, layers):
     """The operations of one step of conopt with Adam, without those that evaluate the game."""
     game = cp.make("game", "mixture", hidden=2, layers=layers, batch=2, latent=2)
     counts: list[int] = []
-    solver = cp.make("solver", "simgd", **GRADIENT)
+    solver: Any = cp.make("solver", "simgd", **GRADIENT)
     memory: Any = None
 
     def watch(seen):

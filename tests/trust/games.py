@@ -126,4 +126,5 @@ def game(built: Built) -> cp.Game:
         return cp.game_from_losses(lambda p, batch: built.of(called(modules, p), batch), start, built.sample)
     if c.form == "game":
         return Own(modules, built.of, built.sample, c.players, c.age)
-    return OwnGan(modules, built.sample, cp.make("loss", c.loss))
+    loss: Any = cp.make("loss", c.loss)
+    return OwnGan(modules, built.sample, loss)

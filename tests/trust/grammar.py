@@ -196,7 +196,8 @@ def _solver(
 
 
 def fields_of(solver: str) -> set[str]:
-    return {f.name for f in dataclasses.fields(cp.make("solver", solver))}
+    made: Any = cp.make("solver", solver)
+    return {f.name for f in dataclasses.fields(made)}
 
 
 def _regularizer(r: random.Random, form: str, plain: bool) -> str:

@@ -106,6 +106,7 @@ def test_damage(packed, tmp_path):
 def test_mnist_5k(tmp_path, monkeypatch):
     pixels, labels = data_files.mnist_5k(tmp_path / "a.csv.gz")
     images = cp.make("dataset", "mnist-5k", file=str(tmp_path / "a.csv.gz")).load()
+    assert images.labels is not None
     assert np.array_equal(images.pixels[:, 0].numpy(), pixels) and np.array_equal(images.labels.numpy(), labels)
     assert images.source == "not the official files: their sums differ"
     damaged(tmp_path / "a.csv.gz", lambda: cp.make("dataset", "mnist-5k", file=str(tmp_path / "a.csv.gz")).load(), 60)

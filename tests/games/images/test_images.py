@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -206,7 +207,7 @@ def test_dropout_is_played_by_members_and_traced():
 
 
 def test_options_of_the_default_thing_can_be_set_alone():
-    g = cp.make("game", "images", network={"filters": 7})
+    g: Any = cp.make("game", "images", network={"filters": 7})
     assert (type(g.network).__name__, g.network.filters) == ("Mlp", 7)
     with pytest.raises(cp.UsageError, match="network mlp has no option 'filter'"):
         cp.make("game", "images", network={"filter": 7})
@@ -228,7 +229,7 @@ def test_what_is_shown_and_measured_comes_from_all_generators_in_equal_parts(cou
 
 
 def test_images_for_metrics_are_of_their_noise_and_class():
-    g = cp.make("game", "several-gans", data=Few(), generators=3, network=Dropping(), conditional=True)
+    g: Any = cp.make("game", "several-gans", data=Few(), generators=3, network=Dropping(), conditional=True)
     params, gallery = g.init(torch.Generator().manual_seed(0)), {"noise": torch.zeros(()), "seed": torch.tensor(7)}
     (images, y), *rest = g.generated_images(params, gallery).batches(250)
     rng = torch.Generator().manual_seed(7)

@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import PluginError, UsageError, out_of_memory
+from .errors import Interrupted, PluginError, UsageError, out_of_memory
 
 _PACKAGE = __package__.partition(".")[0]
 _NO_PLUGINS = {_PACKAGE, "torch", "numpy", *sys.stdlib_module_names}  # top-level packages that are no plugin's
@@ -34,12 +34,12 @@ def attributed(error: BaseException, what: str, *objects: Any, refusing: bool = 
     """The error to raise in place of ``error``: a PluginError if it passed through a plugin's code, else ``error``.
 
     ``what`` says in words what raised it, as in "a step". The plugins are those that define ``objects`` or something
-    in their fields. With ``refusing`` a UsageError stays as it is: a method may refuse a game. A KeyboardInterrupt,
-    which is the user's, always stays. Where memory has run out nobody's code is to blame: that is an OutOfMemory.
+    in their fields. With ``refusing`` a UsageError stays as it is: a method may refuse a game. What interrupts a run
+    from outside always stays. Where memory has run out nobody's code is to blame: that is an OutOfMemory.
     """
     if (lack := out_of_memory(error, what)) is not None:
         return lack
-    if isinstance(error, PluginError | KeyboardInterrupt) or (refusing and isinstance(error, UsageError)):
+    if isinstance(error, PluginError | Interrupted | KeyboardInterrupt) or (refusing and isinstance(error, UsageError)):
         return error
     place = _place(error, {m for x in objects for m in _modules(x)})
     if place is None and not isinstance(error, SystemExit | GeneratorExit):  # counterplay itself never raises these two

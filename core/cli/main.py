@@ -28,7 +28,7 @@ from ..errors import (
     out_of_memory,
     printable,
 )
-from ..process import signals, streams
+from ..process import signals, streams, torchrun
 from ..registry import registry
 from ..registry.kinds import in_words
 from ..registry.third_party import commands_of
@@ -160,6 +160,8 @@ def _ending(error: BaseException) -> int:
     if os.environ.get("COUNTERPLAY_DEBUG", "0") not in ("", "0"):
         traceback.print_exception(error)
     if isinstance(error, UserError):
+        if not (torchrun.speaks() or isinstance(error, Interrupted)) or not str(error):
+            return error.exit_code  # the first of several processes says it
         plugin = _blamed(error) if isinstance(error, PluginError) else None
         return _say(f"the plugin {plugin} failed: {error}" if plugin else str(error), error.exit_code)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a group was given without a command: show its help

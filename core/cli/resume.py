@@ -8,6 +8,7 @@ import click
 
 from ..click_types import PATH
 from ..errors import printable
+from ..process import torchrun
 from .options import plugins_first
 from .progress import shown
 from .run import remembering_losses, report_ending
@@ -27,8 +28,10 @@ def resume_command(directory: str, allow_inexact: bool, quiet: bool) -> None:
 
     status = RunDirectory(directory).status()
     last: dict[str, Any] = {}
-    with shown(quiet) as progress, stop_requested() as stop:
+    with shown(quiet or not torchrun.speaks()) as progress, stop_requested() as stop:
         result = resume(directory, progress=remembering_losses(last, progress), stop=stop, allow_inexact=allow_inexact)
+    if not torchrun.speaks():
+        return
     if status.get("state") in ENDED:
         ended = f"{directory} has ended: {result.status} after {result.steps} steps. {result.message}"
         click.echo(printable(ended.rstrip()))

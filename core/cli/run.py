@@ -13,6 +13,7 @@ import click
 
 from ..click_types import PATH
 from ..errors import Diverged, Interrupted, NotConverged
+from ..process import torchrun
 from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, completed, name_of
@@ -86,7 +87,7 @@ def play(ctx: click.Context, e: Experiment, objects: tuple[Any, Any, list[Any]],
     full = completed(e, game, solver, regularizers)
     out = e.out or first_free(name_of(full.game), name_of(full.solver))
     last: dict[str, Any] = {}
-    with shown(quiet) as progress, stop_requested() as stop:
+    with shown(quiet or not torchrun.speaks()) as progress, stop_requested() as stop:
         result = run(
             game,
             solver,
@@ -96,6 +97,8 @@ def play(ctx: click.Context, e: Experiment, objects: tuple[Any, Any, list[Any]],
             progress=remembering_losses(last, progress),
             stop=stop,
         )
+    if not torchrun.speaks():
+        return
     if e.compile and result.eager:
         click.echo(f"Warning: {result.eager}", err=True)
     if report:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -42,6 +43,11 @@ class Game(ABC):
     """The names of the buffers that say which data come next, as the place in an epoch. Only :meth:`advance` changes
     them, and they are left out of batches. The fixed batches for spectra, samples and metrics are drawn from the first
     place, whatever the step."""
+
+    sample_axes: Mapping[str, int] = {}
+    """The entries of a batch that hold samples, each with the axis of the samples. A run over several processes gives
+    each of them a share. The losses must be means over the samples; what mixes samples (normalisation by
+    ``counterplay``'s own formulas, a :class:`BatchLoss`) sees the whole batch. Empty: the game is not split."""
 
     small_options: Mapping[str, Any] = {}
     """Options with which ``counterplay check`` makes the game, where it is slow or needs files without them."""
@@ -150,6 +156,7 @@ class GanGame(Game):
     """
 
     players = ("generator", "discriminator")
+    sample_axes = MappingProxyType({"real": 0, "noise": 0, INSTANCE_NOISE: 0})
     loss: GanLoss
 
     @property

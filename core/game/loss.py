@@ -17,6 +17,8 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.func import vmap
 
+from ..collective import whole_batch
+
 Expectation = Callable[[Tensor], Tensor]
 """(B,) -> (): the mean over a batch, or a quadrature's weighted sum."""
 
@@ -71,7 +73,13 @@ class Loss(GanLoss):
 
 
 class BatchLoss(GanLoss):
-    """A loss of both batches of logits as a whole. A subclass defines ``losses`` with any expectation."""
+    """A loss of both batches of logits as a whole. A subclass defines ``losses`` with any expectation.
+
+    It sees the logits of the whole batch where this is split over processes.
+    """
+
+    def __call__(self, d_real: Tensor, d_fake: Tensor) -> dict[str, Tensor]:
+        return self.losses(mean, whole_batch(d_real), whole_batch(d_fake))
 
 
 def mean(x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..collective import batch_mean
+
 EPS = 1e-5
 
 
@@ -36,6 +38,11 @@ def by_channel(c: Tensor, x: Tensor) -> Tensor:
 
 
 def standardize(x: Tensor, dims: list[int], eps: float = EPS) -> Tensor:
-    """(x - mean) / sqrt(variance + eps), with mean and variance over the axes ``dims``."""
-    centred = x - x.mean(dims, keepdim=True)
-    return centred * ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
+    """(x - mean) / sqrt(variance + eps), with mean and variance over the axes ``dims``; 0 is that of the batch."""
+    mean = batch_mean if 0 in dims else _mean
+    centred = x - mean(x, dims)
+    return centred * (mean(centred * centred, dims) + eps).rsqrt()
+
+
+def _mean(x: Tensor, dims: list[int]) -> Tensor:
+    return x.mean(dims, keepdim=True)

@@ -34,6 +34,8 @@ class Regularizer(ABC):
     """Why it makes no sense in a game that projects; see :attr:`counterplay.Solver.unconstrained`."""
     mixes_players: bool = False
     """Whether its penalties couple the players so that a zero-sum game does not stay one (J_ij = -J_ji^T is lost)."""
+    sample_axes: Mapping[str, int] = {}
+    """The entries of a batch that it draws for each sample, as in :attr:`counterplay.Game.sample_axes`."""
 
     def check(self, game: Game) -> None:
         """Raise UsageError if it cannot be applied to ``game``."""
@@ -85,6 +87,10 @@ class Regularized(Game):
     @property
     def position_buffers(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.game.position_buffers
+
+    @property
+    def sample_axes(self) -> Mapping[str, int]:  # type: ignore[override]
+        return {**self.game.sample_axes, **self.regularizer.sample_axes}
 
     @property
     def metric_axes(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..game.game import Game
+from ..game.game import INSTANCE_NOISE, Game
 from ..game.tree import Batch, Buffers, Params, Player, Tree, sent
 from ..options import Count, option
 from ..registry.registry import make
@@ -36,6 +37,7 @@ class ImageGameBase(Game):
     """
 
     position_buffers = (ORDER, EPOCH, POSITION)
+    sample_axes = MappingProxyType({"real": 0, "noise": 0, "labels": 0, "dropout": 0, INSTANCE_NOISE: 0})
 
     data: Dataset = option("digits", "data set")
     batch: Count = option(64, "images a step")

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from ..errors import Interrupted
+from . import torchrun
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 Handler = Callable[[int, FrameType | None], None]
@@ -86,7 +87,7 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
-        if count > 1:
+        if count > 1 and not torchrun.several():  # torchrun passes on a signal that each process gets by itself, too
             os._exit(Interrupted.exit_code)  # all files on disk are whole at any time, so nothing need be finished
 
     with _handled(lambda _: note):

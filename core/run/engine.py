@@ -21,11 +21,13 @@ from ..game.regularizer import Regularizer
 from ..game.tree import Params, leaves
 from ..log.history import History
 from ..loop.contract import validated_memory
-from ..loop.loop import Loop, Progress
+from ..loop.loop import Loop
 from ..loop.monitor import Monitor, joint_norm
 from ..loop.observers import Observer
 from ..loop.result import Result
 from ..loop.stopping import Stopping, stopping
+from ..parallel.launch import processes, together
+from ..parallel.playing import Playing
 from ..provenance.reproducibility import require_seeded
 from ..seeding import SCHEME
 from ..settings import Asked
@@ -118,11 +120,13 @@ def run(
     """
     arguments = {**locals(), "device": _name(device), "dtype": _name(dtype)}
     _require_objects(game, solver, regularizers, start)
+    ranks = processes(_name(device))
     settings = Settings(
         **{field.name: arguments[field.name] for field in fields(Asked)},
         trace_from=first_step_of(trace, TRACE_FROM), compile_from=first_step_of(compile, COMPILE_FROM), seeding=SCHEME,
+        ranks=1 if ranks is None else ranks.count,
     ).checked()  # fmt: skip
-    with settings.switched():
+    with settings.switched(), together(ranks):
         evaluator = settings.evaluator(game, regularizers)
         ends_early = stopping_of(settings, evaluator)
         state = initial_state(evaluator, solver, settings, start, memory)
@@ -131,8 +135,9 @@ def run(
         if not settings.inexact_data:
             require_seeded(evaluator, state)
         checks = {"jacobian": check_game(evaluator, state)}
+        playing = Playing(evaluator, evaluator, observers, progress, stop).over(ranks, state)
         runner, why = None, ""
-        if settings.compile_from is not None and settings.steps > settings.compile_from:
+        if ranks is None and settings.compile_from is not None and settings.steps > settings.compile_from:
             runner, why = compiled_chunk_runner(evaluator, solver, state, settings)
         if runner is None:
             settings = replace(settings, compile_from=None)
@@ -141,8 +146,9 @@ def run(
         if history:
             record = History(layout_of(evaluator, ParameterSummary(state.params, evaluator.members)))
             record.expect(steps // every + 2 if every else 0)
+        out = out if ranks is None or ranks.first else None
         writer = RunWriter.create(out, evaluator, solver, state, settings, experiment, start_given, checks, record)
-        result = play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, runner)
+        result = play(playing, solver, state, settings.steps, ends_early, writer, runner)
         return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=record)
 
 
@@ -164,23 +170,22 @@ def compiled_chunk_runner(
 
 
 def play(
-    game: Evaluator,
+    playing: Playing,
     solver: Solver,
     state: State,
     steps: int,
     ends_early: Stopping,
     writer: RunWriter,
-    observers: Sequence[Observer],
-    progress: Progress | None,
-    stop: Callable[[], bool] | None,
     runner: CompiledChunkRunner | None = None,
 ) -> Result:
     """Run the loop from ``state`` to its end, recorded by ``writer``."""
+    game = playing.game
     with writer:
-        shown_to = [*writer.observers, *observers]
-        loop = Loop(game, solver, steps, ends_early, Gallery(game).at, shown_to, writer.save, progress)
+        shown_to = [*writer.observers, *playing.observers]
+        loop = Loop(game, solver, steps, ends_early, Gallery(playing.whole).at, shown_to, writer.save)
+        loop.progress = playing.progress
         loop.chunk_runner = runner
-        loop.stop = stop or loop.stop
+        loop.stop = playing.stop or loop.stop
         ending = loop.play(state)
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
         writer.close(ending, diverged)

@@ -18,6 +18,8 @@ from ..log.schema import ENDED
 from ..loop.loop import Progress
 from ..loop.observers import Observer
 from ..loop.result import Result
+from ..parallel.launch import processes, together
+from ..parallel.playing import Playing
 from ..provenance.differences import differences
 from ..provenance.environment import run_facts, versions
 from ..provenance.reproducibility import INEXACT_DATA, changed_since, require_seeded
@@ -68,10 +70,11 @@ def resume(
         )
     if status.get("state") in ENDED:  # no process writes in it any more, so no lock is needed
         return _ended(files)
-    lock = acquire(files.path)
-    try:
-        with files.reading():
-            settings = Settings.read(facts["settings"])
+    with files.reading():
+        settings = Settings.read(facts["settings"])
+    ranks = processes(settings.device)
+    first = ranks is None or ranks.first
+    with together(ranks), acquire(files.path) if first else nullcontext() as lock:
         _require_device(directory, settings.device)
         saved = None if _killed_at_once(files, facts) else load_checkpoint(newest(files.path))
         if saved is not None:
@@ -86,6 +89,7 @@ def resume(
             with files.reading():
                 changed = differing + _changed(facts, evaluator, start.params)
                 ends_early = stopping_of(settings, evaluator)
+            changed += _changed_count(settings.ranks, 1 if ranks is None else ranks.count)
             runner, why = None, ""
             if settings.compile_from is not None:
                 runner, why = compiled_chunk_runner(evaluator, solver, start, settings)
@@ -108,11 +112,20 @@ def resume(
                     "--allow-inexact goes on and marks the log."
                 )
             inexact += [{"step": state.step, "changed": changed}] if changed else []
-            with files.reading():
-                writer = RunWriter.reopen(files, lock, evaluator, solver, state, settings, numbers, pending, inexact)
-            return play(evaluator, solver, state, settings.steps, ends_early, writer, observers, progress, stop, runner)
-    finally:
-        lock.close()
+            playing = Playing(evaluator, evaluator, observers, progress, stop).over(ranks, state)
+            writer = RunWriter()
+            if lock is not None:
+                with files.reading():
+                    writer = RunWriter.reopen(
+                        files, lock, evaluator, solver, state, settings, numbers, pending, inexact
+                    )
+            return play(playing, solver, state, settings.steps, ends_early, writer, runner)
+
+
+def _changed_count(before: int, now: int) -> list[str]:
+    """What to say if another number of processes share the batches now: sums are rounded in another order."""
+    counts = ["one process" if n == 1 else f"{n} processes" for n in (before, now)]
+    return [] if before == now else [f"it was played by {counts[0]} and is by {counts[1]}"]
 
 
 def _killed_at_once(files: RunDirectory, facts: Mapping[str, Any]) -> bool:

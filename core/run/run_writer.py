@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.products import Cost
-from ..errors import Stale, StorageError, UsageError
+from ..errors import Interrupted, Stale, StorageError, UsageError
 from ..log.blocks import blocks_of, column, merge, pieces_of
 from ..log.history import History
 from ..log.writer import LogWriter
@@ -173,7 +173,7 @@ class RunWriter:
         if isinstance(error, UsageError) and not played:
             _remove_refused(files.path, self.made_directory)  # so that the directory can be used again
             return
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        state = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
         facts = {"stale_since": error.since} if isinstance(error, Stale) else {}
         try:
             if log is not None:

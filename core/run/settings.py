@@ -30,10 +30,12 @@ class Settings(Asked):
     """What the user asked for, and what was decided when the run began, so that a resumed run computes in the same way.
 
     ``trace_from`` is the step from which on traced programs are replayed, ``compile_from`` the step from which on
-    compiled code takes many steps at once; None: never. ``seeding`` says how members get their seeds
+    compiled code takes many steps at once; None: never. ``ranks`` is the number of processes that share each batch.
+    ``seeding`` says how members get their seeds
     (``core.seeding``); it is 1 in runs that do not record it.
     """
 
+    ranks: Count = 1
     trace_from: Whole | None = None
     compile_from: Whole | None = None
     seeding: Count = 1

@@ -12,6 +12,7 @@ al. (2018, arXiv 1708.02556), without their classifier. What is generated is the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from .images import ImagePlay
 @dataclass(frozen=True)
 class SeveralGans(ImagePlay):
     """The players are "generator_1", "generator_2", ..., "discriminator_1", ...; all have the same networks."""
+
+    sample_axes = MappingProxyType({**ImagePlay.sample_axes, "noise": 1})
 
     generators_: Count = option(2, "how many generators, n")
     discriminators_: Count = option(1, "how many discriminators, m")

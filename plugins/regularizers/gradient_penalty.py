@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -63,6 +64,7 @@ class GradientPenalty(Regularizer):
     """weight * E (||grad_x D|| - 1)^2 on points between real and generated samples, in the discriminator's loss."""
 
     mixes_players = True  # the points depend on the generator, and the generator's loss has no such term
+    sample_axes = MappingProxyType({MIX: 0})
     weight: float = option(10.0, "lambda")
 
     def check(self, game: Game) -> None:
@@ -128,6 +130,7 @@ class ZeroCentred(_Centred):
 
     name = "zero-centred"
     mixes_players = True  # as for gradient-penalty
+    sample_axes = MappingProxyType({MIX: 0})
 
     def check(self, game: Game) -> None:
         need_samples(self.name, game)

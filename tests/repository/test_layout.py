@@ -22,17 +22,17 @@ LAYERS = (
     ("core.log", "core.registry", "core.derivatives"),
     ("core.images", "core.experiments", "core.stability", "core.solver", "core.sweep", "analysis.log", "plugins.losses",
      "plugins.regularizers"),
-    ("core.spectra", "core.conformance", "core.provenance", "core.loop", "analysis.measures", "games.networks",
+    ("core.spectra", "core.provenance", "core.loop", "analysis.measures", "games.networks",
      "games.data", "plugins.metrics", "plugins.solvers.descent", "plugins.solvers.shaping"),
-    ("core.compiled", "analysis.figures", "games.gans", "games.images", "plugins.solvers.extrapolation",
-     "plugins.solvers.competitive"),
-    ("core.run", "analysis.commands", "games", "plugins.solvers", "plugins.experiments"),
+    ("core.compiled", "core.parallel", "analysis.figures", "games.gans", "games.images",
+     "plugins.solvers.extrapolation", "plugins.solvers.competitive"),
+    ("core.run", "core.conformance", "analysis.commands", "games", "plugins.solvers", "plugins.experiments"),
     ("core.cli",),
 )  # fmt: skip
 # What analysis may use, since logs are read on machines without torch.
 TORCH_FREE = ("core", "core.process", "core.storage", "core.log", "core.registry", "core.stability", "core.sweep",
               "core.experiments")  # fmt: skip
-TORCH_IN_CORE = {"core.tolerances", "core.seeding"}
+TORCH_IN_CORE = {"core.tolerances", "core.seeding", "core.collective"}
 FILES, LINES = 15, 280  # of a package, of a file
 # Who may name modules of other packages in strings: the tables of what is built in, by which it is found when wanted.
 TABLES = {"core.registry.kinds", "core.registry.registry"}

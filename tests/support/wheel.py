@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("core", "plugins", "games", "analysis")
 # What of the package lies at the repository's root.
-TOP = ("__init__.py", "__init__.pyi", "making.py", "making.pyi", "py.typed", "testing.py")
+TOP = ("__init__.py", "__init__.pyi", "__main__.py", "making.py", "making.pyi", "py.typed", "testing.py")
 TEMPLATES = Path("core", "cli", "templates")  # of what `counterplay new` makes
 
 

@@ -1,0 +1,67 @@
+"""Several processes on this machine that compute together for a moment: for checks and tests, without torchrun."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ..collective import Ranks
+from ..errors import UsageError
+
+
+def on_processes(count: int, function: Callable[..., Any], *args: Any, seconds: float = 600.0) -> list[Any]:
+    """``function(ranks, *args)`` in ``count`` new processes; what it returns in each of them.
+
+    ``function`` is one that a module defines. Raises UsageError if torch lacks gloo, RuntimeError with what a process
+    raised, or if it ends without a word or is not done within so many ``seconds``.
+    """
+    if not dist.is_available() or not dist.is_gloo_available():
+        raise UsageError(f"torch {torch.__version__} is built without gloo, through which processes talk.")
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as directory:
+        pipes = [context.Pipe(duplex=False) for _ in range(count)]
+        meeting = f"file://{directory}/meeting"
+        children = [
+            context.Process(target=_child, args=(rank, count, meeting, pipes[rank][1], function, args), daemon=True)
+            for rank in range(count)
+        ]
+        for child, (_, there) in zip(children, pipes, strict=True):
+            child.start()
+            there.close()  # so that the end of the child is the end of what it says
+        try:
+            return [_answer(rank, here, seconds) for rank, (here, _) in enumerate(pipes)]
+        finally:
+            for child in children:
+                child.kill()
+                child.join()
+
+
+def _answer(rank: int, here: Connection, seconds: float) -> Any:
+    try:
+        answer, error = here.recv() if here.poll(seconds) else (None, f"not done within {seconds:g} seconds")
+    except EOFError:
+        answer, error = None, "it ended without a word"
+    if error is not None:
+        raise RuntimeError(f"process {rank}: {error}")
+    return answer
+
+
+def _child(
+    rank: int, count: int, meeting: str, there: Connection, function: Callable[..., Any], args: tuple[Any, ...]
+) -> None:
+    torch.set_num_threads(1)
+    try:
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)
+        group: Any = dist.group.WORLD
+        there.send((function(Ranks(rank, count, group.group_name), *args), None))
+    except Exception as error:  # it is raised again where it is waited for
+        there.send((None, f"{type(error).__name__}: {error}"))
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -52,6 +52,12 @@ class NotConverged(UserError):
     exit_code = 11
 
 
+class CellsFailed(UserError):
+    """Some cells of a sweep failed. The others are done, and so is the sweep."""
+
+    exit_code = 12
+
+
 class BadLog(UserError):
     """A log or a checkpoint is damaged, hostile or of an unknown format."""
 

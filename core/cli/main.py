@@ -37,6 +37,7 @@ from ..version import __version__
 # The commands of this package: name -> (module, what it does). Those of the analysis package come through the hook.
 _OURS = {
     "run": ("run", "Play a game and record it."),
+    "sweep": ("sweep", "Play a grid of runs: games, solvers, settings and seeds."),
     "resume": ("resume", "Go on with a run that was stopped."),
     "show": ("show", "Draw images of a run's generator: samples, interpolations, nearest real images."),
     "spectrum": ("spectrum", "Find the eigenvalues at a recorded or given point, and what they say."),
@@ -117,8 +118,9 @@ def _broken_pipes_past_click() -> Iterator[None]:
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 ok, 1 bug, 2 usage, 3 plugin, 10 diverged, 11 not converged though required, 65 bad log, "
-    "71 out of memory, 73 run directory in use, 74 storage, 75 interrupted and resumable.",
+    epilog="Exit codes: 0 ok, 1 bug, 2 usage, 3 plugin, 10 diverged, 11 not converged though required, "
+    "12 cells of a sweep failed, 65 bad log, 71 out of memory, 73 run directory in use, 74 storage, "
+    "75 interrupted and resumable.",
 )
 @click.version_option(__version__, prog_name="counterplay")
 def cli() -> None:

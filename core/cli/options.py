@@ -1,4 +1,4 @@
-"""Options that several commands share: the objects of an experiment, its settings, and plugin files."""
+"""Options that several commands share: objects of an experiment, its settings, plugin files, and those of sweeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from ..click_types import INTEGER, NUMBER, PATH
+from ..click_types import INTEGER, NUMBER, PATH, Integer
 from ..errors import UsageError
 from ..options import Option, bounds_of
 from ..registry import experiment as config
@@ -88,3 +88,45 @@ def require_member(member: int, members: int | None, where: str) -> None:
     if not 0 <= member < (members or 1):
         has = "is no ensemble" if members is None else f"has the members 0 to {members - 1}"
         raise UsageError(f"--member {member}: {where} {has}.")
+
+
+def swept_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each setting of a run but its directory, as text, which may hold several values."""
+    for o in reversed(config.OPTIONS.values()):
+        if not o.help or o.name == "out":
+            continue
+        if bounds_of(o.annotation)[0] is bool:
+            command = _option(o)(command)
+        else:
+            metavar = o.metadata.get("metavar", "VALUE")
+            command = click.option(f"--{o.name.replace('_', '-')}", metavar=f"{metavar},…", help=o.help)(command)
+    return command
+
+
+def _together(*options: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[..., Any]:
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_COUNT: dict[str, Any] = {"type": Integer(least=1), "metavar": "N"}
+grid_options = _together(
+    click.option("--seeds", metavar="0:10", help="Seeds: a range without its end, or 1,5,7."),
+    click.option("--as-members", is_flag=True, help="Play the seeds as the members of one ensemble."),
+    click.option("--zip", "zipped", multiple=True, metavar="AXIS,AXIS", help="Axes that go together, as solver,lr."),
+    click.option("--out", type=PATH, metavar="DIR", help="The directory of the sweep; it may be there already."),
+)
+executor_options = _together(
+    click.option("--executor", metavar="NAME", default="local", help="local, dask, slurm or command."),
+    click.option("--scheduler", metavar="ADDRESS", help="Of dask, as tcp://host:8786; without it one is started here."),
+)
+work_options = _together(
+    click.option("--workers", **_COUNT, help="How many runs at once.  [default: one a processor]"),
+    click.option("--retry", is_flag=True, help="Play the cells that failed, too."),
+    click.option("--limit", **_COUNT, help="Play no more than N cells now."),
+    click.option("--take-over", is_flag=True, help="What other machines have claimed is free: they are gone."),
+    click.option("--quiet", is_flag=True, help="Say nothing but the closing line."),
+)

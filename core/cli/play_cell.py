@@ -6,12 +6,13 @@ A fork server imports this module before it starts such processes, so everything
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import torch
 import torch._dynamo  # torch imports it when a program is first traced, which takes longer than a small run
 
-from ..errors import BadLog, Busy, UsageError
+from ..errors import BadLog, Busy, UsageError, UserError
 from ..process.signals import stop_requested
 from ..provenance.environment import sources
 from ..registry import experiment as config
@@ -22,9 +23,8 @@ from ..run.engine import run
 from ..run.resume import resume
 from ..storage.lock import held
 from ..storage.run_directory import RunDirectory
+from ..sweep.cost import Cost
 from .run import settings_of
-
-_loaded: set[str] = set()  # files of plugins
 
 
 def play_cell(directory: Path, experiment: config.Table) -> None:
@@ -35,9 +35,7 @@ def play_cell(directory: Path, experiment: config.Table) -> None:
     """
     torch.set_num_threads(1)  # sweeps play several runs at once, and a run computes the same on any executor
     for path in experiment["plugins"]:
-        if path not in _loaded:
-            registry.load_file(path)
-            _loaded.add(path)
+        registry.load_file(path)
     if has_checkpoint(directory):
         try:
             _go_on(directory)
@@ -46,6 +44,22 @@ def play_cell(directory: Path, experiment: config.Table) -> None:
             if RunDirectory(directory).status().get("state") != "failed":
                 raise
     _begin(directory, experiment)
+
+
+def try_steps(experiment: config.Table) -> Cost:
+    """The seconds that a run needs to start, and for a step, neither traced nor compiled; or why it is refused."""
+    clocks: list[float] = []
+    few = {"steps": 3, "compile": False, "until": None, "patience": None}
+    try:
+        asked = config.resolve(experiment)
+        game, solver, regularizers = build(asked)
+        began = time.monotonic()
+        settings = settings_of(asked, regularizers) | few
+        run(game, solver, **settings, progress=lambda *_: clocks.append(time.monotonic()))
+    except UserError as error:
+        return f"refused: {error}"
+    step = (clocks[-1] - clocks[0]) / (len(clocks) - 1) if len(clocks) > 1 else 0.0
+    return max(clocks[-1] - began - len(clocks) * step, 0.0) if clocks else 0.0, step
 
 
 def _go_on(directory: Path) -> None:

@@ -20,15 +20,18 @@ _BAR_SECONDS = 0.1  # the shortest time between two changes of the bar
 
 
 @contextlib.contextmanager
-def shown(quiet: bool) -> Iterator[Progress | None]:
-    """The progress display on the standard error: a bar on a terminal, else lines; None if ``quiet``."""
+def shown(quiet: bool, what: str = "step") -> Iterator[Progress | None]:
+    """The progress display on the standard error: a bar on a terminal, else lines; None if ``quiet``.
+
+    ``what`` is the word for what is counted.
+    """
     if quiet:
         yield None
     elif sys.stderr.isatty():
         with _bar() as progress:
             yield progress
     else:
-        yield _lines()
+        yield _lines(what)
 
 
 def figures(losses: Mapping[str, Any]) -> str:
@@ -43,7 +46,7 @@ def _figure(loss: Any) -> str:
     return f"{values:.4g}"
 
 
-def _lines() -> Progress:
+def _lines(what: str) -> Progress:
     first, began = 0, 0.0
     tenths = 0
 
@@ -56,7 +59,7 @@ def _lines() -> Progress:
         tenths = step * 10 // steps if steps else 10
         left = (time.monotonic() - began) * (steps - step) / max(step - first, 1)
         with contextlib.suppress(OSError):
-            click.echo(f"step {step}/{steps}  {figures(losses)}  {_clock(left)} left", err=True)
+            click.echo(f"{what} {step}/{steps}  {figures(losses)}  {clock(left)} left", err=True)
 
     return line
 
@@ -82,7 +85,8 @@ def _bar() -> Iterator[Progress]:
         yield advance
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, 2:05, or as hours, 1:02:05."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -58,17 +58,23 @@ def assignments(items: Iterable[str], flag: str) -> Table:
     """The table given by ``key=value`` texts in any order; ``a.b=value`` is nested. Raises UsageError with ``flag``."""
     parts: list[tuple[list[str], Any]] = []
     for item in items:
-        key, equals, text = item.partition("=")
-        path = key.strip().split(".")
-        if not equals or not all(path):
-            raise UsageError(f"{flag} {item!r}: expected key=value, for example {flag} lr=0.01.")
-        if path == ["name"]:
-            raise UsageError(f"{flag} {item}: what {flag} sets are options, not what they belong to: name that itself.")
+        path, text = assignment(item, flag)
         try:
-            parts += leaves(path, typed(text.strip()))
+            parts += leaves(path, typed(text))
         except UsageError as e:
             raise UsageError(f"{flag} {item[:60]}: {e}") from e
     return nested(parts)
+
+
+def assignment(item: str, flag: str) -> tuple[list[str], str]:
+    """The path and the text of the value in ``a.b=value``. Raises UsageError with ``flag``."""
+    key, equals, text = item.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise UsageError(f"{flag} {item!r}: expected key=value, for example {flag} lr=0.01.")
+    if path == ["name"]:
+        raise UsageError(f"{flag} {item}: what {flag} sets are options, not what they belong to: name that itself.")
+    return path, text.strip()
 
 
 def merged(low: Any, high: Any) -> Any:
@@ -133,7 +139,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Table:
             continue
         name = variable.removeprefix(_PREFIX)
         if name.isupper() and name.lower() in FIELDS:
-            found[name.lower()] = _from(variable, name.lower(), text)
+            found[name.lower()] = value_of(name.lower(), text, f"{variable}=")
         elif near := difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=0.8):  # others may be a plugin's
             raise UsageError(
                 f"the environment variable {variable} is not known; did you mean {_PREFIX + near[0].upper()!r}? "
@@ -142,11 +148,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Table:
     return found
 
 
-def _from(variable: str, field: str, text: str) -> Any:
+def value_of(field: str, text: str, given: str) -> Any:
+    """The value of a field that is typed as text. ``given`` are the words before it, for a UsageError."""
     try:
         value = typed(text)
     except UsageError as e:
-        raise UsageError(f"{variable}={text[:60]}: {e}") from e
+        raise UsageError(f"{given}{text[:60]}: {e}") from e
     return text if field in _TEXTS and not isinstance(value, str | None) else value  # a folder may be named 2024
 
 

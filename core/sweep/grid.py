@@ -38,10 +38,11 @@ def grid(base: Table, axes: Mapping[str, Iterable[Any]], zipped: Sequence[Sequen
     if (count := math.prod(len(values[group[0]]) for group in groups)) > MOST:
         raise UsageError(f"this sweep has {count:,} cells, and at most {MOST:,} are possible: give fewer values.")
     distinguishing = [axis for axis, x in values.items() if len(x) > 1]
+    elsewhere = {name for x in values.get("regularizers", []) for name in _names(x)}
     completion, cells = Completion(), dict[str, Cell]()
     for chosen in itertools.product(*(range(len(values[group[0]])) for group in groups)):
         at = {axis: values[axis][n] for group, n in zip(groups, chosen, strict=True) for axis in group}
-        experiment = completion(resolve(_with(base, {axis: at[axis] for axis in values})))
+        experiment = completion(resolve(_with(base, {axis: at[axis] for axis in values}, elsewhere)))
         cell = Cell(experiment, {axis: plain(at[axis]) for axis in distinguishing})
         cells.setdefault(cell.name, cell)
     return list(cells.values())
@@ -84,15 +85,21 @@ def _axis(name: str, values: Mapping[str, list[Any]]) -> str:
     raise UsageError(f"there is no axis {name!r} to zip{did_you_mean(name, values)} The axes are {', '.join(values)}.")
 
 
-def _with(base: Table, at: Mapping[str, Any]) -> Table:
-    """``base`` with a value for each axis."""
+def _with(base: Table, at: Mapping[str, Any], elsewhere: set[Any]) -> Table:
+    """``base`` with a value for each axis. ``elsewhere`` are the names of the regularizers of all cells."""
     own = {axis: x for axis, x in at.items() if not axis.startswith("regularizers")}
     table: Table = merged(base, nested((axis.split("."), x) for axis, x in own.items()))
     names = at.get("regularizers", [])
     options = nested((axis.split(".")[1:], x) for axis, x in at.items() if axis.startswith("regularizers."))
     if "regularizers" in at and isinstance(names, list):  # options of one that this cell does not have do not matter
-        called = [x if isinstance(x, str) else dict(x).get("name") for x in names]
+        called = _names(names)
         table["regularizers"] = names
-        options = {name: x for name, x in options.items() if name in called}
+        options = {name: x for name, x in options.items() if names and (name in called or name not in elsewhere)}
     found = with_regularizers(table, names if isinstance(names, list) else [], options)
     return table if found is None else {**table, "regularizers": found}
+
+
+def _names(regularizers: Any) -> list[Any]:
+    """The names in a list of regularizers."""
+    items = regularizers if isinstance(regularizers, list) else []
+    return [x.get("name") if isinstance(x, Mapping) else x for x in items]

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import Interrupted
 from ..process.orphans import die_with_parent
@@ -31,6 +31,7 @@ class Local:
     """Plays cells in ``workers`` processes at once. A process that is killed costs its cell, which is played again."""
 
     workers: int = 1
+    plays: ClassVar[bool] = True
 
     def __call__(
         self, work: Work, cells: Sequence[Cell], tell: Tell = nothing, stop: Callable[[], bool] = lambda: False

@@ -57,7 +57,7 @@ def test_a_name_is_the_sum_of_the_experiment_however_it_was_written() -> None:
 
 
 def test_zipped_axes_go_together() -> None:
-    axes = {"solver": ["simgd", "ogda"], "seed": [0, 1], "solver.lr": [0.1, 0.2]}
+    axes: dict[str, list[Any]] = {"solver": ["simgd", "ogda"], "seed": [0, 1], "solver.lr": [0.1, 0.2]}
     cells = grid(BASE, axes, [["solver", "lr"]])
     assert [tuple(cell.settings.values()) for cell in cells] == [
         ("simgd", 0, 0.1), ("simgd", 1, 0.1), ("ogda", 0, 0.2), ("ogda", 1, 0.2),
@@ -65,9 +65,8 @@ def test_zipped_axes_go_together() -> None:
 
 
 def test_options_of_a_regularizer_that_a_cell_does_not_have_do_not_matter() -> None:
-    base = {"game": "dirac-gan", "solver": "simgd"}
     axes: dict[str, list[Any]] = {"regularizers": [[], ["r1"]], "regularizers.r1.gamma": [1, 2]}
-    cells = grid(base, axes)
+    cells = grid({"game": "dirac-gan", "solver": "simgd"}, axes)
     assert [c.experiment["regularizers"] for c in cells] == [[], *[[{"name": "r1", "gamma": x}] for x in (1.0, 2.0)]]
 
 

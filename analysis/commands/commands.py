@@ -71,10 +71,22 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
     "wall_seconds.",
 )
 @click.option("--ascent", is_flag=True, help="Show spectra of -J, stable on the left, as papers on ascent do.")
+@click.option(
+    "--each", is_flag=True, help="A curve for each run, also where three or more are seeds of one experiment."
+)
+@click.option("--width", type=float, metavar="INCHES", help="Width of the figure; 3.3 is a column of many papers.")
 @click.option("--animate", is_flag=True, help="All samples of one run after another, as a .gif or .webp.")
 @click.option("--sheets", is_flag=True, help="All samples of one run, each as a PNG in the folder -o.")
 def plot(
-    figure: str, paths: tuple[str, ...], output: str | None, against: str, ascent: bool, animate: bool, sheets: bool
+    figure: str,
+    paths: tuple[str, ...],
+    output: str | None,
+    against: str,
+    ascent: bool,
+    each: bool,
+    width: float | None,
+    animate: bool,
+    sheets: bool,
 ) -> None:
     """The command ``plot``: draw one figure and say which file it was written to."""
     from ...core.errors import UsageError
@@ -90,7 +102,7 @@ def plot(
         return click.echo(f"Wrote {animation.animate(logs[0], output or 'samples.gif')}")
     if sheets:
         return click.echo(f"Wrote {animation.write_sheets(logs[0], output or 'samples')}")
-    drawn = figures.plot(figure, logs, against=against, ascent=ascent)
+    drawn = figures.plot(figure, logs, against=against, ascent=ascent, each=each, width=width)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from ...core.errors import printable
+from ..settings import differing
 
 Facts = dict[str, str]  # label -> text, of one run
 
@@ -25,7 +23,7 @@ def compared(runs: Sequence[Facts], asked: Sequence[Mapping[str, Any]], width: i
         return "\n".join(aligned(list(runs[0].items())))
     if len(runs) <= BESIDE:
         return "\n".join(_columns(runs, width))
-    return "\n".join(_rows(runs, _settings(asked), width))
+    return "\n".join(_rows(runs, differing(asked), width))
 
 
 def _columns(runs: Sequence[Facts], width: int) -> list[str]:
@@ -122,25 +120,3 @@ def _named(paths: list[str]) -> tuple[str, list[str]]:
     except ValueError:  # absolute and relative paths are mixed
         place = ""
     return place, [_cut(os.path.relpath(path, place) if place else path, 40) for path in paths]
-
-
-def _settings(asked: Sequence[Mapping[str, Any]]) -> list[Facts]:
-    """The settings of each run in which the runs differ. The solver's lr.x is named ``lr.x`` if no other setting is."""
-    flat = [dict(_flat(experiment)) for experiment in asked]
-    values: dict[str, set[str]] = {}
-    for key, text in (item for one in flat for item in one.items()):
-        values.setdefault(key, set()).add(text)
-    short = {key: key.partition(".")[2] if key.startswith(("game.", "solver.")) else key for key in values}
-    twice = {name for name, count in Counter(short.values()).items() if count > 1}
-    named = {key: key if short[key] in twice else short[key] for key, found in values.items() if len(found) > 1}
-    return [{named[key]: text for key, text in one.items() if key in named} for one in flat]
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, x in value.items():
-        if not prefix and key in ("name", "out", "origins", "references", "plugins", "steps"):
-            continue
-        if isinstance(x, Mapping):
-            yield from _flat(x, f"{prefix}{key}.")
-        elif key != "name" or prefix.count(".") > 1:  # the names of game and solver are facts already
-            yield printable(f"{prefix}{key}"), printable(x if isinstance(x, str) else json.dumps(x, default=str))

@@ -12,8 +12,8 @@ from typing import Any
 from ...core.errors import StorageError, printable
 from ...core.log.schema import RUN_STATES
 from ...core.storage.atomic import write_atomic
+from ..drawing.names import title, with_distinct_names
 from ..figures.plot import FIGURES, holds, plot, render
-from ..figures.style import title, with_distinct_names
 from ..log.log import Log, open_log
 from .summary import rows, summarize
 

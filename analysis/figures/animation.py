@@ -10,11 +10,12 @@ import numpy as np
 
 from ...core.errors import StorageError, UsageError
 from ...core.storage.atomic import write_atomic
+from ..drawing import names
+from ..drawing.style import styled
 from ..log.log import Log
 from ..optional import need
 from . import samples
 from .plot import render, require
-from .style import styled
 
 FRAMES = 200  # at most: of more records, evenly spaced ones
 SECONDS, LAST = 0.15, 1.5  # how long a frame is shown, and the last one
@@ -38,7 +39,7 @@ def animate(log: Log, path: str | Path = "samples.gif") -> Path:
     count = log.length("samples")
     rows = np.unique(np.linspace(0, count - 1, min(count, FRAMES)).astype(int)).tolist()
     with styled():
-        pictures = [render(drawn, "png", DPI) for drawn in samples.frames(log, rows)]
+        pictures = [render(drawn, "png", DPI) for drawn in samples.frames(names.shown([log])[0], rows)]
     frames = [image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
     kind = KINDS[path.suffix.lower()]
     if kind == "GIF":  # 256 colours a frame; without dithering, which would put grain into grey images
@@ -63,6 +64,6 @@ def write_sheets(log: Log, folder: str | Path = "samples") -> Path:
         raise StorageError(f"{folder} cannot be made a folder: {error.strerror}. Name another with -o.") from None
     rows = list(range(log.length("samples")))
     with styled():
-        for step, drawn in zip(log["samples/step"], samples.frames(log, rows), strict=True):
+        for step, drawn in zip(log["samples/step"], samples.frames(names.shown([log])[0], rows), strict=True):
             write_atomic(folder / f"step-{step:08d}.png", render(drawn, "png", DPI))
     return folder

@@ -6,20 +6,21 @@ means of the recorded steps θ_{k+1} − θ_k over cells of the plane, without a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.log.plane_grid import CELLS, window
-from ..log.log import Log
+from ..drawing.card import Card
+from ..drawing.names import Shown, heading, short
+from ..drawing.page import Drawing, Panel
+from ..drawing.scales import drawable
+from ..drawing.style import colour, dash
 from ..measures.recorded_spectra import last
-from .card import Card
-from .scales import drawable
-from .style import colour, dash, new_figure, short, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CARD = Card(
     summary="The field of a two-parameter game, and the paths through it.",
@@ -29,6 +30,7 @@ CARD = Card(
         "no path went there is none."
     ),
     needs=("step/parameters",),
+    wants="the parameters of a game of two, of at least two steps",
     suits=lambda log: log.shape("step/parameters")[-1] == 2 and log.length("step") > 1,
 )
 
@@ -36,19 +38,11 @@ _PATHS = 48  # most members whose path is drawn
 _POINTS = 4000  # most points of a path
 
 
-def draw(logs: list[Log]) -> Figure:
-    """Draw a panel for each run."""
-    fig, panels = new_figure(1, len(logs), (5.2, 4.8))
-    for axes, log in zip(panels[0], logs, strict=True):
-        path = log["step/parameters"]
-        path = path.reshape(len(path), -1, 2)  # (steps, members, 2)
-        names = log.labels("parameter") or ("0", "1")
-        _panel(axes, fig, log, path)
-        axes.set_xlabel(short(names[0], 60))
-        axes.set_ylabel(short(names[1], 60))
-        axes.set_title(title(log))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
-    return fig
+def drawing(logs: list[Shown]) -> Drawing:
+    """A panel for each run."""
+    size = (5.2, 4.8) if len(logs) < 3 else (4.1, 3.9)
+    panels = [Panel(partial(_panel, log, len(logs) > 1), size, "below" if len(logs) < 3 else "none") for log in logs]
+    return Drawing(heading(logs, "Fields"), panels, 3)
 
 
 def mean_steps(steps: np.ndarray, path: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +63,14 @@ def mean_steps(steps: np.ndarray, path: np.ndarray, corners: np.ndarray) -> tupl
     return means[:, :2], means[:, 2:]
 
 
-def _panel(axes: Axes, fig: Any, log: Log, path: np.ndarray) -> None:
+def _panel(log: Shown, named: bool, axes: Axes) -> None:
+    path = log["step/parameters"]
+    path = path.reshape(len(path), -1, 2)  # (steps, members, 2)
+    fig, names = axes.figure, log.labels("parameter") or ("0", "1")
+    axes.set_xlabel(short(names[0], 60))
+    axes.set_ylabel(short(names[1], 60))
+    if named:
+        axes.set_title(log.label)
     corners, members = window(path), path.shape[1]
     shown = np.unique(np.linspace(0, members - 1, min(members, _PATHS)).astype(int))
     plane, field = last(log, "samples/plane"), last(log, "samples/field")
@@ -84,9 +85,9 @@ def _panel(axes: Axes, fig: Any, log: Log, path: np.ndarray) -> None:
               linestyle="none", label="start", zorder=6)  # fmt: skip
     if around:
         plane, field = around
-        _arrows(axes, fig, plane.reshape(-1, 2), -field.reshape(-1, 2), "length of −v (1)")
+        _arrows(axes, fig, plane.reshape(-1, 2), -field.reshape(-1, 2), "length of −v")
     else:
-        _arrows(axes, fig, *mean_steps(log["step/step"], path, corners), "length of the step (1)")
+        _arrows(axes, fig, *mean_steps(log["step/step"], path, corners), "length of the step")
     margin = 0.03 * (corners[1] - corners[0])
     axes.set_xlim(corners[0, 0] - margin[0], corners[1, 0] + margin[0])
     axes.set_ylim(corners[0, 1] - margin[1], corners[1, 1] + margin[1])

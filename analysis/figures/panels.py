@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import colour, dash, legend_below, marker, new_figure, styled
+from ..drawing.page import Drawing, Panel, figure
+from ..drawing.style import colour, dash, marker, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,21 +21,12 @@ _MANY = 60  # points beyond which their markers are small
 
 def draw(panels: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Draw panels, at most three in a row, under one title. Values that a paper prints are black crosses."""
-    columns = min(_WIDE, len(panels))
-    rows = math.ceil(len(panels) / columns)
+    drawn = [Panel(partial(_panel, panel), (4.2, 3.4)) for panel in panels]
     with styled():
-        fig, axes = new_figure(rows, columns, (4.2, 3.4))
-        for n, one in enumerate(axes.ravel()):
-            if n < len(panels):
-                _panel(one, panels[n])
-            else:
-                one.set_axis_off()
-        fig.suptitle(textwrap.fill(title, 48 * columns), fontsize=10.5)
-        legend_below(fig)
-    return fig
+        return figure(Drawing(title, drawn, min(_WIDE, len(panels)), shared_legend=True))
 
 
-def _panel(axes: Axes, panel: Mapping[str, Any]) -> None:
+def _panel(panel: Mapping[str, Any], axes: Axes) -> None:
     axes.set_title(panel["title"])
     axes.set_xlabel(panel["x"])
     axes.set_ylabel(panel["y"])

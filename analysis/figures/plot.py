@@ -9,35 +9,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...core.errors import StorageError, UsageError, did_you_mean
 from ...core.storage.atomic import write_atomic
+from ..drawing import page
+from ..drawing.card import Card
+from ..drawing.names import shown
+from ..drawing.style import AGAINST, quiet, styled
 from ..log.log import Log, open_log
 from ..optional import need
 from . import NAMES
-from .card import Card
-from .style import AGAINST, styled, with_distinct_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEAST, WIDEST = 2.0, 100.0  # inches
 FIGURES: dict[str, Card] = {name: import_module(f".{name}", __package__).CARD for name in NAMES}
-
-
-class _Drawn(Log):
-    """A log for drawing: numbers that are too large for the arithmetic of axes are NaN, so they are not drawn."""
-
-    def __init__(self, log: Log) -> None:
-        self.__dict__.update(log.__dict__)
-
-    def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        values = super().read(key, start, stop)
-        if values.dtype.kind not in "fc":
-            return values
-        with np.errstate(over="ignore", invalid="ignore"):
-            large = np.abs(values) > np.sqrt(np.finfo(values.dtype).max)
-        return np.where(large, values.dtype.type(np.nan), values) if large.any() else values
 
 
 def holds(log: Log, figure: str) -> bool:
@@ -49,16 +35,42 @@ def require(log: Log, figure: str) -> None:
     """Raise UsageError unless ``log`` has what ``figure`` shows."""
     if not holds(log, figure):
         can = ", ".join(name for name in FIGURES if holds(log, name)) or "nothing yet"
-        raise UsageError(f"{log.path} has no rows for the figure {figure!r}; what it holds can be drawn as {can}.")
+        raise UsageError(
+            f"{log.path} has no rows for the figure {figure!r}, which shows {FIGURES[figure].wants}; what it holds can "
+            f"be drawn as {can}."
+        )
 
 
 def plot(
-    figure: str, paths: str | Path | Log | Sequence[str | Path | Log], *, against: str = "step", ascent: bool = False
+    figure: str,
+    paths: str | Path | Log | Sequence[str | Path | Log],
+    *,
+    against: str = "step",
+    ascent: bool = False,
+    each: bool = False,
+    width: float | None = None,
 ) -> Figure:
     """Draw ``figure`` from one or several runs and return the matplotlib Figure, to restyle or save.
 
-    Raises UsageError for a figure that does not exist, or for which a run recorded nothing.
+    ``width`` is that of the figure, in inches. Raises UsageError for a figure that does not exist, or for which a run
+    recorded nothing.
     """
+    need("matplotlib", "a figure")
+    if width is not None and not LEAST <= width <= WIDEST:
+        raise UsageError(f"A figure cannot be {width:g} inches wide; choose from {LEAST:g} to {WIDEST:g}.")
+    with styled():
+        return page.figure(drawing(figure, paths, against=against, ascent=ascent, each=each), width)
+
+
+def drawing(
+    figure: str,
+    paths: str | Path | Log | Sequence[str | Path | Log],
+    *,
+    against: str = "step",
+    ascent: bool = False,
+    each: bool = False,
+) -> page.Drawing:
+    """The panels of ``figure``, not yet drawn. Arguments and errors are those of `plot`."""
     if figure not in FIGURES:
         known = f"{did_you_mean(figure, FIGURES)} There are {', '.join(FIGURES)}."
         raise UsageError(f"There is no figure {figure!r}{known}")
@@ -76,12 +88,11 @@ def plot(
         require(log, figure)
         if against != "step" and f"step/{against}" not in log:
             raise UsageError(f"{log.path} did not record {against}; draw against step.")
-    need("matplotlib", "a figure")
-    given_options = {"against": against, "ascent": ascent}
+    given_options = {"against": against, "ascent": ascent, "each": each}
     options = {name: given_options[name] for name in FIGURES[figure].options}
-    with styled():
-        draw: Callable[..., Figure] = import_module(f".{figure}", __package__).draw
-        return draw([_Drawn(log) for log in with_distinct_names(logs)], **options)
+    make: Callable[..., page.Drawing] = import_module(f".{figure}", __package__).drawing
+    with quiet():
+        return make(shown(logs), **options)
 
 
 def render(drawn: Figure, kind: str, dpi: int = 180) -> bytes:

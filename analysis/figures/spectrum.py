@@ -1,23 +1,25 @@
-"""Figure: spectra in the complex plane, with the regions in which flow and step converge."""
+"""Figure: spectra in the complex plane, with the regions in which flow and step converge, and over the steps."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.stability.certainty import bound, largest, whole
-from ...core.stability.number_format import rate_text
+from ...core.stability.number_format import number_text, rate_text
 from ...core.stability.step_sizes import plain_step
-from ..log.log import Log
+from ..drawing.card import Card
+from ..drawing.names import Shown, heading, short
+from ..drawing.page import Drawing, Panel
+from ..drawing.style import GREY, colour, marker
 from ..measures.convergence import period_of
 from ..measures.recorded_spectra import spectra
-from .card import Card
-from .style import colour, marker, new_figure, short, title
+from .spectrum_course import course
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CARD = Card(
     summary="Eigenvalues of the game's Jacobian in the complex plane.",
@@ -26,39 +28,76 @@ CARD = Card(
         "stable where every eigenvalue lies in the shaded half-plane. A step of plain descent converges where they "
         "all lie in the darker disc, which is drawn where the step size is known. Hollow diamonds had not "
         "converged. Of a large F' there are two sets: the eigenvalues of largest modulus, which decide, and those "
-        "farthest from 1. Together they bound ρ(F') from below."
+        "farthest from 1. Together they bound ρ(F') from below. The view is that of the last spectrum; how far "
+        "earlier ones reach beyond it is said. Of many runs the last spectra are drawn in one plane."
     ),
     needs=("spectrum/eigenvalues",),
+    wants="spectra, which a run records with --spectrum-every N",
     options=("ascent",),
 )
 
 _STABLE = "#DCEBF5"
 _STEP = "#A9CDE6"
 _LARGEST, _FARTHEST = "of largest modulus", "farthest from 1"
+ROWS = 3  # of more runs the last spectra are drawn in one plane
+_FAR = 3.0  # times the reach of the last spectrum: what lies beyond is not in view
 _SPECTRA = 60  # most spectra drawn of a run: the first, the last, and evenly spaced ones between
 
 
-def draw(logs: list[Log], ascent: bool = False) -> Figure:
-    """Draw for each run a panel of J, coloured by step, then of its player blocks and of F' if they were recorded."""
-    panels: list[tuple[Log, str]] = []
+def drawing(logs: list[Shown], ascent: bool = False) -> Drawing:
+    """For each run panels of J, of its players' blocks and of F' if they were recorded; of many runs, all in one."""
+    sign, title = -1.0 if ascent else 1.0, heading(logs, "Spectra")
+    kinds = [kind for kind in _DRAW if any(f"spectrum/{kind}" in log for log in logs)]
+    if len(logs) > ROWS:
+        kinds = [kind for kind in kinds if kind != "block_eigenvalues"]
+        panels = [Panel(partial(_overlay, logs, kind, sign), (4.6, 4.2)) for kind in kinds]
+        return Drawing(title, panels, len(panels), shared_legend=True)
+    panels = []
     for log in logs:
-        panels.append((log, "eigenvalues"))
-        panels += [(log, k) for k in ("block_eigenvalues", "update_eigenvalues") if f"spectrum/{k}" in log]
-    columns = max(sum(1 for log, _ in panels if log is one) for one in logs)
-    fig, axes = new_figure(len(logs), columns, (5.2, 4.6) if columns == 1 else (3.9, 4.0))
-    for i, log in enumerate(logs):
-        kinds = [kind for one, kind in panels if one is log]
-        for j, kind in enumerate(kinds):
-            _DRAW[kind](axes[i, j], fig, log, -1.0 if ascent else 1.0)
-        if len(logs) > 1:
-            axes[i, 0].set_title(f"{title(log)}\n{axes[i, 0].get_title()}")
-        for spare in axes[i, len(kinds) :]:
-            spare.set_axis_off()
-    fig.suptitle(title(logs[0]) if len(logs) == 1 else "Spectra", fontsize=10.5)
-    return fig
+        name = log.label if len(logs) > 1 else ""
+        panels += [Panel(partial(_plane, log, kind, sign, name), (3.9, 4.0)) for kind in kinds]
+        if len(logs) == 1 and log.length("spectrum") > 1:
+            panels += [Panel(partial(course, log, kind, sign), (3.9, 2.8)) for kind in kinds]
+    return Drawing(title, panels, len(kinds))
 
 
-def _rows(log: Log, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _plane(log: Shown, kind: str, sign: float, name: str, axes: Axes) -> None:
+    if f"spectrum/{kind}" not in log:
+        axes.set_axis_off()
+        return
+    _DRAW[kind](axes, log, sign)
+    if name:
+        axes.set_title(f"{name}\n{axes.get_title()}")
+
+
+def _overlay(logs: list[Shown], kind: str, sign: float, axes: Axes) -> None:
+    """The last spectrum of each run."""
+    F = kind == "update_eigenvalues"
+    sign = 1.0 if F else sign
+    last = [
+        sign * log.read(f"spectrum/{kind}", -1).ravel() if f"spectrum/{kind}" in log else np.zeros(0) for log in logs
+    ]
+    last = [z[np.isfinite(z)] for z in last]
+    for i, (log, z) in enumerate(zip(logs, last, strict=True)):
+        style: dict[str, Any] = {"s": 30, "facecolors": "none", "edgecolors": colour(i), "linewidths": 1.1, "zorder": 3}
+        axes.scatter(z.real, z.imag, marker=marker(i), label=log.label, **style)
+    reach = np.sort([float(np.abs(z).max()) for z in last if len(z)])
+    # a run far from the others would hide them
+    most = reach[reach <= 5 * np.median(reach)].max() if len(reach) else 1.0
+    z = np.concatenate(last)
+    near = z[np.abs(z) <= most * (1 + 1e-9)]
+    if F:
+        _unit_disc(axes, near)
+    else:
+        _half_plane(axes, near, sign)
+    _say_beyond(axes, z, len(z) - len(near))
+    name = "F'" if F else "J" if sign > 0 else "−J"
+    axes.set_title("One step's derivative F', last spectra" if F else f"Jacobian {name} of the game, last spectra")
+    axes.set_xlabel(f"Re λ({name})")
+    axes.set_ylabel(f"Im λ({name})")
+
+
+def _rows(log: Shown, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return steps (k,), eigenvalues (k, …) and whether each has converged (k, …)."""
     n = log.length("spectrum")
     at = np.unique(np.linspace(0, n - 1, min(n, _SPECTRA)).astype(int))
@@ -71,7 +110,7 @@ def _rows(log: Log, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return log["spectrum/step"][at], values, sure
 
 
-def _scatter(axes: Axes, fig: Any, steps: np.ndarray, values: np.ndarray, sure: np.ndarray, bar: bool,
+def _scatter(axes: Axes, steps: np.ndarray, values: np.ndarray, sure: np.ndarray, bar: bool,
     name: str = "eigenvalues", mark: str = "o") -> None:  # fmt: skip
     """Plot eigenvalues (k, …) coloured by step, the last ones on top; those that have not converged are hollow."""
     when = np.broadcast_to(steps.reshape(-1, *(1,) * (values.ndim - 1)), values.shape)
@@ -90,24 +129,25 @@ def _scatter(axes: Axes, fig: Any, steps: np.ndarray, values: np.ndarray, sure: 
         z = values[-1][last]
         ring: dict[str, Any] = {"s": 52, "facecolors": "none", "edgecolors": colour(1), "linewidths": 1.0, "zorder": 4}
         axes.scatter(z.real, z.imag, label=f"at step {steps[-1]}", **ring)
-        if bar:
+        if bar and (fig := axes.figure) is not None:
             fig.colorbar(shown, ax=axes, label="step", shrink=0.85)
 
 
-def _jacobian(axes: Axes, fig: Any, log: Log, sign: float) -> None:
+def _jacobian(axes: Axes, log: Shown, sign: float) -> None:
     steps, values, sure = _rows(log, "eigenvalues")
-    _scatter(axes, fig, steps, sign * values, sure, bar=True)
-    _half_plane(axes, sign * values, sign)
+    _scatter(axes, steps, sign * values, sure, bar=True)
+    near, beyond = _in_view(values)
+    _half_plane(axes, sign * near, sign)
     _step_disc(axes, log, sign)
+    _say_beyond(axes, values, beyond)
     name = "J" if sign > 0 else "−J"
     part = "" if whole([one.J for one in spectra(log) or []]) else f"\neigenvalues {_LARGEST}"
     axes.set_title(f"Jacobian {name} of the game{part}")
-    axes.set_xlabel(f"Re λ({name}) (1)")
-    axes.set_ylabel(f"Im λ({name}) (1)")
-    _legend(axes)
+    axes.set_xlabel(f"Re λ({name})")
+    axes.set_ylabel(f"Im λ({name})")
 
 
-def _blocks(axes: Axes, fig: Any, log: Log, sign: float) -> None:
+def _blocks(axes: Axes, log: Shown, sign: float) -> None:
     values = sign * log.read("spectrum/block_eigenvalues", -1)[0]  # ([member], player, block_mode)
     for i, player in enumerate(log.players):
         own = values[..., i, :]
@@ -119,25 +159,22 @@ def _blocks(axes: Axes, fig: Any, log: Log, sign: float) -> None:
     blocks = [x for one in spectra(log) or [] for x in (one.blocks or {}).values()]
     part = "" if whole(blocks) else f"\neigenvalues {_LARGEST}"
     axes.set_title(f"Players' own blocks of {name}, step {log.read('spectrum/step', -1)[0]}{part}")
-    axes.set_xlabel("Re λ (1)")
-    axes.set_ylabel("Im λ (1)")
-    _legend(axes)
+    axes.set_xlabel("Re λ")
+    axes.set_ylabel("Im λ")
 
 
-def _update(axes: Axes, fig: Any, log: Log, sign: float) -> None:
+def _update(axes: Axes, log: Shown, sign: float) -> None:
     steps, values, sure = _rows(log, "update_eigenvalues")
-    angle = np.linspace(0, 2 * np.pi, 361)
-    axes.fill(np.cos(angle), np.sin(angle), color=_STABLE, zorder=0, label="converges: |λ| < 1")
-    axes.plot(np.cos(angle), np.sin(angle), color="#777777", linewidth=0.8, zorder=1)
     found = [one.update for one in spectra(log) or [] if one.update is not None]
     name = "eigenvalues" if whole(found) else _LARGEST if "spectrum/state_size" in log else _FARTHEST
-    _scatter(axes, fig, steps, values, sure, bar=False, name=name)  # the colours are those of J
+    _scatter(axes, steps, values, sure, bar=False, name=name)  # the colours are those of J
     if "spectrum/update_far_eigenvalues" in log:
         steps, values, sure = _rows(log, "update_far_eigenvalues")
         if np.isfinite(values).any():
-            _scatter(axes, fig, steps, values, sure, bar=False, name=_FARTHEST, mark="^")
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.locator_params(axis="x", nbins=5)  # a label at the very end would be cut off
+            _scatter(axes, steps, values, sure, bar=False, name=_FARTHEST, mark="^")
+    near, beyond = _in_view(_rows(log, "update_eigenvalues")[1])
+    _unit_disc(axes, near)
+    _say_beyond(axes, _rows(log, "update_eigenvalues")[1], beyond)
     period = period_of(log)
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
@@ -145,22 +182,38 @@ def _update(axes: Axes, fig: Any, log: Log, sign: float) -> None:
         side = bound(whole(found), "≥")
         what += f"\nρ(F') {'= ' * (not side)}{rate_text(rho[0], 4, side, rho[1])}{at}"
     axes.set_title(what)
-    axes.set_xlabel("Re λ(F') (1)")
-    axes.set_ylabel("Im λ(F') (1)")
-    _legend(axes)
+    axes.set_xlabel("Re λ(F')")
+    axes.set_ylabel("Im λ(F')")
 
 
-def _legend(axes: Axes) -> None:
-    marks = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # a label that occurs twice, once
-    axes.legend(
-        marks.values(),
-        marks.keys(),
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.17),
-        ncols=2,
-        columnspacing=1.0,
-        handletextpad=0.4,
-    )
+def _in_view(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Of spectra (k, …) the eigenvalues that decide the view, those within reach of the last; how many lie beyond."""
+    size = np.abs(np.where(np.isfinite(values), values, 0))
+    reach = float(size[-1].max())
+    near = size <= (_FAR * reach if reach > 0 else np.inf)
+    return values[near & np.isfinite(values)], int((~near).sum())
+
+
+def _say_beyond(axes: Axes, values: np.ndarray, beyond: int) -> None:
+    """Say what is not in view."""
+    if beyond:
+        far = number_text(float(np.nanmax(np.abs(values[np.isfinite(values)]))), 3, "", 0.0)
+        words = f"{beyond} more out of view,\nup to |λ| = {far}"
+        axes.text(0.98, 0.98, words, transform=axes.transAxes, ha="right", va="top", fontsize="small", color=GREY)
+
+
+def _unit_disc(axes: Axes, values: np.ndarray) -> None:
+    """Shade the disc in which a step converges. The view includes it."""
+    angle = np.linspace(0, 2 * np.pi, 361)
+    axes.fill(np.cos(angle), np.sin(angle), color=_STABLE, zorder=0, label="converges: |λ| < 1")
+    axes.plot(np.cos(angle), np.sin(angle), color=GREY, linewidth=0.8, zorder=1)
+    x, y = (np.concatenate([part, [-1.0, 1.0]]) for part in (values.real, values.imag))
+    middle = (float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2)
+    half = 0.54 * max(float(np.ptp(x)), float(np.ptp(y)))
+    axes.set_xlim(middle[0] - half, middle[0] + half)
+    axes.set_ylim(middle[1] - half, middle[1] + half)
+    axes.set_aspect("equal", adjustable="box")
+    axes.locator_params(axis="x", nbins=5)  # a label at the very end would be cut off
 
 
 def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
@@ -178,10 +231,10 @@ def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
     side = (0.0, right) if sign > 0 else (left, 0.0)
     axes.axvspan(*side, color=_STABLE, zorder=0, label=f"stable: Re λ {'>' if sign > 0 else '<'} 0")
     axes.axhline(0, color="#999999", linewidth=0.7, zorder=1)
-    axes.axvline(0, color="#777777", linewidth=0.9, zorder=1)
+    axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
 
 
-def _step_disc(axes: Axes, log: Log, sign: float) -> None:
+def _step_disc(axes: Axes, log: Shown, sign: float) -> None:
     """Shade where a step of simultaneous gradient descent converges, |1 − ηλ| < 1, if its step size η is known.
 
     It is a disc of radius 1/η that touches the imaginary axis at 0. The view does not change, so it may be cut off.

@@ -2,65 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..log.log import Log
+from ...core.log.plane_grid import window
+from ..drawing.card import Card
+from ..drawing.curves import KEY, line, thin, together
+from ..drawing.groups import Group, groups
+from ..drawing.names import Shown, heading, short
+from ..drawing.page import Drawing, Panel
+from ..drawing.scales import drawable, scale
+from ..drawing.style import GREY, colour, dash
 from ..measures.convergence import diverged
-from .card import Card
-from .scales import drawable, scale, symlog
-from .style import colour, dash, line, new_figure, short, thin, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CARD = Card(
     summary="Path of the parameters.",
     caption=(
-        "Path of the parameters, from the open circle to the filled mark. Where no plane was recorded: the norms of"
-        " the players' parameters."
+        "Path of the parameters, from the open circle to the filled mark. Paths of networks begin at 0. The view is "
+        "that of the paths that did not diverge; if all did, distances from the centre are logarithmic, and rings "
+        "tell them. Where no plane was recorded: the norms of the players' parameters."
     ),
     needs=("step/parameters", "step/projection", "step/parameter_norms"),
+    wants="the parameters of at least one step",
+    options=("each",),
 )
 
 _PATHS = 32  # most members whose path is drawn
 _MARKS = ("start", "end", "end, diverged")
+_GROWN = 1e3  # a path that grows by more is drawn with logarithmic radii
+_TURN = 0.1  # radians: a straight step on a logarithmic radius is drawn by points at least so close
 
 
-def draw(logs: list[Log]) -> Figure:
+def drawing(logs: list[Shown], each: bool = False) -> Drawing:
     """Draw all runs in one plane if they share it, else each in a panel of its own."""
     planes = [plane(log) for log in logs]
     if any(p is None for p in planes):
-        return _norms(logs)
+        return _norms(logs, each)
     paths = [p for p in planes if p is not None]
     together = len({(x, y) for _, x, y in paths}) == 1 and all("principal" not in x for _, x, _ in paths)
-    fig, panels = new_figure(1, 1 if together else len(logs), (5.4, 4.6 + 0.2 * (len(logs) - 1) * together))
-    for i, (log, (points, x, y)) in enumerate(zip(logs, paths, strict=True)):
-        axes = panels[0, 0 if together else i]
-        _path(axes, log, points, i if together else 0, title(log) if len(logs) > 1 else "path")
-        axes.set_xlabel(short(x, 60))
-        axes.set_ylabel(short(y, 60))
-        if not together or len(logs) == 1:
-            axes.set_title(title(log))
-    for axes in panels.flat:
-        _fit(axes)
-        # Names of runs are long: two beside each other would be wider than the panel.
-        if axes.get_lines():
-            marks = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-            names = sorted(marks, key=lambda label: label in _MARKS)  # runs first, then what the marks mean
-            columns = 3 if len(logs) == 1 else 1
-            axes.legend(
-                [marks[n] for n in names], names, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=columns
-            )
-    return fig
+    sets = [list(zip(logs, paths, strict=True))] if together else [[one] for one in zip(logs, paths, strict=True)]
+    panels = [Panel(partial(_panel, runs, not together and len(logs) > 1), (5.4, 4.6)) for runs in sets]
+    return Drawing(heading(logs, "Paths"), panels, 1 if together else 3)
 
 
-def plane(log: Log) -> tuple[np.ndarray, str, str] | None:
+def plane(log: Shown) -> tuple[np.ndarray, str, str] | None:
     """Return the path (steps, members, 2) and the names of the plane's axes; None where none was recorded.
 
-    Two parameters are shown as they are. Of more parameters, the two principal directions of the path are shown.
+    Two parameters are shown as they are, a recorded projection as the distance from where the path began. Of more
+    parameters, the two principal directions of the path are shown.
     """
     if "step/parameters" in log:
         path, names = log["step/parameters"], log.labels("parameter")
@@ -71,10 +66,13 @@ def plane(log: Log) -> tuple[np.ndarray, str, str] | None:
     if path.shape[-1] < 2:
         return None
     path = path.reshape(len(path), -1, path.shape[-1])  # (steps, members, parameters)
-    if path.shape[-1] == 2 or "step/parameters" not in log:
+    if "step/parameters" not in log:
         named = names or ("0", "1")
-        unit = "" if "step/parameters" in log else "parameters projected on direction "
-        return path[..., :2], f"{unit}{named[0]}", f"{unit}{named[1]}"
+        first, second = (f"θ − θ(start) on direction {name}" for name in named[:2])
+        return path[..., :2] - path[:1, :, :2], first, second
+    if path.shape[-1] == 2:
+        named = names or ("0", "1")
+        return path, named[0], named[1]
     flat = path.reshape(-1, path.shape[-1])
     good = flat[np.isfinite(flat).all(axis=1)]
     if len(good) < 2 or not np.isfinite(np.abs(good).max() ** 2 * good.size):
@@ -90,7 +88,39 @@ def plane(log: Log) -> tuple[np.ndarray, str, str] | None:
     return shown, first, second
 
 
-def _path(axes: Axes, log: Log, points: np.ndarray, index: int, label: str) -> None:
+def _panel(runs: Sequence[tuple[Shown, tuple[np.ndarray, str, str]]], named: bool, axes: Axes) -> None:
+    kept, every = [], []
+    for log, (points, _, _) in runs:
+        points = drawable(points)
+        stays = ~diverged(log) & (not log.failed)
+        every.append(points)
+        kept += [points[:, stays]] if stays.any() else []
+    seen = kept or every
+    spans = [_sizes(points) for points in seen]
+    sizes = np.concatenate(spans)
+    grown = len(sizes) > 0 and float(sizes.max()) > _GROWN * float(np.median(sizes))
+    least = float(np.median(np.concatenate([_sizes(points[:1]) for points in seen]) if grown else np.ones(1)) or 1.0)
+    for i, (log, (points, x, y)) in enumerate(runs):
+        label = log.label if len(runs) > 1 else "path"
+        _path(axes, log, points, i if len(runs) > 1 else 0, label, least if grown else None)
+        axes.set_xlabel(short(x, 60))
+        axes.set_ylabel(short(y, 60))
+    if grown:
+        _rings(axes, least, float(sizes.max()), [short(name, 60) for name in runs[0][1][1:]])
+    else:
+        _view(axes, seen, cut=len(kept) > 0 and sum(p.shape[1] for p in kept) < sum(p.shape[1] for p in every))
+    if named:
+        axes.set_title(runs[0][0].label)
+
+
+def _sizes(points: np.ndarray) -> np.ndarray:
+    """The distances from the centre that are not 0."""
+    with np.errstate(over="ignore"):
+        size = np.hypot(points[..., 0], points[..., 1]).ravel()
+    return size[np.isfinite(size) & (size > 0)]
+
+
+def _path(axes: Axes, log: Shown, points: np.ndarray, index: int, label: str, least: float | None) -> None:
     members, gone = points.shape[1], diverged(log)
     for m in range(min(members, _PATHS)):
         x, y = drawable(points[:, m, 0]), drawable(points[:, m, 1])
@@ -98,16 +128,19 @@ def _path(axes: Axes, log: Log, points: np.ndarray, index: int, label: str) -> N
         x, y = x[good], y[good]
         if not len(x):
             continue
-        first = m == 0
-        name = label if members == 1 else f"{label}, {min(members, _PATHS)} of {members} members"
         at = _thinned(x, y)
         shade = colour(index) if members == 1 or index else colour(m)
-        axes.plot(x[at], y[at], color=shade, linestyle=dash(index), linewidth=1.1, label=name if first else None)
-        failed = log.status.get("state") == "diverged" or bool(gone[m])
+        curve, ends = (x[at], y[at]), (x[[0, -1]], y[[0, -1]])
+        if least is not None:
+            curve, ends = shrunk(*_filled(*curve), least), shrunk(*ends, least)
+        name = label if members == 1 else f"{label}, {min(members, _PATHS)} of {members} members"
+        axes.plot(*curve, color=shade, linestyle=dash(index), linewidth=1.1, label=name if m == 0 else None)
+        failed = log.failed or bool(gone[m])
         edge: dict[str, Any] = {"color": shade, "linestyle": "none", "zorder": 4, "markersize": 7}
         end = _MARKS[2] if failed else _MARKS[1]
-        axes.plot(x[:1], y[:1], marker="o", markerfacecolor="white", label=_once(axes, _MARKS[0]), **edge)
-        axes.plot(x[-1:], y[-1:], marker="X" if failed else "s", label=_once(axes, end), **edge)
+        edge["gid"] = KEY
+        axes.plot(ends[0][:1], ends[1][:1], marker="o", markerfacecolor="white", label=_once(axes, _MARKS[0]), **edge)
+        axes.plot(ends[0][1:], ends[1][1:], marker="X" if failed else "s", label=_once(axes, end), **edge)
 
 
 def _once(axes: Axes, label: str) -> str | None:
@@ -121,35 +154,80 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.union1d(thin(steps, x)[0], thin(steps, y)[0])
 
 
-def _fit(axes: Axes) -> None:
-    """Draw the axes through the origin if it is in view; use symlog scales for a path that grows over decades."""
-    sides: tuple[tuple[str, Literal["x", "y"]], ...] = (("get_xdata", "x"), ("get_ydata", "y"))
-    for values, which in sides:
-        data = [np.asarray(getattr(drawn, values)(), dtype=float) for drawn in axes.get_lines()]
-        both = np.abs(np.concatenate(data)) if data else np.zeros(0)
-        both = both[both > 0]
-        if len(both) and both.max() > 1e4 * np.median(both):
-            symlog(axes, which, float(np.median(both)), float(both.max()))
-        elif which == "x":
-            axes.locator_params(axis="x", nbins=6)  # labels with many digits would overlap
+def shrunk(x: np.ndarray, y: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points at the same angles, with radii r in the place of log10(1 + r / least)."""
+    size = np.hypot(x, y)
+    factor = np.log10(1 + size / least) / np.where(size > 0, size, 1.0)
+    return x * factor, y * factor
+
+
+def _filled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points along the straight steps between points, so that a step is straight in angle and log radius too."""
+    angle, size = np.unwrap(np.arctan2(y, x)), np.hypot(x, y)
+    count = np.maximum(1, np.ceil(np.abs(np.diff(angle)) / _TURN)).astype(int)
+    if count.sum() > 100_000:
+        return x, y
+    at = np.concatenate([[0.0], *(i + np.arange(1, n + 1) / n for i, n in enumerate(count))])
+    places = np.arange(len(x))
+    angle = np.interp(at, places, angle)
+    size = np.exp(np.interp(at, places, np.log(np.maximum(size, 1e-300))))
+    return size * np.cos(angle), size * np.sin(angle)
+
+
+def _rings(axes: Axes, least: float, most: float, names: Sequence[str]) -> None:
+    """Rings at powers of ten, in the place of axes whose numbers would mean nothing."""
+    first, last = int(np.ceil(np.log10(least))), int(np.floor(np.log10(most)))
+    turn = np.linspace(0, 2 * np.pi, 181)
+    for power in range(last, first - 1, -max(1, -(-(last - first) // 4))):
+        radius = float(np.log10(1 + 10.0**power / least))
+        axes.plot(radius * np.cos(turn), radius * np.sin(turn), color="#bbbbbb", linewidth=0.7, zorder=1)
+        axes.text(0, radius, f"$10^{{{power}}}$", color=GREY, fontsize="small", ha="center", va="bottom", zorder=5)
+    reach = 1.06 * float(np.log10(1 + most / least))
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
+    axes.set_aspect("equal")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(f"{names[0]}; rings: distance from 0")
+
+
+def _view(axes: Axes, seen: Sequence[np.ndarray], cut: bool) -> None:
+    """The window on the paths that count, and the axes through the origin if it is in view."""
+    if cut or any(len(s := _sizes(p)) and s.max() > 1e4 * np.median(s) for p in seen):
+        corners = window(np.concatenate([points.reshape(-1, 1, 2) for points in seen]))
+        margin = 0.05 * (corners[1] - corners[0])
+        axes.set_xlim(corners[0, 0] - margin[0], corners[1, 0] + margin[0])
+        axes.set_ylim(corners[0, 1] - margin[1], corners[1, 1] + margin[1])
+    axes.locator_params(axis="x", nbins=6)  # labels with many digits would overlap
     for (low, high), zero in ((axes.get_ylim(), axes.axhline), (axes.get_xlim(), axes.axvline)):
         if low < 0 < high:  # else the view would have to include the origin, and a path far from it would be a dot
             zero(0, color="#999999", linewidth=0.7, zorder=1)
 
 
-def _norms(logs: list[Log]) -> Figure:
-    fig, panels = new_figure(1, 1, (6.4, 3.6))
-    axes, curve, shown = panels[0, 0], 0, []
-    for log in logs:
-        norms = log["step/parameter_norms"]
-        for i, player in enumerate(log.players):
-            label = short(player) if len(logs) == 1 else f"{short(player)}, {title(log)}"
-            line(axes, log["step/step"], norms[..., i], curve, label)
-            shown.append(norms[..., i].ravel())
-            curve += 1
-    scale(axes, np.concatenate(shown), positive=True)
+def _norms(logs: list[Shown], each: bool) -> Drawing:
+    players = list(dict.fromkeys(p for log in logs for p in log.players))
+    title = heading(logs, "Parameter norms")
+    if len(logs) == 1:
+        return Drawing(title, [Panel(partial(_norm_panel, groups(logs), players, True), (6.4, 3.6), "inside")])
+    runs = groups(logs, each)
+    panels = [Panel(partial(_norm_panel, runs, [player], False), (4.6, 3.2)) for player in players]
+    return Drawing(title, panels, 2, shared_legend=True)
+
+
+def _norm_panel(runs: Sequence[Group], players: Sequence[str], alone: bool, axes: Axes) -> None:
+    drawn = []
+    for run in runs:
+        for i, player in enumerate(players):
+            own = [log for log in run.logs if player in log.players]
+            if own:
+                curves = [(log["step/step"], log["step/parameter_norms"][..., log.players.index(player)])
+                          for log in own]  # fmt: skip
+                x, y = together(curves) if len(curves) > 1 else curves[0]
+                drawn.append((run.failed, y))
+                line(axes, x, y, i if alone else run.index, short(player) if alone else run.label, run.of)
+    kept = [y for failed, y in drawn if not failed]
+    scale(axes, kept or [y for _, y in drawn], positive=True, cut=0 < len(kept) < len(drawn))
     axes.set_xlabel("step")
-    axes.set_ylabel("parameter norm, ‖θ‖")
-    axes.set_title(title(logs[0]) if len(logs) == 1 else "Parameter norms")
-    axes.legend(loc="best")
-    return fig
+    axes.set_ylabel("parameter norm ‖θ‖" if alone else f"parameter norm of {short(players[0], 16)}")

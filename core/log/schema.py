@@ -137,6 +137,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "samples",
         ("images", ("image", "channel", "height", "width"), "<f4", "generated images"),
         ("points", ("point", "coordinate"), "<f4", "generated points"),
+        ("data", ("data_point", "coordinate"), "<f4", "points of the data, beside the generated ones"),
         ("plane", _PLANE, "<f8", "points around the path of a game of two parameters"),
         ("field", _PLANE, "<f8", "v at the points of the plane"),
     ),
@@ -170,6 +171,7 @@ AXES = {  # every axis -> the meaning of its coordinate
     "plane_row": "row of points in the plane",
     "plane_column": "column of points in the plane",
     "point": "number of the point",
+    "data_point": "number of the point of the data",
     "coordinate": "coordinate of the point",
 }
 

@@ -36,6 +36,10 @@ class Exhibit(Protocol):
         """Images (B, C, H, W) or points (B, 2); None if the game has nothing to show."""
 
     @property
+    def data(self) -> Tensor | None:
+        """Data (B, 2) to show beside generated points; None where there are none."""
+
+    @property
     def metrics(self) -> Mapping[str, Any]:
         """The metrics by name, as arrays: (...), or (M, ...) for an ensemble."""
 

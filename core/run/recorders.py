@@ -195,6 +195,14 @@ class Exhibit:
         return shown
 
     @cached_property
+    def data(self) -> Tensor | None:
+        """The data (B, 2) of the batch, beside generated points of the same plane; None where there are none."""
+        shown = self.shown
+        real = self.of_member(0)[1].get("real") if shown is not None and shown.dim() == 2 else None
+        same = shown is not None and isinstance(real, Tensor) and real.dim() == 2 and real.shape[1:] == shown.shape[1:]
+        return real if same else None
+
+    @cached_property
     @precision(tf32=False)
     def metrics(self) -> dict[str, Any]:
         """The game's metrics by name, as arrays: (...), or (M, ...) for an ensemble."""
@@ -231,6 +239,8 @@ class SampleRecorder:
         if shown is not None:
             name = "images" if shown.dim() == 4 else "points"
             kept = shown[: self.shown] if name == "images" else shown
-            self.append("samples", {"step": seen.step, name: numpy(kept)})
+            data = seen.exhibit.data
+            beside = {} if data is None else {"data": numpy(data)}
+            self.append("samples", {"step": seen.step, name: numpy(kept), **beside})
         if metrics:
             self.append("metrics", {"step": seen.step, **metrics})

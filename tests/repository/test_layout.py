@@ -22,7 +22,7 @@ LAYERS = (
     ("core.log", "core.registry", "core.derivatives"),
     ("core.images", "core.experiments", "core.stability", "core.solver", "core.sweep", "analysis.log", "plugins.losses",
      "plugins.regularizers"),
-    ("core.spectra", "core.provenance", "core.loop", "analysis.measures", "games.networks",
+    ("core.spectra", "core.provenance", "core.loop", "analysis.measures", "analysis.drawing", "games.networks",
      "games.data", "plugins.metrics", "plugins.solvers.descent", "plugins.solvers.shaping"),
     ("core.compiled", "core.parallel", "analysis.figures", "games.gans", "games.images",
      "plugins.solvers.extrapolation", "plugins.solvers.competitive"),

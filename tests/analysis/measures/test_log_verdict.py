@@ -17,7 +17,7 @@ from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.figures import plot as figures
 from counterplay.analysis.figures.field import mean_steps
 from counterplay.analysis.figures.plot import holds, plot, render
-from counterplay.analysis.figures.stability import axes_of
+from counterplay.analysis.figures.stability import sizes_of
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.log_verdict import meaning
 from counterplay.core.storage.strict_json import dumps
@@ -112,7 +112,7 @@ def test_the_figures_are_drawn(runs: dict[str, Path], name: str) -> None:
 
 
 def test_members_that_differ_by_more_than_step_sizes_have_no_map(runs: dict[str, Path]) -> None:
-    assert axes_of(open_log(runs["many"])) is None
+    assert sizes_of(open_log(runs["many"])) is None
 
 
 def _words(drawn) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BEYOND = 1e280  # larger numbers are not drawn: the ends of the axis, with margins, would overflow
+DEEP = 1e-20  # times where a curve began: what is smaller lies below a logarithmic axis
+NEAR = 1e-8  # times where a curve began: what is smaller is as good as zero on an axis of both signs
 
 
 def drawable(y: np.ndarray) -> np.ndarray:
@@ -18,24 +21,40 @@ def drawable(y: np.ndarray) -> np.ndarray:
     return np.where(size < BEYOND, np.where(size > 1 / BEYOND, y, 0.0), np.nan)
 
 
-def scale(axes: Axes, values: np.ndarray, positive: bool = False) -> None:
-    """Choose the vertical scale for ``values``: logarithmic over three decades or more, symlog where signs change.
+def scale(axes: Axes, curves: Sequence[np.ndarray], positive: bool = False, cut: bool = False) -> None:
+    """Choose the vertical scale for ``curves`` (n, …): logarithmic over three decades, symlog where signs change.
 
-    ``positive`` says that the values cannot be negative.
+    ``positive`` says that the values are norms or the like: they are logarithmic from a factor of 2 on. With ``cut``
+    there are more curves, which may leave the view: it is that of ``curves``.
     """
-    values = drawable(values)
+    whole = [drawable(np.asarray(y, dtype=float)).reshape(len(y), -1) for y in curves if len(y)]
+    values = np.concatenate([y.ravel() for y in whole]) if whole else np.zeros(0)
     values = values[~np.isnan(values)]
     good = np.abs(values[values != 0])
     if not len(good):
         return
+    begins = [np.abs(y[row][y[row] != 0]) for y in whole if len(row := np.flatnonzero((y != 0).any(axis=1))[:1])]
+    first = float(np.nanmax(np.concatenate(begins))) if begins else float(good.max())
     low, middle, high = good.min(), np.median(good), good.max()
-    if high > 1e3 * low and (positive or (values > 0).all()):
+    if high > (2 if positive else 1e3) * low and (positive or (values > 0).all()):
         axes.set_yscale("log")
+        deep = low < DEEP * first < high
+        low = max(low, DEEP * first) if deep else low
         bottom, top = float(np.log10(low)), float(np.log10(high))
-        if _far(axes, "y", bottom, top):
+        far = _far(axes, "y", bottom, top)
+        if far:
             axes.yaxis.set_ticks(10.0 ** np.arange(np.ceil(bottom), top, max(1.0, (top - bottom) // 6)))
-    elif high > 1e3 * middle:
-        symlog(axes, "y", float(middle), float(high))
+        elif cut or deep:
+            margin = 0.05 * max(top - bottom, 0.1)
+            axes.set_ylim(10.0 ** (bottom - (0 if deep else margin)), 10.0 ** (top + margin))
+    elif high > 1e3 * middle and high > 1e3 * NEAR * first:
+        symlog(axes, "y", float(max(middle, NEAR * first)), float(high))
+        if cut:
+            axes.set_ylim(*(np.array([values.min(), values.max()]) * np.where([values.min() < 0, True], 2, 0.5)))
+    elif cut:
+        low, high = float(values.min()), float(values.max())
+        margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+        axes.set_ylim(low - margin, high + margin)
 
 
 def symlog(axes: Axes, which: Literal["x", "y"], middle: float, high: float) -> None:

@@ -17,7 +17,8 @@ class Card:
     summary: str  # one sentence: what the figure shows
     caption: str  # stands below the figure in a report
     needs: tuple[str, ...]  # variables; the log must have rows of at least one of them
-    options: tuple[str, ...] = ()  # of "against" and "ascent", those that the figure's `draw` takes
+    wants: str = ""  # the same in words, for the message of a run that cannot be drawn
+    options: tuple[str, ...] = ()  # of "against", "ascent" and "each", those that the figure's `drawing` takes
     suits: Callable[[Log], bool] = lambda log: True  # asked only of logs that have what the figure needs
 
     def holds(self, log: Log) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ..errors import UsageError, UserError
-from ..images.dataset import Images
+from ..images.dataset import Images, valid_images
 from ..registry.registry import make
-from .assertions import Case, Unready, require
+from .assertions import Broken, Case, Unready, require
 
 
 def datasets(what: Any) -> Iterator[Case]:
@@ -22,19 +22,10 @@ def datasets(what: Any) -> Iterator[Case]:
         return _loaded(what)
 
     def formed() -> None:
-        images = first()
-        require(isinstance(images, Images), f"load gives {type(images).__name__}: an Images is expected")
-        pixels, labels, classes = images.pixels, images.labels, images.classes
-        good = pixels.dtype == torch.uint8 and pixels.dim() == 4 and pixels.shape[1] in (1, 3) and pixels.numel()
-        require(good, f"pixels are {pixels.dtype} of shape {tuple(pixels.shape)}: uint8 (N, 1 or 3, H, W) is expected")
-        if labels is None:
-            return
-        good = labels.dtype == torch.int64 and labels.shape == pixels.shape[:1]
-        require(good, f"labels are {labels.dtype} of shape {tuple(labels.shape)}: int64 ({len(pixels)},) is expected")
-        low, high = int(labels.min()), int(labels.max())
-        require(
-            0 <= low and high < len(classes), f"labels are from {low} to {high}, and there are {len(classes)} classes"
-        )
+        try:
+            valid_images(first())
+        except UsageError as error:
+            raise Broken(str(error)) from error
 
     def summed() -> None:
         images = first()

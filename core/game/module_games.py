@@ -16,6 +16,7 @@ from .adapters import Sample, require_function, validated_losses
 from .checks import describe_value, require_mapping
 from .game import Game
 from .module_state import ModuleState
+from .torch_errors import explained
 from .tree import Batch, Buffers, Params, Player
 
 Nets = dict[Player, nn.Module]
@@ -34,6 +35,11 @@ class GameFromModules(Game):
     players: tuple[Player, ...] = ()
     zero_sum: bool = False
 
+    @property
+    def hint(self) -> str:
+        """A sentence that is added to errors that a module raises."""
+        return ""
+
     def init(self, rng: torch.Generator) -> Params:
         return {i: {k: x.clone() for k, x in tree.items()} for i, tree in self.start.items()}
 
@@ -44,7 +50,7 @@ class GameFromModules(Game):
         return {**buffers, **require_mapping(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        with self.in_place_of_weights(params, batch):
+        with explained(self.modules, self.hint), self.in_place_of_weights(params, batch):
             return validated_losses(self.of(self.modules, batch), self.players)
 
     def in_place_of_weights(self, params: Params, batch: Batch) -> AbstractContextManager[None]:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from ..errors import PluginError, UserError
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from ..errors import PluginError, UsageError, UserError, out_of_memory
+from .structure import describe_form, form
+from .tree import Player
 
 _NO_DERIVATIVE = ("derivative for", "has no double backward", "no autograd formula")
 
@@ -47,3 +60,61 @@ def explain_derivatives(error: Exception) -> UserError | None:
         f"the losses use an operation that torch cannot differentiate as often as this needs ({said}): write it in "
         "plain operations, or take a solver that asks for v alone, such as simgd."
     )
+
+
+@contextmanager
+def explained(modules: Mapping[Player, nn.Module], hint: str) -> Iterator[None]:
+    """A context in which an error that a player's module raises names the player, and what was given and expected.
+
+    ``hint`` is a further sentence. What torch raises while it traces is left to those who trace.
+    """
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, UserError) or explain_losses(error) is not None or out_of_memory(error) is not None
+        said = None if known or _get_current_dispatch_mode() is not None else _of_a_module(error, modules)
+        if said is None:
+            raise
+        raise UsageError(f"{said} {hint}".rstrip()) from error
+
+
+def _of_a_module(error: Exception, modules: Mapping[Player, nn.Module]) -> str | None:
+    """What a player's module did that raised ``error``, in a sentence. None: it was raised outside of the modules."""
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    calls = [f.f_locals for f, _ in frames if f.f_code.co_name == "_call_impl" and "self" in f.f_locals]
+    started = [(i, call) for call in calls for i, root in modules.items() if call["self"] is root]
+    if not started:
+        return None
+    (player, outer), inner = started[0], calls[-1]
+    layer, given = inner["self"], (*inner["args"], *inner["kwargs"].values())
+    name = next((f"layer {k}, " for k, m in modules[player].named_modules() if m is layer and k), "module, ")
+    who = f"player {player}: its {name}{type(layer).__name__},"
+    try:
+        inspect.signature(layer.forward).bind(*inner["args"], **inner["kwargs"])
+    except TypeError:
+        takes = inspect.signature(layer.forward)
+        return f"{who} takes {takes}, and was given {_listed(given)}."
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0].strip(": ").rstrip(".")
+    fits = [says(layer) for kind, says in _TAKES if isinstance(layer, kind)]
+    expected = f"; expected: {fits[0]}" if fits else f" ({reason})"
+    from_what = "" if inner is outer else f", when its module is given {_listed(outer['args'])}"
+    return f"{who} cannot take {_listed(given)}{expected}{from_what}."
+
+
+_TAKES: tuple[tuple[type[nn.Module], Callable[[Any], str]], ...] = (
+    (nn.Linear, lambda m: f"(..., {m.in_features})"),
+    (_ConvNd, lambda m: f"(B, {m.in_channels}, {', '.join('DHW'[3 - len(m.kernel_size) :])})"),
+    (_NormBase, lambda m: f"(B, {m.num_features}, ...), in training mode of more than one value a channel"),
+    (nn.Embedding, lambda m: f"whole numbers from 0 to {m.num_embeddings - 1}"),
+)
+
+
+def _listed(given: tuple[Any, ...]) -> str:
+    return " and ".join(map(_described, given)) or "nothing"
+
+
+def _described(x: Any) -> str:
+    """What ``x`` is; of whole numbers also how large they are."""
+    what = "None" if x is None else describe_form(form(x))
+    whole = isinstance(x, Tensor) and x.numel() and not x.is_floating_point() and not x.is_complex()
+    return f"{what}, from {x.min()} to {x.max()}" if whole else what

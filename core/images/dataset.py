@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,20 +35,14 @@ class Images:
 
     @staticmethod
     def of(pixels: Tensor, labels: Tensor | None = None, classes: Sequence[str] = (), source: str = "") -> Images:
-        """Images with their digest. Raises UsageError unless pixels and labels have the form that is said above."""
-        if pixels.dim() != 4 or pixels.dtype != torch.uint8 or pixels.shape[1] not in (1, 3) or not pixels.numel():
-            raise UsageError(
-                f"images are uint8 of shape (N, C, H, W) with 1 or 3 channels; got {str(pixels.dtype)[6:]} of shape "
-                f"{tuple(pixels.shape)}."
-            )
-        if labels is not None:
-            labels = labels.to(torch.int64)
-            if labels.shape != pixels.shape[:1] or labels.min() < 0 or labels.max() >= len(classes):
-                raise UsageError(
-                    f"labels are one whole number from 0 to {len(classes) - 1} for each of the {len(pixels)} images; "
-                    f"got shape {tuple(labels.shape)}, from {labels.min()} to {labels.max()}."
-                )
-        return Images(pixels, labels, tuple(classes), _digest(pixels, labels), source)
+        """Images with their digest. Raises UsageError unless pixels and labels have the form that is said above.
+
+        Labels may be whole numbers of any type.
+        """
+        whole = isinstance(labels, Tensor) and not labels.is_floating_point() and not labels.is_complex()
+        labels = labels.to(torch.int64) if whole and labels is not None else labels
+        made = valid_images(Images(pixels, labels, tuple(classes), "", source))
+        return replace(made, digest=_digest(pixels, labels))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,6 +52,34 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+
+def valid_images(images: Any) -> Images:
+    """``images``. Raises UsageError unless they are `Images` of the form that is said there."""
+    if not isinstance(images, Images):
+        raise UsageError(f"a data set loads counterplay.Images.of(pixels, ...); got a {type(images).__name__}.")
+    pixels, labels, count = images.pixels, images.labels, len(images.classes)
+    fits = isinstance(pixels, Tensor) and pixels.dim() == 4 and pixels.shape[1] in (1, 3) and pixels.numel()
+    if not fits or pixels.dtype != torch.uint8:
+        raise UsageError(
+            f"images are uint8 of shape (N, C, H, W) with 1 or 3 channels, from 0 to 255; got {_described(pixels)}."
+        )
+    if labels is None:
+        return images
+    fits = isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.shape == pixels.shape[:1]
+    if not fits or labels.min() < 0 or labels.max() >= count:
+        raise UsageError(
+            f"labels are one whole number from 0 to {count - 1} for each of the {len(pixels)} images, int64; got "
+            f"{_described(labels)}."
+        )
+    return images
+
+
+def _described(x: Any) -> str:
+    if not isinstance(x, Tensor):
+        return f"a {type(x).__name__}"
+    span = f", from {x.min()} to {x.max()}" if x.numel() and not x.is_complex() else ""
+    return f"{str(x.dtype).removeprefix('torch.')} of shape {tuple(x.shape)}{span}"
 
 
 def _digest(pixels: Tensor, labels: Tensor | None) -> str:

@@ -20,7 +20,7 @@ from ..game.tree import Batch, Buffers, Params, Player, Tree, sent
 from ..options import Count, option
 from ..registry.registry import make
 from . import epochs
-from .dataset import Dataset, Images, to_floats
+from .dataset import Dataset, Images, to_floats, valid_images
 from .metric import GeneratedImages, Metric
 
 ORDER, EPOCH, POSITION = "data/order", "data/epoch", "data/position"
@@ -91,7 +91,7 @@ class ImageGameBase(Game):
     @cached_property
     def images(self) -> Images:
         """The real images. Raises UsageError or BadData if they cannot be read."""
-        images = self.data.load()
+        images = valid_images(self.data.load())
         if self.conditional and images.labels is None:
             raise UsageError(
                 "conditional play needs images with labels, which these lack: name the labels of the data set (see "

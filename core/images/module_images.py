@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..game import module_games
 from ..game.adapters import Sample
+from ..game.checks import describe_value
 from ..game.loss import GanLoss
 from ..game.module_games import GameFromModules, Nets
+from ..game.torch_errors import explained
 from ..game.tree import Batch, Buffers, Player, Tree
 from ..options import Count, option
 from ..registry.registry import make
@@ -37,11 +40,37 @@ class ImagesFromModules(ImageGameBase, GameFromModules):
     def buffers(self, rng: torch.Generator) -> Buffers:
         return {**GameFromModules.buffers(self, rng), **ImageGameBase.buffers(self, rng)}
 
+    @property
+    def hint(self) -> str:
+        more = f", classes (B,) from 0 to {len(self.images.classes) - 1}" if self.conditional else ""
+        return f"Noise is (B, {self.latent}), images are (B, {', '.join(map(str, self.images.shape))}){more}."
+
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
-        with self.in_place_of_weights({"generator": generator}, batch):
+        with explained(self.modules, self.hint), self.in_place_of_weights({"generator": generator}, batch):
             more = (batch["labels"],) if self.conditional else ()
-            made: Tensor = self.modules["generator"](z, *more)
+            return _images(self.modules["generator"](z, *more), (len(z), *self.images.shape))
+
+
+def _images(made: Any, shape: tuple[int, ...]) -> Tensor:
+    """What the generator made. Raises UsageError unless it is images of ``shape``."""
+    if isinstance(made, Tensor) and made.shape == shape and made.is_floating_point():
         return made
+    flat = isinstance(made, Tensor) and made.shape == (shape[0], math.prod(shape[1:]))
+    advice = f": end it with nn.Unflatten(1, {shape[1:]})" if flat else ""
+    raise UsageError(
+        f"player generator: its module gives {describe_value(made)}; expected: images like the data, of shape {shape}"
+        f"{advice}."
+    )
+
+
+def _logits(of: Any, count: int) -> Tensor:
+    """What the discriminator says of ``count`` images. Raises UsageError unless it is a logit of each, (count,)."""
+    if isinstance(of, Tensor) and len(of.shape) and of.numel() == len(of) == count and of.is_floating_point():
+        return of.reshape(count)
+    raise UsageError(
+        f"player discriminator: its module gives {describe_value(of)} for {count} images; expected: a logit of "
+        f"each, of shape ({count},) or ({count}, 1)."
+    )
 
 
 def game_from_modules(
@@ -86,6 +115,11 @@ def game_from_modules(
         return module_games.game_from_modules(modules, losses, sample, zero_sum)
     if sample is not None:
         raise UsageError("batches come either from sample or from data: give one of them.")
+    if not isinstance(data, Dataset | str | Mapping):
+        raise UsageError(
+            f"data is a data set, its name, or a table of name and options; got a {type(data).__name__}. Images in an "
+            'array are read from a file: {"name": "arrays", "file": FILE}.'
+        )
     if not isinstance(modules, Mapping) or "generator" not in modules:
         raise UsageError('with data, one of the players is called "generator": its images are shown and measured.')
     for name, count in {"latent": latent, "batch": batch}.items():
@@ -109,8 +143,9 @@ def _gan_losses(loss: GanLoss, conditional: bool) -> Losses:
 
     def losses(nets: Nets, batch: Batch) -> dict[Player, Tensor]:
         more = (batch["labels"],) if conditional else ()
-        fake = nets["generator"](batch["noise"], *more)
-        d_real, d_fake = (nets["discriminator"](x, *more) for x in (batch["real"], fake))
-        return loss(d_real.reshape(len(d_real)), d_fake.reshape(len(d_fake)))
+        real = batch["real"]
+        fake = _images(nets["generator"](batch["noise"], *more), tuple(real.shape))
+        d_real, d_fake = (_logits(nets["discriminator"](x, *more), len(x)) for x in (real, fake))
+        return loss(d_real, d_fake)
 
     return losses

@@ -182,10 +182,10 @@ class Traced(_Replayed):
 
     def __call__(self, *args: Any) -> Any:
         program, _, groups = self._find(args)
-        if program is None:
-            return self.fn(*args)
-        with torch.no_grad():
-            return program.first(groups[0])[0]
+        if program is not None:
+            with torch.no_grad(), contextlib.suppress(IndexError):  # the function itself says more of it
+                return program.first(groups[0])[0]
+        return self.fn(*args)
 
 
 class TracedWithMaps(_Replayed):
@@ -196,12 +196,13 @@ class TracedWithMaps(_Replayed):
         self.plain = plain
 
     def __call__(self, tangents: Sequence[Any], *point: Any) -> tuple[Any, list[Map]]:
-        program, keys, groups = self._find(point, *tangents)
-        if program is None:
-            value, maps = self.plain(*point)
-            return value, list(maps)
-        with torch.no_grad():
-            value, kept = program.first(groups[0])
+        found, (program, keys, groups) = None, self._find(point, *tangents)
+        with torch.no_grad(), contextlib.suppress(IndexError):
+            found = None if program is None else program.first(groups[0])
+        if program is None or found is None:
+            found, maps = self.plain(*point)
+            return found, list(maps)
+        value, kept = found
 
         def replayed(k: int, stage: Stage, like: Key) -> Map:
             def apply(tangent: Any) -> Any:

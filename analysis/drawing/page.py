@@ -12,7 +12,6 @@ import numpy as np
 from ..optional import need
 from .curves import KEY
 from .names import cut
-from .style import FONTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -188,9 +187,3 @@ def empty(axes: Axes, text: str) -> None:
     """Show only ``text`` in a panel, which says why it is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, _wrapped(text, 40), ha="center", va="center", transform=axes.transAxes, color="#555555")
-
-
-def publish(fig: Figure, *args: Any, **kwargs: Any) -> None:
-    """``fig.savefig`` with fonts that publishers take."""
-    with need("matplotlib", "a figure").rc_context(FONTS):
-        fig.savefig(*args, **kwargs)

@@ -1,4 +1,7 @@
-"""Export a group of a log to another format: CSV for spreadsheets, JSON, NPZ for numpy."""
+"""Export a group of a log to another format: CSV for spreadsheets, JSON, NPZ for numpy.
+
+Beside a metric stands what measured it, its extractor and the number of samples, without which it means nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,13 +46,15 @@ def _csv(log: Log, group: str) -> Iterator[bytes]:
     across = width(log, group)
     if across > MAX_COLUMNS:
         raise UsageError(f"{log.path} has {across:,} columns of {group}, and a table {MAX_COLUMNS:,}: choose .npz.")
-    each = 16 * (across + 2) * (log.members or 1)
+    facts = _facts(log, group, harmless)
+    each = 16 * (across + 2 + sum(map(len, facts.values()))) * (log.members or 1)
     for start, stop in row_ranges(log.length(group), each, _PART):
         index, values = columns(log, group, start, stop)
         cells: dict[str, np.ndarray] = {}
         for name, column in (index | values).items():
             halves = {".re": column.real, ".im": column.imag} if column.dtype.kind == "c" else {"": column}
             cells |= {name + end: half for end, half in halves.items()}
+            cells |= {fact: np.full(len(column), x) for fact, x in facts.get(name.partition("[")[0], {}).items()}
         if start == 0:
             yield _lines([list(map(harmless, cells))])
         for low in range(0, len(index["step"]), _LINES):
@@ -74,7 +80,8 @@ def _json(log: Log, group: str) -> Iterator[bytes]:
     yield _open(facts) + b', "variables": {'
     for n, (name, key) in enumerate(variables(log, group).items()):
         about, shape = log.variables[key], log.shape(key)
-        facts = dumps({"dimensions": about.dims, "units": about.units, "long_name": about.long_name}, None)
+        kept = {"attributes": dict(about.attrs)} if about.attrs else {}
+        facts = dumps({"dimensions": about.dims, "units": about.units, "long_name": about.long_name, **kept}, None)
         yield b", " * (n > 0) + dumps(name, None).strip().encode() + b": " + _open(facts) + b', "values": ['
         for start, stop in row_ranges(shape[0], row_bytes(about, shape), _PART):
             rows = dumps(log.read(key, start, stop), None).strip()[1:-1]
@@ -96,14 +103,23 @@ def _npz(log: Log, group: str) -> bytes:
             f"{log.path} has {size:,} bytes of {group}, and an .npz file gets {MOST:,}: choose .csv or .json, "
             "which are written by rows, or log.dataset() in Python."
         )
-    labels = {dim: names for dim, names in _labels(log, group).items() if dim not in keys}
+    words = {dim: names for dim, names in _labels(log, group).items() if dim not in keys}
+    words |= {fact: x for of in _facts(log, group).values() for fact, x in of.items() if fact not in keys}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:  # numpy.savez has names of its own
-        for name in (*keys, *labels):
+        for name in (*keys, *words):
             with file.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-                array = log[keys[name]] if name in keys else np.array(labels[name])
+                array = log[keys[name]] if name in keys else np.array(words[name])
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _facts(log: Log, group: str, text: Callable[[str], str] = str) -> dict[str, dict[str, Any]]:
+    """Of each variable what measured it, as {"fid": {"fid.extractor": "classifier", "fid.samples": 10000, ...}}."""
+    return {
+        name: {f"{name}.{k}": text(x) if isinstance(x, str) else x for k, x in log.variables[key].attrs.items()}
+        for name, key in variables(log, group).items()
+    }
 
 
 def _labels(log: Log, group: str) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.verify import verify
 from counterplay.core.log.blocks import blocks_of
 from counterplay.core.log.sandbox import Sandbox
+from counterplay.core.log.schema import Layout, Variable
 from counterplay.core.storage.lock import acquire
 from counterplay.core.storage.run_directory import RunDirectory
 
 from ...conftest import Run
-from ...support.logs import flip, interrupted
+from ...support.logs import flip, interrupted, written
 
 
 @pytest.fixture
@@ -148,6 +150,22 @@ def test_json_and_npz(run: Path, cli: Run) -> None:
     assert cli("log", "export", run, "--to", file)[0] == 0
     with np.load(file, allow_pickle=False) as arrays:
         assert arrays["losses"].tobytes() == log["step/losses"].tobytes() and list(arrays["player"]) == ["x", "=y,"]
+
+
+def test_beside_a_metric_stands_what_measured_it(tmp_path: Path, cli: Run) -> None:
+    """In every format: a number without its extractor and count is never written."""
+    about: dict[str, Any] = {"extractor": "=net.pt", "samples": 500, "extractor_accuracy": 0.5}
+    fid = Variable("fid", ("metrics", "member"), "<f8", "fid", attrs=about)
+    rows = [("metrics", {"step": n, "fid": [n + 0.25, n + 0.5]}) for n in range(2)]
+    run = written(tmp_path / "run", Layout(("g",), members=2, metrics=(fid,)), rows, {"experiment": {}})
+    for name in ("a.csv", "a.json", "a.npz"):
+        assert cli("log", "export", run, "--group", "metrics", "--to", tmp_path / name)[0] == 0
+    head, *cells = csv.reader(io.StringIO((tmp_path / "a.csv").read_text(encoding="utf-8")))
+    assert head == ["step", "member", "fid", "fid.extractor", "fid.extractor_accuracy", "fid.samples"]
+    assert cells[-1] == ["1", "1", "1.5", "'=net.pt", "0.5", "500"] and len(cells) == 4
+    assert json.loads((tmp_path / "a.json").read_text())["variables"]["fid"]["attributes"] == about
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert {k: arrays[f"fid.{k}"].item() for k in about} == about
 
 
 @pytest.mark.parametrize(

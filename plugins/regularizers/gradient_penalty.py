@@ -76,10 +76,20 @@ class GradientPenalty(Regularizer):
     def penalties(self, game: Game, params: Params, batch: Batch) -> dict[Player, Tensor]:
         gan = need_gan("gradient-penalty", game)
         g = input_gradient(gan, params, between(gan, params, batch), batch)
-        square = g.square().sum(1)
-        zero = square == 0  # the norm has no derivative there; we take 0, which is a subgradient
-        norm = torch.where(zero, torch.zeros_like(square), torch.where(zero, torch.ones_like(square), square).sqrt())
-        return {"discriminator": self.weight * (norm - 1).square().mean()}
+        return {"discriminator": self.weight * (lengths(g) - 1).square().mean()}
+
+
+def lengths(g: Tensor) -> Tensor:
+    """||g|| of each row of ``g`` (B, D), with derivatives of every order; 0 where it is 0, which is a subgradient.
+
+    Rows are scaled by powers of 2, which loses no digit: of a short one, 1/||g||^3 in the derivatives is no number.
+    """
+    largest = g.detach().abs().amax(1, keepdim=True)
+    zero = largest == 0
+    exponent = torch.where(zero, torch.ones_like(largest), largest).log2().floor().clamp(-100, 100)
+    scaled = torch.where(zero, torch.ones_like(g), g * (-exponent).exp2())
+    found = scaled.square().sum(1, keepdim=True).sqrt() * exponent.exp2()
+    return torch.where(zero, torch.zeros_like(found), found)[:, 0]
 
 
 @dataclass(frozen=True)

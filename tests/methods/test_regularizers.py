@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -9,9 +11,12 @@ import counterplay as cp
 from counterplay.core.derivatives.local import LocalGame
 from counterplay.core.game.regularizer import RegularizedGan, regularized
 from counterplay.core.game.tree import ravel
-from counterplay.plugins.regularizers.gradient_penalty import MIX
+from counterplay.core.images.random_images import RandomImages
+from counterplay.games.networks.layers import Dropout, Linear, flatten, reshape, tanh
+from counterplay.games.networks.sequential import Sequential
+from counterplay.plugins.regularizers.gradient_penalty import MIX, lengths
 
-from ..support.cases import F64, QUADRATIC, SmoothGan, close, generator, identical, random, started
+from ..support.cases import F64, QUADRATIC, SmoothGan, close, direction_like, generator, identical, random, started
 from ..support.regularized import make, penalty, under
 from ..support.tanh_gan import TanhGan
 
@@ -42,6 +47,63 @@ def test_r1_is_half_gamma_times_the_squared_slope_on_real_samples():
     found = penalty(game, make("r1", gamma=3.0), params, batch)
     expected = 1.5 * float((slopes(game, params, batch["real"]) ** 2).mean())
     assert found == pytest.approx({"generator": 0, "discriminator": expected})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_lengths_have_derivatives_however_short_a_row_is(dtype):
+    """grad ||g|| = u = g / ||g||, and its Jacobian (I - u u^T) / ||g||; 0 where g = 0."""
+    scales = torch.tensor([1e-35, 1e-25, 1e-13, 1.0, 1e25], dtype=dtype)
+    unit = torch.nn.functional.normalize(random(5, 3)).to(dtype)
+    g = torch.cat([scales[:, None] * unit, torch.zeros(1, 3, dtype=dtype)])
+    assert torch.allclose(lengths(g)[:5] / scales, torch.ones(5, dtype=dtype), rtol=1e-6)
+    slope = torch.func.grad(lambda g: lengths(g).sum())
+    assert torch.allclose(slope(g)[:5], unit, rtol=1e-5, atol=1e-7)
+    u = random(3, seed=1).to(dtype)
+    (turned,) = torch.func.jvp(slope, (g,), (torch.cat([scales[:, None] * u, torch.ones(1, 3).to(dtype)]),))[1:]
+    assert torch.allclose(turned[:5], u - (unit @ u)[:, None] * unit, rtol=1e-4, atol=1e-6)
+    assert not slope(g)[5].any() and not turned[5].any() and lengths(g)[5] == 0
+
+
+@dataclass(frozen=True)
+class Dropping(cp.Network):
+    """Half of the hidden units of the discriminator drop out."""
+
+    latent: int = 2
+
+    def generator(self, shape, inputs):
+        return Sequential((Linear(inputs, 4), tanh, reshape(*shape)))
+
+    def discriminator(self, shape):
+        return Sequential((flatten, Linear(4, 3), Dropout(0.5), Linear(3, 1)), input_shape=shape)
+
+
+@pytest.mark.parametrize("name", ["gradient-penalty", "zero-centred", "r1", "r2"])
+@pytest.mark.parametrize("zero", ["sample", "weights"])
+def test_where_the_slope_is_exactly_zero_j_is_that_of_autograd(name, zero):
+    """All units of one sample drop out, or the discriminator is 0 everywhere. Here D(x) = s . x, s of each sample."""
+    game = cp.make("game", "images", data=RandomImages((1, 2, 2), 6), network=Dropping(), batch=3, loss="wgan")
+    table, params, batch = started(regularized(game, make(name, **({} if "grad" in name else {"gamma": 10.0}))))
+    (mask,) = batch["dropout"]
+    if zero == "sample":
+        batch = {**batch, "dropout": (torch.cat([torch.zeros(1, 3, dtype=F64), 2 + 0 * mask[1:]]),)}
+    else:
+        params = {**params, "discriminator": {k: 0 * x for k, x in params["discriminator"].items()}}
+    own = {i: {k: x.detach().requires_grad_() for k, x in tree.items()} for i, tree in params.items()}
+    G, D, (mask,) = own["generator"], own["discriminator"], batch["dropout"]
+    s = (D["3.weight"] * mask) @ D["1.weight"]  # (B, 4)
+    said = lambda x: (s * x).sum(1) + (mask * D["1.bias"]) @ D["3.weight"][0] + D["3.bias"]  # noqa: E731
+    d_real, d_fake = said(batch["real"].flatten(1)), said((batch["noise"] @ G["0.weight"].T + G["0.bias"]).tanh())
+    square = s.square().sum(1)
+    norm = torch.stack([x.sqrt() if x > 0 else x * 0 for x in square])
+    term = 10 * (norm - 1).square().mean() if name == "gradient-penalty" else 5 * square.mean()
+    losses = {"generator": -d_fake.mean(), "discriminator": d_fake.mean() - d_real.mean() + term}
+    v = [g.flatten() for i in own for g in torch.autograd.grad(losses[i], [*own[i].values()], create_graph=True)]
+    every = [x for tree in own.values() for x in tree.values()]
+    rows = [torch.autograd.grad(g, every, retain_graph=True, materialize_grads=True) for g in torch.cat(v)]
+    J = torch.stack([torch.cat([x.flatten() for x in row]) for row in rows])
+    found, u = LocalGame.of(table, params, batch).jacobian(), direction_like(params, 1)
+    close(ravel(found.mv(u)), J @ ravel(u), 1e-11)
+    close(ravel(found.rmv(u)), J.T @ ravel(u), 1e-11)
 
 
 def test_gradient_penalty_is_on_interpolates():

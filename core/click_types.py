@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .errors import UsageError
 from .typed_values import as_integer, plain, typed
@@ -50,6 +51,9 @@ class UserPath(click.ParamType):
     """A path, in which ``~`` is the home directory. A shell does not replace it everywhere, as in ``--out=~/runs``."""
 
     name = "path"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return os.path.expanduser(value)

@@ -119,6 +119,15 @@ def out_of_memory(error: BaseException, what: str = "") -> OutOfMemory | None:
     return OutOfMemory(f"there is not enough memory{where} for {what or 'this'}{asked}. {advice}.")
 
 
+# What others call it: ours. The words of torch, of papers, and of other libraries.
+_ELSEWHERE = {
+    "learning-rate": "lr", "step-size": "lr", "stepsize": "lr", "eta": "lr", "batch-size": "batch", "bs": "batch",
+    "optimizer": "rule", "optimiser": "rule", "momentum": "rule", "betas": "rule", "weight-decay": "rule",
+    "latent-dim": "latent", "z-dim": "latent", "nz": "latent", "dataset": "data", "epochs": "steps",
+    "iterations": "steps", "max-iter": "steps", "n-steps": "steps",
+}  # fmt: skip
+
+
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` with the one of ``names`` that is most like ``word``; a full stop if none is."""
 
@@ -126,6 +135,8 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
         return name.lower().replace("_", "-")
 
     known = {folded(name): name for name in names}
+    if (ours := _ELSEWHERE.get(folded(word), "")) in known:
+        return f"; did you mean {known[ours]!r}?"
     near = difflib.get_close_matches(folded(word), known, n=1, cutoff=0.6 if len(word) > 3 else 0.5)
     return f"; did you mean {known[near[0]]!r}?" if near else "."
 

@@ -60,7 +60,7 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command(help=f"Draw FIGURE ({', '.join(FIGURES)}) of one or several runs.")
-@click.argument("figure")
+@click.argument("figure", shell_complete=lambda ctx, param, begun: [f for f in FIGURES if f.startswith(begun)])
 @_PATHS
 @click.option("-o", "--output", type=PATH, help="File to write (.png, .pdf, .svg). [default: FIGURE.png]")
 @click.option(

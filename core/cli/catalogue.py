@@ -8,17 +8,20 @@ import json
 import click
 
 from ..coerce import describe as type_in_words
-from ..errors import PluginError, printable
+from ..errors import PluginError, UsageError, did_you_mean, printable
 from ..options import MISSING, options_of
 from ..registry import registry
 from ..registry.experiment import assignments
 from ..registry.kinds import KINDS, in_words, kind_name
+from ..registry.registry import Registered
 from ..storage.strict_json import dumps
+from . import completion
 from .options import plugins_first
+from .terminal import definitions, say
 
 
 @click.command("list", help=f"List {in_words()}, or one KIND of them, plugins included.")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=completion.kinds)
 @plugins_first
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {name, summary, reference}.")
 @click.pass_context
@@ -38,27 +41,52 @@ def list_command(ctx: click.Context, kind: str | None, as_json: bool) -> None:
     else:
         width = max((len(r.entry.name) for _, r in found), default=0)
         for k in kinds:
-            click.echo(f"{KINDS[k].plural}")
-            for other, r in found:
-                if other == k:
-                    source = "" if r.source == registry.BUILT_IN else f"  ({r.source})"
-                    needs = ", ".join(getattr(r.entry.factory, "needs", ()))
-                    what = r.entry.summary + (f"; needs {needs}" if needs else "")
-                    click.echo(printable(f"  {r.entry.name:<{width}}  {what}{source}"))
+            say(KINDS[k].plural, bold=True)
+            rows = [(r.entry.name, _what(r)) for other, r in found if other == k]
+            click.echo("".join(f"{line}\n" for line in definitions(rows, width)), nl=False)
     for problem in registry.problems():
         click.echo(f"problem: {problem}", err=True)
 
 
+def _what(found: Registered) -> str:
+    """What something is, what it needs, and where it comes from if it is not built in."""
+    source = "" if found.source == registry.BUILT_IN else f"  ({found.source})"
+    needs = ", ".join(getattr(found.entry.factory, "needs", ()))
+    return printable(found.entry.summary + (f"; needs {needs}" if needs else "") + source)
+
+
 @click.command("describe")
-@click.argument("kind")
-@click.argument("name")
+@click.argument("words", nargs=-1, required=True, metavar="[KIND] NAME", shell_complete=completion.kinds_and_names)
 @plugins_first
-def describe_command(kind: str, name: str) -> None:
-    """Show what NAME, a thing of that KIND, does: its formula, options and reference."""
-    kind = kind_name(kind)
-    found = registry.REGISTRY.find(kind, name)
+def describe_command(words: tuple[str, ...]) -> None:
+    """Show what NAME, a thing of that KIND, does: its formula, options and reference.
+
+    Without KIND, everything that has the NAME.
+    """
+    if len(words) > 2:
+        raise UsageError(f"describe takes [KIND] NAME, and got {len(words)} words.")
+    for n, (kind, found) in enumerate(_meant(*words)):
+        click.echo("\n" * (n > 0), nl=False)
+        _describe(kind, found)
+
+
+def _meant(*words: str) -> list[tuple[str, Registered]]:
+    """Everything that is meant by a kind and a name, or by a name alone. Raises UsageError if there is nothing."""
+    *kind, name = words
+    if kind:
+        return [(kind_name(kind[0]), registry.REGISTRY.find(kind_name(kind[0]), name))]
+    known = {k: registry.REGISTRY.all(k) for k in KINDS}
+    if found := [(k, every[name]) for k, every in known.items() if name in every]:
+        return found
+    if of_kind := [k for k in KINDS.values() if name in (k.name, k.plural)]:
+        raise UsageError(f"Missing argument 'NAME': the {of_kind[0].plural} are {', '.join(known[of_kind[0].name])}.")
+    every_name = sorted({other for names in known.values() for other in names})
+    raise UsageError(f"there is nothing called {name!r}{did_you_mean(name, every_name)} See counterplay list.")
+
+
+def _describe(kind: str, found: Registered) -> None:
     entry = found.entry
-    click.echo(printable(f"{kind} {entry.name}: {entry.summary}"))
+    say(printable(f"{kind} {entry.name}: {entry.summary}"), bold=True)
     click.echo(printable(f"reference: {entry.reference or 'none given'}"))
     click.echo(printable(f"source: {found.source}"))
     # The formula of a built-in method is in the docstring of its file, the rest in that of its class.
@@ -80,8 +108,8 @@ def _shown(value: object) -> str:
 
 
 @click.command("check")
-@click.argument("kind")
-@click.argument("name")
+@click.argument("kind", shell_complete=completion.kinds)
+@click.argument("name", shell_complete=completion.names)
 @click.option("-o", multiple=True, metavar="KEY=VALUE", help="An option of NAME, as root=DIR of a data set.")
 @plugins_first
 def check_command(kind: str, name: str, o: tuple[str, ...]) -> None:
@@ -97,7 +125,8 @@ def check_command(kind: str, name: str, o: tuple[str, ...]) -> None:
     results = check(kind, name, assignments(o, "-o"))
     for title, ok, message in results:
         failed += not ok
-        click.echo(printable(f"{'ok  ' if ok else 'FAIL'}  {title}{': ' + message if message else ''}"))
+        line = printable(f"{'ok  ' if ok else 'FAIL'}  {title}{': ' + message if message else ''}")
+        say(line, **{} if ok else {"fg": "red"})
     if failed:
         raise PluginError(f"{kind} {name} fails {failed} of {len(results)} checks.")
     click.echo(f"{kind} {name} passes {len(results)} checks.")

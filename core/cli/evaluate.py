@@ -10,6 +10,7 @@ from ..click_types import PATH, Integer
 from ..errors import UsageError, printable
 from ..log.schema import Variable
 from ..storage.strict_json import dumps, json_value
+from .completion import of_kind
 from .options import plugins_first
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.argument("run", type=PATH, metavar="RUN")
 @click.option(
-    "--metric", "metrics", multiple=True, metavar="NAME", help="Repeat for several.  [default: the run's own]"
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Repeat for several.  [default: the run's own]",
+    shell_complete=of_kind("metric"),
 )
 @click.option("--samples", type=Integer(1), help="How many images are generated.  [default: the metric's own]")
 @click.option("--extractor", metavar="NAME|FILE", help="What sees the images.  [default: the metric's own]")

@@ -33,6 +33,8 @@ from ..registry import registry
 from ..registry.kinds import in_words
 from ..registry.third_party import commands_of
 from ..version import __version__
+from .completion import VARIABLE
+from .terminal import colours
 
 # The commands of this package: name -> (module, what it does). Those of the analysis package come through the hook.
 _OURS = {
@@ -46,6 +48,7 @@ _OURS = {
     "describe": ("catalogue", "Show what something does, its options and its reference."),
     "check": ("catalogue", "Check that a plugin keeps the contract."),
     "new": ("new", "Write a folder to begin with: a package of plugins."),
+    "completion": ("completion", "Print what makes a shell complete commands, names and options."),
     "reproduce": ("reproduce", "Play published claims, and print a verdict on each."),
 }
 
@@ -73,6 +76,9 @@ class Commands(click.Group):
         rows += [(name, c.get_short_help_str(90)) for name, c in self._analysis().items() if not c.hidden]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+        if theirs := self._third_party():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(printable(n), printable(c.get_short_help_str(90))) for n, c in theirs.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -86,7 +92,7 @@ class Commands(click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _broken_pipes_past_click():
-            return super().make_context(*args, **kwargs)
+            return super().make_context(*args, color=colours(), **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         with _broken_pipes_past_click():
@@ -140,7 +146,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _run(args: list[str] | None) -> int:
     try:
-        code = cli.main(args, prog_name="counterplay", standalone_mode=False)
+        code = cli.main(args, prog_name="counterplay", complete_var=VARIABLE, standalone_mode=False)
         sys.stdout.flush()
         signals.ignore_from_now_on()
         return code if isinstance(code, int) else 0  # click returns the code given to ctx.exit
@@ -206,7 +212,8 @@ def _requirement(module: str) -> str | None:
 def _say(message: str, code: int) -> int:
     """Write an error to the standard error, and return ``code``."""
     with contextlib.suppress(OSError):
-        click.echo("\n".join(map(printable, f"Error: {message}".split("\n"))), err=True)
+        text = "\n".join(map(printable, f" {message}".split("\n")))
+        click.echo(click.style("Error:", fg="red", bold=True) + text, err=True, color=colours())
     return code
 
 

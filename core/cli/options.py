@@ -14,16 +14,26 @@ from ..options import Option, bounds_of
 from ..registry import experiment as config
 from ..registry import registry
 from ..registry.experiment import assignments, merged
+from .completion import keys_of, of_kind
 
 _PAIR = "KEY=VALUE"
 _OBJECTS = (
-    click.option("-g", multiple=True, metavar=_PAIR, help="An option of the game."),
-    click.option("-s", multiple=True, metavar=_PAIR, help="An option of the solver; lr.x=0.1 is one player's."),
-    click.option("--loss", metavar="NAME", help="The loss of a GAN."),
-    click.option("-l", multiple=True, metavar=_PAIR, help="An option of the loss."),
-    click.option("--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several."),
-    click.option("-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer."),
-)
+    click.option("-g", multiple=True, metavar=_PAIR, help="Of the game.", shell_complete=keys_of("game", "game")),
+    click.option(
+        "-s", multiple=True, metavar=_PAIR, help="An option of the solver; lr.x=0.1 is one player's.",
+        shell_complete=keys_of("solver", "solver"),
+    ),
+    click.option("--loss", metavar="NAME", help="The loss of a GAN.", shell_complete=of_kind("loss")),
+    click.option("-l", multiple=True, metavar=_PAIR, help="Of the loss.", shell_complete=keys_of("loss", "loss")),
+    click.option(
+        "--regularizer", multiple=True, metavar="NAME", help="A regularizer; repeat for several.",
+        shell_complete=of_kind("regularizer"),
+    ),
+    click.option(
+        "-r", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a regularizer.",
+        shell_complete=keys_of("regularizer", "regularizer"),
+    ),
+)  # fmt: skip
 _PLUGIN: dict[str, Any] = {"multiple": True, "type": PATH, "metavar": "FILE.py"}
 
 

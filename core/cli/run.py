@@ -19,6 +19,7 @@ from ..registry import registry
 from ..registry.build import build, completed, name_of
 from ..registry.experiment import Experiment, merged
 from ..settings import Asked
+from .completion import of_kind
 from .options import as_typed, objects, plugins, settings
 from .progress import figures, shown
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.argument("game", required=False)
-@click.option("--solver", metavar="NAME", help="How it is played; see counterplay list solver.")
+@click.argument("game", required=False, shell_complete=of_kind("game"))
+@click.option(
+    "--solver", metavar="NAME", help="How it is played; see counterplay list solver.", shell_complete=of_kind("solver")
+)
 @objects
 @settings
 @click.option("--config", "config_file", type=PATH, metavar="FILE.toml", help="Read the experiment from a file.")
@@ -139,7 +142,6 @@ def first_free(game: str, solver: str) -> str:
 
 def start_of(path: str | None) -> Any:
     """The starting point in a file of safetensors; None without a file. Raises UsageError if it is no such file."""
-    """The parameters in the file or run that ``--start`` names, if it was given."""
     if path is None:
         return None
     from ..run.checkpoint import read_start

@@ -16,6 +16,7 @@ from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, other_code
 from ..storage.strict_json import dumps
+from .completion import of_kind
 from .options import as_typed, objects, plugins, require_member
 from .run import device_of, start_of
 
@@ -33,9 +34,14 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 
 
 @click.command("spectrum")
-@click.argument("where", type=PATH, metavar="PATH|GAME")
+@click.argument("where", type=PATH, metavar="PATH|GAME", shell_complete=of_kind("game"))
 @click.option("--step", type=INTEGER, help="The step of the run in PATH.  [default: the newest checkpoint's]")
-@click.option("--solver", metavar="NAME", help="Of a GAME: the solver whose update map F is looked at, too.")
+@click.option(
+    "--solver",
+    metavar="NAME",
+    help="Of a GAME: the solver whose update map F is looked at, too.",
+    shell_complete=of_kind("solver"),
+)
 @objects
 @click.option(
     "--start",

@@ -23,6 +23,7 @@ from ..solver.solver import Solver
 from ..storage.json_fields import Recorded
 from ..storage.run_directory import RunDirectory
 from .checkpoint import load_checkpoint, newest, require_members, saved_steps
+from .device import require_device
 from .engine import initial_state
 from .load_point import recorded_objects
 from .recorders import Gallery
@@ -69,6 +70,8 @@ def evaluate(
     UsageError for a run of another kind of game, or if its data or its code have changed; BadLog for a damaged
     checkpoint.
     """
+    if device is not None:
+        require_device(device)  # before data are read
     files = RunDirectory(directory)
     facts = files.run(Recorded)
     if not facts:

@@ -78,10 +78,15 @@ def test_its_command_runs_and_replaces_none(command: Command) -> None:
     assert "did you mean 'example-greet'" in command("example-gret").stderr
 
 
-def test_help_and_built_in_runs_do_not_import_it(command: Command) -> None:
-    for args in (("--help",), ("run", "quadratic", "--solver", "simgd", "--dry-run")):
-        done = command(*args, PYTHONVERBOSE="1")
-        assert done.returncode == 0 and "import 'counterplay_example'" not in done.stderr
+def test_built_in_runs_do_not_import_it(command: Command) -> None:
+    done = command("run", "quadratic", "--solver", "simgd", "--dry-run", PYTHONVERBOSE="1")
+    assert done.returncode == 0 and "import 'counterplay_example'" not in done.stderr
+
+
+def test_help_lists_its_command(command: Command) -> None:
+    done = command("--help")
+    assert "\nCommands of plugins:\n  example-greet" in done.stdout and done.returncode == 0
+    assert "example-greet" not in command("--help", COUNTERPLAY_NO_PLUGINS="1").stdout
 
 
 def test_it_can_be_switched_off(command: Command) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..errors import UsageError
+from ..errors import Interrupted, UsageError
 from .cell import Cell
 from .local import Tell, nothing
 from .work import Work
@@ -36,16 +36,17 @@ class Dask:
                 "the executor dask needs dask's distributed: python -m pip install 'counterplay[dask]'."
             ) from error
         with contextlib.ExitStack() as after:
-            client = after.enter_context(self._client(distributed))
+            client = after.enter_context(self._client(distributed, after))
             known = {}
             for cell in cells:
                 known[client.submit(work, cell, key=f"{cell.name}-{id(client)}", pure=False, retries=_RETRIES)] = cell
+            after.enter_context(client.as_current())
             self._follow(distributed, client, work, known, tell, stop)
 
-    def _client(self, distributed: Any) -> Any:
+    def _client(self, distributed: Any, after: contextlib.ExitStack) -> Any:
         if self.address is None:
-            cluster = distributed.LocalCluster(n_workers=self.workers, threads_per_worker=1, dashboard_address=None)
-            return distributed.Client(cluster, set_as_default=False)
+            here = distributed.LocalCluster(n_workers=self.workers, threads_per_worker=1, dashboard_address=None)
+            return distributed.Client(after.enter_context(here), set_as_default=False)
         try:
             return distributed.Client(self.address, timeout=_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -56,6 +57,10 @@ class Dask:
 
     def _follow(self, distributed: Any, client: Any, work: Work, left: dict[Any, Cell], tell: Tell, stop: Any) -> None:
         while left and not stop():
+            if client.status not in ("running", "connecting"):
+                raise Interrupted(
+                    f"the scheduler of dask is gone, and {len(left)} cells are left; the same command goes on."
+                )
             with contextlib.suppress(distributed.TimeoutError):
                 distributed.wait(list(left), timeout=_POLL, return_when="FIRST_COMPLETED")
             for future in [f for f in left if f.done()]:

@@ -6,19 +6,21 @@ import contextlib
 import multiprocessing
 import signal
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, ClassVar
 
-from ..errors import Interrupted
+from ..errors import Interrupted, StorageError
 from ..process.orphans import die_with_parent
 from .cell import Cell
 from .work import Work
 
 Tell = Callable[[Cell, str], None]
 _KILLS = 3  # a cell whose process is killed so often is left for the next call
+_SERVER_SECONDS = 30.0  # how long to try to start a process
 _SECONDS = 0.2  # how long it may take until a request to stop is noticed
 
 
@@ -74,15 +76,16 @@ class Local:
 
 def _started(context: Any, work: Work, cell: Cell) -> Any:
     """A process that plays the cell. If the fork server has been killed, another one is started."""
-    for last in (False, True):
+    until = time.monotonic() + _SERVER_SECONDS
+    while True:
         process = context.Process(target=_play, args=(work, cell), daemon=False)
         try:
             process.start()
             return process
-        except (OSError, EOFError):
-            if last:
-                raise
-    raise AssertionError
+        except (OSError, EOFError) as error:  # while the server is ending it is still taken for alive
+            if time.monotonic() > until:
+                raise StorageError(f"Could not start a process for a cell: {error}.") from error
+            time.sleep(_SECONDS)
 
 
 def _play(work: Work, cell: Cell) -> None:

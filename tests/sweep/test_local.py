@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import counterplay as cp
 from counterplay.core.cli.play_cell import play_cell
+from counterplay.core.errors import UsageError
 from counterplay.core.sweep.cell import Cell
+from counterplay.core.sweep.executors import executor
 from counterplay.core.sweep.grid import grid
 from counterplay.core.sweep.local import Local
 from counterplay.core.sweep.sweep_directory import SweepDirectory
@@ -37,3 +41,11 @@ def test_a_sweep_is_its_runs(tmp_path: Path) -> None:
         alone, played = cp.open_log(tmp_path / f"{lr}"), cp.open_log(sweep.directory(cell.name))
         np.testing.assert_array_equal(alone["step/parameters"], played["step/parameters"])
     assert sweep.waiting(cells) == [] and sweep.claims.taken() == {}
+
+
+def test_without_dask_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    sweep = SweepDirectory(tmp_path)
+    cells = sweep.plan([Cell({"seed": 1})])
+    with pytest.raises(UsageError, match=r"needs dask's distributed: python -m pip install 'counterplay\[dask\]'"):
+        executor("dask", 2)(Work(sweep, play_cell), cells)

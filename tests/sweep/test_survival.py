@@ -1,0 +1,162 @@
+"""Sweeps whose processes are killed at random moments: nothing is lost but the cells under way, and nobody is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+import counterplay as cp
+from counterplay.core.cli.play_cell import play_cell
+from counterplay.core.sweep.cell import Cell
+from counterplay.core.sweep.grid import grid
+from counterplay.core.sweep.local import Local
+from counterplay.core.sweep.sweep_directory import SweepDirectory
+from counterplay.core.sweep.work import Work
+
+GRID = "sweep affine-gaussian -g batch=4 --solver simgd -s lr=1e-3,1e-2 -s rule=adam --checkpoint-every 5 --steps 40"
+KILLS = int(os.environ.get("KILLS", 50))
+SECONDS = 300.0  # no part of a test takes so long
+
+
+def command(*words: str) -> subprocess.Popen[str]:
+    """Begin a command in a process of its own, which no signal of a terminal reaches."""
+    line = [sys.executable, "-m", "counterplay.core.cli.main", *words]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def fields(pid: int | str) -> list[str]:
+    """State, parent and so on of a process, as the kernel tells; [] if there is none."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return []
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below ``pid``, the nearest first: of a sweep the fork server and what it forked."""
+    parents: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        if alive(name):
+            parents.setdefault(int((fields(name) or "00")[1]), []).append(int(name))
+    found, new = list[int](), [pid]
+    while new:
+        new = [child for parent in new for child in parents.get(parent, [])]
+        found += new
+    return found
+
+
+def said(pid: int) -> str:
+    """The command line of a process; "" if it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def victims(parent: int) -> dict[str, int]:
+    """A process of each kind in the sweep that ``parent`` plays; 0 where there is none."""
+    servers = [pid for pid in descendants(parent) if "forkserver" in said(pid) and descendants(pid)]
+    workers = descendants(servers[0]) if servers else []
+    return {"parent": parent, "worker": (workers or [0])[-1], "fork server": (servers or [0])[0]}
+
+
+def alive(pid: int | str) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    return fields(pid)[:1] not in ([], ["Z"])
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether all of these end soon."""
+    until = time.monotonic() + 20
+    while any(map(alive, pids)) and time.monotonic() < until:
+        os.sched_yield()
+    return not any(map(alive, pids))
+
+
+def rows(sweep: SweepDirectory) -> dict[str, dict[str, bytes]]:
+    """All that the logs of a sweep hold, but what the clock decides."""
+    logs = {cell.name: cp.open_log(sweep.directory(cell.name)) for cell in sweep.cells()}
+    return {
+        name: {key: log[key].tobytes() for key in log if not key.endswith("_seconds")} for name, log in logs.items()
+    }
+
+
+def disturbed(out: Path, words: list[str], kills: int, seed: int) -> Counter[str]:
+    """Play a grid again and again until it is done, killing one of its processes at each of ``kills`` moments."""
+    rng, killed = random.Random(seed), Counter[str]()
+    for _ in range(20 * kills + 2):
+        process = command(*words, "--out", str(out), "--workers", "2", "--quiet")
+        while killed.total() < kills and process.poll() is None:
+            below = descendants(process.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(rng.uniform(0, 3 if len(below) > 2 else 1))
+            below, found = descendants(process.pid), victims(process.pid)
+            if process.poll() is not None or not all(found.values()):
+                continue
+            who = rng.choice(list(found))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found[who], signal.SIGKILL)
+                killed[who] += 1
+            if who == "parent":
+                process.communicate(timeout=SECONDS)
+                assert gone(below), "an orphan"
+        _, err = process.communicate(timeout=SECONDS)
+        if process.returncode == 0 and killed.total() == kills:
+            return killed
+        assert process.returncode in (0, 75, -9), err
+        if process.returncode == 0:  # done before all kills: more cells are to be played
+            words = [*words[:-1], f"0:{int(words[-1].split(':')[1]) + 2}"]
+    raise AssertionError(f"not done: {killed}")
+
+
+@pytest.mark.slow
+def test_killed_and_played_again(tmp_path: Path) -> None:
+    """The whole command: its workers, its fork server, and itself."""
+    words = [*GRID.split(), "--seeds", "0:2"]
+    killed = disturbed(tmp_path / "killed", words, KILLS, seed=0)
+    assert killed.total() == KILLS and len(killed) == 3
+    sweep = SweepDirectory(tmp_path / "killed")
+    assert sweep.claims.taken() == {} and {sweep.state(c.name).state for c in sweep.cells()} == {"max_steps"}
+    assert rows(sweep) == rows(undisturbed(tmp_path / "whole", sweep.cells()))
+
+
+def test_what_is_killed_in_a_sweep_is_played_again(tmp_path: Path) -> None:
+    """A worker and the fork server, while the cells are under way."""
+    sweep = SweepDirectory(tmp_path / "killed")
+    axes = {"solver": ["simgd"], "solver.rule": ["adam"], "solver.lr": [1e-3, 1e-2], "checkpoint_every": [5]}
+    cells = sweep.plan(grid({"game": {"name": "affine-gaussian", "batch": 4}, "steps": 40}, axes))
+    to_kill, told = ["worker", "fork server"], list[str]()
+
+    def kill_and_go_on() -> bool:
+        if (
+            to_kill
+            and (victim := victims(os.getpid())[to_kill[0]])
+            and any(sweep.path.glob("cells/*/checkpoints/step-5"))
+        ):
+            to_kill.pop(0)
+            os.kill(victim, signal.SIGKILL)
+        return False
+
+    Local(2)(Work(sweep, play_cell), cells, lambda cell, state: told.append(state), kill_and_go_on)
+    assert not to_kill and "killed" in told and told.count("max_steps") == 2
+    assert sweep.claims.taken() == {} and sweep.waiting(cells) == []
+    assert rows(sweep) == rows(undisturbed(tmp_path / "whole", cells))
+
+
+def undisturbed(path: Path, cells: Sequence[Cell]) -> SweepDirectory:
+    """The same cells, played by this process."""
+    sweep = SweepDirectory(path)
+    threads = torch.get_num_threads()
+    work = Work(sweep, play_cell) if sweep.plan(cells) else None
+    assert work is not None and {work(cell) for cell in cells} == {"max_steps"}
+    torch.set_num_threads(threads)
+    return sweep

@@ -53,9 +53,10 @@ class Ranks:
         """The sum of ``x`` over all processes, without a derivative. Raises ProcessLost."""
         functional: Any = torch.ops._c10d_functional
         try:
-            return functional.wait_tensor(functional.all_reduce(x.contiguous(), "sum", self.group))  # type: ignore[no-any-return]
+            summed: Tensor = functional.wait_tensor(functional.all_reduce(x.contiguous(), "sum", self.group))
         except RuntimeError as error:
             raise ProcessLost("another process of this run has ended.") from error
+        return summed
 
     def total(self, tree: Any) -> Any:
         """The sum of each tensor in ``tree`` over all processes, in one message; common, and differentiable."""
@@ -70,8 +71,9 @@ class Ranks:
         leaves, form = tree_flatten(tree)
         like = leaves[0]
         flat = torch.cat([*(x.reshape(-1) for x in leaves), like.new_full((1,), self.wish)])
-        *parts, self.wishes = torch.split_with_sizes_copy(self.sum(flat), [*(x.numel() for x in leaves), 1])
-        found = [part.reshape(x.shape).to(x.dtype) for part, x in zip(parts, leaves, strict=True)]
+        *parts, self.wishes = self.sum(flat).split([*(x.numel() for x in leaves), 1])
+        # Copies, so that none keeps the memory of all.
+        found = [part.reshape(x.shape).to(x.dtype, copy=True) for part, x in zip(parts, leaves, strict=True)]
         return tree_unflatten(found, form)
 
     @staticmethod

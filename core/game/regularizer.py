@@ -192,7 +192,7 @@ class Regularized(Game):
 
 
 @dataclass(frozen=True)
-class RegularizedGan(Regularized, GanGame):
+class RegularizedGan(Regularized, GanGame):  # type: ignore[misc]  # sample_axes is a property of one
     """A GAN under one regulariser. It generates and discriminates with the reparametrised players."""
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:

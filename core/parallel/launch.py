@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -16,7 +18,7 @@ from ..errors import UsageError
 from ..process import torchrun
 
 PATIENCE = timedelta(hours=1)  # a message waits so long: all wait for the first process while it measures and writes
-SPEAKS_WITHIN = timedelta(seconds=3)  # where a process is lost, the first one says so within this time, if it is there
+SPEAKS_WITHIN = 3.0  # seconds in which the first process, if it is there, says that another one is lost
 _VARIABLES = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _CAUSE, _SAID = "counterplay/cause", "counterplay/said"  # keys of the store that all processes share
 
@@ -62,8 +64,11 @@ def _take_gpu(device: str) -> None:
 
 
 @contextlib.contextmanager
-def together(ranks: Ranks | None) -> Iterator[None]:
-    """A context for what the processes do together: if one fails, the others are told why, and end too."""
+def together(ranks: Ranks | None, directory: Any = None) -> Iterator[None]:
+    """A context for what the processes do together: if one fails, the others are told why, and end too.
+
+    The first process writes in ``directory``, if there is one. Raises ProcessLost where another process has ended.
+    """
     if ranks is None:
         yield
         return
@@ -71,12 +76,21 @@ def together(ranks: Ranks | None) -> Iterator[None]:
         yield
     except ProcessLost as lost:
         if ranks.first or not _first_speaks():
-            raise ProcessLost(f"another process of this run has ended{_cause()}.") from lost
+            raise ProcessLost(f"another process of this run has ended{_cause()}{_kept(ranks, directory)}") from lost
         raise ProcessLost("") from lost
     except BaseException as error:
         with contextlib.suppress(RuntimeError):  # the store has gone with the process that kept it
             _store().set(_CAUSE, f"process {ranks.rank}: {type(error).__name__}: {error}"[:500])
         raise
+
+
+def _kept(ranks: Ranks, directory: Any) -> str:
+    """How to go on."""
+    if directory is None:
+        return "."
+    where = shlex.quote(str(directory)) if ranks.first else "DIR"
+    again = f"torchrun --nproc-per-node {ranks.count} -m counterplay resume {where}"
+    return f"; the last state that was written is kept. Resume: {again}"
 
 
 def _store() -> Any:
@@ -94,7 +108,10 @@ def _cause() -> str:
 
 
 def _first_speaks() -> bool:
+    until = time.monotonic() + SPEAKS_WITHIN
     with contextlib.suppress(RuntimeError):
-        _store().wait([_SAID], SPEAKS_WITHIN)
-        return True
+        while time.monotonic() < until:
+            if _store().check([_SAID]):
+                return True
+            time.sleep(0.05)
     return False

@@ -36,15 +36,15 @@ class Shares:
         if not counts:
             raise UsageError(f"{self._name} {NOT_SPLIT}")
         bounds = {n: self._bounds(n) for n in counts}
-        weights = {(stop - start) / n for n, (start, stop) in bounds.items()}
-        if min(stop - start for start, stop in bounds.values()) < 1 or len(weights) > 1:
+        weights = [{self._weight(n, rank) for n in counts} for rank in range(self.ranks.count)]
+        if counts[0] < self.ranks.count or any(len(each) > 1 for each in weights):  # the same answer in all processes
             sizes = " and ".join(map(str, counts))
             raise UsageError(
                 f"batches of {sizes} cannot be split over {self.ranks.count} processes: take a batch that they divide."
             )
         places = tuple((stop - start, n, start) for n, (start, stop) in bounds.items())
         own = {name: tree_map(lambda t, name=name: self._cut(name, t), x) for name, x in entries.items()}
-        return {**batch, **own, WEIGHT: weights.pop(), PLACES: places}
+        return {**batch, **own, WEIGHT: weights[self.ranks.rank].pop(), PLACES: places}
 
     def _axis(self, name: str) -> int:
         return self.game.sample_axes[name] + self.members
@@ -52,10 +52,14 @@ class Shares:
     def _lengths(self, name: str, x: Any) -> list[int]:
         return [t.shape[self._axis(name)] for t in tree_leaves(x) if isinstance(t, Tensor)]
 
-    def _bounds(self, count: int) -> tuple[int, int]:
-        """Where this process's share of so many samples begins and ends."""
-        rank, ranks = self.ranks.rank, self.ranks.count
+    def _bounds(self, count: int, rank: int | None = None) -> tuple[int, int]:
+        """Where the share of so many samples begins and ends: this process's, or that of ``rank``."""
+        rank, ranks = self.ranks.rank if rank is None else rank, self.ranks.count
         return count * rank // ranks, count * (rank + 1) // ranks
+
+    def _weight(self, count: int, rank: int) -> float:
+        start, stop = self._bounds(count, rank)
+        return (stop - start) / count
 
     def _cut(self, name: str, x: Any) -> Any:
         if not isinstance(x, Tensor):

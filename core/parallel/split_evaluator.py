@@ -49,7 +49,7 @@ class SplitEvaluator(Evaluator):
         return Evaluator(**own)
 
     @cached_property
-    def eager(self) -> Eager:  # type: ignore[override]
+    def eager(self) -> Eager:
         return Eager(ShareGame(self.game, self.ranks), self.members is not None)
 
     @cached_property

@@ -126,7 +126,7 @@ def run(
         trace_from=first_step_of(trace, TRACE_FROM), compile_from=first_step_of(compile, COMPILE_FROM), seeding=SCHEME,
         ranks=1 if ranks is None else ranks.count,
     ).checked()  # fmt: skip
-    with settings.switched(), together(ranks):
+    with settings.switched(), together(ranks, out):
         evaluator = settings.evaluator(game, regularizers)
         ends_early = stopping_of(settings, evaluator)
         state = initial_state(evaluator, solver, settings, start, memory)

@@ -74,7 +74,7 @@ def resume(
         settings = Settings.read(facts["settings"])
     ranks = processes(settings.device)
     first = ranks is None or ranks.first
-    with together(ranks), acquire(files.path) if first else nullcontext() as lock:
+    with together(ranks, directory), acquire(files.path) if first else nullcontext() as lock:
         _require_device(directory, settings.device)
         saved = None if _killed_at_once(files, facts) else load_checkpoint(newest(files.path))
         if saved is not None:

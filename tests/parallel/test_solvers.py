@@ -9,7 +9,6 @@ from counterplay.core.parallel.spawned import on_processes
 from counterplay.core.registry.registry import REGISTRY
 
 SOLVERS = sorted(REGISTRY.all("solver"))
-SHORT = ("one number each, replayed", "normalised, relativistic")
 
 
 def _require_equal(found: list[dict[str, Answer]], name: str, least: int) -> None:
@@ -17,16 +16,6 @@ def _require_equal(found: list[dict[str, Answer]], name: str, least: int) -> Non
         played = {arena: x for arena, x in answers[name].items() if not isinstance(x, str)}
         assert {arena: x for arena, x in played.items() if not x <= TOLERANCE} == {}
         assert len(played) >= least
-
-
-@pytest.fixture(scope="module")
-def few() -> list[dict[str, Answer]]:
-    return on_processes(2, differences, ["simgd", "conopt", "cgd", "lola"], SHORT)
-
-
-@pytest.mark.parametrize("name", ["simgd", "conopt", "cgd", "lola"])
-def test_two_processes_equal_one(few: list[dict[str, Answer]], name: str) -> None:
-    _require_equal(few, name, 2)
 
 
 @pytest.fixture(scope="module")

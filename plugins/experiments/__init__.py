@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from ...core.registry.hookspecs import Entry, hookimpl
 from .cgd_bilinear import CgdBilinear
+from .icr_best_response import IcrBestResponse
+from .icr_projection import IcrProjection
 from .icr_quadratic import IcrQuadratic
+from .jare_affine import JareAffine
+from .jare_spectra import JareSpectra
 from .num_lemmas import NumLemmas
+from .opponent_shaping import OpponentShaping
+from .rotations import DiracGanPanels, FollowTheRidge, LookaheadMinmax, NegativeMomentum, WeakAttractor
 
 ICR = "Schäfer, Zheng, Anandkumar 2020, arXiv 1910.05852"
+JARE = "Nie, Patel 2020, arXiv 1806.09235"
 NUM = "Mescheder, Nowozin, Geiger 2017, arXiv 1705.10461"
 
 
@@ -17,8 +24,28 @@ def register_experiments() -> list[Entry]:
     return [
         Entry("icr-quadratic", IcrQuadratic, "the quadratic game: three pairs of step sizes, and y alone",
               ICR + ", eq. 3, Fig. 3 and 6"),
+        Entry("icr-projection", IcrProjection, "metastable projection from 200 starts, with simgd and cgd",
+              ICR + ", eq. 4, Fig. 7 and A.2"),
+        Entry("icr-best-response", IcrBestResponse, "three kinds of play in a game without an equilibrium",
+              ICR + ", workshop version, Fig. 1"),
         Entry("num-lemmas", NumLemmas, "eigenvalues under a step, and the lemmas over random matrices",
               NUM + ", Fig. 1, Lemmas 4, 9, 11, Prop. 13"),
+        Entry("jare-spectra", JareSpectra, "phase and conditioning of the affine Gaussian GAN under five methods",
+              JARE + ", Thm. 1 to 3, Cor. 1 to 3, eq. 13, 14"),
+        Entry("jare-affine", JareAffine, "the affine Gaussian GAN played, in exact expectation and from samples",
+              JARE + ", Fig. 1"),
         Entry("cgd-bilinear", CgdBilinear, "six methods on the bilinear game of three strengths",
               "Schäfer, Anandkumar 2019, arXiv 1905.12103, section 4"),
+        Entry("opponent-shaping", OpponentShaping, "the tandem game and the iterated prisoner's dilemma",
+              "Letcher et al. 2019, arXiv 1811.08469, section 5; Foerster et al. 2018, arXiv 1709.04326"),
+        Entry("weak-attractor", WeakAttractor, "descent and symplectic adjustment in a strong rotation",
+              "Balduzzi et al. 2018, arXiv 1802.05642; Letcher et al. 2019, arXiv 1905.04926"),
+        Entry("negative-momentum", NegativeMomentum, "momentum of either sign on the bilinear game",
+              "Gidel et al. 2019, arXiv 1807.04740, Thm. 5 and 6"),
+        Entry("lookahead-minmax", LookaheadMinmax, "slow weights on the bilinear game",
+              "Chavdarova et al. 2021, arXiv 2006.14567, Fig. 1"),
+        Entry("follow-the-ridge", FollowTheRidge, "two quadratic games with and without a minimax point",
+              "Wang et al. 2020, arXiv 1910.07512, section 5"),
+        Entry("dirac-gan", DiracGanPanels, "losses and penalties at the equilibrium of the Dirac-GAN",
+              "Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406, section 2 to 4, Fig. 3"),
     ]  # fmt: skip

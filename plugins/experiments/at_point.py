@@ -76,3 +76,12 @@ def as_pairs(eigenvalues: ArrayLike) -> list[list[float]]:
 def as_complex(pairs: Sequence[Sequence[float]]) -> NDArray[np.complex128]:
     """The inverse of `as_pairs`."""
     return np.array([complex(a, b) for a, b in pairs])
+
+
+def direction(game: Any, solver: Any, params: Params, batch: Batch) -> NDArray[np.float64]:
+    """The direction (S,) in which a solver moves at a point: of one step with lr 1 and a fixed batch."""
+    made = make("solver", {**named(solver), "lr": 1.0})
+    moved, _, _ = made.step(game, params, made.init(game, params), lambda: batch)
+    return np.concatenate([
+        (x - moved[i][name]).detach().numpy().ravel() for i, tree in params.items() for name, x in tree.items()
+    ])  # fmt: skip

@@ -15,7 +15,13 @@ from counterplay.core.sweep.cell import Cell
 from counterplay.core.sweep.work import Work
 
 # Each claim on which the verdict is another one than "agrees", by experiment.
-OTHERS: dict[str, dict[str, str]] = {"num-lemmas": {"lemma-9": "disagrees"}}
+OTHERS: dict[str, dict[str, str]] = {
+    "num-lemmas": {"lemma-9": "disagrees"},  # the printed bound leaves out a norm
+    "jare-spectra": {"extrapolation": "disagrees"},  # it is half of the weight
+    "icr-projection": {"projects": "partly"},  # with 200 starts cgd's share may be below the interval of 17/20
+}
+SLOW = ("icr-projection", "jare-affine", "opponent-shaping")  # half a minute to two minutes each
+NAMES = [pytest.param(e.name, marks=[pytest.mark.slow] * (e.name in SLOW)) for e in entries("experiment")]
 
 
 def in_turn(work: Work, cells: Sequence[Cell], tell: Any, stop: Any) -> None:
@@ -23,7 +29,7 @@ def in_turn(work: Work, cells: Sequence[Cell], tell: Any, stop: Any) -> None:
         assert work(cell) in ENDED
 
 
-@pytest.mark.parametrize("name", [e.name for e in entries("experiment")])
+@pytest.mark.parametrize("name", NAMES)
 def test_verdicts_at_quick_scale(name: str, tmp_path: Path) -> None:
     made = {name: make("experiment", name)}
     (found,) = reproduce(made, "quick", tmp_path, "cpu", in_turn)

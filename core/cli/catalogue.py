@@ -15,9 +15,9 @@ from ..registry.experiment import assignments
 from ..registry.kinds import KINDS, in_words, kind_name
 from ..registry.registry import Registered
 from ..storage.strict_json import dumps
-from . import completion
+from ..terminal import completion
+from ..terminal.style import definitions, say
 from .options import plugins_first
-from .terminal import definitions, say
 
 
 @click.command("list", help=f"List {in_words()}, or one KIND of them, plugins included.")
@@ -126,7 +126,7 @@ def check_command(kind: str, name: str, o: tuple[str, ...]) -> None:
     for title, ok, message in results:
         failed += not ok
         line = printable(f"{'ok  ' if ok else 'FAIL'}  {title}{': ' + message if message else ''}")
-        say(line, **{} if ok else {"fg": "red"})
+        say(line, fg=None if ok else "red")
     if failed:
         raise PluginError(f"{kind} {name} fails {failed} of {len(results)} checks.")
     click.echo(f"{kind} {name} passes {len(results)} checks.")

@@ -10,7 +10,7 @@ from ..click_types import PATH, Integer
 from ..errors import UsageError, printable
 from ..log.schema import Variable
 from ..storage.strict_json import dumps, json_value
-from .completion import of_kind
+from ..terminal.completion import of_kind
 from .options import plugins_first
 
 if TYPE_CHECKING:

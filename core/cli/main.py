@@ -32,9 +32,9 @@ from ..process import signals, streams, torchrun
 from ..registry import registry
 from ..registry.kinds import in_words
 from ..registry.third_party import commands_of
+from ..terminal.completion import VARIABLE
+from ..terminal.style import colours
 from ..version import __version__
-from .completion import VARIABLE
-from .terminal import colours
 
 # The commands of this package: name -> (module, what it does). Those of the analysis package come through the hook.
 _OURS = {
@@ -48,7 +48,7 @@ _OURS = {
     "describe": ("catalogue", "Show what something does, its options and its reference."),
     "check": ("catalogue", "Check that a plugin keeps the contract."),
     "new": ("new", "Write a folder to begin with: a package of plugins."),
-    "completion": ("completion", "Print what makes a shell complete commands, names and options."),
+    "completion": (".terminal.completion", "Print what makes a shell complete commands, names and options."),
     "reproduce": ("reproduce", "Play published claims, and print a verdict on each."),
 }
 

@@ -14,7 +14,7 @@ from ..options import Option, bounds_of
 from ..registry import experiment as config
 from ..registry import registry
 from ..registry.experiment import assignments, merged
-from .completion import keys_of, of_kind
+from ..terminal.completion import keys_of, of_kind
 
 _PAIR = "KEY=VALUE"
 _OBJECTS = (

@@ -9,8 +9,8 @@ import click
 from ..click_types import PATH
 from ..errors import printable
 from ..process import torchrun
+from ..terminal.progress import shown
 from .options import plugins_first
-from .progress import shown
 from .run import remembering_losses, report_ending
 
 

@@ -19,9 +19,9 @@ from ..registry import registry
 from ..registry.build import build, completed, name_of
 from ..registry.experiment import Experiment, merged
 from ..settings import Asked
-from .completion import of_kind
+from ..terminal.completion import of_kind
+from ..terminal.progress import figures, shown
 from .options import as_typed, objects, plugins, settings
-from .progress import figures, shown
 
 if TYPE_CHECKING:
     from ..loop.result import Result

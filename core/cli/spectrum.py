@@ -16,7 +16,7 @@ from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, other_code
 from ..storage.strict_json import dumps
-from .completion import of_kind
+from ..terminal.completion import of_kind
 from .options import as_typed, objects, plugins, require_member
 from .run import device_of, start_of
 

@@ -24,8 +24,8 @@ from ..sweep.executors import Executor, executor
 from ..sweep.grid import grid
 from ..sweep.sweep_directory import CellState, SweepDirectory
 from ..sweep.work import Work
+from ..terminal.progress import clock, shown
 from .options import executor_options, grid_options, objects, plugins, swept_settings, work_options
-from .progress import clock, shown
 
 if TYPE_CHECKING:
     from ..sweep.work import Play

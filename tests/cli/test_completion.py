@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from counterplay.core.cli import completion
+from counterplay.core.terminal import completion
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import click
 import pytest
 
 import counterplay as cp
-from counterplay.core.cli import terminal
 from counterplay.core.registry.kinds import KINDS
+from counterplay.core.terminal import style
 
 from ..conftest import Run
 
@@ -401,10 +401,10 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch, cli: Run) ->
 
 def test_a_list_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("a-name", "some words that are longer than the terminal is wide " * 2)]
-    assert len(next(iter(terminal.definitions(rows, 8)))) > 110
+    assert len(next(iter(style.definitions(rows, 8)))) > 110
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    lines = next(iter(terminal.definitions(rows, 8))).split("\n")
+    lines = next(iter(style.definitions(rows, 8))).split("\n")
     assert max(map(len, lines)) < 60 and all(line.startswith(" " * 12) for line in lines[1:]) and len(lines) > 2
 
 

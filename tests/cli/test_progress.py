@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from counterplay.core.cli import progress
-from counterplay.core.cli.progress import figures, shown
+from counterplay.core.terminal import progress
+from counterplay.core.terminal.progress import figures, shown
 
 
 def test_figures() -> None:

@@ -20,8 +20,8 @@ LAYERS = (
     ("core", "core.tracing.program"),
     ("core.process", "core.storage", "core.tracing", "core.tracing.rewrites", "core.game", "analysis", "plugins"),
     ("core.log", "core.registry", "core.derivatives"),
-    ("core.images", "core.experiments", "core.stability", "core.solver", "core.sweep", "analysis.log", "plugins.losses",
-     "plugins.regularizers"),
+    ("core.images", "core.experiments", "core.stability", "core.solver", "core.sweep", "core.terminal", "analysis.log",
+     "plugins.losses", "plugins.regularizers"),
     ("core.spectra", "core.provenance", "core.loop", "analysis.measures", "analysis.drawing", "games.networks",
      "games.data", "plugins.metrics", "plugins.solvers.descent", "plugins.solvers.shaping"),
     ("core.compiled", "core.parallel", "analysis.figures", "games.gans", "games.images",
@@ -31,7 +31,7 @@ LAYERS = (
 )  # fmt: skip
 # What analysis may use, since logs are read on machines without torch.
 TORCH_FREE = ("core", "core.process", "core.storage", "core.log", "core.registry", "core.stability", "core.sweep",
-              "core.experiments")  # fmt: skip
+              "core.experiments", "core.terminal")  # fmt: skip
 TORCH_IN_CORE = {"core.tolerances", "core.seeding", "core.collective"}
 FILES, LINES = 15, 280  # of a package, of a file
 # Who may name modules of other packages in strings: the tables of what is built in, by which it is found when wanted.

@@ -19,7 +19,7 @@ def colours() -> bool | None:
 
 def say(text: str = "", err: bool = False, **style: Any) -> None:
     """Write a line, in the style that `click.style` takes."""
-    click.echo(click.style(text, **style) if style else text, err=err, color=colours())
+    click.echo(click.style(text, **style), err=err, color=colours())
 
 
 def definitions(rows: Iterable[tuple[str, str]], column: int) -> Iterable[str]:

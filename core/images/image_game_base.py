@@ -21,7 +21,7 @@ from ..options import Count, option
 from ..registry.registry import make
 from . import epochs
 from .dataset import Dataset, Images, to_floats, valid_images
-from .metric import GeneratedImages, Metric
+from .metric import GeneratedImages, Metric, measured
 
 ORDER, EPOCH, POSITION = "data/order", "data/epoch", "data/position"
 SHEET = 64  # images that are shown
@@ -178,10 +178,7 @@ class ImageGameBase(Game):
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
         """The figures of all metrics, by name."""
-        generated, found = self.generated_images(params, batch), dict[str, Any]()
-        for metric in self.metrics_:
-            found |= metric.measure(generated, self.images)
-        return found
+        return dict[str, Any](measured(self.metrics_, self.generated_images(params, batch), self.images))
 
     def metric_provenance(self) -> dict[str, Mapping[str, str | int | float]]:
         """What each figure means nothing without: extractor and counts, by the figure's name."""

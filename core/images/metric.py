@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -43,6 +44,19 @@ class Metric(ABC):
         Raises UsageError if it cannot be measured on this data set or without a file that it needs.
         """
 
+    def same_pass(self) -> Hashable:
+        """Metrics of which this is equal are measured together, by :meth:`measure_together` of the first one.
+
+        By default each metric is measured alone.
+        """
+        return id(self)
+
+    def measure_together(
+        self, metrics: Sequence[Any], generated: GeneratedImages, real: Images
+    ) -> list[dict[str, float]]:
+        """The figures of each of ``metrics``, of the same pass through the images, itself among them."""
+        return [metric.measure(generated, real) for metric in metrics]
+
     @abstractmethod
     def provenance(self, real: Images) -> Mapping[str, str | int | float]:
         """What a figure means nothing without, recorded beside it.
@@ -50,3 +64,15 @@ class Metric(ABC):
         At least ``extractor``, the network that sees the images ("pixels" if there is none), ``extractor_sha256``, the
         sum of its weights, and ``samples``, the number of generated images.
         """
+
+
+def measured(metrics: Sequence[Metric], generated: GeneratedImages, real: Images) -> dict[str, float]:
+    """The figures of all ``metrics`` by name, in their order, in as few passes through the images as they allow."""
+    passes: dict[Hashable, list[Metric]] = {}
+    for metric in metrics:
+        passes.setdefault(metric.same_pass(), []).append(metric)
+    found = dict[str, float]()
+    for together in passes.values():
+        for figures in together[0].measure_together(together, generated, real):
+            found |= figures
+    return {name: found[name] for metric in metrics for name in metric.figures if name in found} | found

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .gaussian import fit, frechet_distance
-from .measured import FeatureMetric, Seen
+from .gaussian import GaussianFit, fit, frechet_distance
+from .measured import FeatureMetric, SeenReal
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Fid(FeatureMetric):
 
     figures = ("fid",)
 
-    def figures_of(self, seen: Seen) -> dict[str, float]:
-        generated = fit(seen.features(self.samples))
-        return {"fid": frechet_distance(generated, seen.of_real("gaussian", fit))}
+    def tally(self) -> GaussianFit:
+        return GaussianFit()
+
+    def figures_of(self, tally: GaussianFit, seen: SeenReal) -> dict[str, float]:
+        return {"fid": frechet_distance(tally.result(), seen.of_real("gaussian", fit))}

@@ -11,7 +11,7 @@ because Tr (C C')^(1/2) is the nuclear norm of R S^T. It is a sum of squares: no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -34,39 +34,50 @@ class Gaussian:
     root: Tensor
 
 
-def fit(blocks: Iterable[Tensor]) -> Gaussian:
-    """The Gaussian with the mean and the unbiased covariance of all vectors in ``blocks`` (B, d), in float64.
+class GaussianFit:
+    """The Gaussian with the mean and the unbiased covariance of vectors that come block by block, in float64.
 
-    It takes about 3 d (d + 1,000) numbers of memory, however many vectors there are. Raises UsageError for fewer than
-    two.
+    It takes about 3 d (d + 1,000) numbers of memory, however many vectors there are.
     """
-    count, origin, offset, factor = 0, torch.zeros(0), torch.zeros(0), torch.zeros(0)
-    for block in _regrouped(blocks):
-        if not count:
-            origin, offset, factor = block[0].clone(), torch.zeros_like(block[0]), block[:0]
-        x = block - origin
+
+    def __init__(self) -> None:
+        self.count, self.origin, self.offset, self.factor = 0, torch.zeros(0), torch.zeros(0), torch.zeros(0)
+        self._waiting: list[Tensor] = []  # blocks that are too small to make a decomposition worth while
+
+    def add(self, features: Tensor, logits: Tensor | None = None) -> None:
+        """Take a block of vectors (B, d)."""
+        self._waiting.append(features.to("cpu", torch.float64))
+        if sum(map(len, self._waiting)) >= max(ROWS, features.shape[1]):
+            self._take()
+
+    def _take(self) -> None:
+        block, self._waiting = torch.cat(self._waiting), []
+        if not self.count:
+            self.origin, self.offset, self.factor = block[0].clone(), torch.zeros_like(block[0]), block[:0]
+        x = block - self.origin
         mean = x.mean(0)
         x = x - mean
         rest = x.mean(0)  # what rounding has left
-        step, total = mean + rest - offset, count + len(x)
-        between = (count * len(x) / total) ** 0.5 * step
-        factor = torch.linalg.qr(torch.cat([factor, x - rest, between[None]]), mode="r").R
-        offset, count = offset + len(x) / total * step, total
-    if count < 2:
-        raise UsageError(f"a covariance needs two images or more, got {count}: raise samples.")
-    return Gaussian(origin, offset, factor / (count - 1) ** 0.5)
+        step, total = mean + rest - self.offset, self.count + len(x)
+        between = (self.count * len(x) / total) ** 0.5 * step
+        self.factor = torch.linalg.qr(torch.cat([self.factor, x - rest, between[None]]), mode="r").R
+        self.offset, self.count = self.offset + len(x) / total * step, total
+
+    def result(self) -> Gaussian:
+        """The Gaussian of all vectors. Raises UsageError for fewer than two."""
+        if self._waiting:
+            self._take()
+        if self.count < 2:
+            raise UsageError(f"a covariance needs two images or more, got {self.count}: raise samples.")
+        return Gaussian(self.origin, self.offset, self.factor / (self.count - 1) ** 0.5)
 
 
-def _regrouped(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The vectors in float64 on the CPU, in blocks that make a decomposition worth while."""
-    waiting: list[Tensor] = []
+def fit(blocks: Iterable[Tensor]) -> Gaussian:
+    """The Gaussian of all vectors in ``blocks`` (B, d), as `GaussianFit` gives it."""
+    found = GaussianFit()
     for block in blocks:
-        waiting.append(block.to("cpu", torch.float64))
-        if sum(map(len, waiting)) >= max(ROWS, block.shape[1]):
-            yield torch.cat(waiting)
-            waiting = []
-    if waiting:
-        yield torch.cat(waiting)
+        found.add(block)
+    return found.result()
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ...core.errors import UsageError
 from ...core.images.dataset import Images
 from ...core.options import Count, option
-from .measured import FeatureMetric, Seen
+from .measured import FeatureMetric, SeenReal
 
 SEED = 2020  # torch-fidelity's
 
@@ -39,8 +39,11 @@ class InceptionScore(FeatureMetric):
         if self.splits > self.samples:
             raise UsageError(f"inception-score: {self.samples} samples cannot be cut into {self.splits} splits.")
 
-    def figures_of(self, seen: Seen) -> dict[str, float]:
-        scores = inception_scores((logits for _, logits in seen.outputs(self.samples)), self.samples, self.splits)
+    def tally(self) -> Scores:
+        return Scores(self.samples, self.splits)
+
+    def figures_of(self, tally: Scores, seen: SeenReal) -> dict[str, float]:
+        scores = tally.result()
         return {"inception_score": float(scores.mean()), "inception_score_std": float(scores.std())}
 
     def real_samples(self, real: Images) -> int:
@@ -50,29 +53,45 @@ class InceptionScore(FeatureMetric):
         return {**super().provenance(real), "splits": self.splits}
 
 
-def inception_scores(blocks: Iterable[Tensor | None], count: int, splits: int) -> np.ndarray:
-    """The score of each split (splits,), from blocks of logits (B, K), ``count`` in all. Raises UsageError for None.
+class Scores:
+    """The score of each of ``splits`` splits of ``count`` images, whose logits come block by block.
 
     Of each split only sums are kept: of sum_y p log p, and of p for each class, the latter as its logarithm.
     """
-    place = np.empty(count, dtype=np.int64)
-    place[np.random.RandomState(SEED).permutation(count)] = np.arange(count)
-    ends = np.array([(i + 1) * count // splits for i in range(splits)])
-    split = torch.from_numpy(np.searchsorted(ends, place, side="right"))  # of each image, in the order of generation
-    at, entropies, marginals = 0, torch.zeros(splits, dtype=torch.float64), torch.zeros(0)
-    for logits in blocks:
+
+    def __init__(self, count: int, splits: int) -> None:
+        place = np.empty(count, dtype=np.int64)
+        place[np.random.RandomState(SEED).permutation(count)] = np.arange(count)
+        ends = np.array([(i + 1) * count // splits for i in range(splits)])
+        self._sizes = torch.from_numpy(np.diff(ends, prepend=0)).to(torch.float64)
+        self._split = torch.from_numpy(np.searchsorted(ends, place, side="right"))  # of each image, as generated
+        self._at, self._entropies, self._marginals = 0, torch.zeros(splits, dtype=torch.float64), torch.zeros(0)
+
+    def add(self, features: Tensor | None, logits: Tensor | None) -> None:
+        """Take a block of logits (B, K). Raises UsageError for None."""
         if logits is None:
             raise UsageError("inception-score needs the logits of classes, and this extractor gives features only.")
         log_p = logits.to("cpu", torch.float64).log_softmax(1)
-        if not at:
-            marginals = torch.full((splits, log_p.shape[1]), -math.inf, dtype=torch.float64)
-        own = split[at : at + len(log_p)]
-        entropies.index_add_(0, own, _p_log_p(log_p))
+        if not self._at:
+            self._marginals = torch.full((len(self._sizes), log_p.shape[1]), -math.inf, dtype=torch.float64)
+        own = self._split[self._at : self._at + len(log_p)]
+        self._entropies.index_add_(0, own, _p_log_p(log_p))
         for i in own.unique().tolist():
-            marginals[i] = torch.logaddexp(marginals[i], log_p[own == i].logsumexp(0))
-        at += len(log_p)
-    sizes = torch.from_numpy(np.diff(ends, prepend=0)).to(torch.float64)
-    return (entropies / sizes - _p_log_p(marginals - sizes.log()[:, None])).exp().numpy()
+            self._marginals[i] = torch.logaddexp(self._marginals[i], log_p[own == i].logsumexp(0))
+        self._at += len(log_p)
+
+    def result(self) -> np.ndarray:
+        """The scores (splits,)."""
+        marginals = self._marginals - self._sizes.log()[:, None]
+        return (self._entropies / self._sizes - _p_log_p(marginals)).exp().numpy()
+
+
+def inception_scores(blocks: Iterable[Tensor | None], count: int, splits: int) -> np.ndarray:
+    """The score of each split (splits,), from blocks of logits (B, K), ``count`` in all, as `Scores` gives them."""
+    found = Scores(count, splits)
+    for logits in blocks:
+        found.add(None, logits)
+    return found.result()
 
 
 def _p_log_p(log_p: Tensor) -> Tensor:

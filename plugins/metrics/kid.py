@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...core.errors import UsageError
 from ...core.options import Count, option
-from .measured import FeatureMetric, Seen
+from .measured import FeatureMetric, SeenReal
 
 SEED = 2020  # torch-fidelity's
 
@@ -36,9 +36,12 @@ class Kid(FeatureMetric):
     subsets: Count = option(100, "how many subsets")
     subset_size: Count = option(1000, "images of a subset, or all if there are fewer")
 
-    def figures_of(self, seen: Seen) -> dict[str, float]:
-        found = distances(gathered(seen.features(self.samples)), seen.of_real("features", gathered),
-                          self.subsets, self.subset_size)  # fmt: skip
+    def tally(self) -> Features:
+        return Features()
+
+    def figures_of(self, tally: Features, seen: SeenReal) -> dict[str, float]:
+        real = seen.of_real("features", gathered)
+        found = distances(tally.result(), real, self.subsets, self.subset_size)
         return {"kid": float(found.mean()), "kid_std": float(found.std())}
 
     def provenance(self, real: Any) -> Any:
@@ -46,9 +49,27 @@ class Kid(FeatureMetric):
         return {**super().provenance(real), "subsets": self.subsets, "subset_size": size}
 
 
+class Features:
+    """All features, float32, on the CPU; metrics of one pass share the memory of their blocks."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Tensor] = []
+
+    def add(self, features: Tensor, logits: Tensor | None = None) -> None:
+        """Take a block of features (B, d)."""
+        self._blocks.append(features.to("cpu", torch.float32))
+
+    def result(self) -> Tensor:
+        """The features (N, d)."""
+        return torch.cat(self._blocks)
+
+
 def gathered(blocks: Iterable[Tensor]) -> Tensor:
-    """All features as one tensor (N, d), float32, on the CPU."""
-    return torch.cat([block.to("cpu", torch.float32) for block in blocks])
+    """All features as one tensor (N, d), as `Features` gives it."""
+    found = Features()
+    for block in blocks:
+        found.add(block)
+    return found.result()
 
 
 def distances(generated: Tensor, real: Tensor, subsets: int, size: int) -> np.ndarray:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from ...core.errors import UsageError
 from ...core.images.dataset import Images, to_pixels
 from ...core.images.metric import GeneratedImages, Metric
 from ...core.options import Count, option
-from .extractor import Extractor, Outputs
+from .extractor import Extractor
 from .extractors import extractor_of
 
 BLOCK = 250  # real images whose features are computed at once
@@ -28,28 +29,20 @@ class NotFinite(Exception):
     """A generated image, or a feature of one, is not finite."""
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Generated and real images, seen through an extractor on one device."""
+class Tally(Protocol):
+    """What a metric keeps of generated images, whose features come block by block."""
 
-    generated: GeneratedImages
+    def add(self, features: Tensor, logits: Tensor | None) -> None:
+        """Take a block of features (B, d) and, where there are any, logits (B, K), on the CPU."""
+
+
+@dataclass(frozen=True)
+class SeenReal:
+    """The real images, seen through an extractor on one device."""
+
     real: Images
     extractor: Extractor
     device: torch.device
-
-    def outputs(self, count: int) -> Iterator[Outputs]:
-        """The outputs for ``count`` generated images, block by block. Raises NotFinite."""
-        left = count
-        for images, _ in self.generated.batches(count):
-            features, logits = self.extractor(to_pixels(_finite(images)))
-            yield _finite(features), None if logits is None else _finite(logits)
-            left -= len(images)
-        if left:
-            raise UsageError(f"the game generated {count - left} images for a metric, where {count} were asked for.")
-
-    def features(self, count: int) -> Iterator[Tensor]:
-        """The features (B, d) of ``count`` generated images, block by block. Raises NotFinite."""
-        return (features for features, _ in self.outputs(count))
 
     def of_real(self, what: str, compute: Callable[[Iterator[Tensor]], T], chosen: Tensor | None = None) -> T:
         """``compute(blocks)`` of the features of the real images, or of those ``chosen``; once in a process.
@@ -93,18 +86,45 @@ class FeatureMetric(Metric):
     extractor: str = option("classifier", "classifier, trained on the data; inception; or the file of a network")
 
     @abstractmethod
-    def figures_of(self, seen: Seen) -> dict[str, float]:
-        """The figures. Raises NotFinite, which makes them all NaN."""
+    def tally(self) -> Any:
+        """A `Tally` of no images yet."""
+
+    @abstractmethod
+    def figures_of(self, tally: Any, seen: SeenReal) -> dict[str, float]:
+        """The figures, from the tally of all ``samples`` generated images, and the real ones."""
+
+    def same_pass(self) -> Hashable:
+        return "features", self.extractor, self.samples
 
     def measure(self, generated: GeneratedImages, real: Images) -> dict[str, float]:
-        extractor = extractor_of(self.extractor, real)
+        return self.measure_together([self], generated, real)[0]
+
+    def measure_together(
+        self, metrics: Sequence[FeatureMetric], generated: GeneratedImages, real: Images
+    ) -> list[dict[str, float]]:
+        """Images are generated once, and their features computed once, block by block."""
+        extractor, tallies, left = extractor_of(self.extractor, real), [m.tally() for m in metrics], self.samples
         with torch.no_grad():
-            device = next(iter(generated.batches(1)))[0].device
+            blocks = iter(generated.batches(self.samples))
+            first = next(blocks, None)
+            device = torch.device("cpu") if first is None else first[0].device
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 try:
-                    return self.figures_of(Seen(generated, real, extractor, device))
+                    for images, _ in chain(() if first is None else (first,), blocks):
+                        features, logits = extractor(to_pixels(_finite(images)))
+                        features, logits = _finite(features).cpu(), None if logits is None else _finite(logits).cpu()
+                        for tally in tallies:
+                            tally.add(features, logits)
+                        left -= len(images)
                 except NotFinite:
-                    return dict.fromkeys(self.figures, math.nan)
+                    return [dict.fromkeys(m.figures, math.nan) for m in metrics]
+                if left:
+                    raise UsageError(
+                        f"the game generated {self.samples - left} images for a metric, where {self.samples} were "
+                        "asked for."
+                    )
+                seen = SeenReal(real, extractor, device)
+                return [m.figures_of(tally, seen) for m, tally in zip(metrics, tallies, strict=True)]
 
     def real_samples(self, real: Images) -> int:
         """How many real images are seen."""

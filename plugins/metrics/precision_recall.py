@@ -17,8 +17,8 @@ from torch import Tensor
 from ...core.errors import UsageError
 from ...core.images.dataset import Images
 from ...core.options import Count, option
-from .kid import gathered
-from .measured import FeatureMetric, Seen
+from .kid import Features, gathered
+from .measured import FeatureMetric, SeenReal
 
 SEED = 2020  # of the choice among the real images
 DISTANCES = 1 << 22  # that are in memory at once
@@ -37,11 +37,14 @@ class PrecisionRecall(FeatureMetric):
 
     k: Count = option(3, "which nearest neighbour a ball reaches")
 
-    def figures_of(self, seen: Seen) -> dict[str, float]:
+    def tally(self) -> Features:
+        return Features()
+
+    def figures_of(self, tally: Features, seen: SeenReal) -> dict[str, float]:
         chosen = torch.randperm(len(seen.real), generator=torch.Generator().manual_seed(SEED))
         chosen = chosen[: self.real_samples(seen.real)]
         real = seen.of_real(f"{len(chosen)} features", gathered, chosen)
-        precision, recall = precision_and_recall(gathered(seen.features(self.samples)), real, self.k)
+        precision, recall = precision_and_recall(tally.result(), real, self.k)
         return {"precision": precision, "recall": recall}
 
     def real_samples(self, real: Images) -> int:

@@ -10,6 +10,8 @@ import torch
 import counterplay as cp
 from counterplay.core.errors import UsageError
 from counterplay.core.images.dataset import to_floats
+from counterplay.core.images.metric import measured
+from counterplay.plugins.metrics.extractor import Extractor
 from counterplay.plugins.metrics.extractors import extractor_of
 from counterplay.plugins.metrics.gaussian import fit, frechet_distance
 
@@ -45,6 +47,23 @@ def test_a_game_that_gives_too_few() -> None:
     few = cp.GeneratedImages(lambda count: real_ones(images).batches(7))
     with pytest.raises(UsageError, match="generated 7 images for a metric, where 80 were asked for"):
         cp.make("metric", "fid", samples=80).measure(few, images)
+
+
+def test_metrics_of_one_extractor_and_count_share_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are generated and seen once, and each figure is what its metric gives alone, bit for bit."""
+    images, asked, seen = two_classes(), list[int](), list[int]()
+    options = {"fid": {}, "kid": {"subset_size": 20}, "inception-score": {"splits": 4}}
+    metrics = [cp.make("metric", name, samples=80, **more) for name, more in options.items()]
+    metrics.insert(1, cp.make("metric", "precision-recall", samples=60))
+    alone = {name: x for m in metrics for name, x in m.measure(noise(images), images).items()}
+    counted = cp.GeneratedImages(lambda count: asked.append(count) or noise(images).batches(count))
+    plain = Extractor.__call__
+    monkeypatch.setattr(Extractor, "__call__", lambda self, x: seen.append(len(x)) or plain(self, x))
+    found = measured(metrics, counted, images)
+    assert found == alone and [*found] == [*alone] and len(found) == 7
+    assert asked == [80, 60] and sum(seen) == 140
+    bad = giving(torch.full((4, 1, 6, 6), math.nan))
+    assert all(map(math.isnan, measured(metrics, bad, images).values()))
 
 
 def test_nothing_is_disturbed() -> None:

@@ -25,6 +25,7 @@ from .metric import GeneratedImages, Metric, measured
 
 ORDER, EPOCH, POSITION = "data/order", "data/epoch", "data/position"
 SHEET = 64  # images that are shown
+BATCH_HELP = "images a step; if there are fewer, a batch goes through several epochs"
 BLOCK = 250  # images that are generated at once for metrics
 
 
@@ -40,7 +41,7 @@ class ImageGameBase(Game):
     sample_axes = MappingProxyType({"real": 0, "noise": 0, "labels": 0, "dropout": 0, INSTANCE_NOISE: 0})
 
     data: Dataset = option("digits", "data set")
-    batch: Count = option(64, "images a step")
+    batch: Count = option(64, BATCH_HELP)
     conditional: bool = option(False, "play with the classes of the images")
     flip: bool = option(False, "mirror half of the real images at random")
     metrics_: list[Metric] = option([], "metrics, recorded with the samples")

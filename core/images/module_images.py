@@ -93,8 +93,9 @@ def game_from_modules(
     run does not change them; ``game.trained(result.params)`` writes the weights of a run into them.
 
     With ``data``, a data set or its name, the batch is drawn from it instead: ``batch["real"]`` are images (B, C, H, W)
-    in [-1, 1], ``batch["noise"]`` is standard normal (B, latent), and with ``conditional`` ``batch["labels"]`` are the
-    classes (B,), which the generator gets as its second argument. Samples and ``metrics`` are recorded of the player
+    in [-1, 1], each once an epoch (a ``batch`` larger than the data set goes through several epochs),
+    ``batch["noise"]`` is standard normal (B, latent), and with ``conditional`` ``batch["labels"]`` are the classes
+    (B,), which the generator gets as its second argument. Samples and ``metrics`` are recorded of the player
     "generator". ``losses`` may then be the name of a GAN loss, for a "discriminator" that gives logits (B,) or (B, 1).
 
     Parameters that do not require a gradient are constants. Weights that a module holds in two places stay tied.
@@ -131,10 +132,10 @@ def game_from_modules(
         if set(modules) != {"generator", "discriminator"}:
             raise UsageError('a GAN loss is for the players "generator" and "discriminator": name the modules so.')
     plain = module_games.game_from_modules(modules, losses, lambda rng: {}, zero_sum)
-    own = {name: getattr(plain, name) for name in GameFromModules.__dataclass_fields__}
+    own: dict[str, Any] = {name: getattr(plain, name) for name in GameFromModules.__dataclass_fields__}
+    own["metrics_"] = metrics
     return ImagesFromModules(
         **own, data=make("dataset", data), latent=latent, batch=batch, conditional=conditional, flip=flip,
-        metrics_=[make("metric", m) for m in ([metrics] if isinstance(metrics, str) else metrics)],
     )  # fmt: skip
 
 

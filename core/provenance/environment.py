@@ -40,9 +40,17 @@ def run_facts(game: Evaluator, params: Params) -> dict[str, Any]:
     }
     return {
         "players": counts, "dtype": str(first.dtype).removeprefix("torch."), "device": str(first.device),
-        "threads": torch.get_num_threads(), "platform": platform.platform(), "processors": os.cpu_count(),
-        "argv": sys.argv[1:], "data_sources": {k: dict(x) for k, x in innermost(game).data_provenance().items()},
+        "gpu": gpu_of(first.device), "threads": torch.get_num_threads(), "platform": platform.platform(),
+        "processors": os.cpu_count(), "argv": sys.argv[1:],
+        "data_sources": {k: dict(x) for k, x in innermost(game).data_provenance().items()},
     }  # fmt: skip
+
+
+def gpu_of(device: torch.device) -> dict[str, str]:
+    """The name of the GPU that ``device`` is, and the version of CUDA; empty for other devices."""
+    if device.type != "cuda":
+        return {}
+    return {"name": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
 
 
 def described(game: Evaluator, solver: Any, experiment: Mapping[str, Any] | None = None) -> dict[str, Any]:

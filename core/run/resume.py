@@ -198,7 +198,7 @@ def _objects(
 
 
 def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> list[str]:
-    """What has changed since run.json was written, in words: torch, device, threads, data, the code of plugins."""
+    """What has changed since run.json was written, in words: torch, device, GPU, threads, data, the code of plugins."""
     now = run_facts(evaluator, params)
     out = [
         f"torch was {facts['versions'][name]} and is {found}"
@@ -208,6 +208,8 @@ def _changed(facts: Mapping[str, Any], evaluator: Evaluator, params: Any) -> lis
     out += [
         f"{name} was {facts[name]} and is {now[name]}" for name in ("device", "threads") if facts[name] != now[name]
     ]
+    before, has = (" with CUDA ".join(x.get("gpu", {}).values()) for x in (facts, now))
+    out += [f"the GPU was {before} and is {has}"] if before and has and before != has else []
     sources = now["data_sources"]
     out += [
         f"{name} is not what it was (its sha256 was {was['sha256'][:12]}… and is {is_now[:12]}…)"

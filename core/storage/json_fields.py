@@ -133,6 +133,7 @@ class Run(msgspec.Struct, kw_only=True):
     start_given: bool = True
     dtype: Type | UnsetType = UNSET
     device: Device | UnsetType = UNSET
+    gpu: dict[Text, Text] = {}
     threads: Annotated[int, Meta(ge=1, le=10**6)] | UnsetType = UNSET
     trace: bool | None = None
     platform: Text = ""

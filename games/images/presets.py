@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.game.loss import GanLoss
 from ...core.images.dataset import Dataset
+from ...core.images.image_game_base import BATCH_HELP
 from ...core.images.network import Network
 from ...core.images.random_images import RandomImages
 from ...core.options import Count, option
@@ -30,7 +31,7 @@ class Mnist(ImageGame):
     data: Dataset = option("mnist", "data set")
     network: Network = option("icr-mnist", "pair of networks")
     loss: GanLoss = option("saturating", "GAN loss")
-    batch: Count = option(128, "images a step")
+    batch: Count = option(128, BATCH_HELP)
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,4 @@ class CelebA(ImageGame):
     data: Dataset = option({"name": "folder", "side": 64}, "data set")
     network: Network = option({"name": "resnet-const", "filters": 128, "latent": 256}, "pair of networks")
     loss: GanLoss = option("non-saturating", "GAN loss")
-    batch: Count = option(128, "images a step")
+    batch: Count = option(128, BATCH_HELP)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 import counterplay as cp
 from counterplay.core.cli.run import device_of
+from counterplay.core.provenance import environment
+from counterplay.core.provenance.environment import gpu_of
 from counterplay.core.run.device import require_device
 
 NO_DOUBLES = "; others have no double precision, or lack operations that derivatives of derivatives need."
@@ -60,3 +65,19 @@ def test_a_device_may_be_given_as_torch_has_it() -> None:
     assert cp.run(game, solver, steps=1, device=torch.device("cpu")).steps == 1
     with pytest.raises(cp.UsageError, match="device meta: expected cpu"):
         cp.run(game, solver, steps=1, device=torch.device("meta"))
+
+
+def test_the_gpu_is_recorded_by_name_and_cuda_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As if there were two. On another one a run is not resumed as if it were the same."""
+    assert gpu_of(torch.device("cpu")) == {}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: ["H100", "H200"][device.index])
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    first, second = (gpu_of(torch.device("cuda", n)) for n in (0, 1))
+    assert (first, second) == ({"name": "H100", "cuda": "12.8"}, {"name": "H200", "cuda": "12.8"})
+    monkeypatch.setattr(environment, "gpu_of", lambda device: first)
+    game, solver, steps = cp.make("game", "quadratic"), cp.make("solver", "simgd", lr=0.01), iter(range(3))
+    cp.run(game, solver, steps=9, out=tmp_path / "d", stop=lambda: next(steps, None) is None)
+    assert json.loads((tmp_path / "d/run.json").read_text())["gpu"] == first
+    monkeypatch.setattr(environment, "gpu_of", lambda device: second)
+    with pytest.raises(cp.UsageError, match=r"the GPU was H100 with CUDA 12\.8 and is H200 with"):
+        cp.resume(tmp_path / "d")

@@ -51,10 +51,22 @@ def _cell(text: str) -> str:
     return text.replace("|", r"\|").replace("<", r"\<").replace("*", r"\*").replace("\n", " ")
 
 
-def index(kind: str, plural: str, head: str, entries: Iterable[Entry]) -> None:
+def index(kind: str, plural: str, head: str, entries: Iterable[Entry], table: Iterable[str] = ()) -> None:
     """Write the page of a kind, which leads to those of its entries."""
     entries = list(entries)
-    lines = [f"# {plural.capitalize()}", "", head, "", "| name | |", "|---|---|"]
+    lines = [f"# {plural.capitalize()}", "", "| name | |", "|---|---|"]
     lines += [f"| [{e.name}]({kind}/{e.name}.md) | {_cell(e.summary)} |" for e in entries]
-    lines += ["", "```{toctree}", ":hidden:", "", *(f"{kind}/{e.name}" for e in entries), "```", ""]
+    lines += [
+        "",
+        head,
+        "",
+        *table,
+        "",
+        "```{toctree}",
+        ":hidden:",
+        "",
+        *(f"{kind}/{e.name}" for e in entries),
+        "```",
+        "",
+    ]
     kept.write(kept.GENERATED / f"{plural}.md", "\n".join(lines))

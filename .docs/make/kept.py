@@ -18,7 +18,7 @@ GENERATED = DOCS / "generated"
 def sources() -> str:
     """The digest of the package and of the makers."""
     package = Path(counterplay.__path__[0])
-    found = [*package.rglob("*.py")] if (package / "core").is_dir() else []
+    found = list(package.glob("*.py"))
     for folder in ("analysis", "core", "games", "plugins"):  # rglob does not follow the links of .typing
         found += (package / folder).resolve().rglob("*.py")
     digest = hashlib.sha256()

@@ -126,6 +126,8 @@ _COUNT: dict[str, Any] = {"type": Integer(least=1), "metavar": "N"}
 grid_options = _together(
     click.option("--seeds", metavar="0:10", help="Seeds: a range without its end, or 1,5,7."),
     click.option("--as-members", is_flag=True, help="Play the seeds as the members of one ensemble."),
+    click.option("--halving", metavar="METRIC", help="Drop the worse half at each rung, by gradient_norm, loss.x, …"),
+    click.option("--rungs", metavar="STEP,…", help="Where halves are dropped.  [default: 1/8, 1/4, 1/2 of the steps]"),
     click.option("--zip", "zipped", multiple=True, metavar="AXIS,AXIS", help="Axes that go together, as solver,lr."),
     click.option("--out", type=PATH, metavar="DIR", help="The directory of the sweep; it may be there already."),
 )
@@ -135,7 +137,7 @@ executor_options = _together(
 )
 work_options = _together(
     click.option("--workers", **_COUNT, help="How many runs at once.  [default: one a processor]"),
-    click.option("--retry", is_flag=True, help="Play the cells that failed, too."),
+    click.option("--retry", is_flag=True, help="Play the cells that failed or were dropped, too."),
     click.option("--limit", **_COUNT, help="Play no more than N cells now."),
     click.option("--take-over", is_flag=True, help="What other machines have claimed is free: they are gone."),
     click.option("--quiet", is_flag=True, help="Say nothing but the closing line."),

@@ -5,9 +5,12 @@ A fork server imports this module before it starts such processes, so everything
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._dynamo  # torch imports it when a program is first traced, which takes longer than a small run
@@ -27,8 +30,10 @@ from ..sweep.cost import Cost
 from .run import settings_of
 
 
-def play_cell(directory: Path, experiment: config.Table) -> None:
+def play_cell(directory: Path, experiment: config.Table, stop_at: int | None = None) -> None:
     """Begin the run of ``experiment`` in ``directory``, or go on with it there, on one thread.
+
+    With ``stop_at`` the run is interrupted at this step, or somewhat later where many steps are taken at once.
 
     A run that has failed is begun anew if it cannot go on exactly. A signal saves the state and ends the run as
     interrupted. Raises an error of `core.errors` if the run is refused or fails.
@@ -38,12 +43,15 @@ def play_cell(directory: Path, experiment: config.Table) -> None:
         registry.load_file(path)
     if has_checkpoint(directory):
         try:
-            _go_on(directory)
+            step = int(RunDirectory(directory).status().get("step", 0))
+            if stop_at is None or step < stop_at:
+                with _stopping(stop_at, step) as how:
+                    resume(directory, **how)
             return
         except (UsageError, BadLog):
             if RunDirectory(directory).status().get("state") != "failed":
                 raise
-    _begin(directory, experiment)
+    _begin(directory, experiment, stop_at)
 
 
 def try_steps(experiment: config.Table) -> Cost:
@@ -62,12 +70,22 @@ def try_steps(experiment: config.Table) -> Cost:
     return max(clocks[-1] - began - len(clocks) * step, 0.0) if clocks else 0.0, step
 
 
-def _go_on(directory: Path) -> None:
+@contextlib.contextmanager
+def _stopping(stop_at: int | None, step: int = 0) -> Iterator[dict[str, Any]]:
+    """The arguments of a run from ``step`` on that ends at a signal, and at ``stop_at``."""
+    at = [step]
+
+    def note(step: int, steps: int, losses: object) -> None:
+        at[0] = step
+
     with stop_requested() as stop:
-        resume(directory, stop=stop)
+        if stop_at is None:
+            yield {"stop": stop}
+        else:
+            yield {"stop": lambda: stop() or at[0] >= stop_at, "progress": note}
 
 
-def _begin(directory: Path, experiment: config.Table) -> None:
+def _begin(directory: Path, experiment: config.Table, stop_at: int | None) -> None:
     """Begin the run. What is in the directory is of a start that came to nothing, and is removed."""
     if held(directory):
         raise Busy(f"{directory} is in use.")
@@ -76,5 +94,5 @@ def _begin(directory: Path, experiment: config.Table) -> None:
     asked = config.resolve(experiment)
     game, solver, regularizers = build(asked)
     known = experiment | sources([game, solver, regularizers])
-    with stop_requested() as stop:
-        run(game, solver, out=directory, **settings_of(asked, regularizers), experiment=known, stop=stop)
+    with _stopping(stop_at) as how:
+        run(game, solver, out=directory, **settings_of(asked, regularizers), experiment=known, **how)

@@ -15,16 +15,18 @@ from ..errors import CellsFailed, Interrupted, UsageError, printable
 from ..log.schema import ENDED
 from ..registry import experiment as config
 from ..registry import registry
-from ..registry.experiment import merged
+from ..registry.experiment import merged, value_of
 from ..storage.strict_json import dumps
 from ..sweep.axes import as_members, file_axes, typed_axes, values_in
 from ..sweep.cell import Cell
 from ..sweep.cost import costs
 from ..sweep.executors import Executor, executor
 from ..sweep.grid import grid
+from ..sweep.halving import Halving, halve
 from ..sweep.sweep_directory import CellState, SweepDirectory
 from ..sweep.work import Work
 from ..terminal.progress import clock, shown
+from ..typed_values import as_integer
 from .options import executor_options, grid_options, objects, plugins, swept_settings, work_options
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ def _play(sweep: SweepDirectory, cells: Sequence[Cell], player: Executor, given:
     work = Work(sweep, _play_cell(), retry, foreign)
     states = {cell.name: sweep.state(cell.name).state for cell in cells}
     due = [cell for cell in cells if work.is_due(cell)][: given["limit"]]
+    halving = _halving(cells, player, given)
     with shown(given["quiet"] or not player.plays, "cell") as progress, stop_requested() as stop:
 
         def tell(cell: Cell, state: str) -> None:
@@ -134,9 +137,27 @@ def _play(sweep: SweepDirectory, cells: Sequence[Cell], player: Executor, given:
 
         if due:
             tell(due[0], states[due[0].name])
+        if halving is not None:
+            kept = {cell.name for cell in halve(halving, player, work, cells, tell, stop)}
+            due = [cell for cell in cells if cell.name in kept and work.is_due(cell)]
+        if due:
             player(work, due, tell, stop)
     if player.plays:
-        _close(sweep, cells, stop())
+        _close(sweep, cells, stop(), given["limit"] is None)
+
+
+def _halving(cells: Sequence[Cell], player: Executor, given: dict[str, Any]) -> Halving | None:
+    """How cells are dropped, if that was asked. Raises UsageError."""
+    if given.get("halving") is None:
+        if given.get("rungs") is not None:
+            raise UsageError("--rungs are those of --halving METRIC, which was not given.")
+        return None
+    if not player.plays or given["limit"] is not None:
+        raise UsageError("--halving compares cells that are played at once: not with --limit, slurm or command.")
+    rungs = [as_integer(value_of("steps", text, "--rungs ")) for text in values_in(given["rungs"] or "") if text]
+    if not all(isinstance(rung, int) for rung in rungs):
+        raise UsageError(f"--rungs {given['rungs']}: expected steps, as 100,300.")
+    return Halving.read(given["halving"], rungs, cells)
 
 
 def _play_cell() -> Play:
@@ -146,13 +167,18 @@ def _play_cell() -> Play:
     return play_cell
 
 
-def _close(sweep: SweepDirectory, cells: Sequence[Cell], stopped: bool) -> None:
-    """Write the closing line. Raises Interrupted if the sweep was stopped, CellsFailed if cells have failed."""
+def _close(sweep: SweepDirectory, cells: Sequence[Cell], stopped: bool, all_due: bool = True) -> None:
+    """Write the closing line. Raises Interrupted if cells are left, CellsFailed if some have failed.
+
+    ``all_due``: whether all cells were to be played.
+    """
     states = [sweep.state(cell.name) for cell in cells]
     counts = Counter(state.state for state in states)
     line = f"{len(cells)} cells: {', '.join(f'{n} {state}' for state, n in counts.most_common())}."
     if stopped and counts["waiting"]:
         raise Interrupted(f"{line} Stopped from outside; the same command goes on, as counterplay sweep work does.")
+    if counts["waiting"] and all_due:
+        raise Interrupted(f"{line} Their processes were killed, or ended without a word; the same command goes on.")
     if counts["failed"]:
         cell, state = next(pair for pair in zip(cells, states, strict=True) if pair[1].state == "failed")
         raise CellsFailed(

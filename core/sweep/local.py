@@ -43,7 +43,7 @@ class Local:
         ``tell(cell, state)`` is called after each. When ``stop()`` is true, the cells under way are saved and left.
         """
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([work.play.__module__])
+        context.set_forkserver_preload([work.module])
         queue, kills = deque(cells), Counter[str]()
         running: dict[Any, tuple[Any, Cell]] = {}
         asked_to_end = False

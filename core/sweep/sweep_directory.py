@@ -8,6 +8,7 @@
     DIR/cells/NAME/     the run directory of a cell, as of ``counterplay run --out``: run.json, status.json, log.h5.
                         A cell that was refused before its first step has a status.json only, with the reason.
     DIR/claims/NAME     who plays the cell now
+    DIR/dropped/NAME    of a cell that successive halving has left where it stands: the step
 
 A cell's whole experiment is ``common`` with its own ``experiment`` over it. sweep.json is replaced atomically, when
 cells are added; cells are never removed. A float that JSON does not have is written {"float": "inf"}.
@@ -63,7 +64,8 @@ class _File(msgspec.Struct):
 class CellState:
     """Where a cell stands.
 
-    state    "waiting", "running", "failed", or how its run ended: "converged", "max_steps", "not_converged", "diverged"
+    state    "waiting", "running", "failed", "dropped" (by halving), or how its run ended: "converged", "max_steps",
+             "not_converged", "diverged"
     step     the step of its newest checkpoint; 0 where there is none
     message  the reason, or ""
     seconds  from its first start to its newest change; 0.0 if it was never started
@@ -133,11 +135,24 @@ class SweepDirectory:
         owner = self.claims.owner(name)
         if (owner is not None and owner.lives) or (status and held(directory.path)):
             return CellState("running", step, "", seconds)
-        return CellState("failed" if state == "failed" else "waiting", step, message, seconds)
+        if state == "failed":
+            return CellState("failed", step, message, seconds)
+        return CellState("dropped" if self._dropped(name).exists() else "waiting", step, message, seconds)
+
+    def drop(self, name: str, step: int | None) -> None:
+        """Leave a cell where it stands, at ``step``; None: it waits again."""
+        if step is not None:
+            self._dropped(name).parent.mkdir(exist_ok=True)
+            write_atomic(self._dropped(name), f"{step}\n".encode())
+        else:
+            self._dropped(name).unlink(missing_ok=True)
+
+    def _dropped(self, name: str) -> Path:
+        return self.path / "dropped" / name
 
     def waiting(self, cells: Iterable[Cell], failed: bool = False) -> list[Cell]:
-        """Those of ``cells`` that wait to be played or to go on; with ``failed`` also those that failed."""
-        wanted = ("waiting", "failed") if failed else ("waiting",)
+        """Those of ``cells`` that wait to be played or to go on, and with ``failed`` that failed or were dropped."""
+        wanted = ("waiting", "failed", "dropped") if failed else ("waiting",)
         return [cell for cell in cells if self.state(cell.name).state in wanted]
 
     def _is_sweep(self) -> bool:

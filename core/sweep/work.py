@@ -11,14 +11,14 @@ from pathlib import Path
 
 from ..errors import Busy, StorageError, UserError
 from ..log.schema import ENDED
-from ..registry.experiment import Table
 from ..storage.run_directory import RunDirectory
 from .cell import Cell
 from .sweep_directory import SweepDirectory
 
-Play = Callable[[Path, Table], None]
+Play = Callable[..., None]
 """``play(directory, experiment)`` begins the run of a cell in its directory, or goes on with it, and returns when the
-run has ended or was interrupted. It is a function of a module, so that another process can import it."""
+run has ended or was interrupted. It is a function of a module, so that another process can import it. For successive
+halving it also takes ``stop_at``, a step where the run is interrupted."""
 
 _one_at_a_time = threading.Lock()  # torch's settings hold for a whole process, and a run may change them
 
@@ -27,7 +27,7 @@ _one_at_a_time = threading.Lock()  # torch's settings hold for a whole process, 
 class Work:
     """What an executor does with a cell: call it, in any process on any machine that sees the sweep.
 
-    retry    cells that failed are played again
+    retry    cells that failed or were dropped are played again
     foreign  what processes of other machines have claimed is void: they are gone
     """
 
@@ -71,6 +71,11 @@ class Work:
             _keep(directory, f"{type(error).__name__}: {error}")
         state = RunDirectory(directory).status().get("state", "waiting")
         return str(state)
+
+    @property
+    def module(self) -> str:
+        """The module of ``play``, which a fork server imports before it starts processes."""
+        return str(getattr(self.play, "func", self.play).__module__)
 
     def _is_over(self, state: object) -> bool:
         """Whether another process has played the cell in the meantime."""

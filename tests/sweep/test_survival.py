@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -102,7 +103,7 @@ def disturbed(out: Path, words: list[str], kills: int, seed: int) -> Counter[str
             below, found = descendants(process.pid), victims(process.pid)
             if process.poll() is not None or not all(found.values()):
                 continue
-            who = rng.choice(list(found))
+            who = list(found)[killed.total() % 3]
             with contextlib.suppress(ProcessLookupError):
                 os.kill(found[who], signal.SIGKILL)
                 killed[who] += 1
@@ -132,7 +133,12 @@ def test_killed_and_played_again(tmp_path: Path) -> None:
 def test_what_is_killed_in_a_sweep_is_played_again(tmp_path: Path) -> None:
     """A worker and the fork server, while the cells are under way."""
     sweep = SweepDirectory(tmp_path / "killed")
-    axes = {"solver": ["simgd"], "solver.rule": ["adam"], "solver.lr": [1e-3, 1e-2], "checkpoint_every": [5]}
+    axes: dict[str, list[Any]] = {
+        "solver": ["simgd"],
+        "solver.rule": ["adam"],
+        "solver.lr": [1e-3, 1e-2],
+        "checkpoint_every": [5],
+    }
     cells = sweep.plan(grid({"game": {"name": "affine-gaussian", "batch": 4}, "steps": 40}, axes))
     to_kill, told = ["worker", "fork server"], list[str]()
 

@@ -11,7 +11,7 @@ from .jare_affine import JareAffine
 from .jare_spectra import JareSpectra
 from .num_lemmas import NumLemmas
 from .opponent_shaping import OpponentShaping
-from .rotations import DiracGanPanels, FollowTheRidge, LookaheadMinmax, NegativeMomentum, WeakAttractor
+from .rotations import BilinearMethods, DiracGanPanels, FollowTheRidge, LookaheadMinmax, NegativeMomentum, WeakAttractor
 
 ICR = "Schäfer, Zheng, Anandkumar 2020, arXiv 1910.05852"
 JARE = "Nie, Patel 2020, arXiv 1806.09235"
@@ -36,6 +36,8 @@ def register_experiments() -> list[Entry]:
               JARE + ", Fig. 1"),
         Entry("cgd-bilinear", CgdBilinear, "six methods on the bilinear game of three strengths",
               "Schäfer, Anandkumar 2019, arXiv 1905.12103, section 4"),
+        Entry("bilinear-methods", BilinearMethods, "seventeen methods on the bilinear game",
+              "derived; Schäfer, Anandkumar 2019, arXiv 1905.12103"),
         Entry("opponent-shaping", OpponentShaping, "the tandem game and the iterated prisoner's dilemma",
               "Letcher et al. 2019, arXiv 1811.08469, section 5; Foerster et al. 2018, arXiv 1709.04326"),
         Entry("weak-attractor", WeakAttractor, "descent and symplectic adjustment in a strong rotation",

@@ -7,12 +7,60 @@ from __future__ import annotations
 
 import cmath
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
 
 from .update_radii import CONVERGES, DIVERGES, NEITHER, Case, Said, UpdateRadii, exact
 
 BILINEAR = "bilinear"
+
+
+# What each method multiplies by on alpha xy, with q = h alpha: its eigenvalues of F' are this and its conjugate.
+_LOOKED: tuple[str, ...] = ("lcgd", "la", "extragradient")
+_SQUARED: dict[str, dict[str, Any]] = {
+    "sga": {"strength": 1.0}, "conopt": {"gamma": 1.0}, "jare": {"gamma": 1.0}, "lola": {"opponent_lr": 0.5},
+    "adversarial-extrapolation": {"gamma": 2.0},
+}  # fmt: skip
+
+
+def _on_bilinear(alpha: float, h: float = 0.2) -> tuple[Case, ...]:
+    """The radii of F' of 17 methods on alpha xy, each in closed form."""
+    game, q = {"name": BILINEAR, "alpha": alpha}, h * alpha
+    past = max(abs(complex(z)) for z in np.roots([1, -(1 - 2j * q), -1j * q]))
+    half = max(abs(complex(z)) for z in np.roots([1, -(2 - q * q / h), 1 - q * q / h + q * q]))
+
+    def of(methods: Mapping[str, Mapping[str, Any]], value: float, why: str) -> list[Case]:
+        return [exact(m, game, {"name": m, "lr": h, **options}, value, why) for m, options in methods.items()]
+
+    def plain(*methods: str) -> dict[str, dict[str, Any]]:
+        return {m: {} for m in methods}
+
+    one_side = {f"reg-{player}-only": {"gamma": 1.0} for player in ("generator", "discriminator")}
+    return (
+        *of(plain("simgd"), math.hypot(1, q), "|1 + iq|"), *of(plain("altgd"), 1.0, "F' has determinant 1"),
+        *of(plain(*_LOOKED), abs(1 - q * q + 1j * q), "|1 - q² + iq|"),
+        *of(_SQUARED, abs(1 - q * q / h + 1j * q), "|1 - q²/h + iq|"),
+        *of(plain("hamiltonian"), abs(1 - q * q / h), "|1 - q²/h|"),
+        *of(plain("ogda", "past-extragradient"), past, "μ² - (1 - 2iq) μ - iq = 0"),
+        *of(plain("cgd", "implicit-euler"), 1 / math.hypot(1, q), "1/|1 + iq|"),
+        *of(one_side, half, "μ² - (2 - s) μ + 1 - s + q² = 0 with s = q²/h"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BilinearMethods(UpdateRadii):
+    """Seventeen methods on alpha xy, with step size .2."""
+
+    notes: ClassVar[str] = (
+        "gamma and lambda are 1, for extrapolation 2; lola expects steps of .5, at which it is conopt."
+    )
+    said = tuple(
+        Said(f"alpha-{a:g}", f"With alpha {a:g} the radius of F' is that of the closed form for each method.",
+             "derived", _on_bilinear(a)) for a in (1.0, 3.0)
+    )  # fmt: skip
 
 
 def _momentum(solver: str, beta: float, lr: float = 0.5) -> dict[str, Any]:

@@ -55,8 +55,18 @@ from .games.random_polynomial import RandomPolynomial as _game_RandomPolynomial
 from .games.tandem import Tandem as _game_Tandem
 from .games.weak_attractor import WeakAttractor as _game_WeakAttractor
 from .plugins.experiments.cgd_bilinear import CgdBilinear as _experiment_CgdBilinear
+from .plugins.experiments.icr_best_response import IcrBestResponse as _experiment_IcrBestResponse
+from .plugins.experiments.icr_projection import IcrProjection as _experiment_IcrProjection
 from .plugins.experiments.icr_quadratic import IcrQuadratic as _experiment_IcrQuadratic
+from .plugins.experiments.jare_affine import JareAffine as _experiment_JareAffine
+from .plugins.experiments.jare_spectra import JareSpectra as _experiment_JareSpectra
 from .plugins.experiments.num_lemmas import NumLemmas as _experiment_NumLemmas
+from .plugins.experiments.opponent_shaping import OpponentShaping as _experiment_OpponentShaping
+from .plugins.experiments.rotations import DiracGanPanels as _experiment_DiracGanPanels
+from .plugins.experiments.rotations import FollowTheRidge as _experiment_FollowTheRidge
+from .plugins.experiments.rotations import LookaheadMinmax as _experiment_LookaheadMinmax
+from .plugins.experiments.rotations import NegativeMomentum as _experiment_NegativeMomentum
+from .plugins.experiments.rotations import WeakAttractor as _experiment_WeakAttractor
 from .plugins.losses.classic import NonSaturating as _loss_NonSaturating
 from .plugins.losses.classic import Saturating as _loss_Saturating
 from .plugins.losses.classic import Wgan as _loss_Wgan
@@ -322,9 +332,29 @@ def make(kind: Literal["metric", "metrics"], what: str | Mapping[str, Any] | Met
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-quadratic"], /) -> _experiment_IcrQuadratic: ...
 @overload
+def make(kind: Literal["experiment"], what: Literal["icr-projection"], /) -> _experiment_IcrProjection: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["icr-best-response"], /) -> _experiment_IcrBestResponse: ...
+@overload
 def make(kind: Literal["experiment"], what: Literal["num-lemmas"], /) -> _experiment_NumLemmas: ...
 @overload
+def make(kind: Literal["experiment"], what: Literal["jare-spectra"], /) -> _experiment_JareSpectra: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["jare-affine"], /) -> _experiment_JareAffine: ...
+@overload
 def make(kind: Literal["experiment"], what: Literal["cgd-bilinear"], /) -> _experiment_CgdBilinear: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["opponent-shaping"], /) -> _experiment_OpponentShaping: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["weak-attractor"], /) -> _experiment_WeakAttractor: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["negative-momentum"], /) -> _experiment_NegativeMomentum: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["lookahead-minmax"], /) -> _experiment_LookaheadMinmax: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["follow-the-ridge"], /) -> _experiment_FollowTheRidge: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["dirac-gan"], /) -> _experiment_DiracGanPanels: ...
 @overload
 def make(kind: Literal["experiment", "experiments"], what: str | Mapping[str, Any] | Experiment, /, **options: Any) -> Experiment: ...
 @overload

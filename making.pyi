@@ -62,6 +62,7 @@ from .plugins.experiments.jare_affine import JareAffine as _experiment_JareAffin
 from .plugins.experiments.jare_spectra import JareSpectra as _experiment_JareSpectra
 from .plugins.experiments.num_lemmas import NumLemmas as _experiment_NumLemmas
 from .plugins.experiments.opponent_shaping import OpponentShaping as _experiment_OpponentShaping
+from .plugins.experiments.rotations import BilinearMethods as _experiment_BilinearMethods
 from .plugins.experiments.rotations import DiracGanPanels as _experiment_DiracGanPanels
 from .plugins.experiments.rotations import FollowTheRidge as _experiment_FollowTheRidge
 from .plugins.experiments.rotations import LookaheadMinmax as _experiment_LookaheadMinmax
@@ -343,6 +344,8 @@ def make(kind: Literal["experiment"], what: Literal["jare-spectra"], /) -> _expe
 def make(kind: Literal["experiment"], what: Literal["jare-affine"], /) -> _experiment_JareAffine: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["cgd-bilinear"], /) -> _experiment_CgdBilinear: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["bilinear-methods"], /) -> _experiment_BilinearMethods: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["opponent-shaping"], /) -> _experiment_OpponentShaping: ...
 @overload

@@ -42,7 +42,7 @@ class Images:
         whole = isinstance(labels, Tensor) and not labels.is_floating_point() and not labels.is_complex()
         labels = labels.to(torch.int64) if whole and labels is not None else labels
         made = valid_images(Images(pixels, labels, tuple(classes), "", source))
-        return replace(made, digest=_digest(pixels, labels))
+        return replace(made, digest=sha256_of(pixels, labels))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -82,7 +82,8 @@ def _described(x: Any) -> str:
     return f"{str(x.dtype).removeprefix('torch.')} of shape {tuple(x.shape)}{span}"
 
 
-def _digest(pixels: Tensor, labels: Tensor | None) -> str:
+def sha256_of(pixels: Tensor, labels: Tensor | None) -> str:
+    """The sum of shape, pixels and labels."""
     found = hashlib.sha256(repr(tuple(pixels.shape)).encode())
     rows = max(1, BLOCK // pixels[0].numel())
     for block in pixels.split(rows):

@@ -1,8 +1,7 @@
-"""Games whose players are torch modules that a user already has, on images of a data set if one is named."""
+"""Games whose players are torch modules that a user already has, on data that are named or handed over."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +12,17 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..game import module_games
 from ..game.adapters import Sample
-from ..game.checks import describe_value
 from ..game.loss import GanLoss
 from ..game.module_games import GameFromModules, Nets
 from ..game.torch_errors import explained
-from ..game.tree import Batch, Buffers, Player, Tree
+from ..game.tree import Batch, Buffers, Params, Player, Tree
 from ..options import Count, option
 from ..registry.registry import make
 from .dataset import Dataset
+from .given_data import Samples, given_data
 from .image_game_base import ImageGameBase
 from .metric import Metric
+from .module_gans import GanFromModules, SamplesFromModules, classes, like_data, logits
 
 Losses = Callable[[Nets, Batch], dict[Player, Tensor]]
 
@@ -47,56 +47,69 @@ class ImagesFromModules(ImageGameBase, GameFromModules):
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
         with explained(self.modules, self.hint), self.in_place_of_weights({"generator": generator}, batch):
-            more = (batch["labels"],) if self.conditional else ()
-            return _images(self.modules["generator"](z, *more), (len(z), *self.images.shape))
+            made = self.modules["generator"](z, *classes(batch, self.conditional))
+            return like_data(made, (len(z), *self.images.shape))
+
+    def show(self, params: Params, batch: Batch) -> Tensor:
+        own = GameFromModules.show(self, params, batch)
+        return ImageGameBase.show(self, params, batch) if own is None else own
+
+    def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
+        """The figures of all metrics, and the numbers of the user's function."""
+        return {**ImageGameBase.metrics(self, params, batch), **GameFromModules.metrics(self, params, batch)}
 
 
-def _images(made: Any, shape: tuple[int, ...]) -> Tensor:
-    """What the generator made. Raises UsageError unless it is images of ``shape``."""
-    if isinstance(made, Tensor) and made.shape == shape and made.is_floating_point():
-        return made
-    flat = isinstance(made, Tensor) and made.shape == (shape[0], math.prod(shape[1:]))
-    advice = f": end it with nn.Unflatten(1, {shape[1:]})" if flat else ""
-    raise UsageError(
-        f"player generator: its module gives {describe_value(made)}; expected: images like the data, of shape {shape}"
-        f"{advice}."
-    )
+@dataclass(frozen=True)
+class ImageGanFromModules(ImagesFromModules, GanFromModules):
+    """The same with the players "generator" and "discriminator" alone: a GAN."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.images.shape
 
 
-def _logits(of: Any, count: int) -> Tensor:
-    """What the discriminator says of ``count`` images. Raises UsageError unless it is a logit of each, (count,)."""
-    if isinstance(of, Tensor) and len(of.shape) and of.numel() == len(of) == count and of.is_floating_point():
-        return of.reshape(count)
-    raise UsageError(
-        f"player discriminator: its module gives {describe_value(of)} for {count} images; expected: a logit of "
-        f"each, of shape ({count},) or ({count}, 1)."
-    )
+Metrics = Sequence[Metric | str | Mapping[str, Any]] | str | Callable[[Nets, Batch], Mapping[str, Any]]
 
 
 def game_from_modules(
     modules: Mapping[Player, nn.Module],
-    losses: Losses | str | Mapping[str, Any] | GanLoss,
+    losses: Losses | str | Mapping[str, Any] | GanLoss | None = None,
     sample: Sample | None = None,
     zero_sum: bool = False,
     *,
-    data: Dataset | str | Mapping[str, Any] | None = None,
+    loss: str | Mapping[str, Any] | GanLoss | None = None,
+    data: Any = None,
+    labels: Any = None,
     latent: int = 128,
     batch: int = 64,
     conditional: bool = False,
     flip: bool = False,
-    metrics: Sequence[Metric | str | Mapping[str, Any]] | str = (),
+    show: Callable[[Nets, Batch], Tensor] | None = None,
+    metrics: Metrics = (),
+    generator: Player = "generator",
+    discriminator: Player = "discriminator",
 ) -> GameFromModules:
     """A game whose players are existing torch modules. Their present weights are the starting point.
 
     ``losses(nets, batch)`` gets the modules by player, as in ``nets["generator"](z)``, and gives {player: scalar
     tensor}. ``sample(rng)`` draws the batch. The modules always run in the mode, train or eval, that they are in now. A
-    run does not change them; ``game.trained(result.params)`` writes the weights of a run into them.
+    run does not change them; ``result.modules()`` hands them back with the weights of a run.
 
-    With ``data``, a data set or its name, the batch is drawn from it instead: ``batch["real"]`` are images (B, C, H, W)
-    in [-1, 1], each once an epoch (a ``batch`` larger than the data set goes through several epochs),
+    Two players "generator" and "discriminator" are a GAN, with the regularizers of one (r1, gradient-penalty, ...).
+    Modules of other names are these players where the arguments ``generator`` and ``discriminator`` name them. Of a GAN
+    ``loss`` may be a GAN loss or its name instead; the discriminator then gives logits (B,) or (B, 1), and the batch
+    has "real" and "noise".
+
+    With ``data`` the batch is drawn from them, every sample once an epoch (a ``batch`` larger than the data goes
+    through several epochs): ``batch["real"]`` are samples (B, ...),
     ``batch["noise"]`` is standard normal (B, latent), and with ``conditional`` ``batch["labels"]`` are the classes
-    (B,), which the generator gets as its second argument. Samples and ``metrics`` are recorded of the player
-    "generator". ``losses`` may then be the name of a GAN loss, for a "discriminator" that gives logits (B,) or (B, 1).
+    (B,), which both modules get as their second argument. ``data`` is a data set or its name, a tensor or an array
+    (N, ...) with ``labels`` (N,), or a map-style data set of torch. Images, which are uint8, or floats (N, C, H, W)
+    from 0 to 1 or from -1 to 1, are in [-1, 1] in the batch, in one of 256 levels; samples of the generator are
+    recorded, and ``metrics`` by name. Other samples are as they are.
+
+    ``show(nets, batch)`` makes other samples to be recorded: images (n, C, H, W) in [0, 1], or points (n, 2); and
+    ``metrics(nets, batch)``, if it is a function, numbers by name.
 
     Parameters that do not require a gradient are constants. Weights that a module holds in two places stay tied.
     Normalisation layers run by our own formulas, since torch's kernels have wrong higher derivatives. ``zero_sum`` says
@@ -106,47 +119,77 @@ def game_from_modules(
     parameters. What the losses do is checked when the game is first evaluated: it is a UsageError if they draw random
     numbers (dropout in training mode), write to buffers of modules, or call ``torch.autograd.grad``.
     """
-    if data is None:
-        if not callable(losses) or isinstance(losses, GanLoss):
-            raise UsageError(
-                "a GAN loss by name needs images: give data, the name of a data set, or losses(nets, batch)."
-            )
-        if sample is None:
-            raise UsageError("nothing to play with: give sample, a function of a generator, or data, a data set.")
-        return module_games.game_from_modules(modules, losses, sample, zero_sum)
-    if sample is not None:
-        raise UsageError("batches come either from sample or from data: give one of them.")
-    if not isinstance(data, Dataset | str | Mapping):
+    modules = _named(modules, {generator: "generator", discriminator: "discriminator"})
+    gan = isinstance(modules, Mapping) and set(modules) == {"generator", "discriminator"}
+    if (losses is None) == (loss is None):
+        raise UsageError("give the losses of the game: losses(nets, batch), or loss, the name of a GAN loss; not both.")
+    named = loss if losses is None else None if callable(losses) and not isinstance(losses, GanLoss) else losses
+    if named is not None:
+        if not gan:
+            raise UsageError('a GAN loss is for the players "generator" and "discriminator": name the modules so.')
+        named = make("loss", named)
+        losses, zero_sum = _gan_losses(named, conditional), named.zero_sum
+    if (sample is None) == (data is None):
         raise UsageError(
-            f"data is a data set, its name, or a table of name and options; got a {type(data).__name__}. Images in an "
-            'array are read from a file: {"name": "arrays", "file": FILE}.'
+            "nothing to play with: give sample, a function of a generator, or data, a data set."
+            if data is None
+            else "batches come either from sample or from data: give one of them."
         )
-    if not isinstance(modules, Mapping) or "generator" not in modules:
+    measured = metrics if callable(metrics) else None
+    chosen: Any = () if callable(metrics) else [metrics] if isinstance(metrics, str) else metrics
+    plain = module_games.game_from_modules(modules, losses, sample or (lambda rng: {}), zero_sum)  # type: ignore[arg-type]
+    own = {name: getattr(plain, name) for name in GameFromModules.__dataclass_fields__}
+    own |= {"shown": show, "measured": measured}
+    of_gan: dict[str, Any] = {"loss": named} if gan else {}
+    if data is None:
+        if chosen:
+            raise UsageError("metrics by name are of images: give data, or a function metrics(nets, batch).")
+        return GanFromModules(**own, **of_gan, conditional=conditional) if gan else GameFromModules(**own)
+    if "generator" not in modules:
         raise UsageError('with data, one of the players is called "generator": its images are shown and measured.')
     for name, count in {"latent": latent, "batch": batch}.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"{name} must be a whole number of at least 1, got {count!r}.")
-    if isinstance(losses, GanLoss) or not callable(losses):
-        loss = make("loss", losses)
-        losses, zero_sum = _gan_losses(loss, conditional), loss.zero_sum
-        if set(modules) != {"generator", "discriminator"}:
-            raise UsageError('a GAN loss is for the players "generator" and "discriminator": name the modules so.')
-    plain = module_games.game_from_modules(modules, losses, lambda rng: {}, zero_sum)
-    own: dict[str, Any] = {name: getattr(plain, name) for name in GameFromModules.__dataclass_fields__}
-    own["metrics_"] = metrics
-    return ImagesFromModules(
-        **own, data=make("dataset", data), latent=latent, batch=batch, conditional=conditional, flip=flip,
+    source = make("dataset", data) if isinstance(data, Dataset | str | Mapping) else given_data(data, labels)
+    sizes: dict[str, Any] = {"latent": latent, "batch": batch, "conditional": conditional}
+    if isinstance(source, Samples):
+        return _of_samples(source, gan, chosen, flip, own | of_gan | sizes)
+    kind: Any = ImageGanFromModules if gan else ImagesFromModules
+    game: GameFromModules = kind(
+        **own, **of_gan, **sizes, data=source, flip=flip, metrics_=list(chosen)
     )  # fmt: skip
+    return game
+
+
+def _of_samples(source: Samples, gan: bool, metrics: Sequence[Any], flip: bool, own: dict[str, Any]) -> GameFromModules:
+    """The game on samples that are no images. Raises UsageError for what images alone have."""
+    what = f"data are samples of shape {tuple(source.x.shape[1:])}, which are no images"
+    if metrics or flip:
+        raise UsageError(f"{what}: {'flip' if flip else 'metrics by name'} is for images. metrics may be a function.")
+    if not gan:
+        raise UsageError(f'{what}: their game has the players "generator" and "discriminator".')
+    if own["conditional"] and source.labels is None:
+        raise UsageError("conditional play needs labels: give labels=..., or items (x, label).")
+    return SamplesFromModules(**own, samples_=source)
+
+
+def _named(modules: Any, roles: Mapping[Player, Player]) -> Any:
+    """``modules`` with the players called by their roles. Raises UsageError for a role that no module has."""
+    if not isinstance(modules, Mapping):
+        return modules
+    for given, role in roles.items():
+        if given != role and (given not in modules or role in modules):
+            raise UsageError(f"{role}={given!r}: the modules are {', '.join(map(str, modules))}.")
+    return {roles.get(i, i): m for i, m in modules.items()}
 
 
 def _gan_losses(loss: GanLoss, conditional: bool) -> Losses:
     """``loss`` of two modules, which in conditional play get the classes as their second argument."""
 
     def losses(nets: Nets, batch: Batch) -> dict[Player, Tensor]:
-        more = (batch["labels"],) if conditional else ()
-        real = batch["real"]
-        fake = _images(nets["generator"](batch["noise"], *more), tuple(real.shape))
-        d_real, d_fake = (_logits(nets["discriminator"](x, *more), len(x)) for x in (real, fake))
+        real, more = batch["real"], classes(batch, conditional)
+        fake = like_data(nets["generator"](batch["noise"], *more), (len(batch["noise"]), *real.shape[1:]))
+        d_real, d_fake = (logits(nets["discriminator"](x, *more), len(x)) for x in (real, fake))
         return loss(d_real, d_fake)
 
     return losses

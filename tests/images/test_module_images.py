@@ -76,8 +76,12 @@ def test_the_generator_of_conditional_play_gets_the_classes():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"losses": "hinge"}, "give data, the name of a data set"),
+        ({"losses": "hinge"}, "give sample, a function of a generator, or data"),
         ({"losses": by_hand}, "give sample, a function of a generator, or data"),
+        ({"data": "digits"}, "give the losses of the game"),
+        ({"losses": by_hand, "loss": "hinge", "data": "digits"}, "not both"),
+        ({"losses": by_hand, "data": "digits", "generator": "G"}, "generator='G': the modules are generator, discr"),
+        ({"losses": by_hand, "sample": lambda rng: {}, "metrics": "fid"}, "metrics by name are of images"),
         ({"losses": by_hand, "data": "digits", "sample": lambda rng: {}}, "give one of them"),
         ({"losses": "hing", "data": "digits"}, "unknown loss 'hing'; did you mean 'hinge'"),
         ({"losses": by_hand, "data": "digit"}, "unknown dataset 'digit'; did you mean 'digits'"),

@@ -8,13 +8,16 @@ from typing import Any
 from ..core.errors import UsageError
 
 
-def need(module: str, what: str) -> Any:
-    """Import ``module`` and return it. Raises UsageError, with the command to type, if it is not installed."""
+def need(module: str, what: str, extra: str = "analysis") -> Any:
+    """Import ``module`` and return it. Raises UsageError, with the command to type, if it is not installed.
+
+    ``extra`` is the name under which counterplay installs it.
+    """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # the package is installed but broken
         raise UsageError(
-            f"{what} needs {error.name}, which is not installed: pip install 'counterplay[analysis]'"
+            f"{what} needs {error.name}, which is not installed: pip install 'counterplay[{extra}]'"
         ) from error

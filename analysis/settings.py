@@ -29,14 +29,9 @@ def differing(asked: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     values: dict[str, set[str]] = {}
     for key, text in (item for one in flat for item in one.items()):
         values.setdefault(key, set()).add(text)
-    missing = {key for key in values if any(key not in one for one in flat)}
     short = {key: key.partition(".")[2] if key.startswith(("game.", "solver.")) else key for key in values}
     twice = {name for name, count in Counter(short.values()).items() if count > 1}
-    named = {
-        key: key if short[key] in twice else short[key]
-        for key, found in values.items()
-        if len(found) > 1 or key in missing
-    }
+    named = {key: key if short[key] in twice else short[key] for key, found in values.items() if len(found) > 1}
     return [{named[key]: text for key, text in one.items() if key in named} for one in flat]
 
 

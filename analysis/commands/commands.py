@@ -26,23 +26,73 @@ def register_commands(group: click.Group) -> None:
 @_PATHS
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON: one object, or a list for several runs.")
 @click.option("--follow", is_flag=True, help="Print again whenever a run under way has new rows, until it ends.")
-def summary(paths: tuple[str, ...], as_json: bool, follow: bool) -> None:
-    """Print the results of one or several runs.
+@click.option("--table", "as_table", is_flag=True, help="One line for each run, as for sweeps.")
+@click.option("--seeds", is_flag=True, help="One line for all seeds of an experiment: medians, least and largest.")
+@click.option("--sort", metavar="COLUMN", help="Sort the lines by a column, the least first; -COLUMN turns the order.")
+@click.option("--best", metavar="COLUMN", help="Only the run with the least value, with -COLUMN the largest.")
+@click.option("--below", type=float, default=1e-6, show_default=True, help="The gradient norm to which runs race.")
+@click.option("-o", "--output", type=PATH, help="Write the table to a .csv or .parquet file.")
+def summary(
+    paths: tuple[str, ...],
+    as_json: bool,
+    follow: bool,
+    as_table: bool,
+    seeds: bool,
+    sort: str | None,
+    best: str | None,
+    below: float,
+    output: str | None,
+) -> None:
+    """Print the results of one or several runs, or of sweeps.
 
-    With --follow and --json each result is an object on a line of its own. Ctrl-C ends --follow, not the run.
+    Of a sweep directory, and with --table, --seeds, --sort, --best or -o, a table: one line for each run. With --follow
+    and --json each result is an object on a line of its own. Ctrl-C ends --follow, not the run.
     """
     from ...core.storage.strict_json import dumps
     from ..log.log import open_log
+    from ..measures.found_runs import is_sweep
     from .summary import summarize, table
 
     if follow:
         return _follow(paths, as_json)
+    if as_table or seeds or sort or best or output or any(map(is_sweep, paths)):
+        return _table(paths, as_json, seeds, sort, best, below, output)
     logs = [open_log(path, sandbox=True) for path in paths]
     facts = [summarize(log) for log in logs]
     if as_json:
         return click.echo(dumps(facts[0] if len(facts) == 1 else facts).rstrip())
     width = shutil.get_terminal_size((100, 24)).columns
     click.echo(table(facts, [log.experiment for log in logs], max(width, 60)))
+
+
+def _table(
+    paths: tuple[str, ...], as_json: bool, seeds: bool, sort: str | None, best: str | None, below: float,
+    output: str | None,
+) -> None:  # fmt: skip
+    """Print or write the table of many runs."""
+    from pathlib import Path
+
+    from ...core.storage.strict_json import dumps
+    from ..measures.found_runs import find_runs
+    from ..measures.run_table import columns_of, fastest, over_seeds, run_table, sorted_by
+    from .run_table_text import lines, write
+
+    runs = run_table(find_runs(paths), below, sandbox=True)
+    rows = over_seeds(runs) if seeds else runs
+    if sort or best:
+        rows = sorted_by(rows, str(sort or best))
+    rows = sorted_by(rows, best)[:1] if best else rows
+    if output:
+        return click.echo(f"Wrote {write(rows, Path(output))}")
+    if as_json:
+        return click.echo(dumps(rows).rstrip())
+    for line in lines(rows, max(shutil.get_terminal_size((100, 24)).columns, 60)):
+        click.echo(line)
+    if len(runs) > 1 and not best:
+        costs = [
+            c for c in ("step", "gradients", "products", "solver_seconds") if f"{c}_to_{below:g}" in columns_of(runs)
+        ]
+        click.echo("\n" + "\n".join(dict.fromkeys(fastest(rows, cost, below) for cost in costs)))
 
 
 def _follow(paths: tuple[str, ...], as_json: bool) -> None:
@@ -74,6 +124,9 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--each", is_flag=True, help="A curve for each run, also where three or more are seeds of one experiment."
 )
+@click.option("--x", metavar="SETTING", help="Horizontal axis of a heatmap, as lr. [default: the first that differs]")
+@click.option("--y", metavar="SETTING", help="Vertical axis of a heatmap.")
+@click.option("--value", metavar="COLUMN", help="What a heatmap shows, a column of summary. [default: gradient_norm]")
 @click.option("--width", type=float, metavar="INCHES", help="Width of the figure; 3.3 is a column of many papers.")
 @click.option("--animate", is_flag=True, help="All samples of one run after another, as a .gif or .webp.")
 @click.option("--sheets", is_flag=True, help="All samples of one run, each as a PNG in the folder -o.")
@@ -84,25 +137,29 @@ def plot(
     against: str,
     ascent: bool,
     each: bool,
+    x: str | None,
+    y: str | None,
+    value: str | None,
     width: float | None,
     animate: bool,
     sheets: bool,
 ) -> None:
     """The command ``plot``: draw one figure and say which file it was written to."""
     from ...core.errors import UsageError
+    from ...core.log.sandbox import Sandbox
     from ..figures import animation
     from ..figures import plot as figures
-    from ..log.log import open_log
+    from ..measures.found_runs import open_runs
 
     if (animate or sheets) and (figure != "samples" or len(paths) > 1 or (animate and sheets)):
         flag = "--animate" if animate else "--sheets"
         raise UsageError(f"{flag} shows the samples of one run: counterplay plot samples RUN {flag}.")
-    logs = [open_log(path, sandbox=True) for path in paths]
+    logs = open_runs(paths, Sandbox())
     if animate:
         return click.echo(f"Wrote {animation.animate(logs[0], output or 'samples.gif')}")
     if sheets:
         return click.echo(f"Wrote {animation.write_sheets(logs[0], output or 'samples')}")
-    drawn = figures.plot(figure, logs, against=against, ascent=ascent, each=each, width=width)
+    drawn = figures.plot(figure, logs, against=against, ascent=ascent, each=each, x=x, y=y, value=value, width=width)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
 
 
@@ -111,10 +168,12 @@ def plot(
 @click.option("-o", "--output", type=PATH, help="File to write. [default: report.html beside the first log]")
 def report(paths: tuple[str, ...], output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
-    from ..log.log import open_log
+    from ...core.log.sandbox import Sandbox
+    from ..measures.found_runs import is_sweep, open_runs
     from .report import write_report
 
-    click.echo(f"Wrote {write_report([open_log(path, sandbox=True) for path in paths], output)}")
+    beside = output or (f"{paths[0]}/report.html" if is_sweep(paths[0]) else None)
+    click.echo(f"Wrote {write_report(open_runs(paths, Sandbox()), beside)}")
 
 
 @click.command()

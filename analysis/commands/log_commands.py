@@ -55,15 +55,27 @@ def merge(directory: str, target: str | None, force: bool) -> None:
 
 @log.command()
 @click.argument("path", metavar="PATH", type=PATH)
-@click.option("--to", "target", type=PATH, metavar="FILE", required=True, help="File to write: .csv, .json or .npz.")
+@click.option(
+    "--to",
+    "target",
+    type=PATH,
+    metavar="FILE",
+    required=True,
+    help="File to write: .csv, .json or .npz; or tensorboard, into the folder -o.",
+)
 @click.option("--group", default="step", show_default=True, help="What to write: step, spectrum, samples or metrics.")
+@click.option("-o", "--output", type=PATH, help="Folder of the event files. [default: tensorboard]")
 @_FORCE
-def export(path: str, target: str, group: str, force: bool) -> None:
-    """Write a group of a log as CSV, JSON or NPZ.
+def export(path: str, target: str, group: str, output: str | None, force: bool) -> None:
+    """Write a group of a log as CSV, JSON or NPZ, or the log as event files of TensorBoard.
 
     CSV has a column for each number of a row, two for a complex number, and no images. NaN is nan in CSV, null in JSON.
     """
     from ..log.export import export
     from ..log.log import open_log
+    from ..log.tensorboard import export_to_tensorboard
 
+    if target == "tensorboard":
+        log = open_log(path, sandbox=True)
+        return click.echo(f"Wrote {export_to_tensorboard(log, Path(output or target))}")
     click.echo(f"Wrote {export(open_log(path, sandbox=True), group, Path(target), force)}")

@@ -20,7 +20,10 @@ class Card:
     wants: str = ""  # the same in words, for the message of a run that cannot be drawn
     options: tuple[str, ...] = ()  # of "against", "ascent" and "each", those that the figure's `drawing` takes
     suits: Callable[[Log], bool] = lambda log: True  # asked only of logs that have what the figure needs
+    several: bool = False  # a figure of several runs only
 
-    def holds(self, log: Log) -> bool:
-        """Return whether ``log`` has what the figure shows."""
+    def holds(self, log: Log, alone: bool = True) -> bool:
+        """Return whether ``log`` has what the figure shows, ``alone`` or beside other logs."""
+        if self.several and alone:
+            return False
         return any(key in log and log.length(key.partition("/")[0]) for key in self.needs) and self.suits(log)

@@ -42,9 +42,7 @@ def groups(logs: Sequence[Shown], each: bool = False) -> list[Group]:
         if len(runs) < SEEDS:
             out += [Group([logs[i]], logs[i].label, len(out) + n) for n, i in enumerate(runs)]
             continue
-        first = logs[runs[0]].label
         what = ", ".join(f"{k}={v}" for k, v in own.items() if k in shared and k != "seed")
-        start = first.partition(" (")[0] if " (" in first else ""
-        label = ", ".join(filter(None, (start, what, f"{len(runs)} seeds")))
+        label = ", ".join(filter(None, (logs[runs[0]].what, what, f"{len(runs)} seeds")))
         out.append(Group([logs[i] for i in runs], short(label, 60), len(out)))
     return out

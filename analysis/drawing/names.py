@@ -15,9 +15,10 @@ from ..log.log import Log
 class Shown(Log):
     """A log as it is drawn: with a label, and NaN for numbers that are too large for the arithmetic of axes."""
 
-    def __init__(self, log: Log, label: str) -> None:
+    def __init__(self, log: Log, label: str, what: str = "") -> None:
         self.__dict__.update(log.__dict__)
         self.label = label
+        self.what = what  # of game and solver, what differs between the runs
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """As `Log.read`, without numbers that are too large."""
@@ -43,7 +44,8 @@ def shown(logs: Sequence[Log]) -> list[Shown]:
     out = []
     for log in logs:
         what = ", ".join(p for p, d in zip(_parts(log), differ, strict=True) if d and p)
-        out.append(Shown(log, short(f"{what} ({log.name})" if what else log.name, 60)))
+        label = f"{what} ({log.name})" if what and not log.settings else log.name
+        out.append(Shown(log, short(label, 60), what))
     return out
 
 

@@ -15,7 +15,8 @@ from ..drawing import page
 from ..drawing.card import Card
 from ..drawing.names import shown
 from ..drawing.style import AGAINST, quiet, styled
-from ..log.log import Log, open_log
+from ..log.log import Log
+from ..measures.found_runs import open_runs
 from ..optional import need
 from . import NAMES
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEAST, WIDEST = 2.0, 100.0  # inches
+Runs = str | Path | Log | Sequence[str | Path | Log]
 FIGURES: dict[str, Card] = {name: import_module(f".{name}", __package__).CARD for name in NAMES}
 
 
@@ -31,9 +33,9 @@ def holds(log: Log, figure: str) -> bool:
     return FIGURES[figure].holds(log)
 
 
-def require(log: Log, figure: str) -> None:
-    """Raise UsageError unless ``log`` has what ``figure`` shows."""
-    if not holds(log, figure):
+def require(log: Log, figure: str, alone: bool = True) -> None:
+    """Raise UsageError unless ``log`` has what ``figure`` shows, ``alone`` or beside other logs."""
+    if not FIGURES[figure].holds(log, alone):
         can = ", ".join(name for name in FIGURES if holds(log, name)) or "nothing yet"
         raise UsageError(
             f"{log.path} has no rows for the figure {figure!r}, which shows {FIGURES[figure].wants}; what it holds can "
@@ -41,36 +43,30 @@ def require(log: Log, figure: str) -> None:
         )
 
 
-def plot(
-    figure: str,
-    paths: str | Path | Log | Sequence[str | Path | Log],
-    *,
-    against: str = "step",
-    ascent: bool = False,
-    each: bool = False,
-    width: float | None = None,
-) -> Figure:
+def plot(figure: str, paths: Runs, *, width: float | None = None, **options: Any) -> Figure:
     """Draw ``figure`` from one or several runs and return the matplotlib Figure, to restyle or save.
 
-    ``width`` is that of the figure, in inches. Raises UsageError for a figure that does not exist, or for which a run
-    recorded nothing.
+    ``width`` is that of the figure, in inches; ``options`` are those of `drawing`. Raises UsageError for a figure that
+    does not exist, or for which a run recorded nothing.
     """
     need("matplotlib", "a figure")
     if width is not None and not LEAST <= width <= WIDEST:
         raise UsageError(f"A figure cannot be {width:g} inches wide; choose from {LEAST:g} to {WIDEST:g}.")
     with styled():
-        return page.figure(drawing(figure, paths, against=against, ascent=ascent, each=each), width)
+        return page.figure(drawing(figure, paths, **options), width)
 
 
 def drawing(
-    figure: str,
-    paths: str | Path | Log | Sequence[str | Path | Log],
-    *,
-    against: str = "step",
-    ascent: bool = False,
-    each: bool = False,
-) -> page.Drawing:
-    """The panels of ``figure``, not yet drawn. Arguments and errors are those of `plot`."""
+    figure: str, paths: Runs, *, against: str = "step", ascent: bool = False, each: bool = False,
+    x: str | None = None, y: str | None = None, value: str | None = None,
+) -> page.Drawing:  # fmt: skip
+    """The panels of ``figure``, not yet drawn, of runs and sweeps.
+
+    against      the horizontal axis of losses and metrics
+    ascent       spectra are those of −J
+    each         a curve for each run, also of seeds of one experiment
+    x, y, value  the settings and the result of a heat map
+    """
     if figure not in FIGURES:
         known = f"{did_you_mean(figure, FIGURES)} There are {', '.join(FIGURES)}."
         raise UsageError(f"There is no figure {figure!r}{known}")
@@ -79,16 +75,16 @@ def drawing(
             f"Nothing can be drawn against {against!r}{did_you_mean(against, AGAINST)} Choose {', '.join(AGAINST)}."
         )
     given = [paths] if isinstance(paths, (str, Path, Log)) else list(paths)
-    logs = [p if isinstance(p, Log) else open_log(p) for p in given]
+    logs = open_runs(given)
     if against == "seconds":  # one clock for all logs
         against = "solver_seconds" if all("step/solver_seconds" in log for log in logs) else "wall_seconds"
     if not logs:
         raise UsageError(f"The figure {figure!r} needs at least one run; give its directory or log file.")
     for log in logs:
-        require(log, figure)
+        require(log, figure, alone=len(logs) == 1)
         if against != "step" and f"step/{against}" not in log:
             raise UsageError(f"{log.path} did not record {against}; draw against step.")
-    given_options = {"against": against, "ascent": ascent, "each": each}
+    given_options = {"against": against, "ascent": ascent, "each": each, "x": x, "y": y, "value": value}
     options = {name: given_options[name] for name in FIGURES[figure].options}
     make: Callable[..., page.Drawing] = import_module(f".{figure}", __package__).drawing
     with quiet():

@@ -14,7 +14,7 @@ so for any figure. Raises UsageError where a run has not recorded what the figur
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +23,13 @@ import numpy as np
 from ...core.errors import UsageError
 from ..drawing import page
 from ..drawing.style import FONTS, quiet
-from ..log.log import Log
 from ..optional import need
 from . import plot as by_name
+from .plot import Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Runs = str | Path | Log | Sequence[str | Path | Log]
 
 
 def losses(
@@ -91,6 +89,17 @@ def metrics(
 ) -> Any:  # fmt: skip
     """Metrics, a panel for each. Arguments as in `losses`."""
     return _draw("metrics", runs, ax, axes, panel, width, against=against, each=each)
+
+
+def heatmap(
+    runs: Runs, *, x: str | None = None, y: str | None = None, value: str | None = None, ax: Any = None,
+    width: float | None = None,
+) -> Any:  # fmt: skip
+    """A result of several runs or of a sweep over two settings, by default the first two in which they differ.
+
+    ``value`` is a column of ``counterplay summary``, by default gradient_norm. Arguments and errors as in `plots`.
+    """
+    return _draw("heatmap", runs, ax, None, None, width, x=x, y=y, value=value)
 
 
 def save(figure: Figure | Axes, path: str | Path) -> Path:

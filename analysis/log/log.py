@@ -72,6 +72,7 @@ class Log(Mapping[str, np.ndarray]):
         self._pieces = pieces
         self._directory = directory
         self._files = files
+        self.settings: dict[str, Any] = {}  # of a cell of a sweep: what distinguishes it from the others
         self.name = path.stem if path.suffix == ".h5" else path.resolve().name  # in titles and legends
 
     def __repr__(self) -> str:

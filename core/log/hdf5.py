@@ -179,15 +179,7 @@ def opened(path: Path | str, given: BinaryIO | None = None) -> Iterator[h5py.Fil
 def contents(path: Path | str, given: BinaryIO | None = None) -> Contents:
     """Return what the file at ``path`` holds, without reading its numbers."""
     with opened(path, given) as file:
-        attrs = {text(k): _text_or_number(file.attrs[k]) for k in file.attrs if k.encode() not in SCALES}
-        version = attrs.get("format_version")
-        if attrs.get("format") != FORMAT or not isinstance(version, int):
-            raise BadLog(f"{path} is an HDF5 file but not a log of counterplay.")
-        if version > VERSION:
-            raise BadLog(
-                f"{path} has log format {version}; this counterplay reads up to {VERSION}: update it to read the file."
-            )
-        found = Contents({}, {}, {}, attrs)
+        found = Contents({}, {}, {}, attributes_checked(file, path))
         for group in GROUPS:
             if group not in file:
                 continue
@@ -197,6 +189,20 @@ def contents(path: Path | str, given: BinaryIO | None = None) -> Contents:
                 _add(found, path, group, name, data)
         check_schema(found, path)
     return found
+
+
+def attributes_checked(file: h5py.File, path: Path | str, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """The attributes of an open file, all or those of ``names``. Raises BadLog unless this version reads such logs."""
+    wanted = file.attrs if names is None else [k for k in names if k in file.attrs]
+    attrs = {text(k): _text_or_number(file.attrs[k]) for k in wanted if k.encode() not in SCALES}
+    version = attrs.get("format_version")
+    if attrs.get("format") != FORMAT or not isinstance(version, int):
+        raise BadLog(f"{path} is an HDF5 file but not a log of counterplay.")
+    if version > VERSION:
+        raise BadLog(
+            f"{path} has log format {version}; this counterplay reads up to {VERSION}: update it to read the file."
+        )
+    return attrs
 
 
 def _text_or_number(value: Any) -> Any:

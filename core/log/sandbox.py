@@ -42,6 +42,20 @@ _START = "import sys; sys.path[:] = {path!r}; from counterplay.core.log.sandbox_
 _NO = "which no log of counterplay does: the file was not read"
 
 
+Number = int | float | None
+
+
+class BriefFields(msgspec.Struct):
+    """What a reader may answer of a run in brief."""
+
+    losses: dict[str, Number]
+    gradient_norms: dict[str, Number]
+    gradient_norm: Number
+    costs: dict[str, Number]
+    reached: dict[str, Number] | None
+    metrics: dict[str, Number]
+
+
 class Sandbox:
     """A process that reads; it starts when first asked, and again after a file that ended it."""
 
@@ -87,6 +101,15 @@ class Sandbox:
     def read_rows(self, path: Path | str, keys: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
         """Return rows of several variables, as `hdf5.read_rows` does."""
         return {key: self.read(path, key, start, stop) for key in keys}
+
+    def brief(self, path: Path | str, below: float) -> dict[str, Any]:
+        """Return what `brief.brief` does."""
+        with open_plain(path) as file:
+            answer, _ = self._ask({"path": str(path), "below": below}, file)
+        try:
+            return msgspec.to_builtins(msgspec.convert(answer["brief"], BriefFields))
+        except (msgspec.ValidationError, KeyError) as error:
+            raise self._strange(path) from error
 
     def close(self) -> None:
         """End the process."""

@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 
 from ..errors import BadLog, StorageError, UserError
+from .brief import brief
 from .hdf5 import Table, contents, encode, read
 from .schema import GROUPS
 
@@ -51,6 +52,8 @@ def serve(handle: int, memory: int) -> None:
 def _answer(asked: dict[str, Any], file: BinaryIO) -> tuple[bytes, np.ndarray | None]:
     path = asked["path"]
     try:
+        if "below" in asked:
+            return msgspec.json.encode({"brief": brief(path, asked["below"], file)}), None
         if "key" not in asked:
             return msgspec.json.encode({"contents": contents(path, file)}), None
         data = np.ascontiguousarray(read(path, asked["key"], asked["start"], asked["stop"], file))
@@ -70,6 +73,8 @@ def _warm() -> None:
     table = Table({"step": variable}, {"step": np.arange(3)})
     file = io.BytesIO(encode({"step": table}, {}, {"text": "é"}))
     contents("memory", file)
+    brief("memory", 1.0, file)
+    np.median(np.zeros((2, 1)), axis=0)
     read("memory", "step/step", 0, 3, file)
     for name in ("ascii", "utf-8", "latin-1"):
         codecs.lookup(name)

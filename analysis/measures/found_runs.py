@@ -1,0 +1,86 @@
+"""Find the runs that paths mean: run directories, log files, and sweep directories with a run for each cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import UsageError, did_you_mean
+from ...core.log.sandbox import Sandbox
+from ...core.sweep.sweep_directory import SweepDirectory
+from ..log.log import Log, open_log
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """One run that was named, or a cell of a sweep that was.
+
+    name      what it is called in a table: its directory, or the settings of the cell
+    settings  of a cell: axis -> value
+    """
+
+    path: Path
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def open(self, sandbox: bool | Sandbox = False) -> Log:
+        """Its log, which has its name."""
+        log = open_log(self.path, sandbox=sandbox)
+        if self.settings:
+            log.name, log.settings = self.name, self.settings
+        return log
+
+
+def is_sweep(path: str | Path) -> bool:
+    """Whether ``path`` is the directory of a sweep."""
+    return (Path(path) / "sweep.json").is_file()
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[FoundRun]:
+    """The runs in the order given, of a sweep those of its cells that were begun.
+
+    Raises UsageError where a sweep has none, BadLog where its sweep.json is damaged.
+    """
+    found = []
+    for path in map(Path, paths):
+        if not is_sweep(path):
+            found.append(FoundRun(path, str(path)))
+            continue
+        sweep = SweepDirectory(path)
+        cells = [(cell, path / "cells" / cell.name) for cell in sweep.cells()]
+        begun = [FoundRun(at, _words(cell.settings), dict(cell.settings)) for cell, at in cells if _has_rows(at)]
+        if not begun:
+            raise UsageError(f"No cell of the sweep {path} has begun; counterplay sweep work {path} plays them.")
+        found += begun
+    return found
+
+
+def _has_rows(run: Path) -> bool:
+    return (run / "log.h5").is_file() or (run / "log").is_dir()
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    """The settings of a cell as its name: ``cgd, lr=0.1, seed=3``."""
+    parts = []
+    for axis, x in settings.items():
+        text = x if isinstance(x, str) else json.dumps(x, default=str)
+        named = axis in ("game", "solver") and isinstance(x, str)
+        parts.append(text if named else f"{axis.removeprefix('solver.').removeprefix('game.')}={text}")
+    return ", ".join(parts) or "the one cell"
+
+
+def open_runs(paths: Iterable[str | Path | Log], sandbox: bool | Sandbox = False) -> list[Log]:
+    """The logs of the runs that ``paths`` mean; a log that is given stays as it is."""
+    logs: list[Log] = []
+    for path in paths:
+        logs += [path] if isinstance(path, Log) else [run.open(sandbox) for run in find_runs([path])]
+    return logs
+
+
+def require_known(name: str, known: Sequence[str], what: str) -> None:
+    """Raise UsageError unless ``name`` is among the ``known``."""
+    if name not in known:
+        raise UsageError(f"There is no {what} {name!r}{did_you_mean(name, known)} There are {', '.join(known)}.")

@@ -1,0 +1,174 @@
+"""Many runs in one table: a row for each with its settings, how it ended, its last numbers and its costs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import BadLog, StorageError
+from ...core.log.brief import COSTS, Brief, brief, brief_of
+from ...core.log.sandbox import Sandbox
+from ...core.stability.step_sizes import name_of
+from ...core.storage.lock import held
+from ...core.storage.run_directory import RunDirectory
+from ..log.log import Log
+from ..settings import differing
+from .found_runs import FoundRun, require_known
+
+Row = dict[str, Any]
+BELOW = 1e-6  # the norm of v to which runs are compared, where no other is asked for
+NOT_RESULTS = ("run", "game", "solver", "seed", "members", "status", "steps")
+
+
+def run_table(runs: Sequence[FoundRun], below: float = BELOW, sandbox: bool = False) -> list[Row]:
+    """A row for each run: column -> number, text or None.
+
+    The columns are run, game, solver, the settings in which the runs differ, seed, members, status, steps,
+    gradient_norm (of all players), losses and metrics by name, the costs, and ``NAME_to_BELOW``, the costs at which the
+    norm was first below ``below``. Of an ensemble every number is the median over its members.
+    """
+    workers = min(4, os.cpu_count() or 1, len(runs)) if sandbox else 1
+    readers = [Sandbox() if sandbox else None for _ in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        parts = [pool.submit(_facts, runs[n::workers], below, reader) for n, reader in enumerate(readers)]
+        found: list[tuple[dict[str, Any], dict[str, Any], Brief]] = [({}, {}, {})] * len(runs)
+        for n, part in enumerate(parts):
+            found[n::workers] = part.result()
+    own = differing([asked.get("experiment", {}) for asked, _, _ in found])
+    return [_row(run, *facts, settings, below) for run, facts, settings in zip(runs, found, own, strict=True)]
+
+
+def table_of_logs(logs: Sequence[Log], below: float = BELOW) -> list[Row]:
+    """The same of logs that are open."""
+    own = differing([log.experiment for log in logs])
+    return [
+        _row(FoundRun(log.path, log.name), log.run, log.status, brief_of_log(log, below), settings, below)
+        for log, settings in zip(logs, own, strict=True)
+    ]
+
+
+def _facts(
+    runs: Iterable[FoundRun], below: float, reader: Sandbox | None
+) -> list[tuple[dict[str, Any], dict[str, Any], Brief]]:
+    return [_of_run(run, below, reader) for run in runs]
+
+
+def _of_run(run: FoundRun, below: float, reader: Sandbox | None) -> tuple[dict[str, Any], dict[str, Any], Brief]:
+    """run.json, status.json and the log in brief; of a log that cannot be read the reason as its status."""
+    directory, whole = RunDirectory(run.path), run.path / "log.h5"
+    try:
+        if whole.is_file() and (run.path / "run.json").is_file():
+            status = directory.status()
+            if status.get("state") == "running" and not held(run.path):
+                status["state"] = "crashed"
+            return directory.run(), status, reader.brief(whole, below) if reader else brief(whole, below)
+        log = run.open(reader or False)
+        return dict(log.run), dict(log.status), brief_of_log(log, below)
+    except (BadLog, StorageError) as error:
+        return {}, {"state": "unreadable", "reason": str(error)}, {}
+
+
+def brief_of_log(log: Log, below: float = BELOW) -> Brief:
+    """A log in brief, which may be of a run under way."""
+    metrics = [key.partition("/")[2] for key in log if key.startswith("metrics/")]
+    return brief_of(lambda key: log[key] if key in log else None, log.players, metrics, below)
+
+
+def _row(
+    run: FoundRun, asked: Mapping[str, Any], status: Mapping[str, Any], found: Brief, settings: Mapping[str, str],
+    below: float,
+) -> Row:  # fmt: skip
+    experiment = asked.get("experiment") or {}
+    costs, reached = found.get("costs", {}), found.get("reached") or {}
+    row: Row = {"run": run.name, "game": name_of(experiment.get("game")), "solver": name_of(experiment.get("solver"))}
+    row |= {key: _value(text) for key, text in settings.items() if key not in row and key != "seed"}
+    row |= {"seed": asked.get("seed", experiment.get("seed")), "members": experiment.get("members")}
+    row |= {"status": status.get("state"), "steps": costs.get("step", status.get("step"))}
+    row |= {"gradient_norm": found.get("gradient_norm")}
+    row |= {f"loss_{player}": x for player, x in found.get("losses", {}).items()}
+    row |= {name if name not in row else f"metric_{name}": x for name, x in found.get("metrics", {}).items()}
+    row |= {name: costs[name] for name in COSTS[1:] if name in costs}
+    return row | {f"{name}_to_{below:g}": reached.get(name) for name in COSTS if name in costs}
+
+
+def _value(text: str) -> Any:
+    """A setting as a number where it is one, so that rows can be sorted by it."""
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Every column once, each behind the one that it follows in its row."""
+    names: list[str] = []
+    for row in rows:
+        at = 0
+        for name in row:
+            if name not in names:
+                names.insert(at, name)
+            at = names.index(name) + 1
+    return names
+
+
+def sorted_by(rows: Sequence[Row], column: str) -> list[Row]:
+    """The rows by a column, the least first; rows without a value last. ``-NAME`` turns the order.
+
+    Raises UsageError for a column that no row has.
+    """
+    known, name = columns_of(rows), column.removeprefix("-")
+    require_known(name, known, "column")
+    with_it = [row for row in rows if row.get(name) is not None]
+    key: Callable[[Row], Any] = lambda row: (isinstance(row[name], str), row[name])  # noqa: E731
+    ordered = sorted(with_it, key=key, reverse=column.startswith("-"))
+    return ordered + [row for row in rows if row.get(name) is None]
+
+
+def over_seeds(rows: Sequence[Row]) -> list[Row]:
+    """A row for the runs that differ in nothing but the seed: medians, with ``_low`` and ``_high`` of the seeds.
+
+    These are the least and the largest of them; a number that one of them lacks is None, as a median of those that
+    have it would be too good. ``seeds`` counts the runs, ``converged`` those that did.
+    """
+    columns = columns_of(rows)
+    results = columns[columns.index("steps") :] if "steps" in columns else columns
+    fixed = [c for c in columns if c not in (*results, "run", "seed", "status")]
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row.get(c)) for c in fixed), []).append(row)
+    out = []
+    for own in groups.values():
+        made: Row = {c: own[0].get(c) for c in fixed} | {"seeds": len(own)}
+        made["converged"] = sum(row["status"] == "converged" for row in own)
+        made["diverged"] = sum(row["status"] == "diverged" for row in own)
+        for name in results:
+            values = [row.get(name) for row in own]
+            numbers = [x for x in values if isinstance(x, int | float)]
+            whole = len(numbers) == len(own)
+            made[name] = float(np.median(numbers)) if whole else None
+            made[f"{name}_low"], made[f"{name}_high"] = (min(numbers), max(numbers)) if whole else (None, None)
+        out.append(made)
+    return out
+
+
+def fastest(rows: Sequence[Row], cost: str, below: float = BELOW) -> str:
+    """In words: which run first had a norm below ``below``, by ``cost``, and how many did at all."""
+    name = f"{cost}_to_{below:g}"
+    what, fixed = ("experiments", [c for c in columns_of(rows) if c in rows[0]]) if "seeds" in rows[0] else ("runs", [])
+    reached = [row for row in rows if row.get(name) is not None]
+    count = f"{len(reached)} of {len(rows)} {what} reached it"
+    if not reached:
+        return f"No run came to a gradient norm below {below:g}."
+    best = min(reached, key=lambda row: float(row[name]))
+    words = cost.replace("_", " ")
+    amount = f"{best[name]:.3g} s" if "seconds" in cost else f"{int(best[name]):,}"
+    settings = [c for c in fixed[: fixed.index("seeds")] if len({str(row.get(c)) for row in rows}) > 1] if fixed else []
+    name = ", ".join(f"{c} {best[c]}" for c in settings) if settings else best.get("run", "the one experiment")
+    return f"Fastest to a gradient norm below {below:g} by {words}: {name} ({amount}; {count})."

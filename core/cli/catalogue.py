@@ -9,6 +9,7 @@ import click
 
 from ..coerce import describe as type_in_words
 from ..errors import PluginError, UsageError, did_you_mean, printable
+from ..experiments.results import card
 from ..options import MISSING, options_of
 from ..registry import registry
 from ..registry.experiment import assignments
@@ -93,6 +94,10 @@ def _describe(kind: str, found: Registered) -> None:
     for doc in (inspect.getdoc(inspect.getmodule(entry.factory)), inspect.getdoc(entry.factory)):
         if doc:
             click.echo("\n" + "\n".join(map(printable, doc.split("\n"))))
+    if kind == "experiment" and all(o.default is not MISSING for o in options_of(entry.factory)):
+        click.echo()
+        for line in card(registry.make(kind, entry.name)):
+            click.echo("\n".join(map(printable, line.split("\n"))))
     options = options_of(entry.factory)
     click.echo("\noptions" if options else "\nno options")
     for o in options:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,7 @@ from .claim import NOT_RUN, VERDICTS, Expected, Measured
 from .experiment import Computed, Experiment, Logs
 
 Results = dict[str, Any]
+WIDTH = 110  # of what an experiment says of itself
 SHOWN = 3  # figures of one claim that a row of the table shows
 
 
@@ -35,6 +37,17 @@ def not_run(name: str, experiment: Experiment, why: str) -> Results:
         for claim in experiment.claims()
     ]
     return _card(name, experiment) | {"claims": claims, "panels": []}
+
+
+def card(experiment: Experiment) -> list[str]:
+    """What an experiment says of itself, in lines: its claims with the paper's figures, and its notes."""
+    lines = ["claims"]
+    for claim in experiment.claims():
+        paper = _joined([e.paper for e in claim.expected])
+        lines += [f"  {claim.name}: {claim.words} ({claim.source})", f"      paper: {paper}"]
+    about = (("needs", ", ".join(experiment.needs)), ("quick scale", experiment.gives_up), ("notes", experiment.notes))
+    lines += [f"{label}: {text}" for label, text in about if text]
+    return [textwrap.fill(line, WIDTH, subsequent_indent="      ") for line in lines]
 
 
 def _card(name: str, experiment: Experiment) -> Results:

@@ -56,6 +56,11 @@ def test_list_names_what_is_needed(cli, plugin):
     assert "it needs unicorns; needs the data set unicorns" in out and "icr-quadratic" in out
 
 
+def test_describe_shows_the_card(cli):
+    out = cli("describe", "experiment", "num-lemmas")[1]
+    assert "lemma-9: Of J + gamma J^T J" in out and "paper: ratio" in out and "quick scale: 8 random" in out
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [(("soudn",), "did you mean 'sound'?"), (("sound", "unsupported", "-o", "a=1"), "-o sets an option of one"),

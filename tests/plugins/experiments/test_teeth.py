@@ -62,10 +62,10 @@ BROKEN = [
     ("jare-spectra", "theorem-1", "solver", "simgd", TWICE),
     ("jare-spectra", "theorem-3", "solver", "jare", HALF),
     ("jare-spectra", "extrapolation", "solver", "adversarial-extrapolation", stepped(gamma=lambda g: 2 * g)),
-    ("weak-attractor", "adjusted", "solver", "sga", OPPOSITE),
+    ("sga-weak-attractor", "adjusted", "solver", "sga", OPPOSITE),
     ("cgd-bilinear", "radii", "solver", "cgd", stepped(lr=lambda h: 2 * h)),
-    ("lookahead-minmax", "rates", "solver", "lookahead-minmax", stepped(alpha=lambda a: a / 2)),
-    ("dirac-gan", "penalised", "regularizer", "r1", penalised(2.0)),
+    ("lookahead-bilinear", "rates", "solver", "lookahead-minmax", stepped(alpha=lambda a: a / 2)),
+    ("dirac-gan-penalties", "penalised", "regularizer", "r1", penalised(2.0)),
 ]
 
 

@@ -80,7 +80,7 @@ def _stopping(stop_at: int | None, step: int = 0) -> Iterator[dict[str, Any]]:
 
     with stop_requested() as stop:
         if stop_at is None:
-            yield {"stop": stop}
+            yield {"stop": stop, "progress": False}
         else:
             yield {"stop": lambda: stop() or at[0] >= stop_at, "progress": note}
 
@@ -95,4 +95,11 @@ def _begin(directory: Path, experiment: config.Table, stop_at: int | None) -> No
     game, solver, regularizers = build(asked)
     known = experiment | sources([game, solver, regularizers])
     with _stopping(stop_at) as how:
-        run(game, solver, out=directory, **settings_of(asked, regularizers), experiment=known, **how)
+        run(
+            game,
+            solver,
+            out=directory,
+            **settings_of(asked, regularizers),
+            experiment=known,
+            **{"progress": False, **how},
+        )

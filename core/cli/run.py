@@ -77,7 +77,7 @@ def try_one_step(e: Experiment, objects: tuple[Any, Any, list[Any]]) -> None:
     from ..run.engine import run
 
     game, solver, regularizers = objects
-    run(game, solver, **settings_of(e, regularizers) | {"steps": min(e.steps, 1), "compile": False})
+    run(game, solver, **settings_of(e, regularizers) | {"steps": min(e.steps, 1), "compile": False, "progress": False})
 
 
 def play(ctx: click.Context, e: Experiment, objects: tuple[Any, Any, list[Any]], *, quiet: bool, report: bool) -> None:
@@ -117,6 +117,7 @@ def remembering_losses(last: dict[str, Any], progress: Any) -> Callable[[int, in
         if progress is not None:
             progress(step, steps, losses)
 
+    keep.spectra = getattr(progress, "spectra", None)  # type: ignore[attr-defined]
     return keep
 
 

@@ -17,6 +17,7 @@ from ..registry import registry
 from ..registry.build import build, other_code
 from ..storage.strict_json import dumps
 from ..terminal.completion import of_kind
+from ..terminal.progress import shown
 from .options import as_typed, objects, plugins, require_member
 from .run import device_of, start_of
 
@@ -64,6 +65,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     """
     from ..run.load_point import is_run, load_point
     from ..run.torch_switches import precision
+    from ..spectra.announcement import announced_to
     from ..spectra.at_point import point_report
 
     for path in given["plugin"]:
@@ -85,7 +87,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
         point = _given(where, given)
     members = point.game.members
     require_member(member, members, where)
-    with precision(tf32=False):
+    with precision(tf32=False), shown(quiet=as_json) as display, announced_to(getattr(display, "spectra", None)):
         facts = point_report(point, k, None if members is None else member)
     click.echo(dumps(facts).rstrip() if as_json else table(facts))
 

@@ -22,7 +22,7 @@ class Playing:
     whole: Evaluator
     game: Evaluator
     observers: Sequence[Observer] = ()
-    progress: Progress | None = None
+    progress: Progress | bool | None = None
     stop: Callable[[], bool] | None = None
 
     def over(self, ranks: Ranks | None, state: State) -> Playing:
@@ -31,5 +31,5 @@ class Playing:
             return self
         require_split(ranks, self.whole, state)
         split, agreeing = SplitEvaluator.over(ranks, self.whole), Every(COMPARE_EVERY, SameNumbers(ranks))
-        observers, progress = (self.observers, self.progress) if ranks.first else ((), None)
+        observers, progress = (self.observers, self.progress) if ranks.first else ((), False)
         return Playing(self.whole, split, [*observers, agreeing], progress, agreed_stop(ranks, self.stop))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..attribution import guarded
 from ..compiled.compiled_chunk_runner import CompiledChunkRunner
@@ -21,7 +20,7 @@ from ..game.regularizer import Regularizer
 from ..game.tree import Params, leaves
 from ..log.history import History
 from ..loop.contract import validated_memory
-from ..loop.loop import Loop
+from ..loop.loop import Loop, Progress
 from ..loop.monitor import Monitor, joint_norm
 from ..loop.observers import Observer
 from ..loop.result import Result
@@ -33,7 +32,9 @@ from ..seeding import SCHEME
 from ..settings import Asked
 from ..solver.solver import Memory, Solver, require_suited
 from ..solver.state import State
+from ..spectra.announcement import announced_to
 from ..spectra.game_check import check_game
+from ..terminal.progress import shown_to_python
 from ..tolerances import tolerances
 from .given_start import memory_from, parameters_from
 from .recorder_setup import layout_of
@@ -70,7 +71,7 @@ def run(
     history: bool = False,
     blowup: float | None = None,
     experiment: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int, Mapping[str, Tensor]], None] | None = None,
+    progress: Progress | bool | None = None,
     trace: bool | None = None,
     compile: bool | None = None,
     stop: Callable[[], bool] | None = None,
@@ -101,7 +102,8 @@ def run(
     blowup            the run has diverged when the norm of the parameters exceeds this; by default 1e30 (float32: 1e15)
                       times 1 + the initial norm; inf turns it off
     experiment        what run.json says of game and solver, if they were made by name
-    progress          ``progress(step, steps, losses)`` is called after every step
+    progress          whether to show the progress: by default on a terminal and in a notebook, of runs of more than a
+                      second. Or ``progress(step, steps, losses)``, which is called after every step
     trace             whether to replay traced programs: True from step 0 on, False never, None from step 200 on
     compile           whether to compile small games that draw nothing: True from step 0 on, False never, None from step
                       2,000 on. What cannot be compiled is played step by step
@@ -180,10 +182,10 @@ def play(
 ) -> Result:
     """Run the loop from ``state`` to its end, recorded by ``writer``."""
     game = playing.game
-    with writer:
+    with writer, shown_to_python(playing.progress) as progress, announced_to(getattr(progress, "spectra", None)):
         shown_to = [*writer.observers, *playing.observers]
         loop = Loop(game, solver, steps, ends_early, Gallery(playing.whole).at, shown_to, writer.save)
-        loop.progress = playing.progress
+        loop.progress = progress
         loop.chunk_runner = runner
         loop.stop = playing.stop or loop.stop
         ending = loop.play(state)

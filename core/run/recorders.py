@@ -24,7 +24,7 @@ from ..log.hdf5 import pad
 from ..loop.observers import Seen
 from ..solver.solver import Solver
 from ..spectra.eigenvalues import Spectrum
-from ..spectra.point_spectra import ProbeFactory, jacobian_spectra, update_spectra
+from ..spectra.point_spectra import ProbeFactory, point_spectra
 from .torch_switches import precision
 
 ALL_RECORDED = 256  # up to so many parameters, all of them are recorded
@@ -117,7 +117,7 @@ class SpectrumRecorder:
     @precision(tf32=False)
     def __call__(self, seen: Seen) -> None:
         probe = self.probe_at(seen.params, seen.memory, seen.buffers)
-        found, update, noise = jacobian_spectra(probe.local()), update_spectra(probe.map(self.solver)), probe.noise()
+        (found, update), noise = point_spectra(probe, self.solver), probe.noise()
         row = {"step": seen.step, **_columns(found.jacobian), **_blocks([*found.blocks.values()])}
         if found.leader is not None:
             row["leader_curvature"] = found.leader.numpy()

@@ -42,7 +42,7 @@ def resume(
     solver: Solver | None = None,
     regularizers: Sequence[Regularizer] | None = None,
     observers: Sequence[Observer] = (),
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     stop: Callable[[], bool] | None = None,
     allow_inexact: bool = False,
 ) -> Result:

@@ -16,7 +16,7 @@ from ..solver.solver import Memory, Solver
 from ..stability import verdict
 from ..stability.step_sizes import descends
 from .eigenvalues import Spectrum
-from .point_spectra import ProbeFactory, jacobian_spectra, update_spectra
+from .point_spectra import ProbeFactory, point_spectra
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ def point_report(point: Point, k: int, member: int | None = None) -> dict[str, A
     N, count = sum(sizes.values()), max(20, k)
     with torch.no_grad():
         probe = ProbeFactory(game, point.solver)(point.params, point.memory, point.buffers)
-        J, noise = jacobian_spectra(probe.local(), count, 5 * count), probe.noise()
-        F = None if point.solver is None else update_spectra(probe.map(point.solver), count, 5 * count)
+        (J, F), noise = point_spectra(probe, point.solver, count, 5 * count), probe.noise()
         parameters = probe.local().norm(probe.params)
     found = {name: _facts(getattr(J, name), N, own) for name in ("jacobian", "symmetric", "antisymmetric")}
     own_blocks = {i: _facts(s, sizes[i], own) for i, s in J.blocks.items()}

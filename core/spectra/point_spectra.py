@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ..derivatives.local import LocalGame
 from ..game.tree import Batch, Buffers, Params, Player, ravel
 from ..log.schema import NOISE_BATCHES
 from ..solver.solver import Memory, Solver
+from .announcement import at_most
 from .eigenvalues import Spectrum, dense_spectrum
 from .spectrum import DENSE, spectrum, symmetric_parts, update_spectrum, update_spectrum_far_from_one
 from .stackelberg import leader_curvature
@@ -78,6 +80,35 @@ def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> Update
     """Spectra of F'. Those of largest modulus decide on stability and may take twice ``max_products``."""
     leading = update_spectrum(F, k, 2 * max_products)
     return UpdateSpectra(leading, update_spectrum_far_from_one(F, k, max_products), F.size)
+
+
+def products_at_most(sizes: Mapping[Player, int], state_size: int, max_products: int = 100) -> int:
+    """How many products `jacobian_spectra` and `update_spectra` take in Krylov spaces; 0 where all have a matrix.
+
+    ``sizes`` are the numbers of parameters of each player, ``state_size`` that of F', or 0.
+    """
+    of_blocks = sum(size > DENSE for size in sizes.values())
+    of_J = (of_blocks + 3) * max_products if sum(sizes.values()) > DENSE else 0
+    return of_J + 3 * max_products * (state_size > DENSE)
+
+
+@overload
+def point_spectra(
+    probe: Probe, solver: Solver, k: int = 20, max_products: int = 100
+) -> tuple[JacobianSpectra, UpdateSpectra]: ...
+@overload
+def point_spectra(
+    probe: Probe, solver: Solver | None, k: int = 20, max_products: int = 100
+) -> tuple[JacobianSpectra, UpdateSpectra | None]: ...
+def point_spectra(
+    probe: Probe, solver: Solver | None, k: int = 20, max_products: int = 100
+) -> tuple[JacobianSpectra, UpdateSpectra | None]:
+    """Spectra of J and, with a solver, of F' at a point. What they cost is announced before the first product."""
+    ensemble, F = probe.game.members is not None, None if solver is None else probe.map(solver)
+    sizes = {i: ravel({i: t}, ensemble).shape[-1] for i, t in probe.params.items()}
+    with at_most(products_at_most(sizes, 0 if F is None else F.size, max_products)):
+        J = jacobian_spectra(probe.local(), k, max_products)
+        return J, None if F is None else update_spectra(F, k, max_products)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..derivatives.operator import Operator
 from ..game.tree import Params, add, leaves, ravel, scale, sub, tmap
 from ..tolerances import tolerances
+from .announcement import one_space
 from .eigenvalues import CONVERGED, NOT_DIFFERENTIABLE, SLACK, Spectrum, dense_spectrum, ritz_spectrum
 from .krylov_schur import krylov_schur
 from .update_map import UpdateMap
@@ -113,4 +114,10 @@ def _leading(A: Operator, k: int, max_products: int, tol: float, wanted: int | N
         return (ritz_spectrum(H, k, tol).status[..., :wanted] == CONVERGED).all()
 
     space = max(2 * k + 2, SPACE // (x.numel() * x.element_size()))
-    return ritz_spectrum(krylov_schur(A.vmv, start.expand_as(x), k, space, max_products, enough), k, tol)
+    with one_space(max_products) as told:
+
+        def product(u: Tensor) -> Tensor:
+            told()
+            return A.vmv(u)
+
+        return ritz_spectrum(krylov_schur(product, start.expand_as(x), k, space, max_products, enough), k, tol)

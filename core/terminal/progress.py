@@ -7,6 +7,7 @@ the loop need not wait for a GPU. If the terminal is closed, the run goes on.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,8 @@ import click
 
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 
-_BAR_SECONDS = 0.1  # the shortest time between two changes of the bar
+_BAR_SECONDS, _CELL_SECONDS = 0.1, 0.5  # the shortest time between two changes of the bar, of a cell
+_PATIENCE = 1.0  # seconds of a run from Python before anything is shown
 
 
 @contextlib.contextmanager
@@ -28,10 +30,46 @@ def shown(quiet: bool, what: str = "step") -> Iterator[Progress | None]:
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _bar() as progress:
+        with _closing(_Bar()) as progress:
             yield progress
     else:
-        yield _lines(what)
+        yield _Lines(what)
+
+
+@contextlib.contextmanager
+def shown_to_python(progress: Progress | bool | None) -> Iterator[Progress | None]:
+    """The progress display of a run from Python: the user's own, or ours where it is wanted.
+
+    By default, that is None, it is where somebody looks on, at a terminal or a notebook, and the run takes more than a
+    second; never in tests, and of several processes in the first one only.
+    """
+    if progress is not None and not isinstance(progress, bool):
+        yield progress
+        return
+    display = _display_of_notebook()
+    watched = sys.stderr.isatty() or display is not None
+    own = not _in_a_test() and os.environ.get("RANK", "0") == "0"
+    if progress is False or (progress is None and not (watched and own)):
+        yield None
+    elif watched:
+        with _closing(_Bar(_PATIENCE) if display is None else _Cell(display)) as ours:
+            yield ours
+    else:
+        yield _Lines("step")
+
+
+def _in_a_test() -> bool:
+    return "PYTEST_CURRENT_TEST" in os.environ
+
+
+def _display_of_notebook() -> Callable[..., Any] | None:
+    """What shows something in the cell of a notebook; None where there is none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    display: Callable[..., Any] = sys.modules["IPython.display"].display
+    return display
 
 
 def figures(losses: Mapping[str, Any]) -> str:
@@ -46,43 +84,111 @@ def _figure(loss: Any) -> str:
     return f"{values:.4g}"
 
 
-def _lines(what: str) -> Progress:
-    first, began = 0, 0.0
-    tenths = 0
+class _Lines:
+    def __init__(self, what: str) -> None:
+        self.what, self.first, self.began, self.tenths = what, 0, 0.0, 0
 
-    def line(step: int, steps: int, losses: Mapping[str, Any]) -> None:
-        nonlocal tenths, first, began
-        if not began:  # the time is taken from here, as the first step takes longer than the others
-            first, began = step, time.monotonic()
-        if step * 10 < (tenths + 1) * steps:
+    def __call__(self, step: int, steps: int, losses: Mapping[str, Any]) -> None:
+        if not self.began:  # the time is taken from here, as the first step takes longer than the others
+            self.first, self.began = step, time.monotonic()
+        if step * 10 < (self.tenths + 1) * steps:
             return
-        tenths = step * 10 // steps if steps else 10
-        left = (time.monotonic() - began) * (steps - step) / max(step - first, 1)
-        with contextlib.suppress(OSError):
-            click.echo(f"{what} {step}/{steps}  {figures(losses)}  {clock(left)} left", err=True)
+        self.tenths = step * 10 // steps if steps else 10
+        left = (time.monotonic() - self.began) * (steps - step) / max(step - self.first, 1)
+        _say(f"{self.what} {step}/{steps}  {figures(losses)}  {clock(left)} left")
 
-    return line
+    def spectra(self, done: int, most: int) -> None:
+        """Name the cost of spectra before the first product."""
+        if done == 0:
+            _say(f"spectra: at most {most:,} products")
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
+class _Bar:
+    """A bar for the steps, and below it one for spectra while they are taken. It appears after ``patience`` seconds."""
+
+    def __init__(self, patience: float = 0.0) -> None:
+        self.due = time.monotonic() + patience
+        self.bar: Any = None
+
+    def _shown(self) -> Any:
+        if self.bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
+            last = TimeRemainingColumn(compact=True)
+            self.bar = Progress(*columns, last, console=Console(stderr=True), transient=True)
+            self.bar.start()
+            self.steps = self.bar.add_task("", total=None, losses="")
+            self.products = self.bar.add_task("", total=None, losses="products for spectra", visible=False)
+        return self.bar
+
+    def __call__(self, step: int, steps: int, losses: Mapping[str, Any]) -> None:
+        if self._is_due(step == steps and self.bar is not None):
+            self._shown().update(self.steps, completed=step, total=steps, losses=figures(losses))
+
+    def spectra(self, done: int, most: int) -> None:
+        """Show how many of the products for spectra are taken."""
+        if self._is_due(done in (0, most)):
+            self._shown().update(self.products, completed=done, total=most, visible=done < most)
+
+    def _is_due(self, at_once: bool) -> bool:
+        due = (now := time.monotonic()) >= self.due or at_once
+        self.due = now + _BAR_SECONDS if due else self.due
+        return due
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            with contextlib.suppress(OSError):
+                self.bar.stop()
+
+
+class _Cell:
+    """The line of a notebook's cell."""
+
+    def __init__(self, display: Callable[..., Any]) -> None:
+        self.display, self.began, self.due = display, time.monotonic(), time.monotonic() + _PATIENCE
+        self.handle: Any = None
+
+    def __call__(self, step: int, steps: int, losses: Mapping[str, Any]) -> None:
+        left = (time.monotonic() - self.began) * (steps - step) / max(step, 1)
+        self._show(f"step {step}/{steps}  {figures(losses)}  {clock(left)} left")
+
+    def spectra(self, done: int, most: int) -> None:
+        """Show how many of the products for spectra are taken."""
+        self._show(f"spectra: {done:,} of at most {most:,} products", done == 0)
+
+    def _show(self, line: str, at_once: bool = False) -> None:
+        if (now := time.monotonic()) < self.due and not at_once:
+            return
+        self.due = now + _CELL_SECONDS
+        self._put(line)
+
+    def _put(self, line: str) -> None:
+        text = {"text/plain": line}
+        if self.handle is None:
+            self.handle = self.display(text, raw=True, display_id=True)
+        else:
+            self.handle.update(text, raw=True)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.handle is not None:
+            self._put("")
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
-    with Bar(*columns, TimeRemainingColumn(compact=True), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, losses="")
-        due = 0.0
-
-        def advance(step: int, steps: int, losses: Mapping[str, Any]) -> None:
-            nonlocal due
-            if (now := time.monotonic()) >= due or step == steps:
-                due = now + _BAR_SECONDS
-                with contextlib.suppress(OSError):
-                    bar.update(task, completed=step, total=steps, losses=figures(losses))
-
-        yield advance
+def _closing(display: Any) -> Iterator[Progress]:
+    try:
+        yield display
+    finally:
+        display.close()
 
 
 def clock(seconds: float) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 import pytest
 import torch
 
+import counterplay as cp
+from counterplay.core.spectra.krylov_schur import krylov_schur
 from counterplay.core.terminal import progress
 from counterplay.core.terminal.progress import figures, shown
 
@@ -69,3 +72,99 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_time_left_is_readable() -> None:
     assert [progress.clock(s) for s in (0, 59.6, 61, 3661)] == ["0:00", "1:00", "1:01", "1:01:01"]
+
+
+class Kernel:
+    """IPython in a notebook, as far as a display uses it."""
+
+    kernel = object()
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def get_ipython(self) -> Kernel:
+        return self
+
+    def display(self, data: dict[str, str], raw: bool, display_id: bool = False) -> Kernel:
+        self.shown.append(data["text/plain"])
+        return self
+
+    update = display
+
+
+@pytest.fixture
+def somewhere(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Not in a test, as far as the display can see, and without patience."""
+    monkeypatch.setattr(progress, "_in_a_test", lambda: False)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    return monkeypatch
+
+
+def played(**options: Any) -> None:
+    cp.run(cp.make("game", "quadratic"), cp.make("solver", "simgd"), steps=3, **options)
+
+
+def test_a_run_from_python_is_shown_where_somebody_looks_on(somewhere: pytest.MonkeyPatch) -> None:
+    somewhere.setattr(sys, "stderr", terminal := Terminal())
+    played()
+    assert "3/3" in terminal.getvalue() and "x " in terminal.getvalue()
+
+
+@pytest.mark.parametrize("why", ["a pipe", "a test", "not wanted", "another process"])
+def test_it_is_not_shown(somewhere: pytest.MonkeyPatch, why: str) -> None:
+    somewhere.setattr(sys, "stderr", terminal := io.StringIO() if why == "a pipe" else Terminal())
+    if why == "a test":
+        somewhere.setattr(progress, "_in_a_test", lambda: True)
+    if why == "another process":
+        somewhere.setenv("RANK", "1")
+    if why == "another process":
+        with progress.shown_to_python(None) as display:
+            assert display is None
+    else:
+        played(**{"progress": False} if why == "not wanted" else {})
+    assert terminal.getvalue() == ""
+
+
+def test_lines_are_shown_where_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    played(progress=True)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("step 3/3  x ")
+
+
+def test_the_line_of_a_notebook_s_cell(somewhere: pytest.MonkeyPatch) -> None:
+    kernel = Kernel()
+    somewhere.setitem(sys.modules, "IPython", kernel)
+    somewhere.setitem(sys.modules, "IPython.display", kernel)
+    somewhere.setattr(progress, "_CELL_SECONDS", 0.0)
+    played()
+    assert kernel.shown[0].startswith("step 1/3  x ") and kernel.shown[-1] == ""
+
+
+def test_spectra_name_their_cost_before_the_first_product(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("counterplay.core.spectra.spectrum.DENSE", 10)
+    monkeypatch.setattr("counterplay.core.spectra.point_spectra.DENSE", 10)
+    game = cp.make("game", "mixture", hidden=4, layers=1, latent=2, batch=4)
+    told: list[tuple[int, int]] = []
+
+    class Display:
+        def __call__(self, step: int, steps: int, losses: Any) -> None:
+            told.append((-1, step))
+
+        def spectra(self, done: int, most: int) -> None:
+            told.append((done, most))
+
+    products: list[int] = []
+    monkeypatch.setattr(
+        "counterplay.core.spectra.spectrum.krylov_schur",
+        lambda A, *rest: krylov_schur(lambda u: (products.append(len(told)), A(u))[1], *rest),
+    )
+    cp.run(game, cp.make("solver", "simgd"), steps=2, spectrum_every=2, history=True, progress=Display())
+    first = told[: told.index((-1, 1))]
+    most = first[0][1]
+    assert first[0] == (0, most) and first[-1] == (most, most) and products[0] == 1
+    assert [done for done, _ in first] == sorted(done for done, _ in first) and {m for _, m in first} == {most}
+    assert len(first) - 2 <= most == 100 * (2 + 3) + 300
+    cp.run(game, cp.make("solver", "simgd"), steps=2, spectrum_every=2, history=True, progress=True)
+    assert capsys.readouterr().err.startswith("spectra: at most 800 products\n")

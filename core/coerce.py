@@ -182,7 +182,7 @@ def _scalar(value: Any, annotation: Any) -> Any:
 
 
 def _list(value: Any, origin: Any, args: tuple[Any, ...], nested: Nested) -> Any:
-    if isinstance(value, str) and args and _has_names(args[0]):
+    if isinstance(value, str) and args and (_has_names(args[0]) or args[0] is str):
         value = _names(value)
     if not isinstance(value, (list, tuple)):
         raise Mismatch

@@ -32,6 +32,15 @@ StepSize = NonNegative | list[NonNegative] | dict[str, NonNegative | list[NonNeg
 MISSING: Any = dataclasses.MISSING  # the default of an option that must be given
 
 
+NAMES: dict[Any, str] = {}
+"""The names under which classes are registered, as far as they have been listed in this process."""
+
+
+def called(thing: Any) -> str:
+    """The registered name of ``thing``, as "ema"; that of its class where it has none."""
+    return NAMES.get(type(thing), type(thing).__name__)
+
+
 def option(default: Any = MISSING, help: str = "", **metadata: Any) -> Any:
     """Return a dataclass field with this default and help. A list, dict or set is copied for each object."""
     metadata = {"help": help, **metadata}

@@ -83,7 +83,9 @@ def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
     table = {k: v for k, v in given.items() if k in config.FIELDS and v is not None and v != ()}
     for field, flag, pairs in (("game", "-g", "g"), ("solver", "-s", "s"), ("loss", "-l", "l")):
         named = {"name": table[field]} if field in table else {}
-        if typed := merged(assignments(given[pairs], flag), named):
+        options = assignments(given[pairs], flag)
+        _without_prefix(flag, field, options, table.get(field))
+        if typed := merged(options, named):
             table[field] = typed
     regularizers = config.with_regularizers(file, given["regularizer"], assignments(given["r"], "-r"))
     if regularizers is not None:
@@ -91,6 +93,14 @@ def as_typed(given: Mapping[str, Any], file: config.Table) -> config.Table:
     if given["plugin"]:
         table["plugins"] = list(given["plugin"])
     return table
+
+
+def _without_prefix(flag: str, field: str, options: config.Table, name: Any) -> None:
+    """Raise UsageError for ``-s simgd.lr=0.1`` or ``-s solver.lr=0.1``: only ``-r`` says whose option it is."""
+    for first, inside in options.items():
+        if first in (field, name) and isinstance(inside, Mapping):
+            key = next(iter(inside))
+            raise UsageError(f"{flag} {first}.{key}=...: {flag} sets options of the {field}: write {flag} {key}=VALUE.")
 
 
 def require_member(member: int, members: int | None, where: str) -> None:

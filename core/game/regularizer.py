@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from ..options import called
 from .checks import losses_of, require_mapping
 from .game import Game, GanGame
 from .tree import Batch, Buffers, Params, Player, Tree
@@ -117,7 +118,7 @@ class Regularized(Game):
         added = self.regularizer.buffers(self.game, rng, self._shapes())
         if taken := own.keys() & added.keys():
             raise UsageError(
-                f"{type(self.regularizer).__name__} keeps {min(taken)!r} from step to step, and so does the game or "
+                f"{called(self.regularizer)} keeps {min(taken)!r} from step to step, and so does the game or "
                 "another regularizer: give each regularizer once, or once for each player."
             )
         self.__dict__["_added"] = frozenset(added)  # kept from here, as inside a vmap no generator may be used
@@ -236,7 +237,7 @@ def need_gan(name: str, game: Game) -> GanGame:
         players = ", ".join(game.players)
         raise UsageError(
             f"regularizer {name} needs a GAN that says what is generated and discriminated, a counterplay.GanGame; "
-            f"this is a {type(game).__name__}, its players {players}."
+            f"this is {called(game)}, with the players {players}."
         )
     return game
 

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..game.checks import contract_error, describe_value
 from ..game.game import Game, innermost
 from ..game.tree import Batch, Params, Player
+from ..options import called
 from .dataset import Images
 from .sheet import sheet
 
@@ -91,7 +92,7 @@ class Generator:
         """A sheet of ``rows`` images of each generator, each beside the ``count`` nearest real ones, as a PNG."""
         real: Any = getattr(innermost(self.game), "images", None)
         if not isinstance(real, Images):
-            raise UsageError(f"the game {type(innermost(self.game)).__name__} does not say which its real images are.")
+            raise UsageError(f"the game {called(innermost(self.game))} does not say which its real images are.")
         rows, count = min(rows, len(self._noise)), min(count, len(real))
         labels = self._labels(rows)
         images = self._images(self._noise[:rows], labels).cpu()
@@ -142,5 +143,4 @@ class Generator:
         return (shown.detach().nan_to_num(0.0) * 255).round().clamp(0, 255).to(torch.uint8)
 
     def _nothing(self) -> UsageError:
-        name = type(innermost(self.game)).__name__
-        return UsageError(f"the game {name} shows no images that are made from noise.")
+        return UsageError(f"the game {called(innermost(self.game))} shows no images that are made from noise.")

@@ -22,6 +22,7 @@ from ..options import bounds_of, option, options_of
 from ..settings import Asked
 from ..typed_values import LARGEST, as_integer, from_toml_file, plain, typed, without_nulls
 from .nested_options import EVERYONE, leaves, nested, opened
+from .registry import REGISTRY
 
 Table = dict[str, Any]
 Named = str | Table  # "simgd", or {"name": "simgd", options}
@@ -203,7 +204,8 @@ def _named(field: str, given: Named | None) -> None:
     """Raise UsageError for a table without a name."""
     if isinstance(given, Mapping) and not isinstance(given.get("name"), str):
         kind = "regularizer" if field == "regularizers" else field
-        raise UsageError(f"{field}: options were given, but not whose. Name the {kind} as well.")
+        flag = f": --{kind} NAME" if kind != "game" else ""
+        raise UsageError(f"{field}: options were given, but not whose. Name the {kind} as well{flag}.")
 
 
 def with_regularizers(table: Table, names: Iterable[str], options: Table) -> list[Named] | None:
@@ -219,7 +221,8 @@ def with_regularizers(table: Table, names: Iterable[str], options: Table) -> lis
             raise UsageError("-r sets a regularizer's options, and none was named: add --regularizer NAME.")
         return None
     called = [i if isinstance(i, str) else i.get("name") for i in items]
-    if len(items) == 1 and not (options.keys() <= set(called)):
+    others = {*options} & {"regularizer", *REGISTRY.built_in("regularizer")} - {*called}
+    if len(items) == 1 and not others and not (options.keys() <= set(called)):
         options = {called[0]: merged(options.get(called[0], {}), {k: x for k, x in options.items() if k != called[0]})}
     for name in options:
         if name not in called:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from ..options import NAMES
 from .kinds import KINDS, Kind
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class Entry:
     factory: Callable[..., Any]  # a frozen dataclass; its fields are the options
     summary: str  # one line
     reference: str = ""  # authors, year, arXiv id
+
+    def __post_init__(self) -> None:
+        if isinstance(self.factory, type):
+            NAMES.setdefault(self.factory, self.name)
 
 
 def _hook_of(kind: Kind) -> Callable[[], Iterable[Entry]]:

@@ -64,3 +64,13 @@ def base_of(kind: str) -> type:
 def kind_of(cls: type) -> str | None:
     """The kind of which ``cls`` is the class or a subclass, if there is one."""
     return next((k for k in KINDS if issubclass(cls, base_of(k))), None)
+
+
+STEP_RULES = ("sgd", "momentum", "rmsprop", "tf-rmsprop", "adam", "adamw")
+
+
+def meant(kind: str, name: str, known: list[str]) -> str:
+    """What a name that no thing of this kind has may mean, to follow "unknown solver 'adam'"."""
+    if kind == "solver" and (rule := name.lower().replace("_", "-")) in STEP_RULES:
+        return f": {rule} is a step rule, which a solver takes as an option, as --solver simgd -s rule={rule}."
+    return did_you_mean(name, known)

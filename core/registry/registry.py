@@ -21,7 +21,7 @@ from ..errors import PluginError, UsageError, UserError, did_you_mean
 from ..options import MISSING, Option, options_of
 from . import third_party
 from .hookspecs import HOOKS, PROJECT, Entry
-from .kinds import KINDS, ROOT, base_of, kind_name, kind_of
+from .kinds import KINDS, ROOT, base_of, kind_name, kind_of, meant
 from .third_party import Plugin, Problem
 
 BUILT_IN = "built in"
@@ -127,7 +127,7 @@ class Registry:
         if found is None:
             known = sorted(self._known[kind])
             raise UsageError(
-                f"unknown {kind} {name!r}{did_you_mean(name, known)} "
+                f"unknown {kind} {name!r}{meant(kind, name, known)} "
                 f"The {KINDS[kind].plural} are {', '.join(known) or 'none'}.{self._why_missing(name)}"
             )
         return found

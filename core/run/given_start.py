@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..game.buffers import storable
 from ..game.checks import describe_value
 from ..game.tree import Params
+from ..options import called
 from ..solver.solver import Memory, Solver
 
 
@@ -64,7 +65,7 @@ def memory_from(memory: Any, first: Memory, solver: Solver, game: Evaluator) -> 
 
     Raises UsageError if its structure is not that of ``first``: then it is the memory of another solver.
     """
-    return _filled(memory, first, game.members, f"the memory does not fit the solver {type(solver).__name__}:", "")
+    return _filled(memory, first, game.members, f"the memory does not fit the solver {called(solver)}:", "")
 
 
 def _filled(given: Any, own: Any, members: int | None, what: str, path: str) -> Any:

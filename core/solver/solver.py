@@ -20,7 +20,7 @@ from ..derivatives.local import LocalGame
 from ..errors import UsageError
 from ..game.game import Game, regularizers_of
 from ..game.tree import Batch, Params, Player, clamp, leaves, norm, pointwise, scale, setting, sub
-from ..options import Positive, StepSize, option
+from ..options import Positive, StepSize, called, option
 from .schedules import Schedule
 from .step_rules import Rule
 
@@ -74,7 +74,7 @@ def require_suited(solver: Solver, game: Game) -> None:
     for method in (solver, *regularizers_of(game)):
         if method.unconstrained and game.projects:
             raise UsageError(
-                f"{type(method).__name__} knows no strategy sets, and the game or a regularizer projects onto one: "
+                f"{called(method)} knows no strategy sets, and the game or a regularizer projects onto one: "
                 f"{method.unconstrained}. Use simgd, altgd, extragradient, past-extragradient or ogda there."
             )
 
@@ -140,9 +140,7 @@ class Composed(Solver):
         }
         if self.schedule is not None:
             if type(self).step is not Composed.step:
-                raise UsageError(
-                    f"{type(self).__name__} has a step of its own, which follows no schedule: leave it out."
-                )
+                raise UsageError(f"{called(self)} has a step of its own, which follows no schedule: leave it out.")
             memory["step"] = torch.zeros((), dtype=torch.int64, device=leaves(params)[0].device)
         return memory
 

@@ -22,6 +22,7 @@ from ..derivatives.products import Cost, LinearMap
 from ..errors import UsageError, UserError
 from ..game.game import innermost
 from ..game.tree import Batch, Params, Player, Tree, add, leaves, scale, tmap, zeros_like
+from ..options import called
 from ..solver.state import State
 from .game_check_inputs import few_samples, single_member
 
@@ -260,4 +261,4 @@ _AGREES = _answer(AGREES, "")
 
 
 def _name(game: Evaluator) -> str:
-    return type(innermost(game)).__name__
+    return called(innermost(game))

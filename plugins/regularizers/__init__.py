@@ -68,7 +68,7 @@ def register_regularizers() -> list[Entry]:
         Entry(
             "ema",
             Ema,
-            "samples and metrics of a running average of one player",
+            "samples and metrics of a running average of players",
             "Yazıcı et al. 2019, arXiv 1806.04498, section 3",
         ),
     ]

@@ -16,7 +16,7 @@ from ...core.errors import UsageError
 from ...core.game.game import INSTANCE_NOISE, Game, GanGame, innermost
 from ...core.game.regularizer import Regularizer, need_gan
 from ...core.game.tree import Batch, Buffers, Params
-from ...core.options import NonNegative, Whole, option
+from ...core.options import NonNegative, Whole, called, option
 
 STEP = "instance_noise/step"  # the buffer that counts the steps
 
@@ -32,7 +32,7 @@ class InstanceNoise(Regularizer):
         gan = need_gan("instance-noise", game)
         if type(innermost(gan)).losses is not GanGame.losses and not _adds_noise(gan):
             raise UsageError(
-                f"regularizer instance-noise cannot reach the generated data of {type(innermost(gan)).__name__}, whose "
+                f"regularizer instance-noise cannot reach the generated data of {called(innermost(gan))}, whose "
                 "losses are its own: let them take self.generated(params, batch) in the place of self.generate."
             )
 

@@ -78,5 +78,5 @@ def test_what_cannot_be_shown_is_a_sentence(cli: Run) -> None:
 def test_a_run_without_images(cli: Run) -> None:
     cli("run", "quadratic", "--solver", "simgd", "-s", "lr=0.01", "--steps", 2, "--out", "q", "--quiet")
     code, _, err = cli("show", "q")
-    assert code == 2 and "the game Quadratic shows no images that are made from noise." in err
+    assert code == 2 and "the game quadratic shows no images that are made from noise." in err
     assert cli("show", "nothing")[0] == 2

@@ -111,6 +111,17 @@ def test_null_where_it_is_not_the_default_is_recorded(cli: Run) -> None:
         (["-g", "b=1", "-g", "b.x=2"], "option 'b' of the game was given whole and in parts (b.x)"),
         (["--regularizer", "l2", "-r", "weight=1e3", "-r", "weight=[1e3,true]"], "got [1e3, true]."),
         (["-g", "b=" + "9" * 400], "It is too large for a number."),
+        (["--solver", "adam"], "adam is a step rule, which a solver takes as an option, as --solver simgd -s ru"),
+        (["--solver", "SGD"], "unknown solver 'SGD': sgd is a step rule"),
+        (["-s", "simgd.lr=1"], "-s simgd.lr=...: -s sets options of the solver: write -s lr=VALUE."),
+        (["-s", "solver.lr=1"], "-s solver.lr=...: -s sets options of the solver: write -s lr=VALUE."),
+        (["-g", "quadratic.b=1"], "-g quadratic.b=...: -g sets options of the game: write -g b=VALUE."),
+        (["-l", "loss.smoothing=0.1"], "-l loss.smoothing=...: -l sets options of the loss: write -l smoothing=VALUE."),
+        (["-l", "smoothing=0.1"], "Name the loss as well: --loss NAME."),
+        (["--regularizer", "l2", "-r", "r1.gamma=1"], "Expected -r NAME.key=value with NAME one of l2."),
+        (["--regularizer", "l2", "-r", "regularizer.weight=1"], "Expected -r NAME.key=value with NAME one of l2."),
+        (["--regularizer", "ema", "--regularizer", "ema", "-r", "ema.player=x"], "ema keeps 'ema/x/value' from step"),
+        (["--regularizer", "ema", "-r", "ema.player=[x,z]"], "regularizer ema: no player 'z'"),
     ],
 )
 def test_mistakes_are_said_as_they_were_typed(cli: Run, args: list[str], said: str) -> None:

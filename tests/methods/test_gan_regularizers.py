@@ -242,3 +242,17 @@ def test_two_regularizers_that_would_share_a_buffer_are_refused(name, options):
         cp.run(TanhGan(), cp.make("solver", "simgd"), steps=2, regularizers=twice)
     both = [cp.make("regularizer", "ema", player=i) for i in TanhGan.players]
     assert cp.run(TanhGan(), cp.make("solver", "simgd"), steps=2, regularizers=both).status == "max_steps"
+
+
+def test_one_ema_of_two_players_is_one_of_each():
+    first, second = (cp.make("regularizer", "ema", player=i) for i in TanhGan.players)
+    at_once = cp.make("regularizer", "ema", player=TanhGan.players)
+    game = TanhGan()
+    params = game.init(generator(1))
+    batch = at_once.buffers(game, generator(), params)
+    apart = first.buffers(game, generator(), params) | second.buffers(game, generator(), params)
+    for _ in range(2):
+        batch = at_once.refresh(game, params, batch)
+        apart = second.refresh(game, params, first.refresh(game, params, apart))
+    assert {k: x.tolist() for k, x in batch.items()} == {k: x.tolist() for k, x in apart.items()}
+    assert identical(at_once.shown(game, params, batch), second.shown(game, first.shown(game, params, batch), batch))

@@ -114,7 +114,7 @@ def test_a_penalty_that_knows_no_strategy_sets_says_so():
         (Free(), [consensus, AtLeast()]),
         (Free(), [AtLeast(), consensus]),
     ):
-        with pytest.raises(cp.UsageError, match="Consensus knows no strategy sets"):
+        with pytest.raises(cp.UsageError, match="consensus knows no strategy sets"):
             cp.run(game, cp.make("solver", "simgd"), steps=1, regularizers=given)
     cp.run(Free(), cp.make("solver", "simgd"), steps=1, regularizers=[consensus])
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from counterplay.core.errors import UsageError
 from counterplay.core.registry import experiment as config
 from counterplay.core.registry.experiment import Experiment, assignments, merged, resolve
+from counterplay.core.registry.kinds import STEP_RULES
+from counterplay.core.solver.step_rules import RULES
 from counterplay.core.typed_values import value
 
 from ..conftest import Run
@@ -271,3 +273,7 @@ def test_what_the_file_system_refuses_is_no_bug(cli: Run) -> None:
     for command in (("run", "quadratic", "--solver", "simgd", "--out"), ("summary",)):
         code, _, err = cli(*command, "x" * 300)
         assert code in (2, 74) and "internal error" not in err and len(err.splitlines()) == 1, err
+
+
+def test_the_names_of_step_rules_are_known_without_torch():
+    assert tuple(RULES) == STEP_RULES

@@ -18,7 +18,7 @@ from ..registry.registry import Registered
 from ..storage.strict_json import dumps
 from ..terminal import completion
 from ..terminal.style import definitions, say
-from .options import plugins_first
+from .options import PLUGIN_FILES, plugins_first
 
 
 @click.command("list", help=f"List {in_words()}, or one KIND of them, plugins included.")
@@ -116,8 +116,10 @@ def _shown(value: object) -> str:
 @click.argument("kind", shell_complete=completion.kinds)
 @click.argument("name", shell_complete=completion.names)
 @click.option("-o", multiple=True, metavar="KEY=VALUE", help="An option of NAME, as root=DIR of a data set.")
+@click.option("--ranks", type=click.IntRange(1), default=1, help="Play a solver by so many processes, too.")
 @plugins_first
-def check_command(kind: str, name: str, o: tuple[str, ...]) -> None:
+@click.pass_context
+def check_command(ctx: click.Context, kind: str, name: str, o: tuple[str, ...], ranks: int) -> None:
     """Check that NAME keeps the contract: purity, derivatives, ensembles, determinism, options documented.
 
     Its author runs this before publishing. Exit code 3 if a check fails. Of a data set, its files are checked, too.
@@ -127,7 +129,7 @@ def check_command(kind: str, name: str, o: tuple[str, ...]) -> None:
     kind = kind_name(kind)
     registry.find(kind, name)
     failed = 0
-    results = check(kind, name, assignments(o, "-o"))
+    results = check(kind, name, assignments(o, "-o"), ranks, ctx.meta[PLUGIN_FILES])
     for title, ok, message in results:
         failed += not ok
         line = printable(f"{'ok  ' if ok else 'FAIL'}  {title}{': ' + message if message else ''}")

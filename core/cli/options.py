@@ -64,10 +64,13 @@ def _option(o: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(flag, type=type, metavar=o.metadata.get("metavar"), help=help)
 
 
+PLUGIN_FILES = "counterplay.plugin_files"  # the key of the context's meta that holds the files loaded first
+
 plugins = click.option("--plugin", **_PLUGIN, help="Load a plugin file; repeat for several.")
 
 
 def _load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
+    ctx.meta[PLUGIN_FILES] = paths
     for path in paths:
         registry.load_file(path)
 

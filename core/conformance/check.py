@@ -6,9 +6,10 @@ Each check is a function that raises `Broken` with a sentence. Checks run in flo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..errors import UsageError
 from ..options import options_of
 from ..registry.registry import find
 from .assertions import Broken, Case, Unready, require
@@ -18,6 +19,7 @@ from .games import games
 from .losses_and_regularizers import losses, regularizers
 from .metrics import metrics
 from .networks import networks
+from .over_processes import over_processes
 from .solvers import solvers
 
 _OF_KIND: dict[str, Callable[[Any], Iterator[Case]]] = {  # what a kind must pass besides
@@ -27,13 +29,24 @@ _OF_KIND: dict[str, Callable[[Any], Iterator[Case]]] = {  # what a kind must pas
 }  # fmt: skip
 
 
-def check(kind: str, name: str, options: Mapping[str, Any] | None = None) -> list[tuple[str, bool, str]]:
+def check(
+    kind: str,
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    ranks: int = 1,
+    plugins: Sequence[str] = (),
+) -> list[tuple[str, bool, str]]:
     """Run every check of that kind: (name of the check, whether it holds, what is wrong).
 
-    The thing is made with ``options``. Raises UserError if it cannot be tried, as a data set whose files are missing.
+    The thing is made with ``options``. A solver is also played by several processes, if ``ranks`` is more than 1; they
+    load the files ``plugins``. Raises UserError if it cannot be tried, as a data set whose files are missing.
     """
-    results = []
-    for label, run in cases(kind, name, options):
+    found, results = list(cases(kind, name, options)), []
+    if ranks > 1:
+        if kind != "solver":
+            raise UsageError(f"--ranks is for solvers, which several processes play; {name} is a {kind}.")
+        found.append(over_processes({"name": name, **options} if options else name, ranks, plugins))
+    for label, run in found:
         try:
             run()
         except Unready as why:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -92,15 +91,19 @@ Answer = dict[str, float | str]  # by arena: the largest relative difference, or
 
 
 def differences(
-    ranks: Ranks, names: Sequence[str], arenas: Sequence[str] = tuple(ARENAS), plugins: Sequence[str] = ()
+    ranks: Ranks, names: Sequence[Any], arenas: Sequence[str] = tuple(ARENAS), plugins: Sequence[str] = ()
 ) -> dict[str, Answer]:
     """For each solver and arena, how much a run of the split game differs from one of the whole game."""
     for path in plugins:
         registry.load_file(path)
-    return {name: {arena: _difference(ranks, name, ARENAS[arena]()) for arena in arenas} for name in names}
+    return {_key(name): {arena: _difference(ranks, name, ARENAS[arena]()) for arena in arenas} for name in names}
 
 
-def _difference(ranks: Ranks, name: str, game: Evaluator) -> float | str:
+def _key(name: Any) -> str:
+    return str(name["name"] if isinstance(name, Mapping) else name)
+
+
+def _difference(ranks: Ranks, name: Any, game: Evaluator) -> float | str:
     try:
         whole, split = (_played(make("solver", name), g) for g in (game, SplitEvaluator.over(ranks, game)))
     except UsageError as refused:
@@ -119,16 +122,17 @@ def _played(solver: Any, game: Evaluator) -> Tensor:
     return torch.cat([*seen, *(x.reshape(-1) for x in info.losses.values())])
 
 
-def over_processes(name: str, count: int, plugins: Sequence[str] = ()) -> list[Case]:
-    """The check of the solver ``name`` over ``count`` processes, as (label, function) pairs."""
-    answers = on_processes(count, differences, [name], tuple(ARENAS), plugins)
-    return [
-        (f"{count} processes equal one: {arena}", partial(_require_equal, [answer[name][arena] for answer in answers]))
-        for arena in ARENAS
-        if not isinstance(answers[0][name][arena], str)
-    ]
+def over_processes(name: Any, count: int, plugins: Sequence[str] = ()) -> Case:
+    """The check of the solver ``name``, or of its table, over ``count`` processes, which load the files ``plugins``."""
 
+    def equal() -> None:
+        found = on_processes(count, differences, [name], tuple(ARENAS), plugins)
+        played = {arena: x for arena, x in found[0][_key(name)].items() if not isinstance(x, str)}
+        require(played, f"it refuses every one of these games: {', '.join(ARENAS)}")
+        for answers in found:
+            for arena in played:
+                error = float(answers[_key(name)][arena])
+                wrong = f"{arena}: they differ by {error:.2e}, {TOLERANCE:.2e} allowed"
+                require(error <= TOLERANCE, f"{wrong}; all that it draws or reads must be the same in every process")
 
-def _require_equal(found: Sequence[float | str]) -> None:
-    error = max(float(x) for x in found)
-    require(error <= TOLERANCE, f"they differ by {error:.2e}, {TOLERANCE:.2e} allowed")
+    return f"{count} processes with a share of the batch each equal one with the whole", equal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -28,7 +29,9 @@ def on_processes(count: int, function: Callable[..., Any], *args: Any, seconds: 
         pipes = [context.Pipe(duplex=False) for _ in range(count)]
         meeting = f"file://{directory}/meeting"
         children = [
-            context.Process(target=_child, args=(rank, count, meeting, pipes[rank][1], function, args), daemon=True)
+            context.Process(
+                target=_child, args=(rank, count, meeting, seconds, pipes[rank][1], function, args), daemon=True
+            )
             for rank in range(count)
         ]
         for child, (_, there) in zip(children, pipes, strict=True):
@@ -53,11 +56,17 @@ def _answer(rank: int, here: Connection, seconds: float) -> Any:
 
 
 def _child(
-    rank: int, count: int, meeting: str, there: Connection, function: Callable[..., Any], args: tuple[Any, ...]
+    rank: int,
+    count: int,
+    meeting: str,
+    seconds: float,
+    there: Connection,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
 ) -> None:
     torch.set_num_threads(1)
     try:
-        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)
+        dist.init_process_group("gloo", meeting, timedelta(seconds=seconds), count, rank)
         group: Any = dist.group.WORLD
         there.send((function(Ranks(rank, count, group.group_name), *args), None))
     except Exception as error:  # it is raised again where it is waited for

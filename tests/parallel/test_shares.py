@@ -7,6 +7,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.collective import Ranks
+from counterplay.core.conformance.check import check
 from counterplay.core.errors import UsageError
 from counterplay.core.parallel.shares import PLACES, WEIGHT, Shares
 from counterplay.core.process import torchrun
@@ -56,3 +57,8 @@ def test_processes_without_torchrun_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(UsageError, match="RANK is not set: start several processes by torchrun"):
         cp.run(cp.make("game", "quadratic"), cp.make("solver", "simgd"), steps=1)
+
+
+def test_only_solvers_are_checked_over_processes() -> None:
+    with pytest.raises(UsageError, match="--ranks is for solvers, which several processes play; mixture is a game"):
+        check("game", "mixture", ranks=2)

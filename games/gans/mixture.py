@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -35,6 +36,8 @@ class Mixture(GanWithLoss):
     layers: Count = option(4, "hidden layers of each network")
     batch: Count = option(256, "samples a step")
     loss: GanLoss = option("saturating", "GAN loss")
+
+    metric_axes = MappingProxyType({"mode_share": ("centre",)})
 
     @cached_property
     def generator(self) -> Sequential:
@@ -69,10 +72,14 @@ class Mixture(GanWithLoss):
         return self.generate(params["generator"], batch["noise"], batch)
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
-        """``good_samples``: the share of samples within 4 std of a centre. ``modes_found``: centres that have any."""
+        """``good_samples``: the share of samples within 4 std of a centre. ``modes_found``: centres that have any.
+
+        ``mode_share``: the share of samples that are nearest to each centre, (modes,).
+        """
         distance = torch.cdist(self.show(params, batch), self.centres.to(batch["noise"]))  # (B, modes)
         near, mode = distance.min(dim=1)
         good = near <= 4 * self.std
         good = good.to(torch.float32)
         found = torch.zeros(self.modes, device=good.device, dtype=torch.float32).scatter_reduce(0, mode, good, "amax")
-        return {"good_samples": good.mean(), "modes_found": found.sum()}
+        share = torch.nn.functional.one_hot(mode, self.modes).to(torch.float32).mean(0)
+        return {"good_samples": good.mean(), "modes_found": found.sum(), "mode_share": share}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from ...core.registry.hookspecs import Entry, hookimpl
 from .cgd_bilinear import CgdBilinear
+from .gans.icr_account import IcrAccount
+from .gans.icr_overtraining import IcrOvertraining
+from .gans.jare_ring import JareRing
+from .gans.num_ring import NumRing
 from .icr_best_response import IcrBestResponse
 from .icr_projection import IcrProjection
 from .icr_quadratic import IcrQuadratic
@@ -28,12 +32,20 @@ def register_experiments() -> list[Entry]:
               ICR + ", eq. 4, Fig. 7 and A.2"),
         Entry("icr-best-response", IcrBestResponse, "three kinds of play in a game without an equilibrium",
               ICR + ", workshop version, Fig. 1"),
+        Entry("icr-overtraining", IcrOvertraining, "a discriminator trained on alone, jointly and by cgd, and attacked",
+              ICR + ", Fig. 4 and 8, A.3"),
+        Entry("icr-account", IcrAccount, "which eigenvalues hold a checkpoint that one player alone would leave",
+              "after " + ICR + ", section 3 and 4"),
         Entry("num-lemmas", NumLemmas, "eigenvalues under a step, and the lemmas over random matrices",
               NUM + ", Fig. 1, Lemmas 4, 9, 11, Prop. 13"),
+        Entry("num-ring", NumRing, "a ring of Gaussians: simultaneous descent jumps, consensus optimization covers it",
+              NUM + ", section 5, Fig. 2"),
         Entry("jare-spectra", JareSpectra, "phase and conditioning of the affine Gaussian GAN under five methods",
               JARE + ", Thm. 1 to 3, Cor. 1 to 3, eq. 13, 14"),
         Entry("jare-affine", JareAffine, "the affine Gaussian GAN played, in exact expectation and from samples",
               JARE + ", Fig. 1"),
+        Entry("jare-ring", JareRing, "the ring of radius 2: whether simultaneous descent jumps to the end",
+              JARE + ", Fig. 2"),
         Entry("cgd-bilinear", CgdBilinear, "six methods on the bilinear game of three strengths",
               "Schäfer, Anandkumar 2019, arXiv 1905.12103, section 4"),
         Entry("bilinear-methods", BilinearMethods, "seventeen methods on the bilinear game",

@@ -46,6 +46,18 @@ def test_cgd_is_the_nash_point_of_the_local_game():
     close(v + off(A, sizes) @ d + d / own_rows(sizes, eta), torch.zeros(5, dtype=F64), 1e-11)
 
 
+def test_a_player_who_is_held_is_reckoned_with_but_stays():
+    """The others take their part of the Nash step of all; with a step size of 0 they would not expect an answer."""
+    game, params, _, _ = affine((2, 3), 7, True)
+    together, held = (one_step(game, cp.make("solver", "cgd", lr=0.3, hold=who), params) for who in (None, "p0"))
+    identical(held["p0"]["value"], params["p0"]["value"])
+    identical(held["p1"]["value"], together["p1"]["value"])
+    frozen = one_step(game, cp.make("solver", "cgd", lr={"p0": 0.0, "p1": 0.3}), params)
+    assert float((frozen["p1"]["value"] - held["p1"]["value"]).abs().max()) > 1e-3
+    with pytest.raises(cp.UsageError, match="hold is 'p7'; the players are p0, p1"):
+        one_step(game, cp.make("solver", "cgd", hold="p7"), params)
+
+
 def test_acgd_is_algorithm_1_with_the_raw_moment_kept():
     """Three steps written out: the moment that is carried is not bias-corrected, the step sizes are."""
     sizes, lr, beta2, eps = (2, 1), 0.05, 0.9, 1e-3

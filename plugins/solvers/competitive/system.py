@@ -43,6 +43,7 @@ class Competitive(InnerSolve, Solver):
     warm_start: bool = option(
         False, "start the inner solve at the last step: two products more, to be saved again where steps hardly change"
     )
+    hold: Player | None = option(None, "a player who is reckoned with, but does not move")
 
     unconstrained = "its step is the Nash equilibrium of a local game in which everyone may go anywhere"
 
@@ -58,7 +59,12 @@ class Competitive(InnerSolve, Solver):
         nash_step = self._nash_step(local)  # before v is first asked for: both come from one pass through the losses
         eta, after = self.step_sizes(local, memory)
         d, solved = nash_step(eta, memory.get("d"))
-        return add(params, d), {**after, "d": d} if self.warm_start else after, StepInfo.at(local, **solved)
+        moved = add(params, d)
+        if self.hold is not None:
+            if self.hold not in local.players:
+                raise UsageError(f"hold is {self.hold!r}; the players are {', '.join(local.players)}.")
+            moved = {**moved, self.hold: params[self.hold]}
+        return moved, {**after, "d": d} if self.warm_start else after, StepInfo.at(local, **solved)
 
     def _nash_step(self, local: LocalGame) -> NashStep:
         """Raises UsageError where ``solve_for`` is no player of the game, or there is no choice of one."""

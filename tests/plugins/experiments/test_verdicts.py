@@ -20,7 +20,9 @@ OTHERS: dict[str, dict[str, str]] = {
     "jare-spectra": {"extrapolation": "disagrees"},  # it is half of the weight
     "icr-projection": {"projects": "partly"},  # with 200 starts cgd's share may be below the interval of 17/20
 }
-SLOW = ("icr-projection", "jare-affine", "opponent-shaping")  # half a minute to two minutes each
+SLOW = (
+    "icr-projection", "jare-affine", "opponent-shaping", "num-ring", "jare-ring", "icr-overtraining", "icr-account",
+)  # half a minute to two minutes each  # fmt: skip
 NAMES = [pytest.param(e.name, marks=[pytest.mark.slow] * (e.name in SLOW)) for e in entries("experiment")]
 
 

@@ -1,0 +1,1 @@
+"""Experiments with generators and discriminators that are networks."""

@@ -2,7 +2,8 @@
 
 from . import examples, gallery, log_format, names
 
-names.write()
-log_format.write()
-gallery.write()
-examples.play()
+if __name__ == "__main__":  # processes that play the cells of a sweep import this file, too
+    names.write()
+    log_format.write()
+    gallery.write()
+    examples.play()

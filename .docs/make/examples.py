@@ -53,7 +53,7 @@ def played(text: str, folder: Path) -> list[str]:
                 elif language == "sh":
                     for words in commands(code):
                         command(words)
-            outputs.append(said.getvalue())
+            outputs.append(said.getvalue().replace(f"{folder}/", ""))
     return outputs
 
 

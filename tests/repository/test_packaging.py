@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
+
+import pytest
 
 import counterplay
 
@@ -38,7 +41,8 @@ def _tracked() -> list[str]:
 
 
 def test_top_level_is_as_designed() -> None:
-    allowed = {*wheel.FOLDERS, "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"} | set(wheel.TOP)
+    files = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"}
+    allowed = {*wheel.FOLDERS, "tests", *files, *wheel.TOP}
     held = {name.split("/")[0] for name in _tracked()}
     if not held:  # no git here: what is ours must be there, what else is there is not ours to judge
         held = {p.name for p in wheel.ROOT.iterdir()} & allowed
@@ -59,5 +63,17 @@ def test_wheel_holds_every_module(tmp_path: Path) -> None:
     assert {"counterplay/__init__.pyi", "counterplay/py.typed", "counterplay/core/game/tree.py"} <= held
 
 
-def test_version_is_said_once_in_effect() -> None:
-    assert counterplay.__version__ == _project()["project"]["version"]  # type: ignore[index]
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert _project()["project"]["dynamic"] == ["version"]  # type: ignore[index]
+    assert counterplay.__version__ == metadata.version("counterplay")
+
+
+def test_sources_that_are_not_installed_have_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    path = wheel.ROOT / "core" / "version.py"
+    here: dict[str, object] = {}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), here)
+    assert here["__version__"] == "0+unknown"

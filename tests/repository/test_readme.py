@@ -76,6 +76,6 @@ def test_every_run_is_an_experiment(
 
 
 def test_ci_finds_its_commands_in_the_readme() -> None:
-    assert all(os.access(ROOT / ".ci" / name, os.X_OK) for name in ("run", "minimum"))
+    assert all(os.access(ROOT / ".ci" / name, os.X_OK) for name in ("run", "minimum", "release"))
     for marker in ("<!-- ci:install -->\n```sh\n", "<!-- ci:test -->\n```sh\n"):
         assert README.count(marker) == 1, marker

@@ -23,7 +23,7 @@ class Shown:
     """How a game is played for its picture."""
 
     lr: float = 0.05
-    steps: int = 100
+    steps: int = 60
     options: dict[str, Any] = field(default_factory=dict)  # of the game
     solvers: dict[str, dict[str, Any]] = field(default_factory=lambda: SOLVERS)
 
@@ -32,19 +32,19 @@ _TWO = {"simgd": {"rule": ADAM}, "extragradient": {"rule": ADAM}}
 _IMAGES = {"simgd": {"rule": ADAM}}
 GAMES = {
     "quadratic": Shown(0.02),
-    "bilinear": Shown(0.2, 100),
+    "bilinear": Shown(0.2, 80),
     "dirac-gan": Shown(0.2),
-    "exponential": Shown(1e-3, 100, {"alpha": 20.0}),
+    "exponential": Shown(1e-3, 60, {"alpha": 20.0}),
     "random-polynomial": Shown(steps=40),
     "iterated-prisoners-dilemma": Shown(0.2, 40),
     "matching-pennies": Shown(0.2),
-    "projection": Shown(0.05, 60, solvers={"simgd": {}, "extragradient": {}, "cgd": {}}),
-    "affine-gaussian": Shown(steps=60),
-    "four-player": Shown(steps=60),
+    "projection": Shown(0.05, 40, solvers={"simgd": {}, "extragradient": {}, "cgd": {}}),
+    "affine-gaussian": Shown(steps=40),
+    "four-player": Shown(steps=40),
     "mixture": Shown(
         1e-3, 100, {"hidden": 32, "batch": 64}, {"simgd": {"rule": ADAM}, "extragradient": {"rule": ADAM}}
     ),
-    "digits": Shown(5e-4, 40, {"hidden": 64}, _IMAGES),
+    "digits": Shown(5e-4, 20, {"hidden": 64}, _IMAGES),
     "images": Shown(5e-4, 20, {"data": "mnist-5k", "network": "mlp"}, _IMAGES),
     "several-gans": Shown(5e-4, 20, {}, _IMAGES),
 }

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from counterplay.core.cli import reproduction
+from counterplay.core.experiments.run_log import RunLog
+from counterplay.core.process import signals
 from counterplay.core.registry import registry
+
+from ..support.broken_experiments import SoundExperiment
 
 PLUGIN = f"""
 import sys
@@ -26,6 +33,10 @@ def register_experiments():
 def in_turn(work, cells, tell, stop):
     for cell in cells:
         tell(cell, work(cell))
+
+
+def refused(work, cells, tell, stop):
+    assert not cells, "nothing is left to play"
 
 
 @pytest.fixture
@@ -76,14 +87,36 @@ def test_stopped_between_runs_and_within_one_it_goes_on(cli, plugin, tmp_path):
     registry.load_file(plugin)
     experiments = {"sound": registry.make("experiment", "sound")}
 
-    def refused(work, cells, tell, stop):
-        raise AssertionError("nothing is left to play")
-
     def played(execute, stop=lambda: False):
         return list(reproduction.reproduce(experiments, "quick", tmp_path / "r", "cpu", execute, stop))
 
     assert played(in_turn, lambda: True) == []
     (first,) = played(in_turn)
     (cell,) = (tmp_path / "r" / "runs" / "cells").iterdir()
-    (again,) = played(lambda work, cells, *rest: refused(work, cells, *rest) if cells else None)
+    (again,) = played(refused)
     assert first == again and json.loads((cell / "status.json").read_text())["state"] == "max_steps"
+
+
+@dataclass(frozen=True)
+class Chained(SoundExperiment):
+    def runs(self, scale):
+        played = SoundExperiment.runs(self, scale)["played"]
+        return {"played": played, "on": {**played, "after": "played"}, "further": {**played, "after": "on"}}
+
+
+def test_a_run_starts_where_another_one_ended(tmp_path):
+    """Also in a folder that was moved: the other run is found beside it."""
+    (found,) = reproduction.reproduce({"c": Chained()}, "quick", tmp_path / "r", "cpu", in_turn)
+    assert found["claims"][0]["verdict"] == "agrees"
+    logs = {run: RunLog(tmp_path / "r" / one["directory"]) for run, one in found["runs"].items()}
+    for earlier, later in (("played", "on"), ("on", "further")):
+        assert np.array_equal(logs[earlier]["step/parameters"][-1], logs[later]["step/parameters"][0])
+    (tmp_path / "r").rename(tmp_path / "s")
+    (again,) = reproduction.reproduce({"c": Chained()}, "quick", tmp_path / "s", "cpu", refused)
+    assert again == found
+
+
+def test_ctrl_c_ends_with_75(cli, plugin, monkeypatch):
+    monkeypatch.setattr(signals, "stop_requested", lambda: contextlib.nullcontext(lambda: True))
+    code, _, err = cli("reproduce", "sound", "--plugin", plugin)
+    assert code == 75 and "the same command goes on" in err

@@ -15,7 +15,7 @@ from counterplay.core.run.engine import run
 from .test_verdicts import OTHERS
 
 
-def directed(change: Callable[[Any, Any, Any], Any]) -> Callable[[type], type]:
+def directed(change: Callable[[Any, Any, Any], Any]) -> Callable[[Any], type]:
     """A solver with another direction: ``change(tree, v, d)`` of v and the right direction d."""
 
     def broken(right: Any) -> type:
@@ -27,7 +27,7 @@ def directed(change: Callable[[Any, Any, Any], Any]) -> Callable[[type], type]:
     return broken
 
 
-def stepped(**options: Any) -> Callable[[type], type]:
+def stepped(**options: Any) -> Callable[[Any], type]:
     """A solver that takes its steps with options that are ``options(its own)``."""
 
     def broken(right: Any) -> type:
@@ -41,7 +41,7 @@ def stepped(**options: Any) -> Callable[[type], type]:
     return broken
 
 
-def penalised(factor: float) -> Callable[[type], type]:
+def penalised(factor: float) -> Callable[[Any], type]:
     """A regularizer whose gamma is ``factor`` times what was asked for."""
 
     def broken(right: Any) -> type:

@@ -86,4 +86,7 @@ class State:
                 best=None if (best := numbers.get("best")) is None else BestValue(float(best[0]), int(best[1])),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
-            raise BadLog(f"the checkpoint does not fit this game and solver: {error}.") from error
+            raise BadLog(
+                f"the checkpoint does not fit this game and solver: {error}. If an older version wrote it, which drew "
+                "or kept other things, play the run again; counterplay.load_params reads its parameters, to start from."
+            ) from error

@@ -15,6 +15,7 @@ from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
 from counterplay.core.images.dataset import to_floats, to_pixels
 from counterplay.core.images.image_game_base import EPOCH, ORDER, POSITION
+from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
 from counterplay.core.tracing.traced import Traced
 from counterplay.games.networks.layers import Dropout, Linear, flatten, reshape, tanh
 from counterplay.games.networks.sequential import Sequential
@@ -298,3 +299,15 @@ def test_a_count_in_the_batch_is_said_to_prevent_replays():
 
     result = cp.run(Counting(), cp.make("solver", "simgd", lr=0.01), steps=40, trace=True)
     assert "more than 32 different shapes or constants were met" in result.eager
+
+
+def test_a_checkpoint_without_an_order_of_the_images_is_refused_with_the_reason(tmp_path):
+    """As an older version wrote it, which drew images anew in each step: the numbers would be those of another run."""
+    steps = iter(range(2))
+    g, solver = game(data="digits"), cp.make("solver", "simgd")
+    cp.run(g, solver, steps=9, out=tmp_path / "d", stop=lambda: next(steps, None) is None)
+    tensors, numbers = load_checkpoint(newest(tmp_path / "d"))
+    save_checkpoint(tmp_path / "d", 3, {**tensors, "buffers": {}}, {**numbers, "step": 3, "buffers": {}})
+    with pytest.raises(cp.UserError, match=r"data/order is missing, .*\. If an older version wrote it, .* again"):
+        cp.resume(tmp_path / "d")
+    assert cp.run(g, solver, steps=1, start=cp.load_params(tmp_path / "d")).status == "max_steps"

@@ -9,11 +9,11 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # torch imports it when a program is first traced, which takes longer than a small run
 
 from ..errors import BadLog, Busy, UsageError, UserError
 from ..process.signals import stop_requested
@@ -21,13 +21,26 @@ from ..provenance.environment import sources
 from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build
+from ..registry.kinds import KINDS
 from ..run.checkpoint import has_checkpoint
 from ..run.engine import run
 from ..run.resume import resume
 from ..storage.lock import held
 from ..storage.run_directory import RunDirectory
 from ..sweep.cost import Cost
+from ..tracing import codegen as _codegen  # noqa: F401
+from ..tracing.program import memory as _memory  # noqa: F401
 from .run import settings_of
+
+_FIRST_USED = (  # what torch, numpy and h5py import in a first run, which takes longer than a small run does
+    "torch._dynamo", "torch.fx.experimental.validator", "torch._inductor.compiler_bisector",
+    "torch._inductor.fx_passes.dedupe_symint_uses", "numpy.ma", "h5py._hl.dims",
+)  # fmt: skip
+for _name in _FIRST_USED:
+    with contextlib.suppress(ImportError):  # of another version, which does without it
+        import_module(_name)
+for _kind in KINDS:
+    registry.REGISTRY.built_in(_kind)
 
 
 def play_cell(directory: Path, experiment: config.Table, stop_at: int | None = None) -> None:

@@ -105,7 +105,7 @@ def play(ctx: click.Context, e: Experiment, objects: tuple[Any, Any, list[Any]],
     if e.compile and result.eager:
         click.echo(f"Warning: {result.eager}", err=True)
     if report:
-        _report(ctx, out)
+        write_report(ctx, out)
     report_ending(result, last, out)
 
 
@@ -158,8 +158,8 @@ def device_of(name: str) -> str:
     return name
 
 
-def _report(ctx: click.Context, out: str) -> None:
-    """Run the command ``report`` by its name: it belongs to the package analysis, which core does not import."""
+def write_report(ctx: click.Context, out: str) -> None:
+    """Write the report of a run or a sweep by the command ``report``, found by its name, as it is not core's."""
     group = ctx.find_root().command
     if isinstance(group, click.Group) and (report := group.get_command(ctx, "report")) is not None:
         report.main([out], prog_name="counterplay report", standalone_mode=False)

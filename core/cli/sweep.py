@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from ..sweep.work import Work
 from ..terminal.progress import clock, shown
 from ..typed_values import as_integer
 from .options import executor_options, grid_options, objects, plugins, swept_settings, work_options
+from .run import write_report
 
 if TYPE_CHECKING:
     from ..sweep.work import Play
@@ -56,7 +58,9 @@ def sweep_command() -> None:
 @executor_options
 @work_options
 @click.option("--dry-run", is_flag=True, help="List the cells and what they cost, and stop.")
-def play_command(**given: Any) -> None:
+@click.option("--report", is_flag=True, help="Write report.html afterwards.")
+@click.pass_context
+def play_command(ctx: click.Context, /, **given: Any) -> None:
     """Play GAME with every combination of the values given, and record each run in a directory of its own.
 
     A comma separates values: --solver simgd,cgd -s lr=1e-3,1e-2 --seeds 0:10. Within brackets or quotes it does not.
@@ -74,7 +78,11 @@ def play_command(**given: Any) -> None:
     )
     sweep = SweepDirectory(out)
     sweep.plan(cells)
-    _play(sweep, cells, player, given)
+    try:
+        _play(sweep, cells, player, given)
+    finally:
+        if given["report"] and any(sweep.state(cell.name).is_done for cell in cells):
+            write_report(ctx, out)
 
 
 def _list(cells: Sequence[Cell], workers: int) -> None:
@@ -185,7 +193,7 @@ def _close(sweep: SweepDirectory, cells: Sequence[Cell], stopped: bool, all_due:
             f"{line} The first that failed: {_settings(cell)}: {printable(state.message)} "
             f"counterplay sweep status {sweep.path} lists them; --retry plays them again."
         )
-    click.echo(f"{line}  {sweep.path}")
+    click.echo(f"{line}  next: counterplay summary {shlex.quote(str(sweep.path))}")
 
 
 def _settings(cell: Cell) -> str:

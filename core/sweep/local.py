@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import signal
 import sys
@@ -89,6 +90,7 @@ def _started(context: Any, work: Work, cell: Cell) -> Any:
 
 
 def _play(work: Work, cell: Cell) -> None:
+    gc.freeze()  # what was forked is not looked through, so that its memory stays shared
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the parent tells us to end
     with contextlib.suppress(KeyboardInterrupt):

@@ -27,7 +27,7 @@ def test_a_grid_is_played_extended_and_left_when_done(cli: Run) -> None:
     code, out, _ = cli(*GRID, "--executor", "command")
     assert code == 0 and play_each(cli, out) == [0, 0]
     assert json.loads(cli("sweep", "status", "s", "--json")[1])["counts"] == {"max_steps": 2}
-    assert cli(*GRID, "--quiet") == (0, f"2 cells: 2 max_steps.  {Path('s').resolve()}\n", "")
+    assert cli(*GRID, "--quiet") == (0, f"2 cells: 2 max_steps.  next: counterplay summary {Path('s').resolve()}\n", "")
     code, out, _ = cli(*GRID, "--seeds", "0:2", "--executor", "command")
     assert len(out.splitlines()) == 2, "what is new alone"
     assert play_each(cli, out) == [0, 0]

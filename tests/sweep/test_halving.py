@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.cli.play_cell import play_cell
 from counterplay.core.errors import UsageError
 from counterplay.core.sweep.cell import Cell
 from counterplay.core.sweep.grid import grid
@@ -37,6 +36,8 @@ def here(work: Work, cells: Sequence[Cell], tell: Any = nothing, stop: Callable[
 
 def test_the_worse_half_is_dropped_at_each_rung(tmp_path: Path) -> None:
     """Of five the best two or three go on, and then the best one; a diverged cell never does."""
+    from counterplay.core.cli.play_cell import play_cell  # it imports all that a run does
+
     alone = [
         cp.run(cp.make("game", "quadratic"), cp.make("solver", "simgd", lr=lr), steps=16, history=True).history
         for lr in LRS

@@ -18,7 +18,6 @@ import pytest
 import torch
 
 import counterplay as cp
-from counterplay.core.cli.play_cell import play_cell
 from counterplay.core.sweep.cell import Cell
 from counterplay.core.sweep.grid import grid
 from counterplay.core.sweep.local import Local
@@ -132,6 +131,8 @@ def test_killed_and_played_again(tmp_path: Path) -> None:
 
 def test_what_is_killed_in_a_sweep_is_played_again(tmp_path: Path) -> None:
     """A worker and the fork server, while the cells are under way."""
+    from counterplay.core.cli.play_cell import play_cell  # it imports all that a run does
+
     sweep = SweepDirectory(tmp_path / "killed")
     axes: dict[str, list[Any]] = {
         "solver": ["simgd"],
@@ -160,9 +161,34 @@ def test_what_is_killed_in_a_sweep_is_played_again(tmp_path: Path) -> None:
 
 def undisturbed(path: Path, cells: Sequence[Cell]) -> SweepDirectory:
     """The same cells, played by this process."""
+    from counterplay.core.cli.play_cell import play_cell  # it imports all that a run does
+
     sweep = SweepDirectory(path)
     threads = torch.get_num_threads()
     work = Work(sweep, play_cell) if sweep.plan(cells) else None
     assert work is not None and {work(cell) for cell in cells} == {"max_steps"}
     torch.set_num_threads(threads)
     return sweep
+
+
+@pytest.mark.slow
+def test_stopped_it_goes_on_and_shares_with_others(tmp_path: Path) -> None:
+    """A signal ends with 75 and saves the cells under way; then two processes play what is left, each cell once."""
+    out = str(tmp_path / "s")
+    words = [*GRID.replace("--steps 40", "--steps 600").split(), "--seeds", "0:2"]
+    process = command(*words, "--out", out, "--workers", "2")
+    sweep = SweepDirectory(out)
+    while not any(sweep.path.glob("cells/*/checkpoints/step-10")):
+        os.sched_yield()
+    below = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 75 and "the same command goes on" in err and gone(below)
+    begun = [c.name for c in sweep.cells() if sweep.directory(c.name).exists()]
+    assert len(begun) == 2 and all(sweep.state(name).step >= 10 for name in begun), "saved where they were"
+    others = [command("sweep", "work", out, "--workers", "1") for _ in range(2)]
+    for other in others:
+        _, err = other.communicate(timeout=SECONDS)
+        assert other.returncode == 0, err
+    assert {sweep.state(c.name).state for c in sweep.cells()} == {"max_steps"}
+    assert rows(sweep) == rows(undisturbed(tmp_path / "whole", sweep.cells()))

@@ -14,7 +14,7 @@ from ...core.storage.atomic import write_atomic
 from ...core.storage.strict_json import loads
 from ..figures.panels import draw
 from ..figures.plot import render
-from .report import document, escape
+from .report_page import document, escape
 
 _HEAD = ("claim", "paper", "ours, with its 95 % interval", "verdict")
 

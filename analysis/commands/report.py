@@ -1,50 +1,39 @@
-"""A report on one or several runs as one HTML file, which includes its pictures and its style."""
+"""A report on one or several runs as one HTML file, which includes its pictures and its style.
+
+First the verdict and the samples, then the figures that decide; the rest is folded.
+"""
 
 from __future__ import annotations
 
-import base64
-import html as markup
+import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import StorageError, printable
+from ...core.errors import StorageError
 from ...core.log.schema import RUN_STATES
 from ...core.storage.atomic import write_atomic
 from ..drawing.names import title, with_distinct_names
-from ..figures.plot import FIGURES, holds, plot, render
+from ..figures.plot import FIGURES, holds
 from ..log.log import Log, open_log
+from .report_comparison import comparison
+from .report_page import document, escape, facts, figure, folded
 from .summary import rows, summarize
 
-_STYLE = """
-body { font: 16px/1.5 Georgia, 'Times New Roman', serif; color: #1a1a1a; max-width: 60rem; margin: 2.5rem auto;
-  padding: 0 1.25rem; }
-h1, h2, h3, table, figcaption, .status { font-family: 'Helvetica Neue', Arial, sans-serif; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; }
-h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
-.status { border-left: .35rem solid #0072b2; background: #f3f7fa; padding: .6rem .9rem; }
-.status.bad { border-color: #d55e00; background: #fdf4ee; }
-table { border-collapse: collapse; font-size: .85rem; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #e4e4e4;
-  overflow-wrap: anywhere; } th { font-weight: 600; width: 15rem; }
-figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption { font-size: .85rem; color: #444; }
-code, pre { font: .85rem/1.4 Menlo, Consolas, monospace; background: #f5f5f5; }
-pre { padding: .6rem .9rem; overflow: auto; }
-table.wide th { width: auto; }
-@media print { body { margin: 0; max-width: none; } figure, table { break-inside: avoid; } }
-"""
-
-# With this policy, even a text that was not escaped could not load or run anything.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-_ENDED_BADLY = ("diverged", "failed", "not_converged", "interrupted")
-
-
-def escape(text: str, quote: bool = True) -> str:
-    """A text from a log for HTML, without markup and without characters that reverse or break its line."""
-    return markup.escape(printable(text), quote)
+_ENDED_BADLY = ("diverged", "failed", "not_converged", "interrupted", "crashed")
+_DECIDE = ("losses", "metrics", "spectrum", "rate", "trajectory")  # the first three that there are
+_DETAILED = 12  # runs of a comparison that are shown one by one
+_GLOSSARY = {
+    "v": "What a step of plain descent subtracts: each player's gradient of its own loss.",
+    "J": "∂v/∂θ, the Jacobian of v. The flow θ′ = −v is locally stable where every eigenvalue has Re λ > 0.",
+    "F'": "The derivative of one step of the solver, its memory included.",
+    "ρ(F')": "The largest |λ(F')|. Below 1 the solver comes nearer, by this factor a step; above 1 it leaves.",
+    "ζ": "max |Im λ / Re λ| of J, how much the flow rotates: 0 for a minimum, ∞ for pure rotation.",
+    "τ": "max |λ| / min |λ| of J, how differently fast the directions are.",
+    "gradient norm": "‖v‖. At rest it is 0.",
+}
 
 
 def write_report(paths: Sequence[str | Path | Log], output: str | Path | None = None) -> Path:
@@ -65,81 +54,107 @@ def html(logs: Sequence[Log]) -> str:
     logs = with_distinct_names(logs)
     heading = title(logs[0]) if len(logs) == 1 else f"{len(logs)} runs compared"
     body = [f"<h1>{escape(heading)}</h1>"]
-    if len(logs) > 1:
-        body += _comparison(logs)
-    for log in logs:
-        body += _run(log, alone=len(logs) == 1)
+    if len(logs) == 1:
+        body += _run(logs[0])
+    else:
+        body += comparison(logs)
+        body.append('<h2 id="runs">Each run</h2>')
+        for n, log in enumerate(logs[:_DETAILED]):
+            body.append(folded(title(log) if not log.settings else log.name, *_folded_run(log, 1000 * (n + 1))))
+        if len(logs) > _DETAILED:
+            body.append(f"<p>{len(logs) - _DETAILED} more runs are in the table only.</p>")
+    body.append(_glossary())
     return document(heading, body)
 
 
-def document(heading: str, body: Sequence[str]) -> str:
-    """A page of HTML with that title: ``body`` is markup, in which what may come from a stranger is escaped."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(heading)} · counterplay</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+def _run(log: Log) -> Iterator[str]:
+    known = summarize(log)
+    decide = [name for name in _DECIDE if name in FIGURES and holds(log, name)][:3]
+    rest = [name for name in FIGURES if holds(log, name) and name not in (*decide, "samples")]
+    yield _status(known)
+    yield _contents(("figures", "Figures"), ("results", "Results"), ("details", "Details"), ("glossary", "Glossary"))
+    if "samples" in FIGURES and holds(log, "samples"):
+        yield figure("samples", [log], 0)
+    yield '<h2 id="figures">Figures</h2>'
+    yield from (figure(name, [log], n + 1) for n, name in enumerate(decide))
+    yield '<h2 id="results">Results</h2>'
+    yield facts(_results(known))
+    yield '<h2 id="details">Details</h2>'
+    for n, name in enumerate(rest):
+        yield folded(FIGURES[name].summary, figure(name, [log], n + 20))
+    yield from _details(log)
 
 
-def _comparison(logs: Sequence[Log]) -> Iterator[str]:
-    for name in ("losses", "metrics"):
-        if all(holds(log, name) for log in logs):
-            yield _figure(name, list(logs))
+def _folded_run(log: Log, number: int) -> Iterator[str]:
+    known = summarize(log)
+    yield _status(known)
+    if "samples" in FIGURES and holds(log, "samples"):
+        yield figure("samples", [log], number)
+    yield facts(_results(known))
+    yield from _details(log)
 
 
-def _run(log: Log, alone: bool) -> Iterator[str]:
-    facts = summarize(log)
-    if not alone:
-        yield f"<h2>{escape(title(log))}</h2>"
-    yield _status(facts)
-    yield "<h3>Results</h3>"
-    yield _table((k, v) for k, v in rows(facts).items() if k not in ("status", "message"))
-    for name in FIGURES:
-        if holds(log, name):
-            yield _figure(name, [log])
+def _results(known: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(k, v) for k, v in rows(known, 3).items() if k not in ("status", "message")]
+
+
+def _details(log: Log) -> Iterator[str]:
     if settings := list(_flat(log.run)):
-        yield "<h3>Settings</h3>"
-        yield _table(settings)
+        yield folded("Settings", facts(settings))
     if references := _references(log):
-        yield "<h3>References</h3>"
-        yield _table(references)
-    if alone:
-        yield "<h3>The numbers themselves</h3>"
-        yield (
-            "<pre>import counterplay as cp\n"
-            f"log = cp.open_log({escape(repr(str(log.path)))})\n"
-            "log.dataset()             # xarray; the groups are "
-            f"{escape(', '.join(log.groups) or 'still empty')}\n"
-            "log.frame()               # pandas\n"
-            'log["step/losses"]        # numpy</pre>'
-        )
+        yield folded("References", facts(references))
+    if command := command_line(log):
+        yield folded("Play it again", f"<pre>{escape(command)}</pre>")
+    read = f'import counterplay as cp\nlog = cp.open_log({json.dumps(str(log.path))})\nlog["step/losses"]'
+    yield folded("Read the numbers in Python", "<pre>" + "\n".join(map(escape, read.split("\n"))) + "</pre>")
 
 
-def _status(facts: Mapping[str, Any]) -> str:
-    state = facts["status"]
+def _contents(*places: tuple[str, str]) -> str:
+    links = [f'<a href="#{at}">{words}</a>' for at, words in places]
+    return f"<nav>{''.join(links)}</nav>"
+
+
+def _glossary() -> str:
+    words = "".join(f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" for term, meaning in _GLOSSARY.items())
+    return f'<h2 id="glossary">Glossary</h2><dl>{words}</dl>'
+
+
+def _status(known: Mapping[str, Any]) -> str:
+    state = known["status"]
     if state is None:
         words = "A lone log file does not say how its run ended."
     else:
         words = RUN_STATES.get(state, f"Its state is {state!r}.")
-    steps = "" if facts["steps"] is None else f" {facts['steps']:,} steps." if isinstance(facts["steps"], int) else ""
-    why = f" {facts['message']}" if facts["message"] else ""
-    kind = "status bad" if state in _ENDED_BADLY else "status"
-    return f'<p class="{kind}">{escape(words + steps + why)}</p>'
+    steps = f" {known['steps']:,} steps." if isinstance(known["steps"], int) else ""
+    why = f" {known['message']}" if known["message"] else ""
+    kind = (known["meaning"] or {}).get("kind") or {}
+    point = f" The last point: {kind['words']}." if kind.get("words") else ""
+    return f'<p class="{"status bad" if state in _ENDED_BADLY else "status"}">{escape(words + steps + why + point)}</p>'
 
 
-def _figure(name: str, logs: list[Log]) -> str:
-    picture = base64.b64encode(render(plot(name, logs), "png", dpi=150)).decode()
-    caption = escape(FIGURES[name].caption)
-    alt = escape(f"{FIGURES[name].summary} {', '.join(title(log) for log in logs)}", quote=True)
-    return f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
+def command_line(log: Log) -> str:
+    """What to type to play the run again; "" where a program, and not a command, made its game."""
+    argv = log.run.get("argv")
+    if isinstance(argv, list) and argv[:1] == ["run"]:
+        return shlex.join(["counterplay", *map(str, argv)])
+    asked = log.experiment
+    game, solver = asked.get("game"), asked.get("solver")
+    if not (isinstance(game, Mapping) and isinstance(solver, Mapping) and "name" in game and "name" in solver):
+        return ""
+    if any("class" in one or any(isinstance(x, Mapping) for x in one.values()) for one in (game, solver)):
+        return ""
+    words = ["counterplay", "run", str(game["name"]), *_options("-g", game), "--solver", str(solver["name"])]
+    words += _options("-s", solver)
+    for key, value in asked.items():
+        if key in ("steps", "seed", "members", "every", "until", "dtype") and value is not None:
+            words += [f"--{key}", str(value)]
+    return shlex.join(words)
 
 
-def _table(pairs: Any) -> str:
-    cells = "".join(f"<tr><th>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in pairs)
-    return f"<table>{cells}</table>"
+def _options(flag: str, table: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in table.items():
+        if key != "name" and value is not None:
+            yield from (flag, f"{key}={value if isinstance(value, str) else json.dumps(value)}")
 
 
 def _references(log: Log) -> list[tuple[str, str]]:
@@ -165,4 +180,4 @@ def _words(item: Any) -> str:
         return " ".join(map(_words, item.values()))
     if isinstance(item, list):
         return ("; " if any(isinstance(x, Mapping) for x in item) else " ").join(map(_words, item))
-    return item if isinstance(item, str) else repr(item)
+    return item if isinstance(item, str) else {True: "yes", False: "no"}[item] if isinstance(item, bool) else f"{item}"

@@ -147,8 +147,8 @@ def _statuses(log: Log, key: str) -> list[str] | None:
     return None if status is None else [SPECTRUM_STATUS[s] for s in np.unique(status[status >= 0]) if s < 4]
 
 
-def rows(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the facts of one run as label -> text."""
+def rows(facts: dict[str, Any], digits: int = 6) -> dict[str, str]:
+    """Return the facts of one run as label -> text, with numbers of so many digits."""
     found = {
         "run": facts["path"],
         "game": facts["game"],
@@ -164,23 +164,25 @@ def rows(facts: dict[str, Any]) -> dict[str, str]:
         "inexact": "; ".join(f"from step {at}: {', '.join(why)}" for at, why in _marks(facts["inexact"])),
     }
     for name, one in (("losses", "loss"), ("gradient_norms", "gradient norm"), ("parameter_norms", "parameter norm")):
-        found.update({f"{one} of {p}": _text(v) for p, v in facts[name].items()})
-    found.update({k.replace("_", " "): _text(v) for k, v in facts["cost"].items()})
+        found.update({f"{one} of {p}": _text(v, digits) for p, v in facts[name].items()})
+    found.update({k.replace("_", " "): _text(v, digits) for k, v in facts["cost"].items()})
     if inner := facts["inner"]:
         found["inner solves"] = f"{inner['solves']:,}, of which {inner['not_converged']:,} did not converge"
-        found["worst inner residual"] = _text(inner.get("worst_residual"))
+        found["worst inner residual"] = _text(inner.get("worst_residual"), digits)
     if facts["jacobian"]:
         found["J beside v"] = facts["jacobian"]
     if spectrum := facts["spectrum"]:
-        found |= _spectrum_rows(spectrum, facts)
-        found.update(lines(facts["meaning"]))
-    found.update({k.replace("_", " "): _metric(v, facts["measured_by"].get(k)) for k, v in facts["metrics"].items()})
+        found |= _spectrum_rows(spectrum, facts, digits)
+        found.update(lines(facts["meaning"], digits))
+    found.update(
+        {k.replace("_", " "): _metric(v, facts["measured_by"].get(k), digits) for k, v in facts["metrics"].items()}
+    )
     if facts["metastable"]:
         found["time in projection"] = _projection(facts["metastable"])
     return {printable(label): printable(text) for label, text in found.items() if text not in (None, "")}
 
 
-def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
+def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any], digits: int) -> dict[str, str]:
     """First the numbers that decide, ρ(F') and min Re λ(J), then the others."""
     known, period = spectrum["complete"], facts["meaning"].get("period", 1)
     scale, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
@@ -190,17 +192,17 @@ def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any]) -> dic
     if "update_complete" in facts["meaning"]:
         label = "spectral radius of F'" + f", {period} steps" * (period > 1)
         sign, rho = bound(spectrum["update_complete"], "≥"), spectrum["update_radius"]
-        found[label] = "unknown" if rho is None else rate_text(rho, 6, sign, off["update_radius"])
+        found[label] = "unknown" if rho is None else rate_text(rho, digits, sign, off["update_radius"])
         how = {True: "all of them", False: "some of them", None: "whether all of them is unknown"}
         words = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
         found["eigenvalues of F'"] = ", ".join(words)
     if least is not None:
-        found["smallest Re λ"] = number_text(least, 6, bound(known, "≤"), off["min_real"], scale)
+        found["smallest Re λ"] = number_text(least, digits, bound(known, "≤"), off["min_real"], scale)
     found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
-    found["leading eigenvalues"] = " ".join(eigenvalue(z, scale, rounding, 5) for z in leading)
+    found["leading eigenvalues"] = " ".join(eigenvalue(z, scale, rounding, min(digits, 5)) for z in leading)
     if spectrum["max_modulus"] is not None:
-        found["largest |λ|"] = number_text(scale, 6, bound(known, "≥"), off["max_modulus"])
-    found["worst residual"] = _text(spectrum["worst_residual"])
+        found["largest |λ|"] = number_text(scale, digits, bound(known, "≥"), off["max_modulus"])
+    found["worst residual"] = _text(spectrum["worst_residual"], digits)
     return found
 
 
@@ -215,13 +217,13 @@ def _projection(found: Mapping[str, Any]) -> str:
     return f"{share:.1%} of the run"
 
 
-def _metric(value: Any, measured_by: str | None) -> str:
+def _metric(value: Any, measured_by: str | None, digits: int) -> str:
     """A metric's last value, and what it was measured by."""
-    text = _text(value)
+    text = _text(value, digits)
     return f"{text} ({measured_by})" if text and measured_by else text
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, digits: int = 6) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
@@ -229,8 +231,12 @@ def _text(value: Any) -> str:
         if len(flat) <= 12:
             return " ".join(f"{v:.3g}" for v in flat)
         good = flat[np.isfinite(flat)]
-        return f"median {np.median(good):.5g} of {len(flat)}" if len(good) else f"none finite of {len(flat)}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
+        return (
+            f"median {np.median(good):.{min(digits, 5)}g} of {len(flat)}"
+            if len(good)
+            else f"none finite of {len(flat)}"
+        )
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def table(facts: list[dict[str, Any]], asked: Sequence[Mapping[str, Any]] | None = None, width: int = 100) -> str:

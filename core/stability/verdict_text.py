@@ -28,15 +28,18 @@ _LABELS = {
 _RATES = ("update_radius", "predicted_rate", "measured_rate")
 
 
-def lines(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of `point_verdict` or `log_verdict.meaning` as label -> text; of an ensemble's numbers the median."""
+def lines(facts: Mapping[str, Any], digits: int = 6) -> dict[str, str]:
+    """The facts of `point_verdict` or `log_verdict.meaning` as label -> text; of an ensemble's numbers the median.
+
+    Numbers have so many ``digits``; bounds are rounded to the safe side.
+    """
     shown: dict[str, str] = {}
     for key, label in _LABELS.items():
         if key == "neutral" and not np.any(facts.get(key, 0)):
             continue
         if key == "measured_rate" and isinstance(facts.get("unmeasured"), str):
             shown[label] = f"none: {facts['unmeasured']}"
-        elif text := number(facts, key):
+        elif text := number(facts, key, digits):
             shown[label] = text
     if facts.get("kind"):
         counts = facts["kind"].get("counts")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from counterplay.analysis.commands.report import write_report
+from counterplay.analysis.commands.report import command_line, write_report
 from counterplay.analysis.figures import NAMES, plot
 from counterplay.analysis.figures.plot import FIGURES, holds
 from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import StorageError
-from counterplay.core.log.schema import RUN_STATES
+from counterplay.core.log.schema import RUN_STATES, Layout
 from counterplay.core.storage.run_directory import RunDirectory
 
-from ...support.logs import quadratic
+from ...support.logs import quadratic, written
 
 
 def test_every_file_with_a_card_is_a_figure() -> None:
@@ -32,9 +33,15 @@ def test_report_needs_nothing_else(run: str, runs: dict[str, Path], tmp_path: Pa
     path = runs[run]
     text = write_report([path], tmp_path / f"{run}.html").read_text(encoding="utf-8")
     assert not re.findall(r"""(?:src|href|url|@import)\s*[=(]?\s*["']?(?!data:image/png;base64,)(?:https?:)?//""", text)
+    names = re.findall(r'\bid="([^"]+)"', text)
+    assert len(names) == len(set(names)), "a name in one drawing is taken by another"
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', text)) <= set(names)
     figures = sum(holds(open_log(path), name) for name in FIGURES)
-    assert re.findall(r'src="([^"]{22})', text) == ["data:image/png;base64,"] * figures
-    assert text.count("<figcaption>") == text.count("<figure>") and "<script" not in text
+    assert text.count("<svg") == text.count('role="img"') == figures and "<!--" not in text
+    assert text.count("<figcaption>") == len(re.findall("<figure[ >]", text)) and "<script" not in text
+    assert "prefers-color-scheme: dark" in text and 'content="width=device-width' in text
+    assert text.index('class="status') < text.index("<figure") < text.index("<details>")
+    assert "PosixPath(" not in text and "None" not in text and "<dt>τ</dt>" in text
     assert RUN_STATES[open_log(path).status["state"]].split(";")[0].split(".")[0] in text
     assert run in ("gan", "ring") or "Arrow, Hurwicz &amp; Uzawa 1958" in text
 
@@ -57,13 +64,40 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have two figures at most: all of them take seconds."""
     figures = {name: FIGURES[name] for name in ("losses", "samples")}
     monkeypatch.setattr("counterplay.analysis.commands.report.FIGURES", figures)
+    monkeypatch.setattr("counterplay.analysis.commands.report_comparison.FIGURES", figures)
 
 
 @pytest.mark.usefixtures("few")
 def test_report_of_several_runs(runs: dict[str, Path], tmp_path: Path) -> None:
     text = write_report([runs["gan"], runs["quadratic"]], tmp_path / "two.html").read_text(encoding="utf-8")
     assert "2 runs compared" in text
-    assert text.count("<figure>") == 4  # the losses of both in one, those of each, and what the GAN makes
+    assert len(re.findall("<figure[ >]", text)) == 2  # the losses of both in one, and what the GAN makes
+    assert text.count("<details>") >= 2 and "ended" in text
+
+
+@pytest.mark.usefixtures("few")
+def test_seeds_are_a_row_with_an_interval_and_the_best_is_marked(tmp_path: Path) -> None:
+    paths = []
+    for rate in (0.5, 0.8):
+        for seed in range(3):
+            size = rate ** np.arange(5.0) * (1 + seed)
+            rows = [("step", {"step": k, "losses": [x], "gradient_norms": [x]}) for k, x in enumerate(size)]
+            facts = {"experiment": {"game": "g", "solver": {"name": "s", "lr": rate}, "seed": seed}}
+            paths.append(written(tmp_path / f"{rate}-{seed}", Layout(("x",)), rows, facts, ("max_steps", 4)))
+    text = write_report(paths, tmp_path / "r.html").read_text(encoding="utf-8")
+    # the geometric mean of 1, 2, 3 times 1/16, and its interval by Student's t with two degrees of freedom, 4.303
+    logs = np.log(np.array([1, 2, 3]) / 16)
+    half = 4.303 * logs.std(ddof=1) / 3**0.5
+    middle, low, high = (f"{np.exp(x):.3g}" for x in (logs.mean(), logs.mean() - half, logs.mean() + half))
+    assert f'<td class="best">{middle} [{low}, {high}]</td>' in text
+    assert text.count('class="best"') == 1 and "<td>0.5</td><td>3</td>" in text
+
+
+def test_a_command_that_can_be_pasted(tmp_path: Path) -> None:
+    log = open_log(quadratic(tmp_path / "run", steps=3))
+    assert command_line(log) == "counterplay run quadratic -g b=10.0 --solver simgd -s 'lr=[0.09, 0.01]' --seed 0"
+    log.run["argv"] = ["run", "quadratic", "-s", "lr=[1, 2]"]
+    assert command_line(log) == "counterplay run quadratic -s 'lr=[1, 2]'"
 
 
 @pytest.mark.usefixtures("few")

@@ -80,14 +80,18 @@ def command(words: list[str]) -> None:
 
 def with_outputs(page: str, text: str) -> str:
     """The text of a page, with what its blocks printed."""
-    path = kept.GENERATED / "examples" / page / "outputs.json"
-    if not path.exists():
+    blocks = [match[0] for match in FENCE.finditer(text)]
+    if page not in pages() or not blocks:
         return text
-    outputs = iter(kept.load(path, kept.key(*[match[0] for match in FENCE.finditer(text)])) or [])
+    path = kept.GENERATED / "examples" / page / "outputs.json"
+    outputs = kept.load(path, kept.key(*blocks))
+    if outputs is None:
+        raise ValueError(f"The examples of {page} were not played, or the page has changed since: build again.")
+    printed = iter(outputs)
 
     def shown(match: re.Match[str]) -> str:
-        printed = next(outputs, "").rstrip()
+        output = next(printed).rstrip()
         block = match[0].partition("\n<!-- ")[0].rstrip("\n") + "\n"
-        return f"{block}\n```text\n{printed}\n```\n" if match[3] == "output" else block
+        return f"{block}\n```text\n{output}\n```\n" if match[3] == "output" else block
 
     return FENCE.sub(shown, text)

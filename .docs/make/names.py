@@ -53,11 +53,13 @@ def _entry(name: str) -> list[str]:
 
 def _assigned(name: str) -> list[str]:
     """The entry of a name that stands for a type or a value: how it is assigned, and the string after it."""
+    if name == "__version__":
+        return ["```{eval-rst}", ".. py:data:: counterplay.__version__", "", "   The version, a string.", "```", ""]
     home = vars(counterplay)["_HOME"][name]
     body = ast.parse(Path(import_module(home, "counterplay").__file__ or "").read_text(encoding="utf-8")).body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             said = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
-            value = "" if name == "__version__" else f"   :value: {ast.unparse(node.value)}"
+            value = f"   :value: {ast.unparse(node.value)}"
             return ["```{eval-rst}", f".. py:data:: counterplay.{name}", value, "", f"   {said}", "```", ""]
     raise LookupError(f"{name} is assigned nowhere in {home}")

@@ -45,7 +45,7 @@ def _measured(name: str, game_name: str, options: dict[str, Any]) -> dict[str, A
         "eigenvalues": [[[z.real, z.imag] for z in row] for row in eigenvalues],
         "status": int(h["spectrum/update_status"][0].max()),
         "moduli": np.where(known, np.abs(eigenvalues).max(-1), np.nan).tolist(),
-        "cost": {n: float(h[f"step/{n}"][-1] - h[f"step/{n}"][0]) / STEPS for n in ("gradients", "products")}
+        "cost": {n: float(h[f"step/{n}"][-1]) / STEPS for n in ("gradients", "products")}
         if len(h["step/gradients"]) > STEPS
         else None,
         "period": solver.period,

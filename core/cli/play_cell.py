@@ -62,7 +62,7 @@ def play_cell(directory: Path, experiment: config.Table, stop_at: int | None = N
                     resume(directory, **how)
             return
         except (UsageError, BadLog):
-            if RunDirectory(directory).status().get("state") != "failed":
+            if not _has_failed(directory):
                 raise
     _begin(directory, experiment, stop_at)
 
@@ -81,6 +81,14 @@ def try_steps(experiment: config.Table) -> Cost:
         return f"refused: {error}"
     step = (clocks[-1] - clocks[0]) / (len(clocks) - 1) if len(clocks) > 1 else 0.0
     return max(clocks[-1] - began - len(clocks) * step, 0.0) if clocks else 0.0, step
+
+
+def _has_failed(directory: Path) -> bool:
+    """Whether the run has failed before, or its status.json is damaged."""
+    try:
+        return RunDirectory(directory).status().get("state") == "failed"
+    except BadLog:
+        return True
 
 
 @contextlib.contextmanager

@@ -129,6 +129,7 @@ def _play(sweep: SweepDirectory, cells: Sequence[Cell], player: Executor, given:
     """Play the cells that wait, and say how all of them stand."""
     from ..process.signals import stop_requested
 
+    sweep.claims.prepare()  # else each process would find out that nothing can be written there
     retry, foreign = given["retry"], given["take_over"]
     work = Work(sweep, _play_cell(), retry, foreign)
     states = {cell.name: sweep.state(cell.name).state for cell in cells}

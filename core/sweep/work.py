@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import Busy, StorageError, UserError
+from ..errors import BadLog, Busy, StorageError, UserError
 from ..log.schema import ENDED
 from ..storage.run_directory import RunDirectory
 from .cell import Cell
@@ -57,9 +58,9 @@ class Work:
 
     def _play(self, cell: Cell) -> str:
         directory = self.sweep.directory(cell.name)
-        before = RunDirectory(directory).status().get("state") if directory.exists() else None
+        before = _state(directory)
         if self._is_over(before):
-            return str(before)
+            return before
         try:
             with _in_folder(self.sweep.folder):
                 self.play(directory, cell.experiment)
@@ -69,26 +70,35 @@ class Work:
             _keep(directory, str(error))
         except Exception as error:
             _keep(directory, f"{type(error).__name__}: {error}")
-        state = RunDirectory(directory).status().get("state", "waiting")
-        return str(state)
+        return _state(directory)
 
     @property
     def module(self) -> str:
         """The module of ``play``, which a fork server imports before it starts processes."""
         return str(getattr(self.play, "func", self.play).__module__)
 
-    def _is_over(self, state: object) -> bool:
+    def _is_over(self, state: str) -> bool:
         """Whether another process has played the cell in the meantime."""
         return state in ENDED or (state == "failed" and not self.retry)
 
 
+def _state(directory: Path) -> str:
+    """The state in a run's status.json; "waiting" where there is none, "failed" where it is damaged."""
+    try:
+        return str(RunDirectory(directory).status().get("state", "waiting"))
+    except BadLog:
+        return "failed"
+
+
 def _keep(directory: Path, reason: str) -> None:
-    """Write down why a cell failed, in its run directory."""
-    with contextlib.suppress(OSError, StorageError):
+    """Write down why a cell failed, in its run directory; where that cannot be written, say it."""
+    try:
         directory.mkdir(parents=True, exist_ok=True)
-        files = RunDirectory(directory)
-        if (status := files.status()).get("state") != "failed":
-            files.write_status("failed", int(status.get("step", 0)), reason)
+        if _state(directory) != "failed":
+            files = RunDirectory(directory)
+            files.write_status("failed", int(files.status().get("step", 0)), reason)
+    except (OSError, StorageError) as error:
+        print(f"{directory} failed: {reason} This could not be kept: {error}", file=sys.stderr)
 
 
 @contextlib.contextmanager

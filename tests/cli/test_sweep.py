@@ -57,6 +57,25 @@ def test_a_broken_cell_costs_itself(cli: Run) -> None:
     assert code == 12 and "cannot read the condition" in err
 
 
+def test_seeds_are_members_of_one_run(cli: Run) -> None:
+    assert cli(*GRID, "--seeds", "4:7", "--as-members", "--executor", "command")[0] == 0
+    found = [cell.experiment for cell in SweepDirectory("s").cells()]
+    assert [(x["solver"]["lr"], x["seed"], x["members"]) for x in found] == [(0.05, 4, 3), (0.01, 4, 3)]
+
+
+def test_a_damaged_cell_is_a_failed_one_and_begins_anew(cli: Run) -> None:
+    lines = cli(*GRID, "--executor", "command")[1].splitlines()
+    words = shlex.split(lines[0])[3:]
+    assert cli(*words)[0] == 0
+    sweep = SweepDirectory("s")
+    status = sweep.directory(sweep.cells()[0].name) / "status.json"
+    for damage in ("{", json.dumps({"state": 3})):
+        status.write_text(damage, encoding="utf-8")
+        code, _, err = cli(*words)
+        assert code == 12 and "status.json" in err
+        assert cli(*words, "--retry")[0] == 0 and json.loads(status.read_text(encoding="utf-8"))["state"] == "max_steps"
+
+
 def test_a_dry_run_lists_the_cells(cli: Run) -> None:
     code, out, _ = cli(*GRID, "--dry-run")
     *cells, total = out.splitlines()

@@ -27,8 +27,8 @@ class GameFromModules(Game):
     """What :func:`game_from_modules` returns. Frozen parameters and buffers of the modules are buffers of the game."""
 
     modules: dict[Player, nn.Module] = field(repr=False)
-    of: Callable[[Nets, Batch], dict[Player, Tensor]]
-    draw: Sample
+    of: Callable[[Nets, Batch], dict[Player, Tensor]] = field(repr=False)
+    draw: Sample = field(repr=False)
     state: ModuleState = field(repr=False, compare=False)
     start: Params = field(repr=False, compare=False)
     constants: Buffers = field(repr=False, compare=False)

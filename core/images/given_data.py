@@ -27,6 +27,11 @@ class GivenImages(Dataset):
     def load(self) -> Images:
         return self._images
 
+    @property
+    def labels(self) -> Tensor | None:
+        """The labels (N,), or None."""
+        return self._images.labels
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:

@@ -19,7 +19,7 @@ from ..game.tree import Batch, Buffers, Params, Player, Tree
 from ..options import Count, option
 from ..registry.registry import make
 from .dataset import Dataset
-from .given_data import Samples, given_data
+from .given_data import GivenImages, Samples, given_data
 from .image_game_base import ImageGameBase
 from .metric import Metric
 from .module_gans import GanFromModules, SamplesFromModules, classes, like_data, logits
@@ -126,7 +126,10 @@ def game_from_modules(
     named = loss if losses is None else None if callable(losses) and not isinstance(losses, GanLoss) else losses
     if named is not None:
         if not gan:
-            raise UsageError('a GAN loss is for the players "generator" and "discriminator": name the modules so.')
+            raise UsageError(
+                'a GAN loss is for the players "generator" and "discriminator": name the modules so, or say which they '
+                "are: generator=..., discriminator=..."
+            )
         named = make("loss", named)
         losses, zero_sum = _gan_losses(named, conditional), named.zero_sum
     if (sample is None) == (data is None):
@@ -151,6 +154,8 @@ def game_from_modules(
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"{name} must be a whole number of at least 1, got {count!r}.")
     source = make("dataset", data) if isinstance(data, Dataset | str | Mapping) else given_data(data, labels)
+    if conditional and isinstance(source, GivenImages | Samples) and source.labels is None:
+        raise UsageError("conditional play needs labels: give labels=..., or items (x, label).")
     sizes: dict[str, Any] = {"latent": latent, "batch": batch, "conditional": conditional}
     if isinstance(source, Samples):
         return _of_samples(source, gan, chosen, flip, own | of_gan | sizes)
@@ -168,8 +173,6 @@ def _of_samples(source: Samples, gan: bool, metrics: Sequence[Any], flip: bool, 
         raise UsageError(f"{what}: {'flip' if flip else 'metrics by name'} is for images. metrics may be a function.")
     if not gan:
         raise UsageError(f'{what}: their game has the players "generator" and "discriminator".')
-    if own["conditional"] and source.labels is None:
-        raise UsageError("conditional play needs labels: give labels=..., or items (x, label).")
     return SamplesFromModules(**own, samples_=source)
 
 

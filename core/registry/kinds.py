@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -73,4 +74,7 @@ def meant(kind: str, name: str, known: list[str]) -> str:
     """What a name that no thing of this kind has may mean, to follow "unknown solver 'adam'"."""
     if kind == "solver" and (rule := name.lower().replace("_", "-")) in STEP_RULES:
         return f": {rule} is a step rule, which a solver takes as an option, as --solver simgd -s rule={rule}."
+    if kind == "dataset" and os.path.exists(name):
+        how = f"data=folder data.root={name}" if os.path.isdir(name) else f"data=arrays data.file={name}"
+        return f", which is a path; of one's own: {how}."
     return did_you_mean(name, known)

@@ -160,6 +160,12 @@ def test_samples_that_are_no_images_are_drawn_once_an_epoch_and_shown_as_points(
             points(data=x, **options)
 
 
+def test_images_of_conditional_play_need_labels():
+    with pytest.raises(cp.UsageError, match="give labels="):
+        images(conditional=True)
+    assert repr(images()).startswith("ImageGanFromModules(players=('generator', 'discriminator')")
+
+
 def test_both_modules_of_conditional_play_get_the_classes():
     class Of(nn.Module):
         def __init__(self, width: int) -> None:

@@ -18,6 +18,13 @@ from counterplay.core.registry.registry import Registry
 from counterplay.core.typed_values import value
 
 
+def test_a_path_in_the_place_of_a_data_set_is_explained(tmp_path):
+    (tmp_path / "x.npy").touch()
+    for name, how in ((tmp_path, f"data=folder data.root={tmp_path}"), (tmp_path / "x.npy", "data=arrays data.file=")):
+        with pytest.raises(cp.UsageError, match=f"unknown dataset .*, which is a path; of one's own: {how}"):
+            cp.make("dataset", str(name))
+
+
 def test_entries_have_names_of_their_own(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERPLAY_NO_PLUGINS", "1")
     for kind in KINDS:

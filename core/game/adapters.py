@@ -29,6 +29,7 @@ class GameFromLosses(Game):
     draw: Sample | None = None
     players: tuple[Player, ...] = ()
     zero_sum: bool = False
+    sample_axes: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def init(self, rng: torch.Generator) -> Params:
         start = self.start(rng) if callable(self.start) else self.start
@@ -41,13 +42,21 @@ class GameFromLosses(Game):
         return validated_losses(self.of(params, batch), self.players)
 
 
-def game_from_losses(losses: Losses, init: Init, sample: Sample | None = None, zero_sum: bool = False) -> Game:
+def game_from_losses(
+    losses: Losses,
+    init: Init,
+    sample: Sample | None = None,
+    zero_sum: bool = False,
+    sample_axes: Mapping[str, int] | None = None,
+) -> Game:
     """A game in one expression.
 
     ``losses(params, batch)`` gives {player: scalar tensor} and must be pure: ``params[player][name]`` are tensors, and
     everything random comes from ``batch``, which is what ``sample(rng)`` returns. ``init`` is the starting point,
     {player: {name: tensor}}, or a function of a generator that returns it. ``zero_sum`` says that the mixed derivatives
-    are opposite, see :attr:`counterplay.Game.zero_sum`. Raises UsageError if ``init`` or a function is of another form.
+    are opposite, see :attr:`counterplay.Game.zero_sum`. ``sample_axes`` names the entries of a batch that hold samples,
+    as ``{"real": 0}``, so that several processes can share it, see :attr:`counterplay.Game.sample_axes`. Raises
+    UsageError if ``init`` or a function is of another form.
     """
     require_function(losses, "losses", "params", "batch")
     if sample is not None:
@@ -63,7 +72,7 @@ def game_from_losses(losses: Losses, init: Init, sample: Sample | None = None, z
         )
     if odd := [i for i in first if not isinstance(i, str)]:
         raise UsageError(f"game_from_losses: the player {odd[0]!r:.40} is no name; call the players by text.")
-    return GameFromLosses(losses, init, sample, tuple(first), zero_sum)
+    return GameFromLosses(losses, init, sample, tuple(first), zero_sum, dict(sample_axes or {}))
 
 
 def require_function(f: Any, name: str, *of: str) -> None:

@@ -1,9 +1,9 @@
-"""What the processes of a run agree on: when to stop, and that they still hold the same numbers."""
+"""What the processes of a run agree on: when to stop, what they measured, and that they hold the same numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from ..collective import Ranks
 from ..errors import PluginError
 from ..loop.observers import Seen
+from ..loop.stopping import Condition, Stopping
 
 COMPARE_EVERY = 100  # steps
 _BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}  # by the size of a number in bytes
@@ -25,6 +26,25 @@ def agreed_stop(ranks: Ranks, stop: Callable[[], bool] | None) -> Callable[[], b
         return ranks.wishes is not None and bool(ranks.wishes.any())
 
     return agreed
+
+
+@dataclass(frozen=True)
+class CommonCondition(Condition):
+    """A condition whose quantity is measured by the first process for all: metrics need not agree to the last bit."""
+
+    ranks: Ranks = field(default_factory=lambda: Ranks(0, 1))
+
+    def at(self, seen: Seen) -> float:
+        own = super().at(seen) if self.ranks.first else 0.0
+        return float(self.ranks.sum(torch.tensor([own], dtype=torch.float64, device=self.ranks.device)))
+
+
+def agreed_stopping(ranks: Ranks | None, stopping: Stopping) -> Stopping:
+    """``stopping`` for all processes at the same step."""
+    if ranks is None or (condition := stopping.condition) is None:
+        return stopping
+    own = {f.name: getattr(condition, f.name) for f in fields(condition)}
+    return replace(stopping, condition=CommonCondition(**own, ranks=ranks))
 
 
 @dataclass(frozen=True)

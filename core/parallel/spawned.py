@@ -38,21 +38,26 @@ def on_processes(count: int, function: Callable[..., Any], *args: Any, seconds: 
             child.start()
             there.close()  # so that the end of the child is the end of what it says
         try:
-            return [_answer(rank, here, seconds) for rank, (here, _) in enumerate(pipes)]
+            answers = [_answer(here, seconds) for here, _ in pipes]
         finally:
             for child in children:
                 child.kill()
                 child.join()
+    for rank, (_, error) in enumerate(answers):
+        if error is not None:
+            raise RuntimeError(f"process {rank}: {error}")
+    return [answer for answer, _ in answers]
 
 
-def _answer(rank: int, here: Connection, seconds: float) -> Any:
+def _answer(here: Connection, seconds: float) -> tuple[Any, str | None]:
+    """What a process returned, or what is wrong with it, in words."""
     try:
-        answer, error = here.recv() if here.poll(seconds) else (None, f"not done within {seconds:g} seconds")
+        found: tuple[Any, str | None] = (
+            here.recv() if here.poll(seconds) else (None, f"not done within {seconds:g} seconds")
+        )
+        return found
     except EOFError:
-        answer, error = None, "it ended without a word"
-    if error is not None:
-        raise RuntimeError(f"process {rank}: {error}")
-    return answer
+        return None, "it ended without a word"
 
 
 def _child(

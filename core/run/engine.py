@@ -25,6 +25,7 @@ from ..loop.monitor import Monitor, joint_norm
 from ..loop.observers import Observer
 from ..loop.result import Result
 from ..loop.stopping import Stopping, stopping
+from ..parallel.agreement import agreed_stopping
 from ..parallel.launch import processes, together
 from ..parallel.playing import Playing
 from ..provenance.reproducibility import require_seeded
@@ -130,7 +131,7 @@ def run(
     ).checked()  # fmt: skip
     with settings.switched(), together(ranks, out):
         evaluator = settings.evaluator(game, regularizers)
-        ends_early = stopping_of(settings, evaluator)
+        ends_early = agreed_stopping(ranks, stopping_of(settings, evaluator))
         state = initial_state(evaluator, solver, settings, start, memory)
         if out is not None and leaves(state.params)[0].dtype is torch.bfloat16:
             raise UsageError("a log holds no bfloat16: play this game in float32 or float64 (dtype), or without out.")

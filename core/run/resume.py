@@ -18,6 +18,7 @@ from ..log.schema import ENDED
 from ..loop.loop import Progress
 from ..loop.observers import Observer
 from ..loop.result import Result
+from ..parallel.agreement import agreed_stopping
 from ..parallel.launch import processes, together
 from ..parallel.playing import Playing
 from ..provenance.differences import differences
@@ -88,7 +89,7 @@ def resume(
                 start = initial_state(evaluator, solver, settings)
             with files.reading():
                 changed = differing + _changed(facts, evaluator, start.params)
-                ends_early = stopping_of(settings, evaluator)
+                ends_early = agreed_stopping(ranks, stopping_of(settings, evaluator))
             changed += _changed_count(settings.ranks, 1 if ranks is None else ranks.count)
             runner, why = None, ""
             if settings.compile_from is not None:

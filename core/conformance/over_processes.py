@@ -83,7 +83,9 @@ def _network(tree: Tree, x: Tensor) -> Tensor:
 ARENAS: dict[str, Callable[[], Evaluator]] = {
     "one number each": lambda: evaluator_of(OneNumberEach()),
     "one number each, replayed": lambda: replace(evaluator_of(OneNumberEach(batch=8)), trace=True),
-    "normalised, relativistic": lambda: evaluator_of(Normalised(make("loss", "relativistic-average"))),
+    "normalised, relativistic": lambda: replace(
+        evaluator_of(Normalised(make("loss", "relativistic-average"))), trace=True
+    ),
     "two members, mmd": lambda: evaluator_of(Normalised(make("loss", "mmd"), batch=8), 2),
 }
 

@@ -43,9 +43,9 @@ def on_processes(count: int, function: Callable[..., Any], *args: Any, seconds: 
             for child in children:
                 child.kill()
                 child.join()
-    for rank, (_, error) in enumerate(answers):
-        if error is not None:
-            raise RuntimeError(f"process {rank}: {error}")
+    wrong = [f"process {rank}: {error}" for rank, (_, error) in enumerate(answers) if error is not None]
+    if wrong:  # the others may only have noticed that one has ended
+        raise RuntimeError(next((words for words in wrong if "ProcessLost" not in words), wrong[0]))
     return [answer for answer, _ in answers]
 
 

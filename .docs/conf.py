@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent / ".typing"), str(DOCS)]  # what is documented is this clone, installed or not
 
-from make import docstrings, examples  # noqa: E402
+from make import docstrings, examples, kept  # noqa: E402
 
 import counterplay  # noqa: E402
 
@@ -39,6 +39,7 @@ toc_object_entries = False
 
 def generate(app: Sphinx) -> None:
     """Make pages, pictures and the results of examples, in a process whose torch and matplotlib are its own."""
+    kept.sources()  # from here on it is the digest of what is there now
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path[:2])), "COUNTERPLAY_NO_PLUGINS": "1"}
     subprocess.run([sys.executable, "-m", "make"], cwd=DOCS, env=env, check=True)
 

@@ -36,3 +36,17 @@ def test_what_is_not_played_names_commands_that_exist() -> None:
         if words[0] == "counterplay"
     ]
     assert {words[1] for words in shown} <= set(cli.list_commands(click.Context(cli)))
+
+
+def test_pages_import_public_names_alone() -> None:
+    private = re.compile(r"counterplay\.(core|plugins|games|analysis)\b")
+    assert [page for page, path in PAGES.items() if private.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_pages_lead_to_pages() -> None:
+    """What the README and the pages link to, by its path, is there or is made when the site is built."""
+    sources = {DOCS.parent / "README.md", *PAGES.values()}
+    for source in sources:
+        prose = re.sub(r"```.*?```|`[^`]*`", "", source.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\((?!http)([^)#]+)", prose):
+            assert "generated/" in target or (source.parent / target).exists(), f"{source.name} leads to {target}"

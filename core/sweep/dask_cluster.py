@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,13 +58,15 @@ class Dask:
             ) from error
 
     def _follow(self, distributed: Any, client: Any, work: Work, left: dict[Any, Cell], tell: Tell, stop: Any) -> None:
+        gone = "the scheduler of dask is gone, and cells are left; the same command goes on."
         while left and not stop():
+            try:
+                with contextlib.suppress(distributed.TimeoutError):
+                    distributed.wait(list(left), timeout=_POLL, return_when="FIRST_COMPLETED")
+            except (OSError, asyncio.CancelledError, futures.CancelledError) as error:
+                raise Interrupted(gone) from error
             if client.status not in ("running", "connecting"):
-                raise Interrupted(
-                    f"the scheduler of dask is gone, and {len(left)} cells are left; the same command goes on."
-                )
-            with contextlib.suppress(distributed.TimeoutError):
-                distributed.wait(list(left), timeout=_POLL, return_when="FIRST_COMPLETED")
+                raise Interrupted(gone)
             for future in [f for f in left if f.done()]:
                 cell = left.pop(future)
                 tell(cell, str(future.result()) if future.status == "finished" else "killed")

@@ -2,6 +2,7 @@
 
 from .analysis.figures import plots as plots
 from .analysis.log.log import open_log as open_log
+from .core import experiments as experiments
 from .core.derivatives.local import LocalGame as LocalGame
 from .core.errors import BadData as BadData
 from .core.errors import BadLog as BadLog

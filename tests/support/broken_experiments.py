@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import counterplay as cp
-from counterplay.core.experiments.claim import Measured, above, exactly, near
-from counterplay.core.experiments.panel import Panel, curve
 
-GROWTH = near("growth", math.hypot(1, 0.3), 1e-9, "closed form")
+GROWTH = cp.experiments.claim.near("growth", math.hypot(1, 0.3), 1e-9, "closed form")
+
+ABOVE = cp.experiments.claim.above("growth", 1.0, "> 1")
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,15 @@ class SoundExperiment(cp.Experiment):
     def compute(self, scale: str) -> Mapping[str, Any]:
         return {"steps": 5 if scale == "quick" else 50}
 
-    def measure(self, logs: Any, computed: Any) -> Mapping[str, Measured]:
+    def measure(self, logs: Any, computed: Any) -> Mapping[str, cp.experiments.claim.Measured]:
         size = self._size(logs)
         assert len(size) == computed["steps"] + 1
-        return {"growth": exactly((size[-1] / size[0]) ** (1 / computed["steps"]))}
+        return {"growth": cp.experiments.claim.exactly((size[-1] / size[0]) ** (1 / computed["steps"]))}
 
-    def panels(self, logs: Any, computed: Any) -> Sequence[Panel]:
-        return [Panel("growth", "step", "distance", (curve("simgd", logs["played"]["step/step"], self._size(logs)),))]
+    def panels(self, logs: Any, computed: Any) -> Sequence[cp.experiments.panel.Panel]:
+        panel = cp.experiments.panel
+        path = panel.curve("simgd", logs["played"]["step/step"], self._size(logs))
+        return [panel.Panel("growth", "step", "distance", (path,))]
 
     def _size(self, logs: Any) -> Any:
         return (logs["played"]["step/parameter_norms"] ** 2).sum(-1) ** 0.5
@@ -59,7 +61,7 @@ class Unsupported(SoundExperiment):
     needs = ("the data set unicorns",)
 
     def claims(self) -> Sequence[cp.Claim]:
-        return (cp.Claim("growth", "Descent diverges.", "Somebody 2024, eq. 1", (above("growth", 1.0, "> 1"),)),)
+        return (cp.Claim("growth", "Descent diverges.", "Somebody 2024, eq. 1", (ABOVE,)),)
 
     def missing(self, device: str) -> str:
         return "it needs unicorns: give -o root=STABLE."

@@ -49,7 +49,6 @@ from .core.options import option as option
 from .core.registry.hookspecs import Entry as Entry
 from .core.registry.hookspecs import hookimpl as hookimpl
 from .core.registry.hookspecs import hookspec as hookspec
-from .core.run.checkpoint import load_params as load_params
 from .core.run.engine import run as run
 from .core.run.evaluate import Evaluated as Evaluated
 from .core.run.evaluate import evaluate as evaluate
@@ -61,5 +60,6 @@ from .core.solver.solver import Memory as Memory
 from .core.solver.solver import Solver as Solver
 from .core.solver.solver import StepInfo as StepInfo
 from .core.spectra.update_map import update_jacobian as update_jacobian
+from .core.storage.checkpoint_files import load_params as load_params
 from .core.version import __version__ as __version__
 from .making import make as make

@@ -20,9 +20,10 @@ from ..registry import registry
 from ..registry.build import other_code
 from ..registry.registry import make, settings
 from ..solver.solver import Solver
+from ..storage.checkpoint_files import load_checkpoint, newest, saved_steps
 from ..storage.json_fields import Recorded
 from ..storage.run_directory import RunDirectory
-from .checkpoint import load_checkpoint, newest, require_members, saved_steps
+from .checkpoint import require_members
 from .device import require_device
 from .engine import initial_state
 from .load_point import recorded_objects

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from torch import Tensor
 from ..game.buffers import TYPES
 
 Data = bytes | memoryview
-_MAX_LEVELS = 32  # of nested dictionaries: more are not accepted from a file
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
@@ -39,22 +37,6 @@ def empty_paths(tree: dict[str, Any], prefix: str = "") -> list[str]:
     """The paths of the empty dictionaries in ``tree``, which :func:`flatten` leaves out."""
     inside = {f"{prefix}{_escaped(str(k))}": x for k, x in tree.items() if isinstance(x, dict)}
     return [p for path, x in inside.items() for p in (empty_paths(x, f"{path}/") if x else [path])]
-
-
-def unflatten(flat: Mapping[str, Tensor | dict[str, Any]]) -> dict[str, Any]:
-    """The inverse of :func:`flatten`. Raises ValueError for names that it would not give."""
-    tree: dict[str, Any] = {}
-    for path, x in flat.items():
-        *above, name = (unquote(part) for part in path.split("/"))
-        here = tree
-        for part in above:
-            here = here.setdefault(part, {})
-            if isinstance(here, Tensor):
-                break
-        if isinstance(here, Tensor) or name in here or len(above) >= _MAX_LEVELS:
-            raise ValueError(f"{path[:80]!r} cannot stand among the names of the tensors")
-        here[name] = x
-    return tree
 
 
 def encoded(flat: dict[str, Tensor]) -> list[Data]:

@@ -24,9 +24,10 @@ from ..registry import registry
 from ..registry.build import Unmade, rebuild
 from ..solver.state import State
 from ..spectra.at_point import Point
+from ..storage.checkpoint_files import load_checkpoint, newest
 from ..storage.json_fields import Recorded
 from ..storage.run_directory import RunDirectory
-from .checkpoint import load_checkpoint, newest, require_members
+from .checkpoint import require_members
 from .engine import initial_state
 from .settings import Settings
 

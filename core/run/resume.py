@@ -27,10 +27,11 @@ from ..provenance.reproducibility import INEXACT_DATA, changed_since, require_se
 from ..registry.build import Unmade, other_code, rebuild
 from ..solver.solver import Solver
 from ..solver.state import State
+from ..storage.checkpoint_files import load_checkpoint, newest, saved_params
 from ..storage.json_fields import FullStatus, Resumable
 from ..storage.lock import acquire
 from ..storage.run_directory import RunDirectory
-from .checkpoint import has_checkpoint, load_checkpoint, newest, require_members, saved_params
+from .checkpoint import has_checkpoint, require_members
 from .engine import compiled_chunk_runner, initial_state, play, stopping_of
 from .run_writer import RunWriter
 from .settings import Settings

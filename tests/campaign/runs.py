@@ -15,7 +15,7 @@ import counterplay as cp
 from counterplay.core.cli.main import main
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.run import run_writer
-from counterplay.core.run.checkpoint import load_checkpoint, newest
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 
 Tell = Callable[[int], None]
 RUN = ("run", "affine-gaussian", "-g", "batch=4", "--solver", "simgd", "-s", "rule=adam", "--quiet")

@@ -16,7 +16,8 @@ from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog
 from counterplay.core.log.blocks import blocks_of
 from counterplay.core.log.sandbox import Sandbox
-from counterplay.core.run.checkpoint import load_checkpoint, save_checkpoint
+from counterplay.core.run.checkpoint import save_checkpoint
+from counterplay.core.storage.checkpoint_files import load_checkpoint
 from counterplay.core.storage.checksum import LENGTH, with_checksum
 
 from ..support.hostile import STEPS

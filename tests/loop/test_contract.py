@@ -17,7 +17,7 @@ import counterplay as cp
 from counterplay.core.errors import PluginError
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.loop.observers import Seen
-from counterplay.core.run.checkpoint import newest
+from counterplay.core.storage.checkpoint_files import newest
 
 BAD = 4  # the step that goes wrong
 F64 = torch.float64

@@ -15,9 +15,9 @@ from torch.utils._pytree import tree_flatten_with_path, tree_map
 
 import counterplay as cp
 from counterplay.core.log.schema import SPECTRUM_STATUS
-from counterplay.core.run.checkpoint import load_checkpoint, newest
 from counterplay.core.solver.state import tensors as tensors_of
 from counterplay.core.spectra.eigenvalues import dense_spectrum
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 
 from ..support.cases import identical
 

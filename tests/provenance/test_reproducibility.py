@@ -15,7 +15,7 @@ import torch
 import counterplay as cp
 from counterplay.core.derivatives.stacking import CannotStack, stacked
 from counterplay.core.provenance.reproducibility import digest
-from counterplay.core.run.checkpoint import load_checkpoint, newest
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 
 from ..support.cases import F64, SmoothGan, identical, member, simgd
 

@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 
 import counterplay as cp
 from counterplay.core.game.buffers import TYPES
-from counterplay.core.run.checkpoint import load_checkpoint, newest, read_start, save_checkpoint
-from counterplay.core.run.flat_tensors import flatten, unflatten
+from counterplay.core.run.checkpoint import read_start, save_checkpoint
+from counterplay.core.run.flat_tensors import flatten
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest, unflatten
 
 from ..support.cases import F64, identical, random
 

@@ -18,7 +18,7 @@ from counterplay.core.game.buffers import (
     primitives_of,
     tensors_of,
 )
-from counterplay.core.run.checkpoint import load_checkpoint, newest
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 from counterplay.core.storage.strict_json import dumps
 
 from ..support.cases import F64, identical, simgd
@@ -217,7 +217,8 @@ def test_buffers_keep_their_structure(after, words):
 
 def test_a_checkpoint_without_the_numbers_is_no_checkpoint_of_this_game(tmp_path):
     """One of a version that kept tensors alone is not gone on from with the numbers of the start."""
-    from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
+    from counterplay.core.run.checkpoint import save_checkpoint
+    from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 
     left = iter([False] * 3 + [True])
     cp.run(Annealed(), simgd(1.0), steps=6, out=tmp_path / "run", stop=lambda: next(left))

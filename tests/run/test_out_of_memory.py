@@ -11,7 +11,7 @@ import torch
 
 import counterplay as cp
 from counterplay.core.errors import OutOfMemory, out_of_memory
-from counterplay.core.run.checkpoint import newest
+from counterplay.core.storage.checkpoint_files import newest
 
 LOWER = (
     "Lower the batch, the sizes of the networks (filters, hidden), members, or how often spectra are recorded "

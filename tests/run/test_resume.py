@@ -25,8 +25,9 @@ from counterplay.core.errors import BadLog, Busy, UsageError
 from counterplay.core.log.writer import LogWriter
 from counterplay.core.registry.registry import REGISTRY
 from counterplay.core.run import run_writer
-from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
+from counterplay.core.run.checkpoint import save_checkpoint
 from counterplay.core.run.flat_tensors import empty_paths, flatten
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 from counterplay.core.storage.lock import acquire, held
 from counterplay.core.storage.run_directory import RunDirectory
 

@@ -19,7 +19,8 @@ from counterplay.analysis.log.log import open_log
 from counterplay.core.errors import BadLog, UsageError
 from counterplay.core.log.blocks import blocks_of
 from counterplay.core.run import run_writer
-from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
+from counterplay.core.run.checkpoint import save_checkpoint
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 from counterplay.core.storage.run_directory import RunDirectory, claim
 from counterplay.core.storage.strict_json import dumps
 

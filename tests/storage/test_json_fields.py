@@ -30,8 +30,9 @@ from counterplay.analysis.log.log import open_log
 from counterplay.analysis.log.verify import verify
 from counterplay.core.errors import BadLog, UsageError, UserError
 from counterplay.core.log.sandbox import Sandbox
-from counterplay.core.run.checkpoint import newest, read_start, save_checkpoint
+from counterplay.core.run.checkpoint import read_start, save_checkpoint
 from counterplay.core.run.load_point import load_point
+from counterplay.core.storage.checkpoint_files import newest
 from counterplay.core.storage.run_directory import MANIFEST, STATE
 
 MUTANTS = int(os.environ.get("COUNTERPLAY_RECORD_MUTANTS", "1500"))

@@ -19,8 +19,8 @@ from torch import Tensor
 from ....core.game.game import innermost
 from ....core.game.tree import Params, Tree
 from ....core.images.dataset import to_floats
-from ....core.run.checkpoint import load_params, saved_steps
 from ....core.run.load_point import load_point
+from ....core.storage.checkpoint_files import load_params, saved_steps
 
 COUNT = 500
 Array = NDArray[np.float64]

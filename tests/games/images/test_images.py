@@ -15,7 +15,8 @@ from counterplay.core.game.regularizer import regularized
 from counterplay.core.game.tree import ravel
 from counterplay.core.images.dataset import to_floats, to_pixels
 from counterplay.core.images.image_game_base import EPOCH, ORDER, POSITION
-from counterplay.core.run.checkpoint import load_checkpoint, newest, save_checkpoint
+from counterplay.core.run.checkpoint import save_checkpoint
+from counterplay.core.storage.checkpoint_files import load_checkpoint, newest
 from counterplay.core.tracing.traced import Traced
 from counterplay.games.networks.layers import Dropout, Linear, flatten, reshape, tanh
 from counterplay.games.networks.sequential import Sequential

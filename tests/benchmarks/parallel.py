@@ -120,7 +120,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few steps, and no record")
     quick = parser.parse_args().quick
-    figures = on_processes(2, measured, *((2, 5) if quick else (9, 30)))[0]
+    figures = on_processes(2, measured, *((2, 5) if quick else (5, 12)))[0]
     for name, figure in figures.items():
         print(f"{name:<70} {figure:.4g}")
     if not quick:

@@ -58,17 +58,16 @@ class Dask:
             ) from error
 
     def _follow(self, distributed: Any, client: Any, work: Work, left: dict[Any, Cell], tell: Tell, stop: Any) -> None:
-        gone = "the scheduler of dask is gone, and cells are left; the same command goes on."
-        while left and not stop():
-            try:
+        try:
+            while left and not stop() and client.status in ("running", "connecting"):
                 with contextlib.suppress(distributed.TimeoutError):
                     distributed.wait(list(left), timeout=_POLL, return_when="FIRST_COMPLETED")
-            except (OSError, asyncio.CancelledError, futures.CancelledError) as error:
-                raise Interrupted(gone) from error
-            if client.status not in ("running", "connecting"):
-                raise Interrupted(gone)
-            for future in [f for f in left if f.done()]:
-                cell = left.pop(future)
-                tell(cell, str(future.result()) if future.status == "finished" else "killed")
-        if left:
-            client.cancel(list(left), force=True)
+                for future in [f for f in left if f.done()]:
+                    state = str(future.result()) if future.status == "finished" else "killed"
+                    tell(left.pop(future), state)
+            if left and not stop():
+                raise ConnectionError
+            if left:
+                client.cancel(list(left), force=True)
+        except (OSError, asyncio.CancelledError, futures.CancelledError) as error:
+            raise Interrupted("the scheduler of dask is gone, and cells are left; the same command goes on.") from error

@@ -7,22 +7,24 @@ that its authors published.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ....core.derivatives.evaluator import Evaluator
 from ....core.derivatives.local import LocalGame
 from ....core.experiments.claim import Claim, Measured, above, below, unknown
 from ....core.experiments.experiment import Computed, Experiment, Logs, Scale
 from ....core.experiments.intervals import mean
 from ....core.experiments.panel import Panel, curve
-from ....core.loop.observers import Every, Seen
 from ....core.registry.registry import make
-from ....core.run.engine import run as play
+from ....core.solver.solver import Solver
 from . import ring
 
 GAMMA = 10.0
@@ -128,7 +130,7 @@ def _spectra(
     """
     made, found = make("game", {"name": "mixture", **game}), list[dict[str, Any]]()
 
-    def look(seen: Seen) -> None:
+    def look(seen: Any) -> None:
         rng = torch.Generator().manual_seed(seen.step)
         drawn = [made.sample(rng, dict(seen.buffers)) for _ in range(batches)]
         Js = [LocalGame.of(made, seen.params, batch).jacobian().dense().double().numpy() for batch in drawn]
@@ -137,8 +139,21 @@ def _spectra(
         found.append({"step": seen.step, "J": _parts(J), "consensus": _parts(consensus)})
 
     solver = make("solver", {"name": method, "lr": lr, "rule": "tf-rmsprop", **METHODS[method]})
-    play(made, solver, steps=steps, seed=0, observers=[Every(steps // looks, look)], out=None)
+    _play(Evaluator(made, trace=True), solver, steps, steps // looks, look)
     return found[1:]  # the start is the same for all
+
+
+def _play(game: Evaluator, solver: Solver, steps: int, every: int, look: Callable[[Any], None]) -> None:
+    """Take steps from seed 0, and look at the points between them every so often."""
+    rngs = game.generators(0)
+    params, buffers = game.start(rngs)
+    memory = solver.init(game, params)
+    for step in range(steps + 1):
+        buffers = game.refresh(params, buffers)
+        if step % every == 0:
+            look(SimpleNamespace(step=step, params=params, buffers=buffers))
+        params, memory, _ = solver.step(game, params, memory, partial(game.draw, rngs, buffers))
+        params = game.project(params)
 
 
 def _parts(M: NDArray[np.float64]) -> list[list[float]]:

@@ -19,8 +19,9 @@ from torch import Tensor
 from ....core.game.game import innermost
 from ....core.game.tree import Params, Tree
 from ....core.images.dataset import to_floats
-from ....core.run.load_point import load_point
+from ....core.registry.build import rebuild
 from ....core.storage.checkpoint_files import load_params, saved_steps
+from ....core.storage.run_directory import RunDirectory
 
 COUNT = 500
 Array = NDArray[np.float64]
@@ -52,9 +53,9 @@ def drift_of(log: Any) -> Drift:
 
 @lru_cache(maxsize=16)
 def _drift(run: Path) -> Drift:
-    steps, evaluator = saved_steps(run), load_point(run, 0).game
-    game: Any = innermost(evaluator.game)
-    members = evaluator.members or 1
+    steps, asked = saved_steps(run), RunDirectory(run).run()["experiment"]
+    game: Any = innermost(rebuild(asked)[0])
+    members = asked.get("members") or 1
     points = [load_params(run, step) for step in steps]
     first = [member(points[0], m) for m in range(members)]
     rng = torch.Generator().manual_seed(0)

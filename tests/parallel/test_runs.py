@@ -51,7 +51,7 @@ def play(ranks: Ranks, out: str, victim: int = -1, step: int = 0) -> str:
     """Begin the run ``out``, or resume it, and return its status. ``victim`` is killed after ``step`` steps."""
     _as_torchrun(ranks)
     stop = _killed_at(step) if ranks.rank == victim else None
-    began = (Path(out) / "checkpoints").exists()
+    began = (Path(out) / "run.json").exists()  # no process makes it before both have asked
     try:
         if began:
             return cp.resume(out, **_objects(), stop=stop).status

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,13 +29,9 @@ def run_table(runs: Sequence[FoundRun], below: float = BELOW, sandbox: bool = Fa
     gradient_norm (of all players), losses and metrics by name, the costs, and ``NAME_to_BELOW``, the costs at which the
     norm was first below ``below``. Of an ensemble every number is the median over its members.
     """
-    workers = min(4, os.cpu_count() or 1, len(runs)) if sandbox else 1
-    readers = [Sandbox() if sandbox else None for _ in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        parts = [pool.submit(_facts, runs[n::workers], below, reader) for n, reader in enumerate(readers)]
-        found: list[tuple[dict[str, Any], dict[str, Any], Brief]] = [({}, {}, {})] * len(runs)
-        for n, part in enumerate(parts):
-            found[n::workers] = part.result()
+    reader = Sandbox() if sandbox else None
+    # One after another: msgspec crashes where two threads ask for a type that it has not seen yet.
+    found = [_of_run(run, below, reader) for run in runs]
     own = differing([asked.get("experiment", {}) for asked, _, _ in found])
     return [_row(run, *facts, settings, below) for run, facts, settings in zip(runs, found, own, strict=True)]
 
@@ -49,12 +43,6 @@ def table_of_logs(logs: Sequence[Log], below: float = BELOW) -> list[Row]:
         _row(FoundRun(log.path, log.name), log.run, log.status, brief_of_log(log, below), settings, below)
         for log, settings in zip(logs, own, strict=True)
     ]
-
-
-def _facts(
-    runs: Iterable[FoundRun], below: float, reader: Sandbox | None
-) -> list[tuple[dict[str, Any], dict[str, Any], Brief]]:
-    return [_of_run(run, below, reader) for run in runs]
 
 
 def _of_run(run: FoundRun, below: float, reader: Sandbox | None) -> tuple[dict[str, Any], dict[str, Any], Brief]:

@@ -53,9 +53,9 @@ def drift_of(log: Any) -> Drift:
 
 @lru_cache(maxsize=16)
 def _drift(run: Path) -> Drift:
-    steps, asked = saved_steps(run), RunDirectory(run).run()["experiment"]
-    game: Any = innermost(rebuild(asked)[0])
-    members = asked.get("members") or 1
+    steps, asked = saved_steps(run), RunDirectory(run).run()
+    game: Any = innermost(rebuild(asked["experiment"])[0])
+    members = asked["settings"].get("members") or 1
     points = [load_params(run, step) for step in steps]
     first = [member(points[0], m) for m in range(members)]
     rng = torch.Generator().manual_seed(0)

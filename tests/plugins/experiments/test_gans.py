@@ -14,7 +14,14 @@ import counterplay as cp
 from counterplay.core.experiments.experiment import Experiment
 from counterplay.core.experiments.run_log import RunLog
 from counterplay.plugins.experiments.gans import ring
-from counterplay.plugins.experiments.gans.icr_overtraining import STRUCK, TRAINED, IcrOvertraining, falls_and_rises
+from counterplay.plugins.experiments.gans.icr_account import account, sentence
+from counterplay.plugins.experiments.gans.icr_overtraining import (
+    STRUCK,
+    TRAINED,
+    IcrOvertraining,
+    falls_and_rises,
+    held,
+)
 from counterplay.plugins.experiments.gans.jare_ring import CHANGED, JareRing
 from counterplay.plugins.experiments.gans.num_ring import NumRing, unstable
 from counterplay.plugins.experiments.gans.references import drift_of
@@ -64,28 +71,45 @@ def test_the_setting_that_decides_is_seen() -> None:
 
 def test_eigenvalues_on_the_unstable_side_are_counted() -> None:
     assert unstable([[-1.0, 0.5, 0.0, -1e-9, 2.0], [0.0, 1.0, 3.0, 0.0, 0.0]]) == 0.2
+    assert unstable([[-1.0, 0.5, -0.02, 2.0], [0.0] * 4], 0.01) == 0.25
 
 
 def losses(first: float, last: float) -> dict[str, np.ndarray]:
-    """A log with a discriminator's loss that goes in a line, of three members."""
+    """A log with a discriminator's loss that goes in a line, of three members, the last of which has lost its game."""
     loss = np.linspace(first, last, 101)[:, None, None] * np.ones((1, 3, 2))
-    return {"step/losses": loss}
+    return {"step/losses": loss * np.array([1, 1, 0.01])[:, None]}
 
 
 def test_the_verdicts_on_overtraining_follow_the_losses() -> None:
     logs = {
-        "overtrained": losses(1.0, 0.0), "joint": losses(1.0, 1.0), "overtrained-cgd": losses(1.0, 0.5),
+        "checkpoint": losses(1.0, 1.0), "overtrained": losses(1.0, 0.0), "joint": losses(1.0, 1.0),
+        "overtrained-cgd": losses(1.0, 0.5), "joint-cgd": losses(1.0, 1.0),
         "strike-overtrained": losses(0.0, 4.0), "strike-checkpoint": losses(1.0, 2.0), "strike-cgd": losses(0.5, 1.0),
+        "strike-joint-cgd": losses(1.0, 1.0),
     }  # fmt: skip
-    assert logs.keys() == {*TRAINED, *STRUCK}
+    assert logs.keys() == {"checkpoint", *TRAINED, *STRUCK} and held(logs).tolist() == [True, True, False]
     found = falls_and_rises(logs)
-    assert found["rise_overtrained"].value == pytest.approx(4.0) and found["rise_cgd"].value == pytest.approx(0.5)
-    assert found["fall_overtrained"].value == pytest.approx(0.045 / 0.955), "means over the first and the last tenth"
+    assert found["rise_overtrained"].value == pytest.approx(3 * 0.03), "of 3 more in 100 steps, over steps 1 to 5"
+    assert found["rise_cgd"].value == pytest.approx(-0.5 * 0.03)
+    assert found["fall_overtrained"].value == pytest.approx(0.045), "the mean of the last tenth"
+    assert found["fall_joint"].note.endswith("2 of 3 seeds have a checkpoint")
     right = verdicts(IcrOvertraining(), found)
-    assert [right[name] for name in ("overtrained", "joint", "strikes-back", "cgd")] == ["agrees"] * 4
+    assert [right[c] for c in ("overtrained", "joint", "strikes-back", "cgd", "joint-cgd")] == ["agrees"] * 5
     swapped = {"overtrained": logs["joint"], "joint": logs["overtrained"], "strike-cgd": logs["strike-overtrained"]}
     wrong = verdicts(IcrOvertraining(), falls_and_rises(logs | swapped))
-    assert wrong["overtrained"] == wrong["cgd"] == "disagrees" and wrong["joint"] != "agrees"
+    assert wrong["overtrained"] == wrong["joint"] == wrong["cgd"] == "disagrees"
+
+
+def test_the_account_of_a_point_from_its_eigenvalues() -> None:
+    """D alone expands by eta_D times the lowest eigenvalue of its block; NaN pads the shorter block."""
+    own = np.array([[[0.5, np.nan, np.nan], [-2.0, 1.0, 1e-9]]], dtype=complex)
+    log = {"spectrum/eigenvalues": np.array([[0.1 + 2j, 0.1 - 2j, -0.3]]), "spectrum/block_eigenvalues": own,
+           "spectrum/update_eigenvalues": np.array([[0.9 + 0.3j, 0.9 - 0.3j, 0.5]])}  # fmt: skip
+    found = account(log)
+    assert found["negative_own"] == 1 and found["lowest_own"] == -2.0 and found["negative_J"] == 1
+    assert found["radius_alone"] == pytest.approx(1.2) and found["radius_joint"] == pytest.approx(0.9**0.5)
+    assert found["rotating"] == pytest.approx(0.3 / 0.1**0.5)
+    assert "D alone expands by 0.2 a step" in sentence(found) and "which holds it" in sentence(found)
 
 
 def test_drift_is_zero_at_the_checkpoint_and_then_that_of_weights_and_logits(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ from .games.weak_attractor import WeakAttractor as _game_WeakAttractor
 from .plugins.experiments.cgd_bilinear import CgdBilinear as _experiment_CgdBilinear
 from .plugins.experiments.gans.icr_account import IcrAccount as _experiment_IcrAccount
 from .plugins.experiments.gans.icr_overtraining import IcrOvertraining as _experiment_IcrOvertraining
+from .plugins.experiments.gans.icr_pixels import IcrPixels as _experiment_IcrPixels
 from .plugins.experiments.gans.jare_ring import JareRing as _experiment_JareRing
 from .plugins.experiments.gans.num_ring import NumRing as _experiment_NumRing
 from .plugins.experiments.icr_best_response import IcrBestResponse as _experiment_IcrBestResponse
@@ -344,6 +345,8 @@ def make(kind: Literal["experiment"], what: Literal["icr-best-response"], /) -> 
 def make(kind: Literal["experiment"], what: Literal["icr-overtraining"], /, *, data: Any = ...) -> _experiment_IcrOvertraining: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-account"], /) -> _experiment_IcrAccount: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["icr-pixels"], /) -> _experiment_IcrPixels: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["num-lemmas"], /) -> _experiment_NumLemmas: ...
 @overload

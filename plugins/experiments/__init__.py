@@ -6,6 +6,7 @@ from ...core.registry.hookspecs import Entry, hookimpl
 from .cgd_bilinear import CgdBilinear
 from .gans.icr_account import IcrAccount
 from .gans.icr_overtraining import IcrOvertraining
+from .gans.icr_pixels import IcrPixels
 from .gans.jare_ring import JareRing
 from .gans.num_ring import NumRing
 from .icr_best_response import IcrBestResponse
@@ -36,6 +37,8 @@ def register_experiments() -> list[Entry]:
               ICR + ", Fig. 4 and 8, A.3"),
         Entry("icr-account", IcrAccount, "which eigenvalues hold a checkpoint that one player alone would leave",
               "after " + ICR + ", section 3 and 4"),
+        Entry("icr-pixels", IcrPixels, "photographs, a visible change and a tiny warp: distances of pixels",
+              ICR + ", Fig. 2 and 10"),
         Entry("num-lemmas", NumLemmas, "eigenvalues under a step, and the lemmas over random matrices",
               NUM + ", Fig. 1, Lemmas 4, 9, 11, Prop. 13"),
         Entry("num-ring", NumRing, "a ring of Gaussians: simultaneous descent jumps, consensus optimization covers it",

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ....core.experiments.claim import Measured
 from ....core.experiments.intervals import median
-from ....core.experiments.panel import Panel, Series, curve
+from ....core.experiments.panel import Panel, curve
+from ....core.experiments.panel import points as scatter
 
 Log = Mapping[str, NDArray[np.float64]]
 MODES = 8
@@ -68,7 +69,7 @@ def panels(logs: Mapping[str, Log]) -> list[Panel]:
     for name, log in logs.items():
         points, steps = log["samples/points"], log["samples/step"]
         at = np.linspace(0, len(points) - 1, 5).astype(int)
-        clouds = [Series(f"step {steps[n]:.0f}", *points[n, :256].T.astype(float).tolist(), "points") for n in at]
+        clouds = [scatter(f"step {steps[n]:.0f}", *points[n, :256].T) for n in at]
         found.append(Panel(f"{name}: samples", "x", "y", tuple(clouds), square=True))
     number = [curve(name, log["metrics/step"], (shares(log) >= HELD).sum(-1).mean(-1)) for name, log in logs.items()]
     title = "modes with a third of their due"

@@ -22,6 +22,7 @@ from counterplay.plugins.experiments.gans.icr_overtraining import (
     falls_and_rises,
     held,
 )
+from counterplay.plugins.experiments.gans.icr_pixels import displacement, distance, warped, with_square
 from counterplay.plugins.experiments.gans.jare_ring import CHANGED, JareRing
 from counterplay.plugins.experiments.gans.num_ring import NumRing, unstable
 from counterplay.plugins.experiments.gans.references import drift_of
@@ -110,6 +111,16 @@ def test_the_account_of_a_point_from_its_eigenvalues() -> None:
     assert found["radius_alone"] == pytest.approx(1.2) and found["radius_joint"] == pytest.approx(0.9**0.5)
     assert found["rotating"] == pytest.approx(0.3 / 0.1**0.5)
     assert "D alone expands by 0.2 a step" in sentence(found) and "which holds it" in sentence(found)
+
+
+def test_a_warp_moves_what_it_says_and_a_square_is_dark() -> None:
+    ramp = np.repeat(np.arange(128.0)[None, :, None], 128, axis=0).repeat(3, axis=2)
+    by = displacement((128, 128), 2.0)
+    assert np.hypot(*by).max() == pytest.approx(2.0, abs=0.01)
+    inner = slice(24, -24)  # splines reach far
+    assert warped(ramp, 2.0)[inner, inner, 0] == pytest.approx(ramp[inner, inner, 0] + by[1, inner, inner], abs=1e-5)
+    grey = np.full((128, 128, 3), 100.0)
+    assert distance(grey, with_square(grey)) == pytest.approx(80 * 48 / 128), "80 shades on 48 of 128 squared"
 
 
 def test_drift_is_zero_at_the_checkpoint_and_then_that_of_weights_and_logits(tmp_path: Path) -> None:

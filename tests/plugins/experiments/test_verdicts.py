@@ -20,6 +20,12 @@ OTHERS: dict[str, dict[str, str]] = {
     "jare-spectra": {"extrapolation": "disagrees"},  # it is half of the weight
     # Cgd's share is about the lower end of the interval of 17/20; with a wide tolerance the order is not decided.
     "icr-projection": {"projects": "partly", "other-rules": "partly"},
+    "num-ring": {
+        "paper-jumps": "undecided",
+        "paper-covers": "undecided",  # the paper's networks are not played at quick scale
+        "spectrum-all": "disagrees",  # consensus optimization cannot move eigenvalues near 0
+    },
+    "icr-overtraining": {"cgd": "disagrees"},  # with the generator held, it is over-trained as by descent
 }
 SLOW = (
     "icr-projection", "jare-affine", "opponent-shaping", "num-ring", "jare-ring", "icr-overtraining", "icr-account",

@@ -35,9 +35,7 @@ FACTORS = {"torch": lambda: float(torch.rand(())), "numpy": lambda: float(np.ran
 
 @pytest.mark.parametrize("whose", FACTORS)
 def test_it_is_said_at_the_first_step(whose, tmp_path):
-    with pytest.raises(
-        cp.PluginError, match=f"the solver Shaken breaks its contract: a step draws from {whose}'s"
-    ):
+    with pytest.raises(cp.PluginError, match=f"the solver Shaken breaks its contract: a step draws from {whose}'s"):
         cp.run(cp.make("game", "quadratic"), Shaken(factor=FACTORS[whose]), steps=3, out=tmp_path / "r")
     assert cp.load_params(tmp_path / "r", step=0).keys() == {"x", "y"}  # the state before the step is kept
 

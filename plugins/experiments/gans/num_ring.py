@@ -94,7 +94,7 @@ class NumRing(Experiment):
 
     def compute(self, scale: Scale) -> Computed:
         game = QUICK | {"hidden": 8} if scale == "quick" else NOTEBOOK
-        sizes = {"lr": 1e-3, "steps": 600, "looks": 3, "batches": 2}
+        sizes: dict[str, Any] = {"lr": 1e-3, "steps": 600, "looks": 3, "batches": 2}
         if scale == "paper":
             sizes = {"lr": 1e-4, "steps": 10_000, "looks": 20, "batches": 10}
         return {m: _spectra(game, m, **sizes) for m in METHODS}

@@ -69,7 +69,7 @@ def panels(logs: Mapping[str, Log]) -> list[Panel]:
     for name, log in logs.items():
         points, steps = log["samples/points"], log["samples/step"]
         at = np.linspace(0, len(points) - 1, 5).astype(int)
-        clouds = [scatter(f"step {steps[n]:.0f}", *points[n, :256].T) for n in at]
+        clouds = [scatter(f"step {steps[n]:.0f}", points[n, :256, 0], points[n, :256, 1]) for n in at]
         found.append(Panel(f"{name}: samples", "x", "y", tuple(clouds), square=True))
     number = [curve(name, log["metrics/step"], (shares(log) >= HELD).sum(-1).mean(-1)) for name, log in logs.items()]
     title = "modes with a third of their due"

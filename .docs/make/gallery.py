@@ -5,7 +5,7 @@ from __future__ import annotations
 from counterplay.core.registry import registry
 from counterplay.core.registry.kinds import KINDS
 
-from . import entries, games, spectra, terms
+from . import entries, games, kept, spectra, terms
 
 HEADS = {
     "solver": """The table shows the least ρ(F') that each solver reaches at the equilibrium of three games, over steps
@@ -26,6 +26,9 @@ def write() -> None:
     """Write the page of each kind and of each of its entries."""
     for kind in KINDS.values():
         found = registry.entries(kind.name)
+        for page in (kept.GENERATED / kind.name).glob("*.md"):
+            if page.stem not in {e.name for e in found}:  # of an earlier build
+                page.unlink()
         for entry in found:
             computed = LINES[kind.name](entry.name) if kind.name in LINES else ()
             entries.page(kind.name, entry, computed)

@@ -88,7 +88,7 @@ def spectra(log: Log) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The eigenvalues at the last recorded point: of J, of the discriminator's block and of F', (members, n) each."""
     J, blocks, F = (log[f"spectrum/{name}"][-1] for name in ("eigenvalues", "block_eigenvalues", "update_eigenvalues"))
     own = blocks[..., 1, :]
-    return tuple(x.reshape(-1, x.shape[-1]) for x in (J, own, F))  # type: ignore[return-value]
+    return tuple(x.reshape(-1, x.shape[-1]) for x in (J, own, F))
 
 
 def account(log: Log) -> dict[str, NDArray[np.float64]]:

@@ -21,6 +21,7 @@ OTHERS: dict[str, dict[str, str]] = {
     # Cgd's share is about the lower end of the interval of 17/20; with a wide tolerance the order is not decided.
     "icr-projection": {"projects": "partly", "other-rules": "partly"},
     "num-ring": {
+        "notebook-jumps": "partly",  # some seeds of ten spread over the ring
         "paper-jumps": "undecided",
         "paper-covers": "undecided",  # the paper's networks are not played at quick scale
         "spectrum-all": "disagrees",  # consensus optimization cannot move eigenvalues near 0

@@ -26,6 +26,7 @@ OTHERS: dict[str, dict[str, str]] = {
         "paper-covers": "undecided",  # the paper's networks are not played at quick scale
         "spectrum-all": "disagrees",  # consensus optimization cannot move eigenvalues near 0
     },
+    "icr-account": {"joint": "disagrees", "rotation": "disagrees"},  # a checkpoint is held only for a while
     "icr-overtraining": {
         "drift": "partly",  # in its predictions tenfold, in its weights not
         "cgd": "disagrees",  # with the generator held, it is over-trained as by descent

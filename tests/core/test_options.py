@@ -75,7 +75,7 @@ def test_coercion(annotation: Any, value: Any, expected: Any) -> None:
         (tuple[float, float], [1], "a list of 2 numbers"),
         (tuple[int, str], [1, 2], "a list of a whole number, text"),
         (tuple[int, ...], 3, "a list of whole numbers"),
-        (list[str], "x", "a list of texts"),
+        (list[str], 5, "a list of texts"),
         (dict[str, float], [1], "a table {name: a number}"),
         (Setting, "abc", "a number, a list of numbers (one per member) or a table {player: number}"),
         (Setting, {"x": "a"}, "a number, a list of numbers (one per member) or a table {player: number}"),

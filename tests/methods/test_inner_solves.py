@@ -84,7 +84,7 @@ def test_a_matrix_free_solve_has_the_derivative_of_the_dense_one(name, where, si
         up, down = (ravel(one_step(a.game, plain, unravel(ravel(params) + s * h * e, params))) for s in (1, -1))
         close(dense[:, n], (up - down) / (2 * h), 1e-6)
     monkeypatch.setattr(inner_solve, "DENSE_DERIVATIVE", 0)
-    monkeypatch.setattr(inner_solve, "dense", None)
+    monkeypatch.setattr(inner_solve, "solve_dense", None)
     symmetric = name != "implicit-euler" and len(sizes) == 2  # one follower: J_FF is its Hessian
     for method in ("gmres", "cg") if symmetric else ("gmres",):
         F = UpdateMap(a.game, cp.make("solver", name, method=method, **options), params, None, {})

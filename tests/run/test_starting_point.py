@@ -174,7 +174,7 @@ def test_a_memory_of_another_solver_is_refused():
     adam = cp.run(QUADRATIC, simgd(0.05, rule="adam"), steps=2).memory
     momentum = lambda x: {"rule": {i: {"m": {"value": x}} for i in "xy"}}  # noqa: E731
     wrong: list[tuple[cp.Solver, Any, str]] = [
-        (simgd(0.05), adam, "the memory does not fit the solver Simgd: rule/x/m is not expected"),
+        (simgd(0.05), adam, "the memory does not fit the solver simgd: rule/x/m is not expected"),
         (simgd(0.05, rule="adam"), {}, "rule/x/t is missing"),
         (simgd(0.05, rule="adam"), {"direction": {}, "rule": {"x": adam["rule"]["x"]}}, "rule/y/t is missing"),
         (simgd(0.05, rule="adam"), [1], "it is a list, a dictionary is expected"),

@@ -38,14 +38,24 @@ def grid(path: Path, least: float = 0.004) -> Path:
     return written(path, Layout(("x", "y"), members=SIDE**2), [*rows, ("spectrum", last)], {"experiment": asked})
 
 
+def of_two_settings(path: Path, x: float, gamma: float) -> Path:
+    """A run in which two settings differ from others: what the figure "heatmap" needs."""
+    rows = [("step", {"step": k, "losses": [x, -x], "gradient_norms": [x**k, gamma**k]}) for k in range(3)]
+    asked = {"game": "quadratic", "solver": {"name": "conopt", "lr": x, "gamma": gamma}}
+    return written(path, Layout(("x", "y")), rows, {"experiment": asked})
+
+
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     base = tmp_path_factory.mktemp("three")
+    settings = iter([(0.1, 0.5), (0.2, 0.5), (0.2, 0.9)])
     made: dict[str, Callable[[Path], Path]] = {"quadratic": quadratic, "gan": gan, "grid": grid}
+    made["pairs"] = lambda path: of_two_settings(path, *next(settings))
     return {kind: [make(base / kind / name) for name in NAMES] for kind, make in made.items()}
 
 
-KINDS = dict.fromkeys(FIGURES, "quadratic") | {"samples": "gan", "metrics": "gan", "stability": "grid"}
+OTHERS = {"samples": "gan", "metrics": "gan", "stability": "grid", "heatmap": "pairs"}
+KINDS = dict.fromkeys(FIGURES, "quadratic") | OTHERS
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -107,7 +107,7 @@ def test_it_needs_labels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="trained on two classes of images or more"):
         classifier.trained_on(two_classes(labels=False))
     with pytest.raises(UsageError, match="two classes"):
-        classifier.trained_on(Images.of(two_classes().pixels, torch.zeros(80), ("one",)))
+        classifier.trained_on(Images.of(two_classes().pixels, torch.zeros(80, dtype=torch.int64), ("one",)))
 
 
 def test_files(tmp_path: Path, cache: Path) -> None:

@@ -1,12 +1,13 @@
 """Steps of the game `images` with every network, beside loops that one would write by hand with torch.nn.
 
-    python tests/benchmarks/images.py [--quick] [NETWORK ...]
+    python tests/benchmarks/images.py [--quick] [--steps N] [NETWORK ...]
 
 Random pixels in the shape of the paper's images; the data path is a part of the step on both sides: images are drawn
 epoch by epoch from a tensor of bytes, and converted. By hand, conopt and jare differentiate the gradient with
 ``create_graph``, as the papers' code does; acgd is the package CGDs (extra ``benchmark``), to the same tolerance.
 
-Prints CPU time on one thread, ours and by hand in turns step by step, medians, and appends it to ``record.jsonl``.
+Prints CPU time on one thread, ours and by hand in turns step by step, medians, and appends it to ``record.jsonl``,
+a line a network.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ class ByHand:
 
 
 def measured(name: str, solver: str, steps: int) -> dict[str, float]:
-    """The CPU seconds of a step of ours and of a loop by hand, one after the other, the first steps left out."""
+    """The CPU seconds of a step of ours and of a loop by hand, one after the other, without the first two and the last."""
     shape, batch = CASES[name]
     loss = "saturating" if solver == "acgd" else "non-saturating"
     game: Any = cp.make("game", "images", data=Pixels(shape), network=name, batch=batch, loss=loss)
@@ -200,26 +201,27 @@ def measured(name: str, solver: str, steps: int) -> dict[str, float]:
         theirs.append(began - ended)
 
     cp.run(game, cp.make("solver", solver, lr=LR, **options), steps=steps + 2, trace=True, observers=[turn])
-    a, b = (statistics.median(seconds[2:]) for seconds in (ours, theirs))
-    paired = statistics.median(x / y for x, y in zip(ours[2:], theirs[2:], strict=True))
+    a, b = (statistics.median(seconds[2:-1]) for seconds in (ours, theirs))
+    paired = statistics.median(x / y for x, y in zip(ours[2:-1], theirs[2:-1], strict=True))
     return {f"{name}, {solver}: step, s": a, f"{name}, {solver}: by hand, s": b, f"{name}, {solver}: ratio": paired}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer steps, nothing recorded")
+    parser.add_argument("--quick", action="store_true", help="nothing recorded")
+    parser.add_argument("--steps", type=int, default=15, help="how many steps of each are timed, after two more")
     parser.add_argument("--solvers", default=",".join(SOLVERS), help="which solvers, separated by commas")
     parser.add_argument("networks", nargs="*", default=list(CASES))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    figures: dict[str, float] = {}
     for name in asked.networks:
+        figures: dict[str, float] = {"steps": asked.steps}
         for solver in asked.solvers.split(","):
-            found = measured(name, solver, 4 if asked.quick else 15)
+            found = measured(name, solver, asked.steps)
             print("   ".join(f"{key} {value:.3f}" for key, value in found.items()), flush=True)
             figures |= found
-    if not asked.quick:
-        keep("images", figures)
+        if not asked.quick:
+            keep("images", figures)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ with pytest.MonkeyPatch.context() as patch:
 PAGES = examples.pages()
 
 
+@pytest.mark.slow  # the documentation's build, which .ci/run does, plays them too, and stops at the first that fails
 @pytest.mark.parametrize("page", [name for name, path in PAGES.items() if examples.FENCE.search(path.read_text())])
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
     text = PAGES[page].read_text(encoding="utf-8")

@@ -66,7 +66,7 @@ def test_runs_of_one_name_are_told_apart(runs: dict[str, Path], tmp_path: Path) 
     words = [text.get_text() for text in plot("losses", logs).legends[0].get_texts()]
     assert len(words) == len(set(words)) == 2
     assert [log.name for log in logs] == ["q", "q"]  # the caller's own keep their names
-    headings = re.findall("<h2>(.*?)</h2>", html(logs))
+    headings = re.findall(r"<summary>(.*?/q\))</summary>", html(logs))
     assert len(headings) == len(set(headings)) == 2
 
 

@@ -181,7 +181,7 @@ class ByHand:
 
 
 def measured(name: str, solver: str, steps: int) -> dict[str, float]:
-    """The CPU seconds of a step of ours and of a loop by hand, one after the other, without the first two and the last."""
+    """The CPU seconds of a step of ours and of a loop by hand, in turns, without the first two and the last."""
     shape, batch = CASES[name]
     loss = "saturating" if solver == "acgd" else "non-saturating"
     game: Any = cp.make("game", "images", data=Pixels(shape), network=name, batch=batch, loss=loss)

@@ -35,13 +35,14 @@ sham.register()  # autograd counts the kinds of devices when it is first used, i
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the middle tier, and see that its list names tests that exist."""
-    listed = medium.listed()
-    for item in items:
-        if item.nodeid in listed:
-            item.add_marker(pytest.mark.medium)
-    if config.args == config.getini("testpaths") and (gone := listed - {item.nodeid for item in items}):
-        raise pytest.UsageError(f"tests/support/medium.txt names tests that do not exist: {sorted(gone)[:5]}.")
+    """Mark the tests that are listed as longer ones, and see that the lists name tests that exist."""
+    for tier in ("medium", "slow"):
+        listed = medium.listed(tier)
+        for item in items:
+            if item.nodeid in listed:
+                item.add_marker(tier)
+        if config.args == config.getini("testpaths") and (gone := listed - {item.nodeid for item in items}):
+            raise pytest.UsageError(f"tests/support/{tier}.txt names tests that do not exist: {sorted(gone)[:5]}.")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -136,7 +136,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
         found.append((optimize(g, tangents, rewrite), tangents))
         return found[-1][0]
 
-    monkeypatch.setattr(capture, "improve", noted)
+    monkeypatch.setattr(capture, "optimize", noted)
     return found
 
 

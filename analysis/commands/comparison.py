@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from ..measures.run_table import columns_of
 from ..settings import differing
 
 Facts = dict[str, str]  # label -> text, of one run
@@ -28,7 +29,7 @@ def compared(runs: Sequence[Facts], asked: Sequence[Mapping[str, Any]], width: i
 
 def _columns(runs: Sequence[Facts], width: int) -> list[str]:
     """A line for each label, or several lines if a text is too long for one."""
-    labels = _labels(runs)
+    labels = columns_of(runs)
     wide = max((width - max(map(len, labels))) // len(runs) - 2, 12)
     cells: list[list[str]] = []
     for label in labels:
@@ -43,24 +44,12 @@ def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def _labels(runs: Sequence[Facts]) -> list[str]:
-    """Every label once, each behind the label that it follows in its run."""
-    labels: list[str] = []
-    for run in runs:
-        at = 0
-        for label in run:
-            if label not in labels:
-                labels.insert(at, label)
-            at = labels.index(label) + 1
-    return labels
-
-
 def _rows(runs: Sequence[Facts], asked: Sequence[Facts], width: int) -> Iterator[str]:
     """What all runs have in common; then a row for each run with what differs, as far as it fits."""
     place, names = _named([run.get("run", "") for run in runs])
-    known = _labels(runs)
+    known = columns_of(runs)
     whole = [run | {k: v for k, v in more.items() if k not in known} for run, more in zip(runs, asked, strict=True)]
-    labels = [label for label in _labels(whole) if label != "run"]
+    labels = [label for label in columns_of(whole) if label != "run"]
     common = [x for x in labels if x not in _ENDING and len({run.get(x) for run in whole}) == 1]
     shown = [label for label in labels if label not in common]
     yield from textwrap.wrap(f"{len(runs)} runs" + f" in {place}" * bool(place), width)

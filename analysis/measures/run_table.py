@@ -94,7 +94,7 @@ def _value(text: str) -> Any:
             return text
 
 
-def columns_of(rows: Sequence[Row]) -> list[str]:
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every column once, each behind the one that it follows in its row."""
     names: list[str] = []
     for row in rows:

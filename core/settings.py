@@ -19,7 +19,7 @@ Count = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class UserSettings:
     """The settings that a user asks for. `counterplay.run` says what they do.
 
     In the metadata of a field, ``usual`` is its default in words, ``expected`` says which values it takes, and

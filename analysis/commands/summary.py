@@ -13,7 +13,7 @@ from ...core.stability.certainty import bound, largest, whole
 from ...core.stability.conditioning import ROUNDING
 from ...core.stability.number_format import number_text, rate_text
 from ...core.stability.step_sizes import name_of
-from ...core.stability.verdict import beside_v
+from ...core.stability.verdict import jacobian_check_in_words
 from ...core.stability.verdict_text import eigenvalue, lines
 from ...core.storage.strict_json import json_value, parse
 from ..log.log import Log
@@ -56,7 +56,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "parameter_norms": _by_player(log, "step/parameter_norms"),
         "cost": {k: last(log, f"step/{k}") for k in COSTS},
         "inner": _inner(log),
-        "jacobian": beside_v(jacobian_check(log)),
+        "jacobian": jacobian_check_in_words(jacobian_check(log)),
         "spectrum": _spectrum(log),
         "meaning": meaning(log),
         "metrics": {k.partition("/")[2]: _last_finite(log, k) for k in log if _is_metric(k)},

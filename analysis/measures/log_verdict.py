@@ -10,13 +10,22 @@ from numpy.typing import NDArray
 
 from ...core.stability.conditioning import ROUNDING
 from ...core.stability.step_sizes import descends
-from ...core.stability.verdict import beside_v, point_verdict
+from ...core.stability.verdict import jacobian_check_in_words, point_verdict
 from ...core.stability.verdict_text import eigenvalue, lines, number
 from ..log.log import Log
 from .convergence import dtype_of, fits, norm, period_of
 from .recorded_spectra import jacobian_check, last, sizes_of, spectra
 
-__all__ = ["ROUNDING", "beside_v", "descends", "eigenvalue", "lines", "meaning", "number", "point_verdict"]
+__all__ = [
+    "ROUNDING",
+    "descends",
+    "eigenvalue",
+    "jacobian_check_in_words",
+    "lines",
+    "meaning",
+    "number",
+    "point_verdict",
+]
 
 
 def meaning(log: Log) -> dict[str, Any] | None:

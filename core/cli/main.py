@@ -139,7 +139,7 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with the codes in its help. A traceback is shown only with COUNTERPLAY_DEBUG=1."""
     code = Interrupted.exit_code
-    with contextlib.suppress(KeyboardInterrupt), signals.caught(to_the_end=args is None), streams.kept():
+    with contextlib.suppress(KeyboardInterrupt), signals.caught(to_the_end=args is None), streams.kept_open():
         code = _run(args)
     sys.exit(code)
 

@@ -18,7 +18,7 @@ from ..registry import experiment as config
 from ..registry import registry
 from ..registry.build import build, completed, name_of
 from ..registry.experiment import Experiment, merged
-from ..settings import Asked
+from ..settings import UserSettings
 from ..terminal.completion import of_kind
 from ..terminal.progress import figures, shown
 from .options import as_typed, objects, plugins, settings
@@ -67,7 +67,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 def settings_of(e: Experiment, regularizers: list[Any]) -> dict[str, Any]:
     """The arguments of ``engine.run`` for the experiment."""
-    settings = {field.name: getattr(e, field.name) for field in fields(Asked)}
+    settings = {field.name: getattr(e, field.name) for field in fields(UserSettings)}
     others = {"start": start_of(e.start), "trace": e.trace, "compile": e.compile}
     return {**settings, **others, "regularizers": regularizers, "device": device_of(e.device)}
 

@@ -136,7 +136,7 @@ def table(facts: Mapping[str, Any]) -> str:
         "gradient norm ‖v‖": _gradient(facts),
         f"ρ({map})": verdict_text.number(meaning, "update_radius"),
         "min Re λ(J)": verdict_text.number(meaning, "min_real"),
-        "J beside v": verdict.beside_v(facts.get("jacobian_check")),
+        "J beside v": verdict.jacobian_check_in_words(facts.get("jacobian_check")),
     }
     named = [(map, "largest modulus", facts["update"]), ("J", "largest modulus", facts["jacobian"])]
     named += [(map, "farthest from 1", facts.get("update_far"))]

@@ -26,7 +26,7 @@ from ..tracing.guards import Guard, require_pure
 from ..tracing.pytrees import rebuild
 from .c_compiler import compile_c
 from .c_source import Unwritable
-from .step_source import Source, seen, step_source
+from .step_source import Source, step_outputs, step_source
 
 NUMBERS = 256  # most parameters of a member; a log holds as many at every step
 
@@ -121,7 +121,7 @@ class Compiled(Solver):
         before = state.params, state.memory
         expected = _own_step(own, self.solver, before, state)
         try:
-            compare(_judged(seen(*self.step(own, *before, dict), before)), _judged(expected), 1.0)
+            compare(_judged(step_outputs(*self.step(own, *before, dict), before)), _judged(expected), 1.0)
         except ArithmeticError:
             return step_source(game, self.solver, state).text == self.program.source.text
         return True
@@ -162,7 +162,7 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
     found = Compiled(program, solver, Guard(reads))
     costs = []
     for before, expected, spent in steps:
-        compare(_judged(seen(*found.step(own, *before, dict), before)), _judged(expected))
+        compare(_judged(step_outputs(*found.step(own, *before, dict), before)), _judged(expected))
         costs.append(np.array(spent) - found.spent(program(*before, 1))[0])
     if not np.allclose(costs[0], costs[1], rtol=0, atol=1e-9):
         raise Unwritable("its cost varies from step to step")
@@ -171,9 +171,9 @@ def compiled_solver(game: Evaluator, solver: Solver, state: State) -> Compiled:
 
 
 def _own_step(game: Evaluator, solver: Solver, before: tuple[Params, Memory], state: State) -> Any:
-    """The solver's own step from ``before``, as :func:`seen` orders it."""
+    """The solver's own step from ``before``, as :func:`step_outputs` orders it."""
     after, memory, info = solver.step(game, *before, lambda: game.draw(state.generators(), state.buffers))
-    return seen(game.project(after), memory, info, before)
+    return step_outputs(game.project(after), memory, info, before)
 
 
 def _judged(step: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -54,7 +54,7 @@ def step_source(game: Evaluator, solver: Solver, state: State) -> Source:
             raise Unwritable("its buffers change from step to step")
         after, memory, info = own.step(alone, params, before, lambda: alone.draw([torch.Generator()], buffers))
         reported.update({name: x.dtype for name, x in info.inner.items()})
-        return *seen(alone.project(after), memory, info, (params, before)), ordered(renewed, buffers)
+        return *step_outputs(alone.project(after), memory, info, (params, before)), ordered(renewed, buffers)
 
     args = params, memory, buffers, [x[0] for x in lists]
     inputs, reported = tensors(args), dict[str, torch.dtype]()
@@ -130,7 +130,7 @@ sound[k * members + m] = odd == 0;
 """
 
 
-def seen(params: Params, memory: Memory, info: StepInfo, before: tuple[Params, Memory]) -> tuple[Any, ...]:
+def step_outputs(params: Params, memory: Memory, info: StepInfo, before: tuple[Params, Memory]) -> tuple[Any, ...]:
     """What is compared of a step and what a compiled step gives: parameters, memory, losses, v, and the inner report.
 
     Tensors are numbered in the order of their names in ``before``, from where the step was taken.

@@ -153,7 +153,7 @@ class Evaluator(Game):
         return self.over_members(lambda p, b: checks.losses_of(self.game, p, b), params, batch)
 
     def refresh(self, params: Params, buffers: Buffers, part: Refresh | None = None) -> Buffers:
-        """The buffers that the next step uses; with ``part`` (of `refresh_parts`), those that it renews."""
+        """The buffers that the next step uses; with ``part`` (of `refresh_functions`), those that it renews."""
         if not buffers or type(self.game).refresh is Game.refresh:
             return buffers
         renewed = self.game.refresh if part is None else part

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ..game.regularizer import Refresh, refresh_parts
+from ..game.regularizer import Refresh, refresh_functions
 from ..game.tree import Batch, Buffers, Params
 from .evaluator import Evaluator
 
@@ -66,7 +66,7 @@ def refresh_until_converged(game: Evaluator, params: Params, buffers: Buffers) -
     converge one after another, as none depends on those outside it; within one of these, all are kept or none.
     """
     converged = torch.ones(() if game.members is None else game.members, dtype=torch.bool)
-    for part in refresh_parts(game.game) if buffers else ():
+    for part in refresh_functions(game.game) if buffers else ():
         buffers, part_converged = _part_converged(game, params, buffers, part)
         converged = converged & part_converged
     return buffers, converged

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..game.game import Game
-from ..game.tree import Batch, Params, Player, Setting, dot, leaves, norm, scale, setting
+from ..game.tree import Batch, Params, Player, Setting, dot, leaves, norm, option_per_player, scale
 from .evaluator import Evaluator
 from .operator import Operator
 from .products import LinearMap
@@ -125,7 +125,7 @@ class LocalGame:
 
     def everyone(self, value: Setting) -> dict[Player, float | Tensor]:
         """As :meth:`setting`, but for all players, also those who stand still."""
-        return setting(value, self.game.players, leaves(self.params)[0], self.game.members)
+        return option_per_player(value, self.game.players, leaves(self.params)[0], self.game.members)
 
     def scale(self, value: Setting, x: Params) -> Params:
         """``x`` times a solver's option, which may be another number for each player and each member."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..game.tree import sent
+from ..game.tree import copied_to_device
 from .stacking import tensor
 
 
@@ -35,7 +35,7 @@ class Placement:
             return x
         dtype = self.dtype if x.is_floating_point() else None
         if self._device is not None and x.is_cpu:
-            x = sent(x.to(None, dtype), self._device)
+            x = copied_to_device(x.to(None, dtype), self._device)
         if self.channels_last and x.dim() == 4:
             return x.to(self.device, dtype, memory_format=torch.channels_last)
         return x.to(self.device, dtype)

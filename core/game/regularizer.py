@@ -210,7 +210,7 @@ def layers(game: Game) -> list[Any]:
     return [game, *layers(game.game)] if isinstance(game, Regularized) else [game]
 
 
-def refresh_parts(game: Game) -> list[Refresh]:
+def refresh_functions(game: Game) -> list[Refresh]:
     """The parts of a refresh in order: that of the game without regularizers, then that of each one, innermost first.
 
     Each returns all buffers, with its own renewed.
@@ -221,7 +221,7 @@ def refresh_parts(game: Game) -> list[Refresh]:
     def inside(part: Refresh) -> Refresh:
         return lambda params, buffers: {**buffers, **part(params, game._own(buffers))}
 
-    return [*map(inside, refresh_parts(game.game)), partial(game.regularizer.refresh, game.game)]
+    return [*map(inside, refresh_functions(game.game)), partial(game.regularizer.refresh, game.game)]
 
 
 def regularized(game: Game, *regularizers: Regularizer) -> Game:

@@ -124,7 +124,7 @@ def _scaled(tree: Tree, s: float | Tensor) -> Tree:
     return dict(zip(tree, torch._foreach_mul(list(tree.values()), s), strict=True))
 
 
-def sent(x: Tensor, device: torch.device) -> Tensor:
+def copied_to_device(x: Tensor, device: torch.device) -> Tensor:
     """``x``, a tensor of the host, on ``device``: from pinned memory, so that the host does not wait for the copy."""
     return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
 
@@ -153,7 +153,7 @@ def norm(x: Params, ensemble: bool = False) -> Tensor:
     return torch.stack(torch._foreach_norm(leaves(x))).norm()
 
 
-def setting(
+def option_per_player(
     value: Setting, players: Sequence[Player], like: Tensor, members: int | None = None
 ) -> dict[Player, float | Tensor]:
     """A solver's numeric option for each player: a number, or a tensor (M,) with one number for each member.
@@ -172,7 +172,7 @@ def setting(
             raise UsageError(
                 f"an option lists {len(v)} numbers, one per member, but {have}; give a list as long as that."
             )
-        return sent(torch.as_tensor(v, dtype=like.dtype), like.device)
+        return copied_to_device(torch.as_tensor(v, dtype=like.dtype), like.device)
 
     if not isinstance(value, Mapping):
         return dict.fromkeys(players, number(value))

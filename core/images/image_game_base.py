@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..game.game import INSTANCE_NOISE, Game
-from ..game.tree import Batch, Buffers, Params, Player, Tree, sent
+from ..game.tree import Batch, Buffers, Params, Player, Tree, copied_to_device
 from ..options import Count, option
 from ..registry.registry import make
 from . import epochs
@@ -124,7 +124,7 @@ class ImageGameBase(Game):
         real = to_floats(pixels[chosen])
         if self.flip:
             mirrored = torch.rand(self.batch, generator=rng, dtype=torch.float32) < 0.5
-            real = torch.where(sent(mirrored, real.device)[:, None, None, None], real.flip(-1), real)
+            real = torch.where(copied_to_device(mirrored, real.device)[:, None, None, None], real.flip(-1), real)
         batch = {**buffers, "real": real, "noise": self.noise(rng, self.batch)}
         if labels is not None:
             batch["labels"] = labels[chosen]
@@ -153,7 +153,7 @@ class ImageGameBase(Game):
         z, y = batch["noise"], batch.get("labels")
         if len(self.generators) == 1:
             return self.generate(params[self.generators[0]], z, {**batch, "labels": y})
-        own = {n: sent((by == n).nonzero()[:, 0], z.device) for n in by.unique().tolist()}
+        own = {n: copied_to_device((by == n).nonzero()[:, 0], z.device) for n in by.unique().tolist()}
         made = [
             self.generate(params[self.generators[n]], z[at], {**batch, "labels": None if y is None else y[at]})
             for n, at in own.items()

@@ -16,7 +16,7 @@ from ..game.game import INSTANCE_NOISE, GanGame
 from ..game.loss import GanLoss
 from ..game.module_games import GameFromModules
 from ..game.torch_errors import explained
-from ..game.tree import Batch, Buffers, Params, Player, Tree, sent
+from ..game.tree import Batch, Buffers, Params, Player, Tree, copied_to_device
 from . import epochs
 from .given_data import Samples
 
@@ -89,8 +89,8 @@ class SamplesFromModules(GanFromModules):
     def sample(self, rng: torch.Generator, buffers: Buffers) -> Batch:
         chosen, *_ = epochs.take(buffers[ORDER], buffers[EPOCH], buffers[POSITION], self.batch)
         x, rows = self.samples_.x, chosen.cpu()
-        batch = {**buffers, "real": sent(x[rows], chosen.device), "noise": self._noise(rng, self.batch)}
-        return {**batch, "labels": sent(self._labels[rows], chosen.device)} if self.conditional else batch
+        batch = {**buffers, "real": copied_to_device(x[rows], chosen.device), "noise": self._noise(rng, self.batch)}
+        return {**batch, "labels": copied_to_device(self._labels[rows], chosen.device)} if self.conditional else batch
 
     def _noise(self, rng: torch.Generator, count: int) -> Tensor:
         return torch.randn(count, self.latent, generator=rng, dtype=self.samples_.x.dtype)

@@ -75,7 +75,7 @@ class History(LogRows, Mapping[str, np.ndarray]):
 _ADVICE = "more than 2 GiB: record every so many steps (every=...), or to a directory (out=...)."
 
 
-def writers_to_each(*records: LogRows) -> Any:
+def append_to_all(*records: LogRows) -> Any:
     """Return functions ``append`` and ``extend`` that add to each of ``records``."""
 
     def append(group: str, row: Row) -> None:

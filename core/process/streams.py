@@ -57,7 +57,7 @@ class UnclosableStream:
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def kept_open() -> Iterator[None]:
     """A context in which the standard streams cannot be closed. Those that were closed before lead to /dev/null."""
     before = sys.stdout, sys.stderr
     for number in range(3):

@@ -28,7 +28,7 @@ class Unmade(UsageError):
 def build(experiment: Experiment) -> tuple[Any, Any, list[Any]]:
     """Make the objects of an experiment: game, solver, regularizers. Raises UsageError."""
     named = _game(experiment)
-    config.whole_or_in_parts("game", named)
+    config.require_whole_or_in_parts("game", named)
     return _objects(registry.make, named, experiment.solver, experiment.regularizers)
 
 
@@ -120,7 +120,7 @@ class Completion:
         key = f"{kind} {what!r} {players!r}"
         if key not in self._known:
             if kind == "game":
-                config.whole_or_in_parts("game", what)
+                config.require_whole_or_in_parts("game", what)
             thing = registry.make(kind, config.expand_everyone(what, players) if players else what)
             whole = plain({**registry.settings(thing), "name": name_of(what)})
             self._known[key] = whole, tuple(getattr(thing, "players", ()))

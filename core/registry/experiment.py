@@ -19,7 +19,7 @@ import tomli_w
 from ..coerce import shown
 from ..errors import UsageError, did_you_mean
 from ..options import bounds_of, option, options_of
-from ..settings import Asked
+from ..settings import UserSettings
 from ..typed_values import LARGEST, as_integer, from_toml_file, plain, typed, without_nulls
 from .nested_options import EVERYONE, leaves, nested, opened
 from .registry import REGISTRY
@@ -32,7 +32,7 @@ _SWITCHES = ("COUNTERPLAY_NO_PLUGINS", "COUNTERPLAY_DEBUG")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment(Asked):
+class Experiment(UserSettings):
     """What is run. The fields are the tables and keys of the TOML file; those with a help text are options too."""
 
     game: Named
@@ -108,7 +108,7 @@ def expand_everyone(named: Named, players: Sequence[str]) -> Named:
     return {k: filled(v) for k, v in named.items()} if isinstance(named, Mapping) else named
 
 
-def whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:
+def require_whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:
     """Raise UsageError if an option was given both as one value and in parts, where the parts are not players."""
     for key, x in named.items() if isinstance(named, Mapping) else ():
         if isinstance(x, Mapping) and EVERYONE in x:
@@ -117,7 +117,7 @@ def whole_or_in_parts(kind: str, named: str | Mapping[str, Any]) -> None:
                 f"option {key!r} of the {kind} was given whole and in parts ({key}.{part}): give one of them."
             )
         if isinstance(x, Mapping):
-            whole_or_in_parts(kind, x)
+            require_whole_or_in_parts(kind, x)
 
 
 def from_file(path: str) -> Table:

@@ -30,7 +30,7 @@ from ..parallel.launch import processes, together
 from ..parallel.playing import Playing
 from ..provenance.reproducibility import require_seeded
 from ..seeding import SCHEME
-from ..settings import Asked
+from ..settings import UserSettings
 from ..solver.solver import Memory, Solver, require_suited
 from ..solver.state import State
 from ..spectra.announcement import announced_to
@@ -125,7 +125,7 @@ def run(
     _require_objects(game, solver, regularizers, start)
     ranks = processes(_name(device))
     settings = Settings(
-        **{field.name: arguments[field.name] for field in fields(Asked)},
+        **{field.name: arguments[field.name] for field in fields(UserSettings)},
         trace_from=first_step_of(trace, TRACE_FROM), compile_from=first_step_of(compile, COMPILE_FROM), seeding=SCHEME,
         ranks=1 if ranks is None else ranks.count,
     ).checked()  # fmt: skip

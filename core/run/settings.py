@@ -18,7 +18,7 @@ from ..game.game import Game
 from ..game.regularizer import Regularizer, regularized
 from ..options import bounds_of, options_of
 from ..seeding import SCHEME, SEEDS
-from ..settings import Asked, Count, Whole
+from ..settings import Count, UserSettings, Whole
 from .device import require_device
 from .torch_switches import deterministic, precision
 
@@ -26,7 +26,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Asked):
+class Settings(UserSettings):
     """What the user asked for, and what was decided when the run began, so that a resumed run computes in the same way.
 
     ``trace_from`` is the step from which on traced programs are replayed, ``compile_from`` the step from which on

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..game.tree import sent
+from ..game.tree import copied_to_device
 
 MatVec = Callable[[Tensor], Tensor]
 
@@ -113,7 +113,7 @@ def gmres(A: MatVec, b: Tensor, tol: float, max_iter: int, start: Tensor | None 
             return _least_squares(H, sizes[0])[1] <= sizes[1].squeeze(-1)
 
         V, H = arnoldi(A, r, m, stop=solved)
-        y = sent(_least_squares(H, sizes[0])[0], b.device)
+        y = copied_to_device(_least_squares(H, sizes[0])[0], b.device)
         x = torch.where(going, x + _combine(y, V[..., : y.shape[-1], :]), x)
         done += H.shape[-1]
         count = count + going.squeeze(-1) * H.shape[-1]

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..derivatives.local import LocalGame
 from ..errors import UsageError
 from ..game.game import Game, regularizers_of
-from ..game.tree import Batch, Params, Player, clamp, leaves, norm, pointwise, scale, setting, sub
+from ..game.tree import Batch, Params, Player, clamp, leaves, norm, option_per_player, pointwise, scale, sub
 from ..options import Positive, StepSize, called, option
 from .schedules import Schedule
 from .step_rules import Rule
@@ -159,7 +159,7 @@ class Composed(Solver):
         """lr at ``step``, for each player."""
         like, members = leaves(params)[0], getattr(game, "members", None)
         factor = schedule.factor(step).to(like)
-        return {i: lr * factor for i, lr in setting(self.lr, tuple(game.players), like, members).items()}
+        return {i: lr * factor for i, lr in option_per_player(self.lr, tuple(game.players), like, members).items()}
 
     def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
         """``params`` after the players in ``d`` have moved by -lr * rule(d), projected, and the rules' next memory."""

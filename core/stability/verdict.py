@@ -175,7 +175,7 @@ def differs(jacobian: Any) -> str | None:
     return str(jacobian.get("words") or "J is not the derivative of v: what is played is not what J says.")
 
 
-def beside_v(jacobian: Any) -> str:
+def jacobian_check_in_words(jacobian: Any) -> str:
     """The result of the run's check whether J is the derivative of v, in words; "" where it is."""
     words = str(jacobian.get("words") or "") if isinstance(jacobian, Mapping) else ""
     unknown = isinstance(jacobian, Mapping) and jacobian.get("status") == "unknown"

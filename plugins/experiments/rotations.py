@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .update_radii import CONVERGES, DIVERGES, NEITHER, Case, Said, UpdateRadii, exact
+from .update_radii import CONVERGES, DIVERGES, NEITHER, Case, CaseClaim, UpdateRadii, exact
 
 BILINEAR = "bilinear"
 
@@ -58,7 +58,7 @@ class BilinearMethods(UpdateRadii):
         "gamma and lambda are 1, for extrapolation 2; lola expects steps of .5, at which it is conopt."
     )
     said = tuple(
-        Said(f"alpha-{a:g}", f"With alpha {a:g} the radius of F' is that of the closed form for each method.",
+        CaseClaim(f"alpha-{a:g}", f"With alpha {a:g} the radius of F' is that of the closed form for each method.",
              "derived", _on_bilinear(a)) for a in (1.0, 3.0)
     )  # fmt: skip
 
@@ -76,10 +76,11 @@ class NegativeMomentum(UpdateRadii):
         "is .5."
     )
     said = (
-        Said("simultaneous", "With simultaneous play no momentum makes descent converge.", "Gidel et al. 2019, Thm. 5",
+        CaseClaim("simultaneous", "With simultaneous play no momentum makes descent converge.",
+             "Gidel et al. 2019, Thm. 5",
              tuple(Case(f"beta {b:g}", BILINEAR, _momentum("simgd", b), DIVERGES, f"β {b:g} diverges")
                    for b in (-0.5, -0.1, 0.0, 0.5))),
-        Said("alternating", "With alternating play a negative momentum converges, none stays at a distance, and a "
+        CaseClaim("alternating", "With alternating play a negative momentum converges, none stays at a distance, and a "
              "positive one diverges.", "Gidel et al. 2019, Thm. 6, Fig. 1",
              (Case("beta -0.5", BILINEAR, _momentum("altgd", -0.5), (0.0, max(0.5, 1 - 0.25 / 16) ** 0.5),
                    "β -0.5 converges, ρ² ≤ 1 - h²/16", "Thm. 6 with sigma 1"),
@@ -100,13 +101,14 @@ class LookaheadMinmax(UpdateRadii):
 
     notes: ClassVar[str] = "The paper's game has 100 dimensions and is drawn; of xy the rates are closed forms."
     said = (
-        Said("tamed", "Going back half of the way after k steps makes descent converge where it diverges alone.",
+        CaseClaim("tamed", "Going back half of the way after k steps makes descent converge where it diverges alone.",
              "Chavdarova et al. 2021, Fig. 1",
              (Case("descent alone", BILINEAR, {"name": "simgd", "lr": 0.3}, DIVERGES, "diverges"),
               *(Case(f"k = {k}", BILINEAR, {"name": "lookahead-minmax", "lr": 0.3, "k": k}, CONVERGES, "converges")
                 for k in (3, 5, 6)))),
-        Said("rates", "The map of a period is that of the closed form.", "derived", tuple(map(_lookahead, (1, 3, 5)))),
-        Said("alternating", "The same around alternating descent, which alone stays at a distance.",
+        CaseClaim("rates", "The map of a period is that of the closed form.",
+             "derived", tuple(map(_lookahead, (1, 3, 5)))),
+        CaseClaim("alternating", "The same around alternating descent, which alone stays at a distance.",
              "Chavdarova et al. 2021, Fig. 1",
              (Case("alone", BILINEAR, {"name": "altgd", "lr": 0.3}, NEITHER, "stays"),
               Case("k = 5", BILINEAR, {"name": "lookahead-minmax", "k": 5, "solver": {"name": "altgd", "lr": 0.3}},
@@ -128,18 +130,18 @@ class WeakAttractor(UpdateRadii):
         "normalised, and their figure may be of another lambda; we claim nothing of it at larger steps."
     )
     said = (
-        Said("descent", "Simultaneous descent converges slowly with step size .01, and diverges slowly with .032 and "
-             "rapidly with .1.", "Balduzzi et al. 2018; Letcher et al. 2019 (1905.04926)",
+        CaseClaim("descent", "Simultaneous descent converges slowly with step size .01, and diverges slowly with .032 "
+             "and rapidly with .1.", "Balduzzi et al. 2018; Letcher et al. 2019 (1905.04926)",
              (exact("h .01", "weak-attractor", _attracted("simgd", 0.01), abs(0.99 - 0.1j), "|1 - h(1 + 10i)|"),
               Case("h .032", "weak-attractor", _attracted("simgd", 0.032), (1 + 1e-9, 1.05), "diverges slowly",
                    "a factor of at most 1.05 counts as slow"),
               Case("h .1", "weak-attractor", _attracted("simgd", 0.1), (1.2, math.inf), "diverges rapidly",
                    "a factor of at least 1.2 counts as rapid"))),
-        Said("adjusted", "With step size .01 symplectic gradient adjustment converges far faster.",
+        CaseClaim("adjusted", "With step size .01 symplectic gradient adjustment converges far faster.",
              "Balduzzi et al. 2018",
              (Case("sga, h .01", "weak-attractor", _attracted("sga", 0.01), (0.0, 0.5), "converges fast",
                    "half of the distance goes in a step"),)),
-        Said("largest-step", "Its largest step is that of simultaneous descent, 2/101.", "derived",
+        CaseClaim("largest-step", "Its largest step is that of simultaneous descent, 2/101.", "derived",
              tuple(Case(f"{m}, {s:g} of it", "weak-attractor", _attracted(m, s * 2 / 101), r, f"{m} {w}")
                    for m in ("simgd", "sga") for s, r, w in ((0.99, CONVERGES, "converges below"),
                                                              (1.01, DIVERGES, "diverges above")))),
@@ -165,13 +167,13 @@ class FollowTheRidge(UpdateRadii):
 
     notes: ClassVar[str] = "The paper draws paths; the step size is .05 here, and gamma of conopt .1."
     said = (
-        Said("minimax", "Follow-the-ridge converges to the minimax point 0 of the first game, which gradient descent "
-             "does not find.", "Wang et al. 2020, section 5, first game",
+        CaseClaim("minimax", "Follow-the-ridge converges to the minimax point 0 of the first game, which gradient "
+             "descent does not find.", "Wang et al. 2020, section 5, first game",
              (_ridge("follow-the-ridge", FIRST, CONVERGES), _ridge("simgd", FIRST, DIVERGES))),
-        Said("no-minimax", "In the second game 0 is no minimax point: descent converges to it, follow-the-ridge does "
-             "not.", "Wang et al. 2020, section 5, second game",
+        CaseClaim("no-minimax", "In the second game 0 is no minimax point: descent converges to it, follow-the-ridge "
+             "does not.", "Wang et al. 2020, section 5, second game",
              (_ridge("follow-the-ridge", SECOND, DIVERGES), _ridge("simgd", SECOND, CONVERGES))),
-        Said("others", "Extragradient and ogda are as descent is; conopt converges to 0 in both.", "derived",
+        CaseClaim("others", "Extragradient and ogda are as descent is; conopt converges to 0 in both.", "derived",
              (*(_ridge(m, FIRST, DIVERGES) for m in ("extragradient", "ogda")),
               *(_ridge(m, SECOND, CONVERGES) for m in ("extragradient", "ogda")),
               *(_ridge("conopt", g, CONVERGES, gamma=0.1) for g in (FIRST, SECOND)))),
@@ -200,17 +202,17 @@ class DiracGanPanels(UpdateRadii):
         "noise are not here: the first is not differentiable at 0, and noise is drawn, so that no map is fixed."
     )
     said = (
-        Said("unregularised", "Without a penalty descent diverges from the equilibrium, whatever the loss.",
+        CaseClaim("unregularised", "Without a penalty descent diverges from the equilibrium, whatever the loss.",
              "Mescheder et al. 2018, Lemma 2.3, Fig. 3 a to c",
              (*(exact(f"{name}", _dirac(name), {"name": "simgd", "lr": 0.2}, math.hypot(1, 0.1), "|1 ± ih/2|")
                 for name in ("saturating", "non-saturating")),
               exact("wgan", _dirac("wgan"), {"name": "simgd", "lr": 0.2}, math.hypot(1, 0.2), "|1 ± ih|"))),
-        Said("alternating", "With alternating steps it stays at a distance.", "Mescheder et al. 2018, Lemma 2.4",
+        CaseClaim("alternating", "With alternating steps it stays at a distance.", "Mescheder et al. 2018, Lemma 2.4",
              tuple(Case(name, _dirac(name), {"name": "altgd", "lr": 0.2}, NEITHER, f"{name}: 1")
                    for name in ("saturating", "non-saturating", "wgan"))),
-        Said("penalised", "With a gradient penalty it converges, without turning from gamma 1 on.",
+        CaseClaim("penalised", "With a gradient penalty it converges, without turning from gamma 1 on.",
              "Mescheder et al. 2018, Lemma 4.1 and Fig. 3 g, h", tuple(map(_penalised, (0.3, 1.0, 2.0)))),
-        Said("consensus", "Consensus optimization makes it converge, too.", "Mescheder et al. 2018, Fig. 3 e",
+        CaseClaim("consensus", "Consensus optimization makes it converge, too.", "Mescheder et al. 2018, Fig. 3 e",
              (Case("conopt", _dirac("saturating"), {"name": "conopt", "lr": 0.2, "gamma": 1.0}, CONVERGES,
                    "converges"),)),
     )  # fmt: skip

@@ -43,7 +43,7 @@ def exact(label: str, game: Any, solver: Any, value: float, why: str, **options:
 
 
 @dataclass(frozen=True)
-class Said:
+class CaseClaim:
     """A claim as a table of cases."""
 
     name: str
@@ -56,7 +56,7 @@ class Said:
 class UpdateRadii(Experiment):
     """What all of these experiments share; ``said`` is the table."""
 
-    said: ClassVar[tuple[Said, ...]] = ()
+    said: ClassVar[tuple[CaseClaim, ...]] = ()
 
     def claims(self) -> Sequence[Claim]:
         """One claim for each row of the table."""

@@ -16,9 +16,9 @@ from counterplay.core.game.tree import (  # fmt: skip
     names,
     neg,
     norm,
+    option_per_player,
     ravel,
     scale,
-    setting,
     sub,
     tmap,
     unravel,
@@ -84,9 +84,9 @@ def test_scale_takes_a_number_for_each_member_and_each_player():
 
 def test_a_setting_is_resolved_for_each_player():
     x = torch.zeros((), dtype=F64)
-    assert setting(0.1, ("a", "b"), x) == {"a": 0.1, "b": 0.1}
-    assert setting({"b": 2, "a": 1}, ("a", "b"), x) == {"a": 1.0, "b": 2.0}
-    found = setting({"a": [1.0, 2.0], "b": 3.0}, ("a", "b"), x, members=2)
+    assert option_per_player(0.1, ("a", "b"), x) == {"a": 0.1, "b": 0.1}
+    assert option_per_player({"b": 2, "a": 1}, ("a", "b"), x) == {"a": 1.0, "b": 2.0}
+    found = option_per_player({"a": [1.0, 2.0], "b": 3.0}, ("a", "b"), x, members=2)
     assert torch.equal(torch.as_tensor(found["a"]), torch.tensor([1.0, 2.0], dtype=F64)) and found["b"] == 3.0
 
 
@@ -101,7 +101,7 @@ def test_a_setting_is_resolved_for_each_player():
 )
 def test_a_setting_that_does_not_fit_is_a_sentence(value, members, words):
     with pytest.raises(cp.UsageError, match=words):
-        setting(value, ("a", "b"), torch.zeros(()), members)
+        option_per_player(value, ("a", "b"), torch.zeros(()), members)
 
 
 def test_names_say_where_a_number_stands():

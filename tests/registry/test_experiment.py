@@ -101,7 +101,7 @@ def test_everybody_is_every_player() -> None:
     filled = config.expand_everyone({"name": "simgd", "lr": {"x": 0.2, "*": 0.1}, "rule": {"name": "adam"}}, ("x", "y"))
     assert filled == {"name": "simgd", "lr": {"x": 0.2, "y": 0.1}, "rule": {"name": "adam"}}
     with pytest.raises(UsageError, match=r"option 'b' of the game was given whole and in parts \(b.x\): give one"):
-        config.whole_or_in_parts("game", {"name": "quadratic", "b": {"*": 1, "x": 2}})
+        config.require_whole_or_in_parts("game", {"name": "quadratic", "b": {"*": 1, "x": 2}})
 
 
 @pytest.mark.parametrize("text", ["lr", "=1", "lr.=1", ".x=1", ""])

@@ -13,7 +13,7 @@ from counterplay.core.cli.run import run_command
 from counterplay.core.errors import UsageError
 from counterplay.core.registry.experiment import FIELDS, resolve, to_table
 from counterplay.core.run.settings import Settings
-from counterplay.core.settings import Asked
+from counterplay.core.settings import UserSettings
 
 OFF = dict.fromkeys(("deterministic", "tf32", "channels_last"), False)
 
@@ -21,7 +21,7 @@ OFF = dict.fromkeys(("deterministic", "tf32", "channels_last"), False)
 def test_every_setting_is_a_keyword_an_option_and_a_key() -> None:
     keywords = inspect.signature(cp.run).parameters
     options = {p.name for p in run_command.params}
-    for field in fields(Asked):
+    for field in fields(UserSettings):
         assert keywords[field.name].default == field.default, field.name
         assert field.name in options and field.name in FIELDS, field.name
         assert field.metadata["help"], field.name

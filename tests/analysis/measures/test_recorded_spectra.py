@@ -18,7 +18,7 @@ from counterplay.analysis.log.log import Log, open_log
 from counterplay.analysis.measures.log_verdict import meaning
 from counterplay.analysis.measures.recorded_spectra import sizes_of, spectra
 from counterplay.core.log.schema import Layout
-from counterplay.core.stability.verdict import beside_v, differs
+from counterplay.core.stability.verdict import differs, jacobian_check_in_words
 from counterplay.core.storage.strict_json import dumps
 
 from ...conftest import Run
@@ -169,7 +169,7 @@ def test_j_that_is_not_the_derivative_of_v_has_no_verdict(tmp_path: Path, cli: R
     log = log_of(tmp_path / "rough", run=run, **NEW)
     assert f"not known to be its derivative: {words}" in table([summarize(log)]) and kind_in(log)["name"] == "unstable"
     for odd in (None, 3, "differs", {"status": ["differs"]}):
-        assert differs(odd) is None and beside_v(odd) == ""
+        assert differs(odd) is None and jacobian_check_in_words(odd) == ""
 
 
 def test_a_number_taken_out_of_a_tensor_leaves_no_verdict(tmp_path: Path) -> None:

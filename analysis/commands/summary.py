@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.errors import printable
 from ...core.log.schema import SPECTRUM_STATUS
-from ...core.stability.certainty import bound, largest, whole
+from ...core.stability.certainty import bound_sign, largest, whole
 from ...core.stability.conditioning import ROUNDING
 from ...core.stability.number_format import number_text, rate_text
 from ...core.stability.step_sizes import name_of
@@ -191,17 +191,17 @@ def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any], digits
     off, found = spectrum["errors"], {}
     if "update_complete" in facts["meaning"]:
         label = "spectral radius of F'" + f", {period} steps" * (period > 1)
-        sign, rho = bound(spectrum["update_complete"], "≥"), spectrum["update_radius"]
+        sign, rho = bound_sign(spectrum["update_complete"], "≥"), spectrum["update_radius"]
         found[label] = "unknown" if rho is None else rate_text(rho, digits, sign, off["update_radius"])
         how = {True: "all of them", False: "some of them", None: "whether all of them is unknown"}
         words = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
         found["eigenvalues of F'"] = ", ".join(words)
     if least is not None:
-        found["smallest Re λ"] = number_text(least, digits, bound(known, "≤"), off["min_real"], scale)
+        found["smallest Re λ"] = number_text(least, digits, bound_sign(known, "≤"), off["min_real"], scale)
     found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"
     found["leading eigenvalues"] = " ".join(eigenvalue(z, scale, rounding, min(digits, 5)) for z in leading)
     if spectrum["max_modulus"] is not None:
-        found["largest |λ|"] = number_text(scale, digits, bound(known, "≥"), off["max_modulus"])
+        found["largest |λ|"] = number_text(scale, digits, bound_sign(known, "≥"), off["max_modulus"])
     found["worst residual"] = _text(spectrum["worst_residual"], digits)
     return found
 

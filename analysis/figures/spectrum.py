@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.stability.certainty import bound, largest, whole
+from ...core.stability.certainty import bound_sign, largest, whole
 from ...core.stability.number_format import number_text, rate_text
 from ...core.stability.step_sizes import plain_step
 from ..drawing.card import Card
@@ -179,7 +179,7 @@ def _update(axes: Axes, log: Shown, sign: float) -> None:
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
     if rho is not None:
-        side = bound(whole(found), "≥")
+        side = bound_sign(whole(found), "≥")
         what += f"\nρ(F') {'= ' * (not side)}{rate_text(rho[0], 4, side, rho[1])}{at}"
     axes.set_title(what)
     axes.set_xlabel("Re λ(F')")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.stability.certainty import without_neutral
-from ...core.stability.conditioning import ROUNDING, radius, turn
+from ...core.stability.conditioning import ROUNDING, radius, steps_per_turn
 from ...core.stability.rate import Fit, fitted_line
 from ..log.log import Log
 from .recorded_spectra import last, spectra
@@ -28,7 +28,7 @@ def fits(log: Log) -> list[Fit | str]:
     rounding = ROUNDING.get(dtype_of(log), 1e-5)
     for m, one in enumerate(spectra(log) or []):
         if one.update is not None and one.leading:  # else the slowest eigenvalue is not known
-            turns[m] = period_of(log) * float(turn(without_neutral(one.update, one.J, rounding)))
+            turns[m] = period_of(log) * float(steps_per_turn(without_neutral(one.update, one.J, rounding)))
     steps, v, floor = sizes
     return [fitted_line(steps, e, f, t) for e, f, t in zip(v.T, floor.T, turns, strict=True)]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -75,7 +74,7 @@ class History(LogRows, Mapping[str, np.ndarray]):
 _ADVICE = "more than 2 GiB: record every so many steps (every=...), or to a directory (out=...)."
 
 
-def append_to_all(*records: LogRows) -> Any:
+def appenders_to_all(*records: LogRows) -> tuple[Callable[[str, Row], None], ...]:
     """Return functions ``append`` and ``extend`` that add to each of ``records``."""
 
     def append(group: str, row: Row) -> None:

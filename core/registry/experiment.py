@@ -21,7 +21,7 @@ from ..errors import UsageError, did_you_mean
 from ..options import bounds_of, option, options_of
 from ..settings import UserSettings
 from ..typed_values import LARGEST, as_integer, from_toml_file, plain, typed, without_nulls
-from .nested_options import EVERYONE, leaves, nested, opened
+from .nested_options import EVERYONE, as_table, leaves, nested
 from .registry import REGISTRY
 
 Table = dict[str, Any]
@@ -90,7 +90,7 @@ def merged(low: Any, high: Any) -> Any:
     if not isinstance(low, Mapping):
         if "name" in high or EVERYONE in high or low is None:
             return dict(high)
-        low = opened(low)
+        low = as_table(low)
     if "name" in high and low.get("name", high["name"]) != high["name"]:
         return dict(high)
     return {**low, **{k: merged(low[k], v) if k in low else v for k, v in high.items()}}

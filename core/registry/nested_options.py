@@ -14,7 +14,7 @@ def nested(parts: Iterable[tuple[Sequence[str], Any]]) -> dict[str, Any]:
     for path, value in sorted(parts, key=lambda part: len(part[0])):
         inner = table
         for name in path[:-1]:
-            inner[name] = inner = opened(inner.get(name, {}))
+            inner[name] = inner = as_table(inner.get(name, {}))
         inner[path[-1]] = value
     return table
 
@@ -28,7 +28,7 @@ def leaves(path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
         yield path, value
 
 
-def opened(low: Any) -> dict[str, Any]:
+def as_table(low: Any) -> dict[str, Any]:
     """A value as a table, so that options can be added to a name, or exceptions to a number that holds for everyone."""
     if isinstance(low, Mapping):
         return dict(low)

@@ -12,7 +12,7 @@ from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import probe_batch
 from ..derivatives.products import Cost
 from ..game.tree import Params
-from ..log.history import append_to_all
+from ..log.history import appenders_to_all
 from ..log.rows import LogRows
 from ..log.schema import Layout, Variable
 from ..loop.observers import Every, Observer
@@ -43,7 +43,7 @@ def recorders(
     ``path()`` gives the parameters recorded so far in a game of two parameters, (steps, 2). ``spent`` are the seconds
     that the run has taken before.
     """
-    append, extend = append_to_all(*records)
+    append, extend = appenders_to_all(*records)
     uncounted = replace(game, cost=Cost(), trace=False)  # what recorders evaluate is not part of the solver's cost
     observers: list[Observer] = [
         Every(settings.every, StepRecorder(append, game, parameter_summary, time.monotonic() - spent, extend)),

@@ -39,7 +39,7 @@ def at_most(most: int) -> Iterator[None]:
 
 
 @contextmanager
-def one_space(most: int) -> Iterator[Callable[[], None]]:
+def counted_products(most: int) -> Iterator[Callable[[], None]]:
     """A context of one Krylov space of at most ``most`` products: call what it gives at each. Those left over count."""
     begun = (_COUNT.get() or [0])[0]
     yield lambda: _advance((_COUNT.get() or [0])[0] + 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..derivatives.operator import Operator
 from ..game.tree import Params, add, leaves, ravel, scale, sub, tmap
 from ..tolerances import tolerances
-from .announcement import one_space
+from .announcement import counted_products
 from .eigenvalues import CONVERGED, NOT_DIFFERENTIABLE, SLACK, Spectrum, dense_spectrum, ritz_spectrum
 from .krylov_schur import krylov_schur
 from .update_map import UpdateMap
@@ -114,7 +114,7 @@ def _leading(A: Operator, k: int, max_products: int, tol: float, wanted: int | N
         return (ritz_spectrum(H, k, tol).status[..., :wanted] == CONVERGED).all()
 
     space = max(2 * k + 2, SPACE // (x.numel() * x.element_size()))
-    with one_space(max_products) as told:
+    with counted_products(max_products) as told:
 
         def product(u: Tensor) -> Tensor:
             told()

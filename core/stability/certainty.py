@@ -158,7 +158,7 @@ def largest(spectra: Sequence[Known]) -> tuple[float, float] | None:
     return max(found) if found and all(one.differentiable for one in spectra) else None
 
 
-def bound(complete: Any, sign: str) -> str:
+def bound_sign(complete: Any, sign: str) -> str:
     """``sign`` ("≥", "≤") unless ``complete``, or every item of it if it is a list, is True; else ""."""
     each = complete if isinstance(complete, list) else [complete]
     return "" if all(c is True for c in each) else sign

@@ -84,7 +84,7 @@ def without_ones(update: ArrayLike, count: ArrayLike, rounding: float = 1e-12) -
     return np.where((off <= least) & (order < np.asarray(count)[..., None]), complex(np.nan, np.nan), z)
 
 
-def turn(update: ArrayLike) -> Array:
+def steps_per_turn(update: ArrayLike) -> Array:
     """Applications of F' in which the slowest of its leading eigenvalues (..., n) turns once round 0; 0 if none turns.
 
     An eigenvalue whose angle is below a thousandth of |log ρ| counts as real: rounding splits repeated real eigenvalues

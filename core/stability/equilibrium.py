@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..log.schema import NOISE_BATCHES
-from .certainty import Known, bound
+from .certainty import Known, bound_sign
 from .conditioning import slowest
 from .number_format import EXACT, number_text, rate_text
 from .verdict_table import verdict
@@ -144,7 +144,7 @@ def kind_of(
     return Kind(name, curvature, words, "; ".join(reasons.values()), equilibrium, step, flow, rest.state)
 
 
-def joint_part(J: Known, own: Mapping[str, Known]) -> float:
+def stability_from_joint_play(J: Known, own: Mapping[str, Known]) -> float:
     """min Re λ(J) − min over players of min λ(J_ii): the part of the stability that comes from joint play.
 
     The second term is the stability of the flow if each player moved while the others stood still. In a zero-sum game
@@ -237,7 +237,7 @@ def _numbers(J: Known, update: Known | None, largest: float) -> str:
 
 def _equals(text: Callable[..., str], x: float, known: Known, sign: str, *about: float) -> str:
     """``x`` as text with "=" before it, or with the sign of a bound where not all eigenvalues are known."""
-    sign = bound(known.complete, sign)
+    sign = bound_sign(known.complete, sign)
     return ("" if sign else "= ") + text(x, 5, sign, *about)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .certainty import Found, Known, known, without_neutral
 from .conditioning import EPSILON, ROUNDING, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
-from .equilibrium import Kind, joint_part, kind_of, rest_of
+from .equilibrium import Kind, kind_of, rest_of, stability_from_joint_play
 from .number_format import EXACT
 
 MAX_ERROR = 1e-3  # relative error of an eigenvalue up to which ratios of eigenvalues are given
@@ -74,7 +74,7 @@ def point_verdict(
             more, signs = _of_update(F, J, rounding, period, descending)
             facts, bounds = {**facts, **more}, {**bounds, **signs}
         if own is not None:
-            facts["joint_part"] = joint_part(J, blocks)
+            facts["joint_part"] = stability_from_joint_play(J, blocks)
             least = max(rounding, 1e-9)
             rest = rest_of(gradient, parameters, J, noise=noise, mean=mean_gradient, rounding=least)
             negligible = float(np.finfo(np.float64 if dtype == "float64" else np.float32).eps) / 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from counterplay.analysis.measures.log_verdict import lines, point_verdict
 from counterplay.core.stability.certainty import Known
 from counterplay.core.stability.conditioning import conditioning, largest_step, phase, radius, slowest, steps_to
-from counterplay.core.stability.equilibrium import distance, joint_part, kind_of, rest_of
+from counterplay.core.stability.equilibrium import distance, kind_of, rest_of, stability_from_joint_play
 from counterplay.core.stability.rate import measured_rate
 from counterplay.core.stability.step_sizes import descends, plain_step, step_sizes
 
@@ -157,8 +157,10 @@ def test_the_origin_of_the_quadratic_game_is_stable_but_not_nash():
     assert "0.9625" in kind(QUADRATIC, update=whole(np.array([0.9625]))).because
     assert kind(QUADRATIC).name == "marginal"  # the flow circles: Re λ(J) = 0
     own = {i: whole(z) for i, z in blocks(QUADRATIC, {"x": 1, "y": 1}).items()}
-    assert joint_part(whole(np.linalg.eigvals(QUADRATIC)), own) == pytest.approx(2)
-    assert np.isnan(joint_part(whole(np.linalg.eigvals(QUADRATIC)), {**own, "y": Known.of([-2.0], size=7)}))
+    assert stability_from_joint_play(whole(np.linalg.eigvals(QUADRATIC)), own) == pytest.approx(2)
+    assert np.isnan(
+        stability_from_joint_play(whole(np.linalg.eigvals(QUADRATIC)), {**own, "y": Known.of([-2.0], size=7)})
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,10 @@ def test_in_zero_sum_games_joint_play_never_loosens_and_nash_is_stackelberg(seed
     A, D, B = rng.normal(size=(2, 2)), rng.normal(size=(3, 3)), rng.normal(size=(2, 3))
     J = np.block([[A + A.T, B], [-B.T, D + D.T]])
     sizes = {"x": 2, "y": 3}
-    assert joint_part(whole(np.linalg.eigvals(J)), {i: whole(z) for i, z in blocks(J, sizes).items()}) >= -1e-9
+    assert (
+        stability_from_joint_play(whole(np.linalg.eigvals(J)), {i: whole(z) for i, z in blocks(J, sizes).items()})
+        >= -1e-9
+    )
     found = kind(J, sizes)
     own = blocks(J, sizes)
     if min(own["x"].min(), own["y"].min()) > 0:

@@ -12,7 +12,7 @@ import counterplay as cp
 from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import open_log
 from counterplay.analysis.measures.log_verdict import eigenvalue, lines, meaning, point_verdict
-from counterplay.core.stability.conditioning import conditioning, neutral, turn, without_ones
+from counterplay.core.stability.conditioning import conditioning, neutral, steps_per_turn, without_ones
 from counterplay.core.stability.rate import fitted_line, measured_rate
 
 from ..support.logs import quadratic
@@ -88,11 +88,11 @@ def test_a_curvature_lost_beside_a_large_eigenvalue_is_named() -> None:
 
 
 def test_the_steps_of_a_turn() -> None:
-    assert turn([0.9 * np.exp(0.1j), 0.9 * np.exp(-0.1j), 0.5j]) == pytest.approx(20 * np.pi)
-    assert turn([-0.9, 0.2j]) == pytest.approx(2) and turn([0.9, 0.8 * np.exp(0.01j)]) == 0
-    assert turn([0.9 + 1e-8j, 0.9 - 1e-8j]) == 0  # one eigenvalue twice, split by rounding
-    assert turn([NAN]) == 0 and turn([0.0, 0.0]) == 0
-    assert turn(np.array([[0.9j, NAN], [0.5, 0.1]])).tolist() == [pytest.approx(4), 0]
+    assert steps_per_turn([0.9 * np.exp(0.1j), 0.9 * np.exp(-0.1j), 0.5j]) == pytest.approx(20 * np.pi)
+    assert steps_per_turn([-0.9, 0.2j]) == pytest.approx(2) and steps_per_turn([0.9, 0.8 * np.exp(0.01j)]) == 0
+    assert steps_per_turn([0.9 + 1e-8j, 0.9 - 1e-8j]) == 0  # one eigenvalue twice, split by rounding
+    assert steps_per_turn([NAN]) == 0 and steps_per_turn([0.0, 0.0]) == 0
+    assert steps_per_turn(np.array([[0.9j, NAN], [0.5, 0.1]])).tolist() == [pytest.approx(4), 0]
 
 
 def test_less_than_a_turn_is_no_rate() -> None:

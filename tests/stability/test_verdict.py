@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterplay.core.stability.certainty import Known, bound, without_neutral
+from counterplay.core.stability.certainty import Known, bound_sign, without_neutral
 from counterplay.core.stability.equilibrium import AT_REST, Rest, kind_of, rest_of
 from counterplay.core.stability.verdict import point_verdict
 from counterplay.core.stability.verdict_table import EQUILIBRIA, FLOWS, KINDS, STEPS, cells, verdict
@@ -256,7 +256,7 @@ def test_a_bound_is_shown_as_one() -> None:
     assert shown["kind of point"].startswith("unstable") and "ρ(F') ≥ 1.2802" in shown["kind of point"]
     real = point_verdict(np.array([3.0]), {"x": [3.0], "y": [3.0]}, None, sizes=sizes)  # ζ ≥ 0 and τ ≥ 1 say nothing
     assert number(real, "phase") == number(real, "conditioning") == "unknown" and number(real, "max_modulus") == "≥ 3"
-    assert bound([True, False], "≥") == "≥" and bound(True, "≥") == "" and bound(None, "≤") == "≤"
+    assert bound_sign([True, False], "≥") == "≥" and bound_sign(True, "≥") == "" and bound_sign(None, "≤") == "≤"
 
 
 def test_what_is_0_to_a_verdict_is_shown_as_0() -> None:

@@ -52,21 +52,21 @@ class GameFromModules(Game):
         return {**buffers, **require_mapping(self, "sample", self.draw(rng))}
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:
-        with explained(self.modules, self.hint), self.in_place_of_weights(params, batch):
+        with explained(self.modules, self.hint, params), self.in_place_of_weights(params, batch):
             return validated_losses(self.of(self.modules, batch), self.players)
 
     def show(self, params: Params, batch: Batch) -> Tensor | None:
         """What the user's ``show`` makes, if it was given."""
         if self.shown is None:
             return None
-        with explained(self.modules, self.hint), self.in_place_of_weights(params, batch):
+        with explained(self.modules, self.hint, params), self.in_place_of_weights(params, batch):
             return self.shown(self.modules, batch)
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, Any]:
         """What the user's ``metrics`` gives, if it is a function."""
         if self.measured is None:
             return {}
-        with explained(self.modules, self.hint), self.in_place_of_weights(params, batch):
+        with explained(self.modules, self.hint, params), self.in_place_of_weights(params, batch):
             return dict(require_mapping(self, "metrics", self.measured(self.modules, batch)))
 
     def in_place_of_weights(self, params: Params, batch: Batch) -> AbstractContextManager[None]:

@@ -48,7 +48,7 @@ def given_data(data: Any, labels: Any = None) -> GivenImages | Samples:
     Images are uint8 of the axes (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or floats (N, C, H, W)
     from 0 to 1, or from -1 to 1 where there are negative ones, which become the nearest of 256 levels. The items of a
     data set of torch are such images or samples, alone or with a label. Raises UsageError for what cannot be drawn in
-    any order.
+    any order, and for 256 levels of another type.
     """
     if not isinstance(data, Tensor | np.ndarray):
         if labels is not None:
@@ -64,6 +64,11 @@ def given_data(data: Any, labels: Any = None) -> GivenImages | Samples:
         return GivenImages(Images.of(pixels, y, classes, "handed over in Python"))
     if not x.isfinite().all():
         raise UsageError("the data have numbers that are not finite.")
+    if x.dim() == 4 and {x.shape[1], x.shape[3]} & {1, 3} and _levels(x):
+        raise UsageError(
+            f"data are {describe_value(x)}, whole numbers from 0 to {int(x.max())}: images of 256 levels are "
+            "uint8, as by data.to(torch.uint8) or data.astype('uint8'). For other samples give sample in place of data."
+        )
     x = x if x.is_floating_point() else x.to(torch.float32)
     return Samples(x, y, sha256_of(x, y))
 
@@ -110,11 +115,12 @@ def _split(item: Any, n: int) -> tuple[Tensor, Any]:
 
 def _labels(given: Any, count: int) -> Tensor:
     """Labels, int64 (count,). Raises UsageError."""
-    found = torch.as_tensor(np.array([int(y) if isinstance(y, Tensor) and not y.dim() else y for y in given]))
+    found = torch.as_tensor(np.array([y.item() if isinstance(y, Tensor) and not y.dim() else y for y in given]))
     whole = found.shape == (count,) and not (found.is_floating_point() or found.is_complex())
     if not whole or int(found.min()) < 0 or int(found.max()) >= LARGEST:
         raise UsageError(
-            f"labels are {count} whole numbers from 0 to at most {LARGEST - 1}; got {describe_value(found)}."
+            f"labels are {count} whole numbers from 0 to at most {LARGEST - 1}, of a type such as int64; got "
+            f"{describe_value(found)}."
         )
     return found.to(torch.int64)
 
@@ -135,6 +141,11 @@ def _pixels(x: Tensor) -> Tensor | None:
         return None
     begin, scale = (-1.0, 127.5) if low < 0 else (0.0, 255.0)
     return ((x.double() - begin) * scale).round().to(torch.uint8)
+
+
+def _levels(x: Tensor) -> bool:
+    """Whether all numbers are whole, from 0 to 255, and not only 0 and 1."""
+    return bool(x.min() >= 0 and 1 < x.max() <= 255 and (x == x.round()).all())
 
 
 def _named(x: Any) -> str:

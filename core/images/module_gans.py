@@ -42,12 +42,14 @@ class GanFromModules(GameFromModules, GanGame):
         return None
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
-        with explained(self.modules, self.hint), self.in_place_of_weights({"generator": generator}, batch):
+        own = {"generator": generator}
+        with explained(self.modules, self.hint, own), self.in_place_of_weights(own, batch):
             made = self.modules["generator"](z, *classes(batch, self.conditional))
             return made if self.shape is None else like_data(made, (len(z), *self.shape))
 
     def discriminate(self, discriminator: Tree, x: Tensor, batch: Batch) -> Tensor:
-        with explained(self.modules, self.hint), self.in_place_of_weights({"discriminator": discriminator}, batch):
+        own = {"discriminator": discriminator}
+        with explained(self.modules, self.hint, own), self.in_place_of_weights(own, batch):
             return logits(self.modules["discriminator"](x, *classes(batch, self.conditional)), len(x))
 
     def losses(self, params: Params, batch: Batch) -> dict[Player, Tensor]:

@@ -46,7 +46,8 @@ class ImagesFromModules(ImageGameBase, GameFromModules):
         return f"Noise is (B, {self.latent}), images are (B, {', '.join(map(str, self.images.shape))}){more}."
 
     def generate(self, generator: Tree, z: Tensor, batch: Batch) -> Tensor:
-        with explained(self.modules, self.hint), self.in_place_of_weights({"generator": generator}, batch):
+        own = {"generator": generator}
+        with explained(self.modules, self.hint, own), self.in_place_of_weights(own, batch):
             made = self.modules["generator"](z, *classes(batch, self.conditional))
             return like_data(made, (len(z), *self.images.shape))
 

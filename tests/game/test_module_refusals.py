@@ -109,3 +109,16 @@ def test_modules_that_have_changed_since_are_refused():
 def test_a_module_without_shapes_yet_is_refused():
     with pytest.raises(cp.UsageError, match="lazy module"):
         cp.game_from_modules({"a": nn.LazyLinear(2)}, lambda n, b: {}, lambda rng: {})
+
+
+def test_a_batch_of_another_type_than_the_parameters_is_named_in_losses_of_a_game_class_too():
+    """Where a module is called by torch.func.functional_call, and no module is known by its player."""
+    module = nn.Linear(3, 1, dtype=F64)
+
+    def losses(p, batch):
+        return {"x": torch.func.functional_call(module, p["x"], (batch["z"],)).mean()}
+
+    game = cp.game_from_losses(losses, {"x": dict(module.named_parameters())}, lambda rng: {"z": torch.ones(2, 3)})
+    with pytest.raises(cp.UsageError, match=r"numbers of two types \(.*Float and Double\): draw the batch in the type"):
+        cp.run(game, cp.make("solver", "simgd"), steps=1)
+    assert cp.run(game, cp.make("solver", "simgd"), steps=1, dtype="float64").steps == 1

@@ -47,6 +47,10 @@ def differences(nets, batch):
     return {"generator": -d_fake.mean(), "discriminator": (d_fake - d_real).mean()}
 
 
+def levels(rng):
+    return {"real": torch.ones(4, 1, 8, 8, dtype=torch.uint8), "noise": torch.randn(4, 3, generator=rng)}
+
+
 OWN, CLASSES = {"losses": differences}, {"conditional": True}
 IMAGES, LOGITS = "expected: images like the data, of shape (4, 1, 8, 8)", "a logit of each, of shape (4,) or (4, 1)"
 NOISE = "a tensor of shape (4, 3) and type float32"
@@ -73,6 +77,11 @@ MISFITS: dict[str, Any] = {
     "no classes taken": ([Then(G()), D()], CLASSES, ["discriminator: its module, Sequential, takes (input), and was "
                                                      "given", "classes (B,) from 0 to 9."]),
     "few classes": ([Then(G(), classes=4), Then(D())], CLASSES, ["generator: its layer of, Embedding", "0 to 3"]),
+    "double": ([G().double(), D().double()], {}, ["generator: its layer 0, Linear, cannot take " + NOISE,
+                                                  "(..., 3) of type float64, as its weights are", 'dtype="float64"']),
+    "made double": ([G(), nn.Sequential(Then(nn.Flatten(), torch.Tensor.double), nn.Linear(64, 1))], {},
+                    ["its layer 1, Linear, ", "type float64; ", "of type float32", "The module itself makes"]),
+    "levels": ([G(), D()], {"data": None, "sample": levels}, ["layer 1, Linear", "uint8, from 1 to 1", "Draw floats"]),
     "no data set": ([G(), D()], {"data": 3}, ["data is a int; a data set or its name"]),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from ..experiments.results import card
 from ..options import MISSING, options_of
 from ..registry import registry
 from ..registry.experiment import assignments
-from ..registry.kinds import KINDS, in_words, kind_name
+from ..registry.kinds import KINDS, kind_name, kinds_in_words
 from ..registry.registry import Registered
 from ..storage.strict_json import dumps
 from ..terminal import completion
@@ -21,7 +21,7 @@ from ..terminal.style import definitions, say
 from .options import PLUGIN_FILES, plugins_first
 
 
-@click.command("list", help=f"List {in_words()}, or one KIND of them, plugins included.")
+@click.command("list", help=f"List {kinds_in_words()}, or one KIND of them, plugins included.")
 @click.argument("kind", required=False, shell_complete=completion.kinds)
 @plugins_first
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {name, summary, reference}.")

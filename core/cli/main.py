@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..process import signals, streams, torchrun
 from ..registry import registry
-from ..registry.kinds import in_words
+from ..registry.kinds import kinds_in_words
 from ..registry.third_party import commands_of
 from ..terminal.completion import VARIABLE
 from ..terminal.style import colours
@@ -44,7 +44,7 @@ _OURS = {
     "show": ("show", "Draw images of a run's generator: samples, interpolations, nearest real images."),
     "spectrum": ("spectrum", "Find the eigenvalues at a recorded or given point, and what they say."),
     "evaluate": ("evaluate", "Measure the images of a run by metrics, from its checkpoints."),
-    "list": ("catalogue", f"List {in_words()}."),
+    "list": ("catalogue", f"List {kinds_in_words()}."),
     "describe": ("catalogue", "Show what something does, its options and its reference."),
     "check": ("catalogue", "Check that a plugin keeps the contract."),
     "new": ("new", "Write a folder to begin with: a package of plugins."),
@@ -139,7 +139,11 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with the codes in its help. A traceback is shown only with COUNTERPLAY_DEBUG=1."""
     code = Interrupted.exit_code
-    with contextlib.suppress(KeyboardInterrupt), signals.caught(to_the_end=args is None), streams.kept_open():
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        signals.raise_interrupt(ignore_afterwards=args is None),
+        streams.kept_open(),
+    ):
         code = _run(args)
     sys.exit(code)
 

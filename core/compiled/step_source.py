@@ -17,7 +17,7 @@ from ..game.tree import Params, leaves
 from ..solver.solver import Memory, Solver, StepInfo
 from ..solver.state import State, tensors
 from ..tracing.capture import capture
-from ..tracing.loops import recorded_loops
+from ..tracing.loops import loops_as_one_pass
 from .c_operations import write
 from .c_source import CTYPES, PRELUDE, Unwritable, Writer
 
@@ -59,7 +59,7 @@ def step_source(game: Evaluator, solver: Solver, state: State) -> Source:
     args = params, memory, buffers, [x[0] for x in lists]
     inputs, reported = tensors(args), dict[str, torch.dtype]()
     # With gradients enabled, step rules use plain operations instead of kernels that work in place.
-    with torch.enable_grad(), recorded_loops(lambda: alone.cost.spent) as loops:
+    with torch.enable_grad(), loops_as_one_pass(lambda: alone.cost.spent) as loops:
         graph, _ = capture(step, args, inputs, lower=True)
     w = Writer()
     names = [w.loaded(x.shape, x.dtype, f"s{k}") for k, x in enumerate(inputs)]

@@ -23,7 +23,7 @@ from .contract import StepContract
 from .ending import Ending, alive_after, diverged_ending, where_alive
 from .monitor import Divergence, Monitor, StepMetrics
 from .observer_calls import Audience
-from .observers import Exhibit, Observer, Seen
+from .observers import GameView, Observer, Seen
 from .step import Step
 from .stopping import Stopping
 
@@ -38,7 +38,7 @@ class Loop:
     solver: Solver
     steps: int  # the run ends at this step, counted from its start
     stopping: Stopping  # what ends the run earlier
-    exhibit: Callable[[Params, Buffers], Exhibit]  # what there is to see at a point: samples and metrics
+    game_view: Callable[[Params, Buffers], GameView]  # samples and metrics at a point
     observers: Sequence[Observer]
     save: Callable[[State, bool], None]  # save(state, last) writes a checkpoint if one is due, or if it is the last
     progress: Progress | None = None  # progress(step, steps, losses) is called after every step
@@ -150,8 +150,8 @@ class Loop:
 
     def _seen(self, state: State, step: Step, metrics: StepMetrics, last: bool = False) -> Seen:
         """The step as it is shown to observers."""
-        batch, buffers, exhibit = step.batches[0], step.buffers, self.exhibit(state.params, step.buffers)
-        return Seen(state.step, state.params, state.memory, batch, step.info, metrics, last, buffers, exhibit)
+        batch, buffers, game_view = step.batches[0], step.buffers, self.game_view(state.params, step.buffers)
+        return Seen(state.step, state.params, state.memory, batch, step.info, metrics, last, buffers, game_view)
 
     def _show(self, state: State, seen: Seen) -> None:
         """Show a step from ``state`` to all observers."""

@@ -28,7 +28,7 @@ from ..solver.solver import Memory, StepInfo
 from .monitor import StepMetrics
 
 
-class Exhibit(Protocol):
+class GameView(Protocol):
     """What a game shows at a point, and its metrics there, on the batch that is the same at every point of a run."""
 
     @property
@@ -73,12 +73,12 @@ class Seen:
     figures: StepMetrics
     last: bool
     buffers: Buffers
-    exhibit: Exhibit = field(repr=False)
+    game_view: GameView = field(repr=False)
 
     @property
     def metrics(self) -> Mapping[str, Any]:
         """The game's metrics here by name, as numpy arrays ([M] ...)."""
-        return self.exhibit.metrics
+        return self.game_view.metrics
 
 
 Observer = Callable[[Seen], None]

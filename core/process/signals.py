@@ -19,7 +19,7 @@ from . import torchrun
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 Handler = Callable[[int, FrameType | None], None]
 
-_count = 0  # signals received inside ``caught``, but outside ``stop_requested``
+_count = 0  # signals received inside ``raise_interrupt``, but outside ``stop_requested``
 
 
 class _Stopped(KeyboardInterrupt):
@@ -27,14 +27,14 @@ class _Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def caught(to_the_end: bool) -> Iterator[None]:
+def raise_interrupt(ignore_afterwards: bool) -> Iterator[None]:
     """A context in which a signal raises a KeyboardInterrupt, and a second one ends the process.
 
-    ``to_the_end``: signals stay ignored afterwards, because the process is about to end.
+    ``ignore_afterwards``: signals stay ignored afterwards, because the process is about to end.
     """
     global _count
     _count = 0
-    with _handled(lambda _: _interrupt, signal.SIG_IGN if to_the_end else None):
+    with _handled(lambda _: _interrupt, signal.SIG_IGN if ignore_afterwards else None):
         yield
 
 

@@ -41,7 +41,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def in_words() -> str:
+def kinds_in_words() -> str:
     """All kinds, as a help text lists them: "games, losses, regularizers and solvers"."""
     *some, last = sorted(kind.plural for kind in KINDS.values())
     return f"{', '.join(some)} and {last}"

@@ -37,7 +37,7 @@ def numpy(x: Tensor) -> Any:
 
 
 def projection_interval(step: int) -> int:
-    """From how many steps one projection is recorded: of 10 during the first thousand, then of 100.
+    """The steps between two recorded projections of the parameters: 10 during the first thousand steps, then 100.
 
     A projection reads all parameters of a network; at every step this would cost too much.
     """
@@ -158,13 +158,13 @@ class Gallery:
     def batches(self) -> FixedBatches:
         return FixedBatches(self.game, "gallery")
 
-    def at(self, params: Params, buffers: Buffers) -> Exhibit:
+    def at(self, params: Params, buffers: Buffers) -> LazyGameView:
         """What there is to see at ``params`` under ``buffers``."""
-        return Exhibit(self, params, buffers)
+        return LazyGameView(self, params, buffers)
 
 
 @dataclass
-class Exhibit:
+class LazyGameView:
     """What a game shows at a point, and its metrics there: computed when first asked for, and once.
 
     The game gets copies, which it may change.
@@ -235,11 +235,11 @@ class SampleRecorder:
     shown: int = 64  # images that are recorded at most; of points, all are
 
     def __call__(self, seen: Seen) -> None:
-        shown, metrics = seen.exhibit.shown, seen.metrics
+        shown, metrics = seen.game_view.shown, seen.metrics
         if shown is not None:
             name = "images" if shown.dim() == 4 else "points"
             kept = shown[: self.shown] if name == "images" else shown
-            data = seen.exhibit.data
+            data = seen.game_view.data
             beside = {} if data is None else {"data": numpy(data)}
             self.append("samples", {"step": seen.step, name: numpy(kept), **beside})
         if metrics:

@@ -31,7 +31,7 @@ _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 
 @contextlib.contextmanager
-def recorded_loops(cost: Callable[[], Spent]) -> Iterator[Recording]:
+def loops_as_one_pass(cost: Callable[[], Spent]) -> Iterator[Recording]:
     """A context in which :func:`repeated` makes one pass, between the marks of a loop. For a trace alone."""
     before = _recording.set(found := Recording(cost))
     try:

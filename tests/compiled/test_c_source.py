@@ -16,7 +16,7 @@ from counterplay.core.compiled.c_compiler import compile_c
 from counterplay.core.compiled.c_operations import write
 from counterplay.core.compiled.c_source import PRELUDE, Unwritable, Writer
 from counterplay.core.tracing.capture import capture
-from counterplay.core.tracing.loops import recorded_loops, repeated
+from counterplay.core.tracing.loops import loops_as_one_pass, repeated
 
 pytestmark = pytest.mark.skipif(c_compiler.compiler() is None, reason="no C compiler")
 
@@ -109,7 +109,7 @@ def test_a_loop_is_left_when_it_is_done() -> None:
         return [*few, *repeated(heron, (x, zero), lambda y, n: n < 0, 3), (x + x / x) / 2]
 
     x = torch.tensor([2.0, 9.0], dtype=torch.float64)
-    with recorded_loops(lambda: (0,)) as loops:
+    with loops_as_one_pass(lambda: (0,)) as loops:
         found = native_of(roots, x)
     assert len(loops.passes) == 2
     for a, b in zip(found, roots(x), strict=True):

@@ -135,15 +135,15 @@ def test_before_a_run_a_signal_interrupts(do: Run, sent: str) -> None:
 
 
 def test_a_signal_that_an_import_swallowed_stops_the_run() -> None:
-    with signals.caught(to_the_end=False):
+    with signals.raise_interrupt(ignore_afterwards=False):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGUSR1)
         with signals.stop_requested() as stop:
             assert stop()
-    with signals.caught(to_the_end=False), signals.stop_requested() as stop:
+    with signals.raise_interrupt(ignore_afterwards=False), signals.stop_requested() as stop:
         assert not stop()
         signals.ignore_from_now_on()
-    with signals.caught(to_the_end=False):
+    with signals.raise_interrupt(ignore_afterwards=False):
         signals.ignore_from_now_on()
         os.kill(os.getpid(), signal.SIGUSR1)  # nothing
 
@@ -153,7 +153,7 @@ def test_what_was_ignored_stays_ignored(sent: signal.Signals) -> None:
     """As ``nohup`` and a shell's background jobs have it."""
     before = signal.signal(sent, signal.SIG_IGN)
     try:
-        with signals.caught(to_the_end=False), signals.stop_requested() as stop:
+        with signals.raise_interrupt(ignore_afterwards=False), signals.stop_requested() as stop:
             os.kill(os.getpid(), sent)
             assert signal.getsignal(sent) == signal.SIG_IGN and not stop()
             with signals.ctrl_c() as pressed:

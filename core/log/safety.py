@@ -8,6 +8,7 @@ through the low-level interface, which follows no link and converts no data.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ MAX_LETTERS = 1 << 20  # of all of them together
 MAX_ATTRIBUTES = 100  # of one object
 MAX_ATTRIBUTE_BYTES = 1 << 20
 
+Parts = Mapping[str, Sequence[bytes] | None]
+"""What of a file is walked: group, as "" or "/step" -> the names in it; None: all, with their attributes."""
+
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 SCALES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}  # references of the dimension scales, which our reader does not follow
 
@@ -42,10 +46,15 @@ def check(path: Path | str) -> None:
         raise BadLog(f"{path} is not a readable HDF5 file: {one_line_message(error)}.") from error
 
 
-def check_open(file: h5py.File, path: Path | str) -> None:
-    """Raise BadLog unless the open ``file`` is safe to read."""
+def check_open(file: h5py.File, path: Path | str, parts: Parts | None = None) -> dict[str, Any]:
+    """Raise BadLog unless the open ``file``, or of it the ``parts`` that will be read, is safe to read.
+
+    Returns the datasets that were walked, open in h5py's low-level interface, by "group/name".
+    """
     try:
-        _Walk(path).root(file.id)
+        walk = _Walk(path, parts)
+        walk.root(file.id)
+        return walk.datasets
     except BadLog:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
@@ -82,9 +91,11 @@ def strings(data: h5py.Dataset) -> tuple[str, ...]:
 
 
 class _Walk:
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, parts: Parts | None = None) -> None:
         self.path = path
+        self.parts = {} if parts is None else parts
         self.seen: set[Any] = set()
+        self.datasets: dict[str, Any] = {}
         self.packed = self.claimed = self.variables = 0
 
     def refuse(self, name: str, why: str) -> BadLog:
@@ -110,7 +121,7 @@ class _Walk:
             raise self.refuse(name, f"is nested deeper than {MAX_DEPTH} groups")
         if group.get_num_objs() > MAX_OBJECTS:
             raise self.refuse(name, f"has more than {MAX_OBJECTS:,} entries")
-        for key in group:
+        for key in self.keys(group, name):
             child = f"{name}/{key.decode(errors='replace')}"
             if group.links.get_info(key).type != h5py.h5l.TYPE_HARD:
                 raise self.refuse(child, "is a soft or external link")
@@ -122,12 +133,18 @@ class _Walk:
                 self.variables += 1
                 if self.variables > MAX_VARIABLES:
                     raise self.refuse(child, f"is one of more than {MAX_VARIABLES} variables and axes")
-                self.dataset(h5py.h5d.open(group, key), child)
+                self.datasets[child[1:]] = data = h5py.h5d.open(group, key)
+                self.dataset(data, child)
             elif info.type == h5o.TYPE_NAMED_DATATYPE:
                 self.type(h5t.open(group, key), child, 1)
                 self.attributes(h5t.open(group, key), child)
             else:
                 raise self.refuse(child, "is an object of unknown kind")
+
+    def keys(self, group: Any, name: str) -> Iterable[bytes]:
+        """The names in a group that are walked. To look for a link does not follow it."""
+        wanted = self.parts.get(name)
+        return group if wanted is None else [key for key in wanted if group.links.exists(key)]
 
     def dataset(self, dataset: Any, name: str) -> None:
         plan = dataset.get_create_plist()
@@ -159,7 +176,8 @@ class _Walk:
                 raise self.refuse(name, f"is in more than {MAX_CHUNKS:,} chunks")
         self.type(kind, name, math.prod(shape) if len(shape) == 1 else MAX_LABELS + 1)
         self.storage(dataset, name, size)
-        self.attributes(dataset, name)
+        if self.parts.get(name.rpartition("/")[0]) is None:
+            self.attributes(dataset, name)
 
     def storage(self, dataset: Any, name: str, size: int) -> None:
         """Refuse a dataset whose chunks share bytes of the file, or whose claimed size is far above its stored size."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+import os
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 from counterplay.analysis.commands.run_table_text import lines, write
 from counterplay.analysis.figures.plot import plot
 from counterplay.analysis.measures.found_runs import find_runs
-from counterplay.analysis.measures.run_table import fastest, over_seeds, run_table, sorted_by
-from counterplay.core.errors import UsageError
-from counterplay.core.log.brief import brief
+from counterplay.analysis.measures.run_table import columns_of, fastest, over_seeds, run_table, sorted_by, table_of_logs
+from counterplay.core.errors import BadLog, UsageError
+from counterplay.core.log.brief import PARTS, brief
+from counterplay.core.log.safety import check_open
 from counterplay.core.log.sandbox import Sandbox
 from counterplay.core.log.schema import Layout, Variable
 from counterplay.core.storage.run_directory import RunDirectory
@@ -25,6 +30,7 @@ from counterplay.core.sweep.grid import grid
 from counterplay.core.sweep.sweep_directory import SweepDirectory
 
 from ...conftest import Run
+from ...support.hostile import in_log
 from ...support.logs import written
 
 
@@ -34,6 +40,7 @@ def run(path: Path, rate: float, seed: int, solver: str = "cgd", lr: float = 0.1
     for k in range(31):
         size = rate**k
         row = {"losses": [size, -size], "gradient_norms": [0.6 * size, 0.8 * size], "products": 3 * k, "gradients": k}
+        row["parameter_norms"] = [1.0, 1.0]  # which no table shows
         rows.append(("step", {"step": k, **row, "wall_seconds": k / 10}))
     rows.append(("metrics", {"step": 30, "score": 100 * rate}))
     asked = {"game": "quadratic", "solver": {"name": solver, "lr": lr}, "seed": seed}
@@ -91,6 +98,34 @@ def test_a_sweep_is_a_table_of_the_cells_that_have_rows(sweep: Path) -> None:
         sorted_by(rows, "scores")
 
 
+def test_of_a_cell_three_files_are_opened_and_what_is_compared_is_walked(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_runs([sweep])
+    with h5py.File(found[0].path / "log.h5") as file:
+        assert check_open(file, "it").keys() - check_open(file, "it", PARTS).keys() == {"step/parameter_norms"}
+    by_log = table_of_logs([run.open() for run in found])
+    opened: list[str] = []
+    monkeypatch.setattr(os, "open", lambda path, *args, _open=os.open: opened.append(str(path)) or _open(path, *args))
+    assert run_table(found) == by_log
+    assert sorted(opened) == sorted(f"{r.path}/{name}" for r in found for name in ("log.h5", "run.json", "status.json"))
+
+
+@pytest.mark.parametrize("where, said", [("step/losses", "is a soft or external link"), ("samples", None)])
+def test_what_a_table_reads_is_checked_before(tmp_path: Path, where: str, said: str | None) -> None:
+    def change(file: h5py.File, away: Path) -> None:
+        file.pop(where, None)
+        file[where] = h5py.SoftLink("/step/gradient_norms")
+
+    path = run(tmp_path / "run", 0.5, 0)
+    in_log(change)(path, path)
+    [row] = run_table(find_runs([path]))
+    assert (row["status"], row["gradient_norm"]) == (("unreadable", None) if said else ("max_steps", 0.5**30))
+    if said:
+        with pytest.raises(BadLog, match=said):
+            brief(path / "log.h5", 1.0)
+
+
 def test_over_seeds_are_medians_with_the_least_and_the_largest(sweep: Path) -> None:
     rows = over_seeds(run_table(find_runs([sweep])))
     assert [(r["solver"], r["seeds"], r["score"], r["score_low"], r["score_high"]) for r in rows] == [
@@ -107,7 +142,16 @@ def test_files_have_all_columns(sweep: Path, tmp_path: Path, monkeypatch: pytest
     assert [float(r["gradient_norm"]) for r in table] == [r["gradient_norm"] for r in rows]
     with pytest.raises(UsageError, match=r"end the name in \.csv or \.parquet"):
         write(rows, tmp_path / "a.xlsx")
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    if find_spec("pyarrow") is not None:  # it is an extra
+        own = [{name: row.get(name) for name in columns_of(rows)} for row in rows]
+        parquet = importlib.import_module("pyarrow.parquet")
+        assert parquet.read_table(write(rows, tmp_path / "a.parquet")).to_pylist() == own
+        mixed: list[Any] = [{"lr": 0.1, "n": 1}, {"lr": "[1, 2]", "n": None}, {"lr": None, "n": 2.5}]
+        assert parquet.read_table(write(mixed, tmp_path / "b.parquet")).to_pydict() == {
+            "lr": ["0.1", "[1, 2]", None],
+            "n": [1.0, None, 2.5],
+        }
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"pip install 'counterplay\[parquet\]'"):
         write(rows, tmp_path / "a.parquet")
 
@@ -133,6 +177,19 @@ def test_commands_take_sweeps(sweep: Path, cli: Run, tmp_path: Path, monkeypatch
     code, _, err = cli("summary", empty)
     assert code == 2 and "No cell of the sweep" in err
     shutil.rmtree(empty)
+
+
+def test_a_report_of_a_sweep_is_in_it_and_names_its_cells(
+    sweep: Path, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("report", "report_comparison"):  # figures take seconds
+        monkeypatch.setattr(f"counterplay.analysis.commands.{module}.FIGURES", {})
+    code, out, _ = cli("report", sweep)
+    text = (sweep / "report.html").read_text("utf-8")
+    assert (code, out) == (0, f"Wrote {sweep / 'report.html'}\n") and "4 runs compared" in text
+    assert "by products: cgd, seed=0 (60; 4 of 4 runs reached it)" in text
+    half = 12.71 * 2**0.5 / 2**0.5  # Student's t of two seeds with the scores 50 and 52, and 60 and 62
+    assert f"<td>51 ± {half:.2g}</td>" in text and f"<td>61 ± {half:.2g}</td>" in text
 
 
 def test_tensorboard_is_asked_for_by_name(sweep: Path, cli: Run, tmp_path: Path) -> None:

@@ -7,15 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...core.experiments import intervals
 from ..figures.plot import FIGURES, holds
 from ..log.log import Log
 from ..measures.run_table import BELOW, Row, columns_of, fastest, table_of_logs
 from .report_page import escape, figure, grid
 from .run_table_text import text
 
-# Student's t for an interval of 95 % from n numbers: n − 1 -> t, for more the last one.
-_T = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 12: 2.179,
-      15: 2.131, 20: 2.086, 30: 2.042, 60: 2.0}  # fmt: skip
 _LARGER_IS_BETTER = (
     "inception_score",
     "precision",
@@ -107,9 +105,9 @@ def _middle(values: Sequence[object], name: str) -> tuple[float | None, str]:
         return numbers[0], text(numbers[0])
     decades = name.endswith("norm") and min(numbers) > 0
     x = np.log(numbers) if decades else np.asarray(numbers)
-    mean = float(x.mean())
-    t = _T[max(n for n in _T if n <= len(x) - 1)]
-    half = t * float(x.std(ddof=1)) / math.sqrt(len(x))
+    found = intervals.mean(x)
+    mean = found.value
+    half = found.high - found.value
     if decades:
         return math.exp(mean), f"{text(math.exp(mean))} [{text(math.exp(mean - half))}, {text(math.exp(mean + half))}]"
     return mean, f"{text(mean)} ± {half:.2g}" if half else text(mean)

@@ -10,6 +10,10 @@ from numpy.typing import ArrayLike
 from .claim import Measured, unknown
 
 Z = 1.959963984540054  # of 95 % in a normal distribution
+STUDENT_T = {  # degrees of freedom -> t of 95 %
+    1: 12.7062, 2: 4.30266, 3: 3.18245, 4: 2.77645, 5: 2.57059, 6: 2.44692, 7: 2.36463, 8: 2.30601, 9: 2.26216,
+    10: 2.22814, 12: 2.17882, 15: 2.13145, 20: 2.08597, 30: 2.04228, 60: 2.0003, 120: 1.97993, 1000: 1.96234,
+}  # fmt: skip
 
 
 def share(hits: int, of: int) -> Measured:
@@ -40,13 +44,20 @@ def median(sample: ArrayLike) -> Measured:
 
 
 def mean(sample: ArrayLike) -> Measured:
-    """The mean of independent numbers (n,), with its normal interval of 95 %; of one number, that number."""
+    """The mean of independent numbers (n,), with Student's interval of 95 %; one number alone has no interval."""
     x = np.asarray(sample, dtype=float).ravel()
     if not len(x) or np.isnan(x).any():
         return unknown("nothing to take the mean of" if not len(x) else "some numbers are not known")
     middle = float(x.mean())
-    reach = Z * float(x.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else 0.0
+    if len(x) == 1:
+        return Measured(middle, math.nan, math.nan, "one number, which has no interval")
+    reach = student_t(len(x)) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return Measured(middle, middle - reach, middle + reach, f"mean of {len(x)}")
+
+
+def student_t(n: int) -> float:
+    """Student's t for an interval of 95 % from ``n`` >= 2 numbers, where the table has a gap that of the next fewer."""
+    return STUDENT_T[max(degrees for degrees in STUDENT_T if degrees < n)]
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> Measured:

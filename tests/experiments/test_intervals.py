@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from counterplay.core.experiments.intervals import mean, median, paired_difference, share
+from counterplay.core.experiments.claim import near
+from counterplay.core.experiments.intervals import mean, median, paired_difference, share, student_t
 
 
 @pytest.mark.parametrize(("hits", "of"), [(13, 20), (17, 20), (0, 10), (10, 10), (120, 200)])
@@ -31,6 +32,23 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert 0.93 < np.mean(held) < 0.99
     held = [m.low <= 1 <= m.high for m in map(mean, samples)]
     assert 0.90 < np.mean(held) < 0.97
+
+
+@pytest.mark.parametrize("n", [2, 3, 6, 10, 31, 61])
+def test_a_mean_of_few_has_students_interval(n):
+    x = np.random.default_rng(n).normal(size=n)
+    right = stats.t.interval(0.95, n - 1, x.mean(), stats.sem(x))
+    found = mean(x)
+    assert (found.low, found.high) == pytest.approx(right, rel=1e-5)
+
+
+def test_where_students_table_has_a_gap_the_interval_is_wider_and_never_narrower():
+    ratio = [student_t(n) / stats.t.ppf(0.975, n - 1) for n in range(2, 1200)]
+    assert min(ratio) > 1 - 1e-5 and max(ratio) < 1.025
+
+
+def test_one_number_decides_nothing():
+    assert near("q", 1.0, 10.0, "").verdict(mean([1.0])) == "undecided"
 
 
 def test_what_belongs_to_a_pair_cancels():

@@ -56,6 +56,8 @@ from .games.tandem import Tandem as _game_Tandem
 from .games.weak_attractor import WeakAttractor as _game_WeakAttractor
 from .plugins.experiments.cgd_bilinear import CgdBilinear as _experiment_CgdBilinear
 from .plugins.experiments.gans.icr_account import IcrAccount as _experiment_IcrAccount
+from .plugins.experiments.gans.icr_adam import IcrAdam as _experiment_IcrAdam
+from .plugins.experiments.gans.icr_cifar10 import IcrCifar10 as _experiment_IcrCifar10
 from .plugins.experiments.gans.icr_overtraining import IcrOvertraining as _experiment_IcrOvertraining
 from .plugins.experiments.gans.icr_pixels import IcrPixels as _experiment_IcrPixels
 from .plugins.experiments.gans.jare_ring import JareRing as _experiment_JareRing
@@ -343,6 +345,10 @@ def make(kind: Literal["experiment"], what: Literal["icr-projection"], /) -> _ex
 def make(kind: Literal["experiment"], what: Literal["icr-best-response"], /) -> _experiment_IcrBestResponse: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-overtraining"], /, *, data: Any = ...) -> _experiment_IcrOvertraining: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["icr-adam"], /, *, data: Any = ...) -> _experiment_IcrAdam: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["icr-cifar10"], /, *, root: Any = ..., extractor: Any = ...) -> _experiment_IcrCifar10: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-account"], /) -> _experiment_IcrAccount: ...
 @overload

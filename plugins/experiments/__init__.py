@@ -5,6 +5,8 @@ from __future__ import annotations
 from ...core.registry.hookspecs import Entry, hookimpl
 from .cgd_bilinear import CgdBilinear
 from .gans.icr_account import IcrAccount
+from .gans.icr_adam import IcrAdam
+from .gans.icr_cifar10 import IcrCifar10
 from .gans.icr_overtraining import IcrOvertraining
 from .gans.icr_pixels import IcrPixels
 from .gans.jare_ring import JareRing
@@ -35,6 +37,10 @@ def register_experiments() -> list[Entry]:
               ICR + ", workshop version, Fig. 1"),
         Entry("icr-overtraining", IcrOvertraining, "a discriminator trained on alone, jointly and by cgd, and attacked",
               ICR + ", Fig. 4 and 8, A.3"),
+        Entry("icr-adam", IcrAdam, "over-training by Adam after 21 and after 11 epochs, and the generator against it",
+              ICR + ", workshop version, Fig. 2"),
+        Entry("icr-cifar10", IcrCifar10, "eleven ways to train a GAN on CIFAR-10, with a score and a distance",
+              ICR + ", section 6, Table 3, Fig. 9 and 12"),
         Entry("icr-account", IcrAccount, "which eigenvalues hold a checkpoint that one player alone would leave",
               "after " + ICR + ", section 3 and 4"),
         Entry("icr-pixels", IcrPixels, "photographs, a visible change and a tiny warp: distances of pixels",

@@ -120,7 +120,7 @@ class IcrOvertraining(Experiment):
 
         def losses(names: Mapping[str, str]) -> tuple[Any, ...]:
             return tuple(
-                curve(label, logs[n]["step/step"], _smooth(discriminator_loss(logs[n])[:, count]).mean(1))
+                curve(label, logs[n]["step/step"], smooth(discriminator_loss(logs[n])[:, count]).mean(1))
                 for n, label in names.items()
             )
 
@@ -139,7 +139,7 @@ class IcrOvertraining(Experiment):
 
 def held(logs: Logs) -> NDArray[np.bool_]:
     """Which members have a checkpoint, (members,): the discriminator has not won before."""
-    return np.asarray(_at_the_end(logs["checkpoint"]) >= HELD)
+    return np.asarray(at_the_end(logs["checkpoint"]) >= HELD)
 
 
 def falls_and_rises(logs: Logs) -> dict[str, Measured]:
@@ -149,8 +149,8 @@ def falls_and_rises(logs: Logs) -> dict[str, Measured]:
     rise   by how much the loss rises in a few steps of the generator, less the same against the checkpoint
     """
     count = held(logs)
-    first = _at_the_end(logs["checkpoint"])
-    falls = {f"fall_{name}": _at_the_end(logs[name]) / first for name in ("overtrained", "joint")}
+    first = at_the_end(logs["checkpoint"])
+    falls = {f"fall_{name}": at_the_end(logs[name]) / first for name in ("overtrained", "joint")}
     against = _rise(logs["strike-checkpoint"])
     named = {"overtrained": "strike-overtrained", "cgd": "strike-cgd", "joint-cgd": "strike-joint-cgd"}
     rises = {f"rise_{name}": _rise(logs[run]) - against for name, run in named.items()}
@@ -178,7 +178,7 @@ def discriminator_loss(log: Mapping[str, NDArray[np.float64]]) -> NDArray[np.flo
     return losses.reshape(len(losses), -1, losses.shape[-1])[..., 1]
 
 
-def _at_the_end(log: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def at_the_end(log: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """The mean loss over the last tenth of a run, (members,)."""
     loss = discriminator_loss(log)
     return np.asarray(loss[-max(1, int(AT_THE_END * len(loss))) :].mean(0))
@@ -190,7 +190,7 @@ def _rise(log: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.asarray(loss[1 : 1 + max(1, int(FEW * len(loss)))].mean(0) - loss[0])
 
 
-def _smooth(loss: NDArray[np.float64], over: int = 10) -> NDArray[np.float64]:
+def smooth(loss: NDArray[np.float64], over: int = 10) -> NDArray[np.float64]:
     """The running mean of each member over some steps."""
     kernel = np.ones(over) / over
     return np.stack([np.convolve(np.pad(x, (over - 1, 0), "edge"), kernel, "valid") for x in loss.T], axis=1)

@@ -63,6 +63,7 @@ from .plugins.experiments.gans.icr_pixels import IcrPixels as _experiment_IcrPix
 from .plugins.experiments.gans.jare_ring import JareRing as _experiment_JareRing
 from .plugins.experiments.gans.num_ring import NumRing as _experiment_NumRing
 from .plugins.experiments.icr_best_response import IcrBestResponse as _experiment_IcrBestResponse
+from .plugins.experiments.icr_finite_data import IcrFiniteData as _experiment_IcrFiniteData
 from .plugins.experiments.icr_projection import IcrProjection as _experiment_IcrProjection
 from .plugins.experiments.icr_quadratic import IcrQuadratic as _experiment_IcrQuadratic
 from .plugins.experiments.jare_affine import JareAffine as _experiment_JareAffine
@@ -351,6 +352,8 @@ def make(kind: Literal["experiment"], what: Literal["icr-adam"], /, *, data: Any
 def make(kind: Literal["experiment"], what: Literal["icr-cifar10"], /, *, root: Any = ..., extractor: Any = ...) -> _experiment_IcrCifar10: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-account"], /) -> _experiment_IcrAccount: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["icr-finite-data"], /) -> _experiment_IcrFiniteData: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-pixels"], /) -> _experiment_IcrPixels: ...
 @overload

@@ -12,6 +12,7 @@ from .gans.icr_pixels import IcrPixels
 from .gans.jare_ring import JareRing
 from .gans.num_ring import NumRing
 from .icr_best_response import IcrBestResponse
+from .icr_finite_data import IcrFiniteData
 from .icr_projection import IcrProjection
 from .icr_quadratic import IcrQuadratic
 from .jare_affine import JareAffine
@@ -43,6 +44,8 @@ def register_experiments() -> list[Entry]:
               ICR + ", section 6, Table 3, Fig. 9 and 12"),
         Entry("icr-account", IcrAccount, "which eigenvalues hold a checkpoint that one player alone would leave",
               "after " + ICR + ", section 3 and 4"),
+        Entry("icr-finite-data", IcrFiniteData, "a discriminator that picks out the points of a finite data set",
+              ICR + ", Fig. 1"),
         Entry("icr-pixels", IcrPixels, "photographs, a visible change and a tiny warp: distances of pixels",
               ICR + ", Fig. 2 and 10"),
         Entry("num-lemmas", NumLemmas, "eigenvalues under a step, and the lemmas over random matrices",

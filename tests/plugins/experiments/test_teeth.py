@@ -57,6 +57,7 @@ def penalised(factor: float) -> Callable[[Any], type]:
 OPPOSITE = directed(lambda tree, v, d: tree.sub(tree.scale(v, 2.0), d))  # the other sign of all but v
 HALF = directed(lambda tree, v, d: tree.scale(tree.add(v, d), 0.5))  # half of all but v
 TWICE = directed(lambda tree, v, d: tree.scale(d, 2.0))
+AWAY = directed(lambda tree, v, d: tree.scale(d, -1.0))  # ascent
 BROKEN = [
     ("num-lemmas", "lemma-9-derived", "solver", "conopt", OPPOSITE),
     ("jare-spectra", "theorem-1", "solver", "simgd", TWICE),
@@ -65,6 +66,7 @@ BROKEN = [
     ("sga-weak-attractor", "adjusted", "solver", "sga", OPPOSITE),
     ("cgd-bilinear", "radii", "solver", "cgd", stepped(lr=lambda h: 2 * h)),
     ("lookahead-bilinear", "rates", "solver", "lookahead-minmax", stepped(alpha=lambda a: a / 2)),
+    ("icr-finite-data", "finite", "solver", "simgd", AWAY),
     ("dirac-gan-penalties", "penalised", "regularizer", "r1", penalised(2.0)),
 ]
 

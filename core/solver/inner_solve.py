@@ -69,25 +69,32 @@ def solve(
 
     ``method`` is auto, dense, cg (A symmetric positive definite) or gmres. GMRES may start at ``start``.
     ``system(freeze)`` builds A from tensors to which it has applied ``freeze``. If the step is being differentiated,
-    the iterations run on a frozen copy of A (``freeze`` is detach), and :func:`implicit` then gives x its derivative.
+    a frozen copy of A (``freeze`` is detach) is solved, and :func:`with_implicit_derivative` gives x its derivative.
+    To differentiate the N products that make the matrix would cost N times as much.
     """
-    live = system(lambda x: x)
-    if is_dense(method, b.shape[-1], b):
-        return solve_dense(live.matrix(), b, tol)
-    tol = tolerance(tol, b)
-
-    def iterate(A: Vector, b: Tensor) -> Solution:
-        if method == "cg":
-            return conjugate_gradient(A, b, tol, max_iter)
-        return gmres(A, b, tol, max_iter, None if start is None else start.detach())
-
+    live, dense = system(lambda x: x), is_dense(method, b.shape[-1], b)
     if not needs_derivative(b):
-        solution = iterate(live.A, b)
-        return solution.x, report(solution)
-    frozen = system(detach)
-    solution = iterate(frozen.A, b.detach())
-    x = with_implicit_derivative(solution.x, b - live.A(solution.x), lambda w: gmres(frozen.At, w, tol, max_iter).x)
-    return x, report(solution)
+        return solve_dense(live.matrix(), b, tol) if dense else _iterated(live.A, b, method, tol, max_iter, start)
+    frozen, fixed = system(detach), b.detach()
+    adjoint: Vector
+    if dense:
+        A = frozen.matrix()
+        (x, solved), adjoint = solve_dense(A, fixed, tol), transposed_solve(A)
+    else:
+        x, solved = _iterated(frozen.A, fixed, method, tol, max_iter, start)
+        adjoint = lambda w: gmres(frozen.At, w, tolerance(tol, b), max_iter).x  # noqa: E731
+    return with_implicit_derivative(x, b - live.A(x), adjoint), solved
+
+
+def _iterated(
+    A: Vector, b: Tensor, method: str, tol: float | None, max_iter: int, start: Tensor | None
+) -> tuple[Tensor, Report]:
+    """x by conjugate gradient or GMRES, and how it went."""
+    if method == "cg":
+        found = conjugate_gradient(A, b, tolerance(tol, b), max_iter)
+    else:
+        found = gmres(A, b, tolerance(tol, b), max_iter, None if start is None else start.detach())
+    return found.x, report(found)
 
 
 def detach(x: Any) -> Any:
@@ -137,6 +144,19 @@ def solve_dense(A: Tensor, b: Tensor, tol: float | None = None) -> tuple[Tensor,
     relative = torch.where(size == 0, torch.zeros_like(size), residual / size)
     iterations = torch.zeros(relative.shape, dtype=torch.int64, device=b.device)
     return x, {"iterations": iterations, "residual": relative, "converged": relative <= tolerance(tol, b)}
+
+
+def transposed_solve(A: Tensor) -> Vector:
+    """w -> A^{-T} w for vectors (..., N), from one factorisation of A (..., N, N); NaN where A is not finite."""
+    finite = torch.isfinite(A).all(-1).all(-1)[..., None]
+    eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    LU, pivots, _ = torch.linalg.lu_factor_ex(torch.where(finite[..., None], A, eye))
+
+    def solved(w: Tensor) -> Tensor:
+        z = torch.linalg.lu_solve(LU, pivots, w.unsqueeze(-1), adjoint=True).squeeze(-1)
+        return torch.where(finite, z, torch.nan)
+
+    return solved
 
 
 def report(solution: Solution) -> Report:

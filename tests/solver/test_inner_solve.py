@@ -1,0 +1,46 @@
+"""Inner solves while a step is being differentiated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.func import jacrev
+
+from counterplay.core.solver.inner_solve import System, solve
+
+
+@pytest.mark.parametrize("members", [(), (2,)], ids=["single", "members"])
+def test_a_dense_solve_is_differentiated_without_differentiating_its_matrix(members):
+    """dx = A^-1 d(b - A x). Differentiating the N products that make the matrix would cost N times as much."""
+    rng = torch.Generator().manual_seed(0)
+    bent, b = (torch.randn(*members, 4, *more, generator=rng, dtype=torch.float64) for more in ((4,), ()))
+    t = torch.randn(*members, 4, generator=rng, dtype=torch.float64)
+    differentiated = []
+
+    def matrix(t):
+        return 3 * torch.eye(4, dtype=torch.float64) + bent * t.sin().unsqueeze(-2)
+
+    def of(t):
+        def system(freeze):
+            A = matrix(freeze(t))
+
+            def made():
+                differentiated.append(A.requires_grad)
+                return A
+
+            return System(*(lambda x, A=A: (A @ x.unsqueeze(-1)).squeeze(-1) for A in (A, A.mT)), made)
+
+        return solve(system, b * t.exp(), "dense", None, 0)[0]
+
+    expected = jacrev(lambda t: torch.linalg.solve(matrix(t), (b * t.exp()).unsqueeze(-1)).squeeze(-1))(t)
+    assert torch.allclose(jacrev(of, chunk_size=3)(t), expected, rtol=1e-12, atol=1e-13)
+    assert differentiated == [False]
+
+
+def test_a_singular_matrix_has_no_derivative_and_no_error():
+    t = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    for A in (torch.zeros(2, 2, dtype=torch.float64), torch.full((2, 2), torch.nan, dtype=torch.float64)):
+        system = lambda freeze, A=A: System(lambda x: A @ x, lambda x: A.T @ x, lambda: A)  # noqa: E731
+        x, _ = solve(system, t * 1, "dense", None, 0)
+        (g,) = torch.autograd.grad(x.sum(), t)
+        assert not x.isfinite().any() and not g.isfinite().any()

@@ -22,9 +22,17 @@ def compared(runs: Sequence[Facts], asked: Sequence[Mapping[str, Any]], width: i
     """The facts of the runs as a table in lines of ``width``; ``asked`` are their experiments."""
     if len(runs) == 1:
         return "\n".join(aligned(list(runs[0].items())))
+    own = differing(asked)
     if len(runs) <= BESIDE:
-        return "\n".join(_columns(runs, width))
-    return "\n".join(_rows(runs, differing(asked), width))
+        return "\n".join(_columns([_with_settings(run, more) for run, more in zip(runs, own, strict=True)], width))
+    return "\n".join(_rows(runs, own, width))
+
+
+def _with_settings(run: Facts, own: Mapping[str, str]) -> Facts:
+    """The facts of a run with its own settings before how it ended."""
+    at = next((i for i, label in enumerate(run) if label in _ENDING), len(run))
+    facts = list(run.items())
+    return dict([*facts[:at], *((k, x) for k, x in own.items() if k not in run), *facts[at:]])
 
 
 def _columns(runs: Sequence[Facts], width: int) -> list[str]:

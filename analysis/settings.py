@@ -31,7 +31,7 @@ def differing(asked: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """
     flat = [dict(settings(experiment)) for experiment in asked]
     names = {key for one in flat for key in one}
-    for key in sorted(k for k in names if any(other.startswith(f"{k}.") for other in names)):
+    for key in sorted(k for k in names - {"game", "solver"} if any(other.startswith(f"{k}.") for other in names)):
         flat = [_gathered(one, key, experiment) for one, experiment in zip(flat, asked, strict=True)]
     owners: dict[str, set[Any]] = {}  # the games, or solvers, that have it
     for one, experiment in zip(flat, asked, strict=True):
@@ -61,7 +61,7 @@ def _gathered(one: dict[str, str], key: str, experiment: Mapping[str, Any]) -> d
 def _name(experiment: Mapping[str, Any], key: str) -> Any:
     """The name of the game, or solver, whose setting ``key`` is; None for a setting of the run."""
     found = experiment.get(key.partition(".")[0])
-    return found.get("name") if isinstance(found, Mapping) else None
+    return found.get("name") if isinstance(found, Mapping) else found if isinstance(found, str) else None
 
 
 def by_seed(asked: Sequence[Mapping[str, Any]]) -> list[list[int]]:

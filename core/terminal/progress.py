@@ -18,6 +18,7 @@ import click
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 _BAR_SECONDS, _CELL_SECONDS = 0.1, 0.5  # the shortest time between two changes of the bar, of a cell
+_LINE_SECONDS = 10.0  # the shortest time between two lines about the same spectra
 _PATIENCE = 1.0  # seconds of a run from Python before anything is shown
 
 
@@ -87,6 +88,7 @@ def _figure(loss: Any) -> str:
 class _Lines:
     def __init__(self, what: str) -> None:
         self.what, self.first, self.began, self.tenths = what, 0, 0.0, 0
+        self.spectra_began = self.spectra_said = 0.0
 
     def __call__(self, step: int, steps: int, losses: Mapping[str, Any]) -> None:
         if not self.began:  # the time is taken from here, as the first step takes longer than the others
@@ -98,9 +100,15 @@ class _Lines:
         _say(f"{self.what} {step}/{steps}  {figures(losses)}  {clock(left)} left")
 
     def spectra(self, done: int, most: int) -> None:
-        """Name the cost of spectra before the first product."""
+        """Name the cost of spectra before the first product, then every few seconds how far they are."""
+        now = time.monotonic()
         if done == 0:
+            self.spectra_began = self.spectra_said = now
             _say(f"spectra: at most {most:,} products")
+        elif now >= self.spectra_said + _LINE_SECONDS and done < most:
+            self.spectra_said = now
+            left = (now - self.spectra_began) * (most - done) / done
+            _say(f"spectra: {done:,} of at most {most:,} products  at most {clock(left)} left")
 
 
 def _say(line: str) -> None:

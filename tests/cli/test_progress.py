@@ -168,3 +168,12 @@ def test_spectra_name_their_cost_before_the_first_product(
     assert len(first) - 2 <= most == 100 * (2 + 3) + 300
     cp.run(game, cp.make("solver", "simgd"), steps=2, spectrum_every=2, history=True, progress=True)
     assert capsys.readouterr().err.startswith("spectra: at most 800 products\n")
+
+
+def test_long_spectra_say_how_far_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter([100.0, 105.0, 110.0, 115.0, 121.0])
+    monkeypatch.setattr("counterplay.core.terminal.progress.time.monotonic", lambda: next(clock))
+    with shown(quiet=False) as lines:
+        for done in (0, 100, 200, 300, 800):
+            lines.spectra(done, 800)  # type: ignore[union-attr]
+    assert capsys.readouterr().err.split("\n")[1:] == ["spectra: 200 of at most 800 products  at most 0:30 left", ""]

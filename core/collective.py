@@ -58,6 +58,17 @@ class Ranks:
             raise ProcessLost("another process of this run has ended.") from error
         return summed
 
+    def gather(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        """The rows of all processes, one below the other; this one's are ``rows`` (counts[rank], ...)."""
+        functional: Any = torch.ops._c10d_functional
+        filled = torch.cat([rows, rows.new_zeros(max(counts) - len(rows), *rows.shape[1:])])
+        try:
+            message = functional.all_gather_into_tensor(filled, self.count, self.group)
+            found: Tensor = functional.wait_tensor(message)
+        except RuntimeError as error:
+            raise ProcessLost("another process of this run has ended.") from error
+        return torch.cat([part[:n] for part, n in zip(found.split(max(counts)), counts, strict=True)])
+
     def total(self, tree: Any) -> Any:
         """The sum of each tensor in ``tree`` over all processes, in one message; common, and differentiable."""
         return self._packed(lambda x: _Total.apply(x, self), tree)

@@ -56,6 +56,7 @@ class Evaluator(Game):
     seeding: int = SCHEME  # how members are seeded (core.seeding)
     channels_last: bool = False  # whether 4-d tensors of a single run have their channels last in memory
     cost: Cost = dataclasses.field(default_factory=Cost, compare=False)
+    among: tuple[int, int] | None = None  # (first, count): its members are those from ``first`` on of an ensemble
 
     @property
     def players(self) -> tuple[Player, ...]:  # type: ignore[override]

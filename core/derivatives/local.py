@@ -125,7 +125,8 @@ class LocalGame:
 
     def everyone(self, value: Setting) -> dict[Player, float | Tensor]:
         """As :meth:`setting`, but for all players, also those who stand still."""
-        return option_per_player(value, self.game.players, leaves(self.params)[0], self.game.members)
+        game = self.game
+        return option_per_player(value, game.players, leaves(self.params)[0], game.members, game.among)
 
     def scale(self, value: Setting, x: Params) -> Params:
         """``x`` times a solver's option, which may be another number for each player and each member."""

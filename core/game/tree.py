@@ -154,25 +154,31 @@ def norm(x: Params, ensemble: bool = False) -> Tensor:
 
 
 def option_per_player(
-    value: Setting, players: Sequence[Player], like: Tensor, members: int | None = None
+    value: Setting,
+    players: Sequence[Player],
+    like: Tensor,
+    members: int | None = None,
+    among: tuple[int, int] | None = None,
 ) -> dict[Player, float | Tensor]:
     """A solver's numeric option for each player: a number, or a tensor (M,) with one number for each member.
 
-    Tensors get the dtype and device of ``like``. Raises UsageError if a player is missing or unknown, or if a list does
-    not have one number for each member.
+    Tensors get the dtype and device of ``like``. Where the members are part of an ensemble, ``among`` is the number of
+    the first, and how many there are in all; a list has a number for each of all. Raises UsageError if a player is
+    missing or unknown, or if a list does not have one number for each member.
     """
+    first, count = (0, members) if among is None else among
 
     def number(v: float | list[float]) -> float | Tensor:
         if isinstance(v, Tensor):
             return v  # while the step is traced, the number of one member is a tensor
         if not isinstance(v, list | tuple):
             return float(v)
-        if len(v) != members:
-            have = "this run has no members (--members)" if members is None else f"this run has {members} members"
+        if members is None or len(v) != count:
+            have = "this run has no members (--members)" if members is None else f"this run has {count} members"
             raise UsageError(
                 f"an option lists {len(v)} numbers, one per member, but {have}; give a list as long as that."
             )
-        return copied_to_device(torch.as_tensor(v, dtype=like.dtype), like.device)
+        return copied_to_device(torch.as_tensor(v[first : first + members], dtype=like.dtype), like.device)
 
     if not isinstance(value, Mapping):
         return dict.fromkeys(players, number(value))

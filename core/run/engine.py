@@ -127,7 +127,7 @@ def run(
     settings = Settings(
         **{field.name: arguments[field.name] for field in fields(UserSettings)},
         trace_from=first_step_of(trace, TRACE_FROM), compile_from=first_step_of(compile, COMPILE_FROM), seeding=SCHEME,
-        ranks=1 if ranks is None else ranks.count,
+        ranks=1 if ranks is None else ranks.count, share_members=ranks is not None and (members or 0) >= ranks.count,
     ).checked()  # fmt: skip
     with settings.switched(), together(ranks, out):
         evaluator = settings.evaluator(game, regularizers)
@@ -138,7 +138,8 @@ def run(
         if not settings.inexact_data:
             require_seeded(evaluator, state)
         checks = {"jacobian": check_game(evaluator, state)}
-        playing = Playing(evaluator, evaluator, observers, progress, stop).over(ranks, state)
+        playing = Playing(evaluator, evaluator, solver, observers, progress, stop)
+        playing = playing.over(ranks, state, settings.share_members)
         runner, why = None, ""
         if ranks is None and settings.compile_from is not None and settings.steps > settings.compile_from:
             runner, why = compiled_chunk_runner(evaluator, solver, state, settings)
@@ -151,7 +152,7 @@ def run(
             record.expect(steps // every + 2 if every else 0)
         out = out if ranks is None or ranks.first else None
         writer = RunWriter.create(out, evaluator, solver, state, settings, experiment, start_given, checks, record)
-        result = play(playing, solver, state, settings.steps, ends_early, writer, runner)
+        result = play(playing, state, settings.steps, ends_early, writer, runner)
         return replace(result, eager=f"{why} {result.eager}".strip(), checks=checks, history=record)
 
 
@@ -174,7 +175,6 @@ def compiled_chunk_runner(
 
 def play(
     playing: Playing,
-    solver: Solver,
     state: State,
     steps: int,
     ends_early: Stopping,
@@ -185,7 +185,7 @@ def play(
     game = playing.game
     with writer, shown_to_python(playing.progress) as progress, announced_to(getattr(progress, "spectra", None)):
         shown_to = [*writer.observers, *playing.observers]
-        loop = Loop(game, solver, steps, ends_early, Gallery(playing.whole).at, shown_to, writer.save)
+        loop = Loop(game, playing.solver, steps, ends_early, Gallery(playing.whole).at, shown_to, writer.save)
         loop.progress = progress
         loop.chunk_runner = runner
         loop.stop = playing.stop or loop.stop
@@ -193,10 +193,9 @@ def play(
         diverged = tuple(int(m) for m in np.flatnonzero(~ending.state.alive.numpy())) if game.members else ()
         writer.close(ending, diverged)
     end = ending.state
-    eager = game.trace_context.words
     return Result(
-        end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged, eager,
-        played=(game, end.buffers),
+        end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged,
+        playing.not_replayed, played=(game, end.buffers),
     )  # fmt: skip
 
 

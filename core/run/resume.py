@@ -114,14 +114,15 @@ def resume(
                     "--allow-inexact goes on and marks the log."
                 )
             inexact += [{"step": state.step, "changed": changed}] if changed else []
-            playing = Playing(evaluator, evaluator, observers, progress, stop).over(ranks, state)
+            playing = Playing(evaluator, evaluator, solver, observers, progress, stop)
+            playing = playing.over(ranks, state, settings.share_members)
             writer = RunWriter()
             if lock is not None:
                 with files.reading():
                     writer = RunWriter.reopen(
                         files, lock, evaluator, solver, state, settings, numbers, pending, inexact
                     )
-            return play(playing, solver, state, settings.steps, ends_early, writer, runner)
+            return play(playing, state, settings.steps, ends_early, writer, runner)
 
 
 def _changed_count(before: int, now: int) -> list[str]:

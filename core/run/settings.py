@@ -30,12 +30,13 @@ class Settings(UserSettings):
     """What the user asked for, and what was decided when the run began, so that a resumed run computes in the same way.
 
     ``trace_from`` is the step from which on traced programs are replayed, ``compile_from`` the step from which on
-    compiled code takes many steps at once; None: never. ``ranks`` is the number of processes that share each batch.
-    ``seeding`` says how members get their seeds
+    compiled code takes many steps at once; None: never. ``ranks`` is the number of processes that share each batch,
+    or with ``share_members`` the members of an ensemble. ``seeding`` says how members get their seeds
     (``core.seeding``); it is 1 in runs that do not record it.
     """
 
     ranks: Count = 1
+    share_members: bool = False
     trace_from: Whole | None = None
     compile_from: Whole | None = None
     seeding: Count = 1
@@ -66,7 +67,7 @@ class Settings(UserSettings):
             require_device(self.device)
         if self.dtype is not None and self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype {self.dtype!r}: expected float32 or float64.")
-        for name in ("deterministic", "tf32", "channels_last", "inexact_data"):
+        for name in ("share_members", "deterministic", "tf32", "channels_last", "inexact_data"):
             if not isinstance(given := getattr(self, name), bool):
                 raise UsageError(f"{name.replace('_', '-')} must be true or false, got {given!r:.80}.")
         if self.channels_last and self.members is not None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
 from ..errors import UsageError
 from ..game.game import Game, regularizers_of
@@ -157,9 +158,10 @@ class Composed(Solver):
 
     def _scheduled(self, schedule: Schedule, game: Game, params: Params, step: Tensor) -> Any:
         """lr at ``step``, for each player."""
-        like, members = leaves(params)[0], getattr(game, "members", None)
+        like, own = leaves(params)[0], Evaluator.of(game)
+        lr = option_per_player(self.lr, own.players, like, own.members, own.among)
         factor = schedule.factor(step).to(like)
-        return {i: lr * factor for i, lr in option_per_player(self.lr, tuple(game.players), like, members).items()}
+        return {i: x * factor for i, x in lr.items()}
 
     def move(self, local: LocalGame, params: Params, d: Params, memory: Memory) -> tuple[Params, Memory]:
         """``params`` after the players in ``d`` have moved by -lr * rule(d), projected, and the rules' next memory."""

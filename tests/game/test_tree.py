@@ -86,6 +86,10 @@ def test_a_setting_is_resolved_for_each_player():
     x = torch.zeros((), dtype=F64)
     assert option_per_player(0.1, ("a", "b"), x) == {"a": 0.1, "b": 0.1}
     assert option_per_player({"b": 2, "a": 1}, ("a", "b"), x) == {"a": 1.0, "b": 2.0}
+    part = option_per_player([1.0, 2.0, 3.0], ("a",), x, members=2, among=(1, 3))["a"]
+    assert isinstance(part, torch.Tensor) and part.tolist() == [2.0, 3.0]
+    with pytest.raises(cp.UserError, match="lists 2 numbers, one per member, but this run has 3 members"):
+        option_per_player([1.0, 2.0], ("a",), x, members=2, among=(1, 3))
     found = option_per_player({"a": [1.0, 2.0], "b": 3.0}, ("a", "b"), x, members=2)
     assert torch.equal(torch.as_tensor(found["a"]), torch.tensor([1.0, 2.0], dtype=F64)) and found["b"] == 3.0
 

@@ -30,7 +30,7 @@ def _objects() -> dict[str, Any]:
     }
 
 
-def _as_torchrun(ranks: Ranks) -> None:
+def as_torchrun(ranks: Ranks) -> None:
     given = {"RANK": ranks.rank, "LOCAL_RANK": ranks.rank, "WORLD_SIZE": ranks.count, "LOCAL_WORLD_SIZE": ranks.count}
     os.environ |= {name: str(x) for name, x in given.items()} | {"MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 
@@ -49,7 +49,7 @@ def _killed_at(step: int) -> Callable[[], bool]:
 
 def play(ranks: Ranks, out: str, victim: int = -1, step: int = 0) -> str:
     """Begin the run ``out``, or resume it, and return its status. ``victim`` is killed after ``step`` steps."""
-    _as_torchrun(ranks)
+    as_torchrun(ranks)
     stop = _killed_at(step) if ranks.rank == victim else None
     began = (Path(out) / "run.json").exists()  # no process makes it before both have asked
     try:
@@ -93,7 +93,7 @@ def _largest_difference(a: cp.Params, b: cp.Params) -> float:
 
 def interrupted(ranks: Ranks, out: str) -> tuple[str, int]:
     """A run that the second process alone is asked to stop, after three steps."""
-    _as_torchrun(ranks)
+    as_torchrun(ranks)
     asked = iter(range(100))
     wish = (lambda: next(asked) >= 3) if ranks.rank == 1 else None
     result = cp.run(**_objects(), steps=STEPS, stop=wish, out=out, until="metric.good_samples>2", sample_every=2)
@@ -112,7 +112,7 @@ class Drifting(cp.Solver):
 
 def refused(ranks: Ranks) -> list[str]:
     """What is said of what cannot be played by several processes."""
-    _as_torchrun(ranks)
+    as_torchrun(ranks)
     mixture = cp.make("game", "mixture", hidden=4, layers=1, batch=8, latent=2)
     simgd = cp.make("solver", "simgd")
     attempts: list[tuple[cp.Game, cp.Solver, list[cp.Regularizer]]] = [

@@ -58,6 +58,7 @@ from .plugins.experiments.cgd_bilinear import CgdBilinear as _experiment_CgdBili
 from .plugins.experiments.gans.icr_account import IcrAccount as _experiment_IcrAccount
 from .plugins.experiments.gans.icr_adam import IcrAdam as _experiment_IcrAdam
 from .plugins.experiments.gans.icr_cifar10 import IcrCifar10 as _experiment_IcrCifar10
+from .plugins.experiments.gans.icr_fresh import IcrFresh as _experiment_IcrFresh
 from .plugins.experiments.gans.icr_overtraining import IcrOvertraining as _experiment_IcrOvertraining
 from .plugins.experiments.gans.icr_pixels import IcrPixels as _experiment_IcrPixels
 from .plugins.experiments.gans.jare_ring import JareRing as _experiment_JareRing
@@ -350,6 +351,8 @@ def make(kind: Literal["experiment"], what: Literal["icr-overtraining"], /, *, d
 def make(kind: Literal["experiment"], what: Literal["icr-adam"], /, *, data: Any = ...) -> _experiment_IcrAdam: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-cifar10"], /, *, root: Any = ..., extractor: Any = ...) -> _experiment_IcrCifar10: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["icr-fresh"], /, *, root: Any = ...) -> _experiment_IcrFresh: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["icr-account"], /) -> _experiment_IcrAccount: ...
 @overload

@@ -7,6 +7,7 @@ from .cgd_bilinear import CgdBilinear
 from .gans.icr_account import IcrAccount
 from .gans.icr_adam import IcrAdam
 from .gans.icr_cifar10 import IcrCifar10
+from .gans.icr_fresh import IcrFresh
 from .gans.icr_overtraining import IcrOvertraining
 from .gans.icr_pixels import IcrPixels
 from .gans.jare_ring import JareRing
@@ -42,6 +43,8 @@ def register_experiments() -> list[Entry]:
               ICR + ", workshop version, Fig. 2"),
         Entry("icr-cifar10", IcrCifar10, "eleven ways to train a GAN on CIFAR-10, with a score and a distance",
               ICR + ", section 6, Table 3, Fig. 9 and 12"),
+        Entry("icr-fresh", IcrFresh, "how fast a new discriminator learns against generators of several scores",
+              ICR + ", section 4, Fig. 5"),
         Entry("icr-account", IcrAccount, "which eigenvalues hold a checkpoint that one player alone would leave",
               "after " + ICR + ", section 3 and 4"),
         Entry("icr-finite-data", IcrFiniteData, "a discriminator that picks out the points of a finite data set",

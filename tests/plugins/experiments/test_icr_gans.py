@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import counterplay as cp
 from counterplay.core.experiments.experiment import Experiment
-from counterplay.plugins.experiments.gans import icr_table3
+from counterplay.plugins.experiments.gans import fresh, icr_table3
 from counterplay.plugins.experiments.gans.icr_adam import CANNOT_TELL, IcrAdam
 from counterplay.plugins.experiments.gans.icr_cifar10 import IcrCifar10
+from counterplay.plugins.experiments.gans.icr_fresh import IcrFresh
 
 
 def verdicts(experiment: Experiment, found: Mapping[str, Any]) -> dict[str, str]:
@@ -146,3 +150,70 @@ def test_what_cifar10_needs_is_said() -> None:
     assert "a GPU" in IcrCifar10(root="here").missing("cpu") and IcrCifar10(root="here").missing("cuda") == ""
     with pytest.raises(cp.UsageError, match="no quick scale"):
         IcrCifar10(root="here").runs("quick")
+
+
+# ---------------------------------------------------------------------- a new discriminator
+
+
+def test_ranks_and_the_share_of_images_that_are_told_right() -> None:
+    assert fresh.spearman(np.array([1.0, 2, 3, 9]), np.array([4.0, 3, 2, 1])) == pytest.approx(-1)
+    with_ties = np.corrcoef([0.5, 0.5, 2], [2, 0, 1])[0, 1]
+    assert fresh.spearman(np.array([1.0, 1, 5]), np.array([7.0, 2, 3])) == pytest.approx(with_ties)
+    assert fresh.share_right(torch.tensor([1.0, 2, -1, 3]), torch.tensor([-1.0, 1, 0, -2])) == 5 / 8
+
+
+class AsPlayed(dict[str, np.ndarray]):
+    path = Path()
+
+
+def test_the_verdicts_on_new_discriminators_follow_scores_and_accuracies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three looks, from bad to good generators, the accuracy rises the more slowly the better they are."""
+    scores = np.array([[1.0, 1], [2, 2], [4, 4], [8, 8]])
+    log = AsPlayed({"metrics/step": np.arange(4) * 10, "metrics/digit_score": scores})
+
+    def learnt(speeds: list[float]) -> fresh.Learnt:
+        accuracy = 1 - 0.5 * np.exp(-np.outer(speeds, np.arange(201)))[:, None] * np.ones((3, 2, 1))
+        return fresh.Learnt(np.array([10.0, 20, 30]), dict.fromkeys(fresh.BODIES, (accuracy, "")))
+
+    def played(speeds: list[float]) -> dict[str, str]:
+        monkeypatch.setattr("counterplay.plugins.experiments.gans.icr_fresh.learn", lambda *_: learnt(speeds))
+        return verdicts(IcrFresh(), IcrFresh().measure({"generators": log}, {}))
+
+    assert set(played([0.5, 0.2, 0.1]).values()) == {"agrees"}
+    wrong = played([0.001, 0.1, 0.5])
+    assert set(wrong.values()) == {"disagrees"} and len(wrong) == 4
+
+
+def small() -> Any:
+    return cp.make("game", "digits", network={"name": "mlp", "filters": 4, "latent": 3}, batch=8)
+
+
+def test_all_generators_but_the_first_have_a_discriminator_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    game = small()
+    start = game.init(torch.Generator().manual_seed(0))
+    two = {i: {k: torch.stack([x, x + 1]) for k, x in tree.items()} for i, tree in start.items()}
+    asked = {"experiment": {"device": "cpu"}, "settings": {"members": 2}}
+    monkeypatch.setattr(fresh, "saved_steps", lambda run: [0, 2, 4])
+    monkeypatch.setattr(fresh, "load_params", lambda run, step: two)
+    monkeypatch.setattr(fresh, "RunDirectory", lambda run: SimpleNamespace(run=lambda: asked))
+    monkeypatch.setattr(fresh, "rebuild", lambda experiment: (game,))
+    found = fresh.learn(Path("a-run"), fresh.Plan(epochs=1, lr=0.01, steps=3))
+    assert found.steps.tolist() == [2, 4] and found.accuracy["random"][0].shape == (2, 2, 4)
+    assert found.accuracy["classifier"][1].startswith("; the classifiers are right in")
+
+
+def test_a_classifier_is_trained_in_all_layers_but_the_last_which_is_new() -> None:
+    first = fresh.stacked([small().first_discriminator(torch.Generator().manual_seed(m)) for m in (0, 1)], "cpu")
+    body, right = fresh.classifiers(small(), first, fresh.Plan(epochs=1, lr=0.01, steps=0))
+    changed = {name for name, x in body.items() if not torch.equal(x, first[name])}
+    assert changed == {name for name in first if not name.startswith("5.")}
+    assert 0.1 < right < 1.0
+
+
+def test_a_new_discriminator_against_a_generator_of_one_image_is_soon_right() -> None:
+    game = small()
+    first = fresh.stacked([game.first_discriminator(torch.Generator().manual_seed(0))], "cpu")
+    generator = game.first_generator(torch.Generator().manual_seed(0))
+    grey = {k: torch.zeros_like(x)[None, None] for k, x in generator.items()}
+    accuracy = fresh.against(game, grey, first, fresh.Plan(epochs=0, lr=0.02, steps=30))
+    assert accuracy[0, 0, 0] < 0.7 and accuracy[0, 0, -5:].mean() > 0.95

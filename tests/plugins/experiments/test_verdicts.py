@@ -35,7 +35,7 @@ OTHERS: dict[str, dict[str, str]] = {
 }
 SLOW = (
     "icr-projection", "jare-affine", "opponent-shaping", "num-ring", "jare-ring", "icr-overtraining", "icr-account",
-    "icr-adam",
+    "icr-adam", "icr-fresh",
 )  # half a minute to two minutes each  # fmt: skip
 NOT_RUN = {"icr-cifar10": "it needs the data set cifar10 and a GPU"}  # and with which words
 NAMES = [

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..attribution import attributed, guarded
+from ..attribution import guarded
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
-from ..errors import Stale, StorageError
+from ..errors import Interrupted, Stale, StorageError
 from ..game.tree import Batch, Buffers, Params
 from ..solver.solver import Solver, StepInfo
 from ..solver.state import State, tensors
@@ -51,24 +51,27 @@ class Loop:
         Raises PluginError if a plugin fails, UsageError if the solver refuses the game; saves the last state first.
         """
         self._begin(state)
-        while state.step < self.steps:
-            if self.stop():
-                return self._interrupted(state)
-            self._save(state, False)
-            if (later := self._take_chunk(state)) is not None:
-                state = later
-                continue
-            step, metrics, divergence = self._take(state)
-            alive = alive_after(state, divergence)
-            if divergence is not None and not alive.any():
-                return self._diverged(state, step, metrics, divergence)
-            seen = self._seen(state, step, metrics)
-            state = self._measured(state, seen)
-            if (ending := self.stopping.ending(seen, state, alive)) is not None:
-                return self._stopped(ending, seen)
-            self._show(state, seen)
-            state = self._commit(state, step, alive)
-        return self._finish(state)
+        try:
+            while state.step < self.steps:
+                if self.stop():
+                    return self._interrupted(state)
+                self._save(state, False)
+                if (later := self._take_chunk(state)) is not None:
+                    state = later
+                    continue
+                step, metrics, divergence = self._take(state)
+                alive = alive_after(state, divergence)
+                if divergence is not None and not alive.any():
+                    return self._diverged(state, step, metrics, divergence)
+                seen = self._seen(state, step, metrics)
+                state = self._measured(state, seen)
+                if (ending := self.stopping.ending(seen, state, alive)) is not None:
+                    return self._stopped(ending, seen)
+                self._show(state, seen)
+                state = self._commit(state, step, alive)
+            return self._finish(state)
+        except Interrupted:  # while spectra at ``state`` were taken
+            return self._interrupted(state)
 
     # ------------------------------------------------------------------ one step
 
@@ -258,15 +261,9 @@ class Loop:
     def _saving_on_failure(self, state: State) -> Iterator[None]:
         """A context for a step from ``state``: if it fails, ``state`` is saved and the error names the plugin."""
         self._contract.remember(state)
-        try:
+        with guarded("a step", self.solver, self.game, refusing=state.step == 0), self._saving_if_raised(state):
             yield
             self._contract.require_untouched(state)
-        except BaseException as error:
-            self._save_untouched(state)
-            reported = attributed(error, "a step", self.solver, self.game, refusing=state.step == 0)
-            if reported is error:
-                raise
-            raise reported from error
 
     def _save_untouched(self, state: State) -> None:
         """Save the state before a step that failed, unless the step has written to it."""

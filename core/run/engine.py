@@ -14,7 +14,7 @@ from ..attribution import guarded
 from ..compiled.compiled_chunk_runner import CompiledChunkRunner
 from ..compiled.compiled_step import compiled_solver
 from ..derivatives.evaluator import Evaluator
-from ..errors import UsageError
+from ..errors import Interrupted, UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer
 from ..game.tree import Params, leaves
@@ -28,6 +28,7 @@ from ..loop.stopping import Stopping, stopping
 from ..parallel.agreement import agreed_stopping
 from ..parallel.launch import processes, together
 from ..parallel.playing import Playing
+from ..process import torchrun
 from ..provenance.reproducibility import require_seeded
 from ..seeding import SCHEME
 from ..settings import UserSettings
@@ -183,7 +184,7 @@ def play(
 ) -> Result:
     """Run the loop from ``state`` to its end, recorded by ``writer``."""
     game = playing.game
-    with writer, shown_to_python(playing.progress) as progress, announced_to(getattr(progress, "spectra", None)):
+    with writer, shown_to_python(playing.progress) as progress, announced_to(_spectra_listener(playing, progress)):
         shown_to = [*writer.observers, *playing.observers]
         loop = Loop(game, playing.solver, steps, ends_early, Gallery(playing.whole).at, shown_to, writer.save)
         loop.progress = progress
@@ -197,6 +198,22 @@ def play(
         end.params, end.memory, ending.status, end.step, writer.directory, ending.message, diverged,
         playing.not_replayed, played=(game, end.buffers),
     )  # fmt: skip
+
+
+def _spectra_listener(playing: Playing, progress: Any) -> Callable[[int, int], None]:
+    """What is told of each product for spectra: the display. It raises Interrupted if the run is to stop at once.
+
+    Of several processes that play together one alone cannot stop.
+    """
+    told = getattr(progress, "spectra", None)
+
+    def listener(done: int, most: int) -> None:
+        if playing.stop is not None and not torchrun.several() and playing.stop():
+            raise Interrupted("stopped from outside while spectra were taken.")
+        if told is not None:
+            told(done, most)
+
+    return listener
 
 
 def _require_objects(game: Any, solver: Any, regularizers: Any, start: Any) -> None:

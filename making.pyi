@@ -67,6 +67,10 @@ from .plugins.experiments.icr_best_response import IcrBestResponse as _experimen
 from .plugins.experiments.icr_finite_data import IcrFiniteData as _experiment_IcrFiniteData
 from .plugins.experiments.icr_projection import IcrProjection as _experiment_IcrProjection
 from .plugins.experiments.icr_quadratic import IcrQuadratic as _experiment_IcrQuadratic
+from .plugins.experiments.images.jare_cifar10 import JareCifar10 as _experiment_JareCifar10
+from .plugins.experiments.images.jare_cost import JareCost as _experiment_JareCost
+from .plugins.experiments.images.num_faces import NumFaces as _experiment_NumFaces
+from .plugins.experiments.images.num_images import NumImages as _experiment_NumImages
 from .plugins.experiments.jare_affine import JareAffine as _experiment_JareAffine
 from .plugins.experiments.jare_spectra import JareSpectra as _experiment_JareSpectra
 from .plugins.experiments.num_lemmas import NumLemmas as _experiment_NumLemmas
@@ -364,11 +368,19 @@ def make(kind: Literal["experiment"], what: Literal["num-lemmas"], /) -> _experi
 @overload
 def make(kind: Literal["experiment"], what: Literal["num-ring"], /) -> _experiment_NumRing: ...
 @overload
+def make(kind: Literal["experiment"], what: Literal["num-images"], /, *, root: Any = ..., extractor: Any = ...) -> _experiment_NumImages: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["num-faces"], /, *, root: Any = ..., members: Any = ...) -> _experiment_NumFaces: ...
+@overload
 def make(kind: Literal["experiment"], what: Literal["jare-spectra"], /) -> _experiment_JareSpectra: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["jare-affine"], /) -> _experiment_JareAffine: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["jare-ring"], /) -> _experiment_JareRing: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["jare-cost"], /) -> _experiment_JareCost: ...
+@overload
+def make(kind: Literal["experiment"], what: Literal["jare-cifar10"], /, *, root: Any = ..., extractor: Any = ..., members: Any = ...) -> _experiment_JareCifar10: ...
 @overload
 def make(kind: Literal["experiment"], what: Literal["cgd-bilinear"], /) -> _experiment_CgdBilinear: ...
 @overload

@@ -16,6 +16,10 @@ from .icr_best_response import IcrBestResponse
 from .icr_finite_data import IcrFiniteData
 from .icr_projection import IcrProjection
 from .icr_quadratic import IcrQuadratic
+from .images.jare_cifar10 import JareCifar10
+from .images.jare_cost import JareCost
+from .images.num_faces import NumFaces
+from .images.num_images import NumImages
 from .jare_affine import JareAffine
 from .jare_spectra import JareSpectra
 from .num_lemmas import NumLemmas
@@ -55,12 +59,20 @@ def register_experiments() -> list[Entry]:
               NUM + ", Fig. 1, Lemmas 4, 9, 11, Prop. 13"),
         Entry("num-ring", NumRing, "a ring of Gaussians: simultaneous descent jumps, consensus optimization covers it",
               NUM + ", section 5, Fig. 2"),
+        Entry("num-images", NumImages, "four architectures and a divergence, by simgd, altgd and conopt",
+              NUM + ", Fig. 3a and 4 to 6"),
+        Entry("num-faces", NumFaces, "residual networks on CelebA: only conopt is said to train them",
+              NUM + ", Fig. 3b and 7"),
         Entry("jare-spectra", JareSpectra, "phase and conditioning of the affine Gaussian GAN under five methods",
               JARE + ", Thm. 1 to 3, Cor. 1 to 3, eq. 13, 14"),
         Entry("jare-affine", JareAffine, "the affine Gaussian GAN played, in exact expectation and from samples",
               JARE + ", Fig. 1"),
         Entry("jare-ring", JareRing, "the ring of radius 2: whether simultaneous descent jumps to the end",
               JARE + ", Fig. 2"),
+        Entry("jare-cost", JareCost, "seconds of a step of four methods with six pairs of networks, as ratios",
+              JARE + ", Fig. 4"),
+        Entry("jare-cifar10", JareCifar10, "scores of four methods with six pairs of networks on CIFAR-10",
+              JARE + ", Fig. 3"),
         Entry("cgd-bilinear", CgdBilinear, "six methods on the bilinear game of three strengths",
               "Schäfer, Anandkumar 2019, arXiv 1905.12103, section 4"),
         Entry("bilinear-methods", BilinearMethods, "seventeen methods on the bilinear game",

@@ -25,7 +25,7 @@ LAYERS = (
     ("core.spectra", "core.provenance", "core.loop", "analysis.measures", "analysis.drawing", "games.networks",
      "games.data", "plugins.metrics", "plugins.solvers.descent", "plugins.solvers.shaping"),
     ("core.compiled", "core.parallel", "analysis.figures", "games.gans", "games.images", "plugins.experiments.gans",
-     "plugins.solvers.extrapolation", "plugins.solvers.competitive"),
+     "plugins.experiments.images", "plugins.solvers.extrapolation", "plugins.solvers.competitive"),
     ("core.run", "core.conformance", "analysis.commands", "games", "plugins.solvers", "plugins.experiments"),
     ("core.cli",),
 )  # fmt: skip

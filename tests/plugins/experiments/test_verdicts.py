@@ -35,9 +35,12 @@ OTHERS: dict[str, dict[str, str]] = {
 }
 SLOW = (
     "icr-projection", "jare-affine", "opponent-shaping", "num-ring", "jare-ring", "icr-overtraining", "icr-account",
-    "icr-adam", "icr-fresh",
-)  # half a minute to two minutes each  # fmt: skip
-NOT_RUN = {"icr-cifar10": "it needs the data set cifar10 and a GPU"}  # and with which words
+    "icr-adam", "icr-fresh", "num-images", "jare-cost",
+)  # half a minute to five minutes each  # fmt: skip
+NOT_RUN = {
+    "icr-cifar10": "it needs the data set cifar10 and a GPU", "jare-cifar10": "it needs the data set cifar10 and a GPU",
+    "num-faces": "it needs CelebA's photographs and a GPU",
+}  # and with which words  # fmt: skip
 NAMES = [
     pytest.param(e.name, marks=[pytest.mark.slow] * (e.name in SLOW))
     for e in entries("experiment") if e.name not in NOT_RUN

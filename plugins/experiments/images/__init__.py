@@ -1,0 +1,1 @@
+"""Experiments with GANs of images: what papers say of architectures, divergences, scores and costs."""

@@ -63,7 +63,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
     on. The residual of an eigenvalue is relative to the largest; of a large J or F' the leading ones are found.
     """
-    from ..run.load_point import is_run, load_point
+    from ..run.load_point import is_run, load_point, plugins_of
     from ..run.torch_switches import precision
     from ..spectra.announcement import announced_to
     from ..spectra.at_point import point_report
@@ -78,7 +78,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
                 f"another way: counterplay spectrum GAME --start {shlex.quote(where)}."
             )
         point = load_point(where, step, device_of(given["device"]))
-        with registry.REGISTRY.without_third_parties():
+        with plugins_of(point.experiment):
             for what in other_code(point.experiment):
                 click.echo(f"Warning: {what}.", err=True)
     else:

@@ -16,7 +16,6 @@ from ..game.regularizer import Regularizer
 from ..images.image_game_base import ImageGameBase
 from ..images.metric import Metric
 from ..options import options_of
-from ..registry import registry
 from ..registry.build import other_code
 from ..registry.registry import make, settings
 from ..solver.solver import Solver
@@ -26,7 +25,7 @@ from ..storage.run_directory import RunDirectory
 from .checkpoint import require_members
 from .device import require_device
 from .engine import initial_state
-from .load_point import recorded_objects
+from .load_point import plugins_of, recorded_objects
 from .recorders import Gallery
 from .settings import Settings
 
@@ -86,7 +85,7 @@ def evaluate(
     chosen = _chosen(made.metrics_, metrics, {"samples": samples, "extractor": extractor})
     if not chosen:
         raise UsageError(f"the run in {directory} has no metrics of its own: name one, as fid (--metric fid).")
-    with registry.REGISTRY.without_third_parties():
+    with plugins_of(experiment):
         changed = [*other_code(experiment), *_changed_data(facts, made)]
     if changed:
         raise UsageError(f"{directory} cannot be evaluated as it was played: {'; '.join(changed)}.")
@@ -106,7 +105,7 @@ def evaluate(
             with files.reading():
                 state = start.restored(tensors, numbers)
             figures = gallery.at(state.params, evaluator.refresh(state.params, state.buffers)).metrics
-            plain = {name: x if np.ndim(x) else float(x) for name, x in figures.items()}
+            plain = {n: x if np.ndim(x) else float(x) for n, x in figures.items() if n in provenance}
             found.append(Evaluated(state.step, plain, provenance))
     return found
 

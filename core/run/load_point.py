@@ -1,13 +1,14 @@
 """Recalls a point of a recorded run: makes its game and solver again, and reads its parameters and memory.
 
-A run directory may come from a stranger, so its names never cause an import: they can only mean built-ins, or plugins
-from files that the user has named.
+A run directory may come from a stranger, so its names can only mean built-ins, installed plugins if it was played with
+one, and plugins from files that the user has named.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,16 @@ def buffers_from(start: str | None, first: Buffers) -> Buffers:
     return {**first, **{k: saved[k].to(x) for k, x in tensors.items()}}
 
 
+def plugins_of(experiment: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """A context in which names mean what a run was played with.
+
+    Installed plugins are imported only if something in it came from one: neither from counterplay nor from a file.
+    """
+    sources = [str(origin.get("source")) for origin in experiment.get("origins") or ()]
+    installed = any(source != registry.BUILT_IN and not source.startswith("file ") for source in sources)
+    return nullcontext() if installed else registry.REGISTRY.without_third_parties()
+
+
 def recorded_objects(
     path: Path, experiment: Mapping[str, Any], game: Any = None, solver: Any = None, regularizers: Any = None,
     instead: str = "",
@@ -101,12 +112,13 @@ def recorded_objects(
     try:
         if origins is None and game is None:  # written by an old version, which did not record names
             raise Unmade("the game of this run was put together in Python", "game", False)
-        with registry.REGISTRY.without_third_parties():
+        with plugins_of(experiment):
             return rebuild(experiment, game, solver, regularizers)
     except Unmade as error:
         from_plugins = [o for o in origins or () if o["source"] != registry.BUILT_IN]
         sources = "; ".join(f"its {o['kind']} {o['name']} came from {o['source']}" for o in from_plugins)
-        hint = f" {sources[0].upper()}{sources[1:]}: name the file, --plugin FILE.py." if sources else ""
+        missing = "install it, or name its file, --plugin FILE.py."
+        hint = f" {sources[0].upper()}{sources[1:]}: {missing}" if sources else ""
         by_hand = instead or f". Name one: counterplay spectrum GAME --solver NAME --start {path}."
         raise UsageError(f"{path}: {error}{hint if error.named else by_hand}") from error
 

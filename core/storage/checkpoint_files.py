@@ -120,11 +120,17 @@ def load_params(run: str | Path, step: int | None = None) -> dict[str, dict[str,
     """The parameters in a run's checkpoint of ``step``, by default in the newest one: {player: {name: tensor}}.
 
     The tensors are torch's, on the CPU; where torch is not installed they are numpy arrays. Raises UsageError if there
-    is no such checkpoint, BadLog if it is damaged.
+    is no such checkpoint, BadLog if it is damaged: an older one is never read in its place.
     """
     path = Path(run)
     if step is None:
-        return saved_params(newest(path))
+        good = newest(path)
+        if (last := directory_of(path, saved_steps(path)[-1])) != good:
+            raise BadLog(
+                f"The newest checkpoint, {last}, is damaged. The newest that can be read is {good.name}: "
+                f"load_params({str(run)!r}, step={good.name.removeprefix('step-')})."
+            )
+        return saved_params(good)
     if step not in (steps := saved_steps(path)):
         known = f"those of steps {', '.join(map(str, steps[-10:]))}" if steps else "none at all"
         raise UsageError(f"{run} has no checkpoint of step {step!r:.80}: the newest are {known}.")

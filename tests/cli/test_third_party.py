@@ -55,6 +55,8 @@ def test_all_four_kinds_run(command: Command) -> None:
     assert done.returncode == 0 and done.stdout.startswith("converged"), done.stderr
     summary = json.loads(command("summary", "saddle", "--json").stdout)
     assert summary["game"] == "example-saddle" and summary["solver"] == "example-hamiltonian"
+    done = command("spectrum", "saddle", "--json")
+    assert done.returncode == 0 and done.stderr == "" and json.loads(done.stdout)["step"] == summary["steps"]
     done = command(
         "run", "mixture", "--loss", "example-tempered", "-l", "temperature=3", "--solver", "simgd", "--steps", "2",
         "--quiet", "--out", "mixture",

@@ -84,6 +84,9 @@ def test_a_damaged_checkpoint_is_refused_and_passed_over(tmp_path, name, damage)
     with pytest.raises(cp.BadLog):
         load_checkpoint(path)
     assert newest(tmp_path).name == "step-9", "10 comes after 9, and is no good"
+    with pytest.raises(cp.BadLog, match=r"step-10, is damaged.*step=9\)"):
+        cp.load_params(tmp_path)  # no other point is taken for the newest
+    assert cp.load_params(tmp_path, step=9)["x"]["w"] == 0
 
 
 def test_the_order_of_players_and_givenis_kept(tmp_path):

@@ -93,6 +93,11 @@ def test_the_command(cli: Run) -> None:
     assert found[0]["provenance"]["fid"]["samples"] == 50
     text = cli("evaluate", "r", "--metric", "kid", "--samples", 30, "--json")[1]
     assert json.loads(text)[0]["provenance"]["kid"]["samples"] == 30
+    assert cli("run", "digits", "--solver", "simgd", "-g", "hidden=8", "--steps", 1, "--out", "d", "--quiet")[0] == 0
+    code, text, why = cli("evaluate", "d", "--metric", "kid", "--samples", 30, "--json")
+    assert code == 0 and json.loads(text)[0]["figures"].keys() == {"kid", "kid_std"}, (
+        why
+    )  # not those of the game itself
     for wrong, said in ((("--step", "last"), "or all"), (("--metric", "nothing"), "unknown metric")):
         code, _, why = cli("evaluate", "r", *wrong)
         assert code == 2 and said in why

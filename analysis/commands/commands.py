@@ -49,20 +49,22 @@ def summary(
     and --json each result is an object on a line of its own. Ctrl-C ends --follow, not the run.
     """
     from ...core.storage.strict_json import dumps
-    from ..log.log import open_log
-    from ..measures.found_runs import is_sweep
+    from ..measures.found_runs import is_sweep, readable_runs, tell_unread
     from .summary import summarize, table
 
     if follow:
         return _follow(paths, as_json)
     if as_table or seeds or sort or best or output or any(map(is_sweep, paths)):
         return _table(paths, as_json, seeds, sort, best, below, output)
-    logs = [open_log(path, sandbox=True) for path in paths]
+    logs, bad = readable_runs(paths)
     facts = [summarize(log) for log in logs]
     if as_json:
-        return click.echo(dumps(facts[0] if len(facts) == 1 else facts).rstrip())
-    width = shutil.get_terminal_size((100, 24)).columns
-    click.echo(table(facts, [log.experiment for log in logs], max(width, 60)))
+        told = [{"path": path, "status": "unreadable", "message": str(error)} for path, error in bad.items()]
+        click.echo(dumps(facts[0] if len(paths) == 1 else [*facts, *told]).rstrip())
+    else:
+        width = shutil.get_terminal_size((100, 24)).columns
+        click.echo(table(facts, [log.experiment for log in logs], max(width, 60)))
+    tell_unread(bad, len(logs) + len(bad))
 
 
 def _table(
@@ -72,27 +74,30 @@ def _table(
     """Print or write the table of many runs."""
     from pathlib import Path
 
+    from ...core.errors import BadLog
     from ...core.storage.strict_json import dumps
-    from ..measures.found_runs import find_runs
-    from ..measures.run_table import columns_of, fastest, over_seeds, run_table, sorted_by
+    from ..measures.found_runs import find_runs, tell_unread
+    from ..measures.run_table import BELOW, over_seeds, run_table, said_fastest, sorted_by, unreadable
     from .run_table_text import lines, write
 
     runs = run_table(find_runs(paths), below, sandbox=True)
-    rows = over_seeds(runs) if seeds else runs
+    good, bad = [row for row in runs if not unreadable(row)], [row for row in runs if unreadable(row)]
+    rows = over_seeds(good) if seeds and good else runs
     if sort or best:
         rows = sorted_by(rows, str(sort or best))
     rows = sorted_by(rows, best)[:1] if best else rows
     if output:
-        return click.echo(f"Wrote {write(rows, Path(output))}")
-    if as_json:
-        return click.echo(dumps(rows).rstrip())
-    for line in lines(rows, max(shutil.get_terminal_size((100, 24)).columns, 60)):
-        click.echo(line)
-    if len(runs) > 1 and not best:
-        costs = [
-            c for c in ("step", "gradients", "products", "solver_seconds") if f"{c}_to_{below:g}" in columns_of(runs)
-        ]
-        click.echo("\n" + "\n".join(dict.fromkeys(fastest(rows, cost, below) for cost in costs)))
+        click.echo(f"Wrote {write(rows, Path(output))}")
+    elif as_json:
+        click.echo(dumps([*rows, *bad] if seeds and good else rows).rstrip())
+    else:
+        asked = [x.removeprefix("-") for x in (sort, best) if x]
+        asked += [x for x in (f"{cost}_to_{below:g}" for cost in ("step", "gradients")) if below != BELOW]
+        for line in lines(rows, max(shutil.get_terminal_size((100, 24)).columns, 60), asked):
+            click.echo(line)
+        if len(good) > 1 and not best and (said := said_fastest(rows if seeds else good, below)):
+            click.echo("\n" + said)
+    tell_unread({str(row["run"]): BadLog(str(row["reason"])) for row in bad}, len(runs))
 
 
 def _follow(paths: tuple[str, ...], as_json: bool) -> None:
@@ -146,21 +151,21 @@ def plot(
 ) -> None:
     """The command ``plot``: draw one figure and say which file it was written to."""
     from ...core.errors import UsageError
-    from ...core.log.sandbox import Sandbox
     from ..figures import animation
     from ..figures import plot as figures
-    from ..measures.found_runs import open_runs
+    from ..measures.found_runs import readable_runs, tell_unread
 
     if (animate or sheets) and (figure != "samples" or len(paths) > 1 or (animate and sheets)):
         flag = "--animate" if animate else "--sheets"
         raise UsageError(f"{flag} shows the samples of one run: counterplay plot samples RUN {flag}.")
-    logs = open_runs(paths, Sandbox())
+    logs, bad = readable_runs(paths)
     if animate:
         return click.echo(f"Wrote {animation.animate(logs[0], output or 'samples.gif')}")
     if sheets:
         return click.echo(f"Wrote {animation.write_sheets(logs[0], output or 'samples')}")
     drawn = figures.plot(figure, logs, against=against, ascent=ascent, each=each, x=x, y=y, value=value, width=width)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
+    tell_unread(bad, len(logs) + len(bad))
 
 
 @click.command()
@@ -168,12 +173,13 @@ def plot(
 @click.option("-o", "--output", type=PATH, help="File to write. [default: report.html beside the first log]")
 def report(paths: tuple[str, ...], output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
-    from ...core.log.sandbox import Sandbox
-    from ..measures.found_runs import is_sweep, open_runs
+    from ..measures.found_runs import is_sweep, readable_runs, tell_unread
     from .report import write_report
 
+    logs, bad = readable_runs(paths)
     beside = output or (f"{paths[0]}/report.html" if is_sweep(paths[0]) else None)
-    click.echo(f"Wrote {write_report(open_runs(paths, Sandbox()), beside)}")
+    click.echo(f"Wrote {write_report(logs, beside, bad)}")
+    tell_unread(bad, len(logs) + len(bad))
 
 
 @click.command()

@@ -21,11 +21,19 @@ _CELL = 28  # longest text of a cell; of a longer one the middle is left out
 def compared(runs: Sequence[Facts], asked: Sequence[Mapping[str, Any]], width: int) -> str:
     """The facts of the runs as a table in lines of ``width``; ``asked`` are their experiments."""
     if len(runs) == 1:
-        return "\n".join(aligned(list(runs[0].items())))
+        return "\n".join(_alone(runs[0], width))
+    runs = [{label: text for label, text in run.items() if label != "settings"} for run in runs]
     own = differing(asked)
     if len(runs) <= BESIDE:
         return "\n".join(_columns([_with_settings(run, more) for run, more in zip(runs, own, strict=True)], width))
     return "\n".join(_rows(runs, own, width))
+
+
+def _alone(run: Facts, width: int) -> list[str]:
+    """A line for each fact; the settings of a run take as many as they need."""
+    room = max(width - max(map(len, run)) - 2, 20)
+    wrapped = {k: textwrap.wrap(x, room) if k == "settings" else [x] for k, x in run.items()}
+    return aligned([cell for k, parts in wrapped.items() for cell in zip_longest([k], parts, fillvalue="")])
 
 
 def _with_settings(run: Facts, own: Mapping[str, str]) -> Facts:

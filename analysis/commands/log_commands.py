@@ -20,21 +20,30 @@ def log() -> None:
 @log.command()
 @_PATHS
 def verify(paths: tuple[str, ...]) -> None:
-    """Check run directories and log files: every checksum, every number, every checkpoint.
+    """Check run directories, sweeps and log files: every checksum, every number, every checkpoint.
 
-    Prints a line for each thing that was checked. Exit code 65 if one is bad.
+    Prints a line for each thing that was checked, of all PATHs. Exit code 65 if one is bad.
     """
-    from ...core.errors import BadLog, printable
+    from ...core.errors import BadLog, UserError, printable
+    from ...core.log.sandbox import Sandbox
     from ..log.verify import verify
+    from ..measures.found_runs import find_runs
 
-    count, bad = 0, []
+    count, bad, refused, reader = 0, list[str](), list[UserError](), Sandbox()
     for path in paths:
-        for good, thing, words in verify(Path(path)):
-            count += 1
-            bad += [] if good else [words]
-            click.echo(f"{'good' if good else 'BAD '}  {printable(thing)}  {printable(words)}".rstrip())
+        try:
+            for run in find_runs([path]):
+                for good, thing, words in verify(run.path, reader):
+                    count += 1
+                    bad += [] if good else [words]
+                    click.echo(f"{'good' if good else 'BAD '}  {printable(thing)}  {printable(words)}".rstrip())
+        except UserError as error:  # the others are checked all the same
+            refused.append(error)
+            click.echo(f"BAD   {printable(path)}  {printable(error)}")
     if bad:
         raise BadLog(f"{len(bad)} of {count} things are bad. The first: {bad[0]}")
+    if refused:
+        raise max(refused, key=lambda error: error.exit_code)
     click.echo(f"All {count} things are good.")
 
 

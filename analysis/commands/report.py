@@ -36,8 +36,12 @@ _GLOSSARY = {
 }
 
 
-def write_report(paths: Sequence[str | Path | Log], output: str | Path | None = None) -> Path:
+def write_report(
+    paths: Sequence[str | Path | Log], output: str | Path | None = None, unread: Mapping[str, Exception] | None = None
+) -> Path:
     """Write the report and return its path: ``output``, or report.html beside the first log.
+
+    ``unread`` are the runs that are left out, as they cannot be read, each with why; the report names them.
 
     Raises UsageError or BadLog where a run cannot be read, StorageError where the report cannot be written.
     """
@@ -46,14 +50,15 @@ def write_report(paths: Sequence[str | Path | Log], output: str | Path | None = 
     target = Path(output) if output else (first if first.is_dir() else first.parent) / "report.html"
     if os.path.isdir(target):
         raise StorageError(f"{target} is a directory; name a file to write the report to.")
-    return write_atomic(target, html(logs).encode())
+    return write_atomic(target, html(logs, unread or {}).encode())
 
 
-def html(logs: Sequence[Log]) -> str:
+def html(logs: Sequence[Log], unread: Mapping[str, Exception] | None = None) -> str:
     """Return the report on ``logs`` as HTML. All text from a log is escaped, as it may come from a stranger."""
     logs = with_distinct_names(logs)
     heading = title(logs[0]) if len(logs) == 1 else f"{len(logs)} runs compared"
     body = [f"<h1>{escape(heading)}</h1>"]
+    body += [f'<p class="status bad">Left out: {escape(f"{name}: {why}")}</p>' for name, why in (unread or {}).items()]
     if len(logs) == 1:
         body += _run(logs[0])
     else:
@@ -95,7 +100,7 @@ def _folded_run(log: Log, number: int) -> Iterator[str]:
 
 
 def _results(known: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(k, v) for k, v in rows(known, 3).items() if k not in ("status", "message")]
+    return [(k, v) for k, v in rows(known, 3).items() if k not in ("status", "message", "settings")]
 
 
 def _details(log: Log) -> Iterator[str]:

@@ -31,12 +31,11 @@ def comparison(logs: Sequence[Log]) -> Iterator[str]:
     """The table of what differs, who was first, and the figures that all runs have."""
     rows = table_of_logs(logs)
     groups = _groups(rows)
-    said = [
-        fastest(rows, cost, BELOW) for cost in ("step", "gradients", "products") if f"{cost}_to_{BELOW:g}" in rows[0]
-    ]
+    costs = [cost for cost in ("step", "gradients", "products") if f"{cost}_to_{BELOW:g}" in rows[0]]
+    said = filter(None, dict.fromkeys(fastest(rows, cost, BELOW) for cost in costs))
     bad = sum(row["status"] in ("diverged", "failed", "crashed", "unreadable") for row in rows)
     ended = f"{bad} of {len(rows)} runs diverged or failed. " if bad else ""
-    yield f'<p class="status">{escape(ended + " ".join(dict.fromkeys(said)))}</p>'
+    yield f'<p class="status">{escape(ended + " ".join(said))}</p>'
     yield '<nav><a href="#table">Table</a><a href="#figures">Figures</a><a href="#runs">Each run</a>'
     yield '<a href="#glossary">Glossary</a></nav>'
     if "samples" in FIGURES and all(holds(log, "samples") for log in logs) and len(logs) <= 20:

@@ -12,30 +12,34 @@ from ...core.errors import UsageError, printable
 from ...core.storage.atomic import write_atomic
 from ..drawing.names import cut
 from ..log.export import harmless
-from ..measures.run_table import Row, columns_of
+from ..measures.run_table import Row, columns_of, unreadable
 from ..optional import need
 from .comparison import aligned
 
 _CELL = 30  # longest text of a cell
 MOST = 200  # most rows that are printed; a file has all
-# The columns of a narrow terminal, the first to be kept first, behind how a run ended and what was asked.
-_FIRST = ("run", "status", "seeds", "gradient_norm", "solver")
+# The columns of a narrow terminal, the first to be kept first; then come those that were asked for, then the settings.
+_FIRST = ("run", "status", "seeds")
 _LAST = ("wall_seconds", "members")
 
 
-def lines(rows: Sequence[Row], width: int) -> Iterator[str]:
-    """What the rows have in common, then a line for each with what differs, as far as it fits."""
-    rows = [_with_intervals(row) for row in rows]
+def lines(rows: Sequence[Row], width: int, asked: Sequence[str] = ()) -> Iterator[str]:
+    """What the rows have in common, then a line for each with what differs, as far as it fits: first what is asked."""
+    rows = [_with_intervals({k: x for k, x in row.items() if k != "reason"}) for row in rows]
     names = columns_of(rows)
-    same = [n for n in names if len(rows) > 1 and n != "run" and len({str(row.get(n)) for row in rows}) == 1]
-    common = {n: text(rows[0].get(n)) for n in same if rows[0].get(n) is not None}
+    good = [row for row in rows if not unreadable(row)] or rows
+    same = [n for n in names if len(good) > 1 and n != "run" and len({str(row.get(n)) for row in good}) == 1]
+    same = [n for n in same if n != "status" or len(good) == len(rows)]
+    common = {n: text(good[0].get(n)) for n in same if good[0].get(n) is not None}
     if common:
         yield "all runs: " + cut(", ".join(f"{n} {x}" for n, x in common.items()), max(width - 10, 40))
         yield ""
     shown, left = list[str](), list[str]()
     cells = {n: [n, *(cut(text(row.get(n)), _CELL) for row in rows[:MOST])] for n in names if n not in same}
     room = width
-    for name in sorted(cells, key=lambda n: (_FIRST.index(n) if n in _FIRST else 99 + (n in _LAST), names.index(n))):
+    settings = names[: names.index("steps")] if "steps" in names else []
+    order = [n for n in dict.fromkeys((*_FIRST, *asked, "solver", *settings, "gradient_norm")) if n not in _LAST]
+    for name in sorted(cells, key=lambda n: (order.index(n) if n in order else 999 + (n in _LAST), names.index(n))):
         wide = max(map(len, cells[name])) + 2
         if wide <= room + 2:
             shown.append(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,9 +22,11 @@ from ..measures.convergence import dtype_of
 from ..measures.lingering import lingering
 from ..measures.log_verdict import meaning
 from ..measures.recorded_spectra import jacobian_check, last, spectra
+from ..settings import settings
 from .comparison import compared
 
 COSTS = ("gradients", "products", "samples", "solver_seconds", "measuring_seconds", "wall_seconds")
+_FACTS = ("seed", "members", "dtype")  # settings that have rows of their own
 LEADING = 8  # eigenvalues shown
 
 
@@ -35,6 +38,7 @@ def _own(value: Any, option: str) -> Any:
 def summarize(log: Log) -> dict[str, Any]:
     """Return the facts of a run as plain JSON values: NaN and infinities are None, ensembles have lists."""
     asked, status = log.experiment, log.status
+    lost = "It has no status.json, which says how its run ended." if log.path.is_dir() and not status else None
     final = last(log, "step/step")
     regularizers = asked.get("regularizers") or []
     facts = {
@@ -43,11 +47,12 @@ def summarize(log: Log) -> dict[str, Any]:
         "solver": name_of(asked.get("solver")),
         "loss": name_of(asked.get("loss")) or name_of(_own(asked.get("game"), "loss")),
         "regularizers": [name_of(r) for r in regularizers] if isinstance(regularizers, list) else [],
+        "settings": dict(settings(asked)),
         "seed": log.run.get("seed", asked.get("seed")),
         "members": log.members,
         "dtype": dtype_of(log),
         "status": status.get("state"),
-        "message": status.get("reason"),
+        "message": status.get("reason", lost),
         "steps": status.get("step", None if final is None else int(final)),
         "best_step": status.get("best_step"),
         "inexact": _inexact(log),
@@ -155,6 +160,7 @@ def rows(facts: dict[str, Any], digits: int = 6) -> dict[str, str]:
         "solver": facts["solver"],
         "loss": facts["loss"],
         "regularizers": ", ".join(map(str, facts["regularizers"])),
+        "settings": _settings(facts["settings"]),
         "seed": facts["seed"],
         "members": facts["members"],
         "status": facts["status"],
@@ -180,6 +186,14 @@ def rows(facts: dict[str, Any], digits: int = 6) -> dict[str, str]:
     if facts["metastable"]:
         found["time in projection"] = _projection(facts["metastable"])
     return {printable(label): printable(text) for label, text in found.items() if text not in (None, "")}
+
+
+def _settings(found: Mapping[str, str]) -> str:
+    """The settings that are no facts of their own, without switches that are off and with names as brief as can be."""
+    own = {k: x for k, x in found.items() if k not in _FACTS and x not in ("false", "[]", "null", "")}
+    short = Counter(k.partition(".")[2] or k for k in own)
+    brief = {k: k.partition(".")[2] if k.startswith(("game.", "solver.")) else k for k in own}
+    return ", ".join(f"{brief[k] if short[brief[k]] < 2 else k}={x}" for k, x in own.items())
 
 
 def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any], digits: int) -> dict[str, str]:

@@ -20,6 +20,7 @@ from ...core.storage.json_fields import Run, checked
 from ...core.storage.lock import held
 from ...core.storage.run_directory import RunDirectory
 from ...core.storage.strict_json import parse
+from .missing import missing
 
 if TYPE_CHECKING:
     import pandas
@@ -42,7 +43,10 @@ def open_log(path: str | Path, *, sandbox: bool | Sandbox = False) -> Log:
                 path = path.parent  # the folder of blocks itself
             if not any((path / name).exists() for name in ("run.json", "log.h5", "log")):
                 raise UsageError(f"{path} is not a run directory: it has no run.json, log.h5 or log/.")
-            return Log(path, *_settled(path, files), files)
+            found = Log(path, *_settled(path, files), files)
+            if lost := missing(path):
+                raise BadLog(lost)
+            return found
         if not path.exists():
             raise UsageError(f"There is no {path}; give a run directory or a log file.")
         real = path.resolve() if path.is_symlink() else path  # a link that the user named may be followed

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...core.errors import BadLog, UsageError, UserError
-from ...core.log.blocks import Pieces, blocks_of, first_lost_block, pieces_of
+from ...core.log.blocks import Pieces, blocks_of, pieces_of
 from ...core.log.sandbox import Sandbox
-from ...core.log.schema import ENDED, GROUPS, RUN_STATES
+from ...core.log.schema import GROUPS, RUN_STATES
 from ...core.log.schema_check import Contents, row_ranges
 from ...core.storage.json_fields import CheckpointState, FullStatus, Manifest, checked
 from ...core.storage.run_directory import MANIFEST, STATE, TENSORS, RunDirectory
-from ...core.storage.safe_open import open_plain, read_plain
-from ...core.storage.strict_json import parse
+from ...core.storage.safe_open import open_plain
+from .missing import age, json_of, missing
 
 Found = tuple[bool, str, str]  # whether it is good, what was verified, a remark or the error
 _PART = 16 << 20  # bytes read at once
@@ -35,7 +33,7 @@ def verify(path: Path, files: Sandbox | None = None) -> Iterator[Found]:
         yield _result(str(path), lambda: _file(files, real))
         return
     whole, blocks = path / "log.h5", blocks_of(path)
-    checkpoints = sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name))
+    checkpoints = sorted((path / "checkpoints").glob("step-*"), key=age)
     if not (path / "run.json").exists() and not whole.exists() and not blocks:
         raise UsageError(f"{path} is not a run directory: it has no run.json, log.h5 or log/.")
     yield _result(f"{path}/run.json", lambda: _run(path))
@@ -44,7 +42,7 @@ def verify(path: Path, files: Sandbox | None = None) -> Iterator[Found]:
     found = [_result(str(file), partial(_file, files, file)) for file in log_files]
     yield from found
     if all(good for good, _, _ in found):
-        yield _result(f"{path}: the log as a whole", lambda: _log(files, path, blocks, whole.exists()))
+        yield _result(f"{path}: the log as a whole", lambda: _log(files, path))
     for checkpoint in checkpoints:
         yield _result(str(checkpoint), partial(_checkpoint, checkpoint))
 
@@ -66,6 +64,8 @@ def _run(path: Path) -> str:
 
 def _status(path: Path) -> str:
     found = RunDirectory(path).status(FullStatus)
+    if not found:
+        raise BadLog(f"{path} has no status.json, which says how its run ended.")
     if found.get("state") not in RUN_STATES:
         raise BadLog(f"{path / 'status.json'} does not say where the run stands: no run is {found.get('state')!r}.")
     return f"{found['state']} at step {found['step']}"
@@ -85,31 +85,16 @@ def _parts(files: Sandbox, path: Path, found: Contents, key: str) -> Iterator[np
     return (files.read(path, key, *ends) for ends in row_ranges(found.shapes[key][0], found.row_bytes(key), _PART))
 
 
-def _log(files: Sandbox, path: Path, blocks: list[Path], whole: bool) -> str:
+def _log(files: Sandbox, path: Path) -> str:
     """Check that the files follow each other without a gap, and agree with status.json and the newest checkpoint."""
-    numbers = [int(block.stem) for block in blocks]
-    if not whole and numbers != list(range(1, len(numbers) + 1)):
-        gap = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
-        raise BadLog(f"{path / 'log'} has no block {gap:06d}, and has {len(numbers)} others.")
-    saved, status = _newest(path), RunDirectory(path).status()
-    if not whole and not blocks and status.get("state") in ENDED:
-        raise BadLog(f"{path} has no log, and its run has ended: {status['state']} at step {status.get('step')}.")
-    if not whole and (lost := first_lost_block(path, saved)):
-        raise BadLog(f"{path / 'log'} has no block {lost:06d}; the newest checkpoint was saved after {saved}.")
+    if lost := missing(path):
+        raise BadLog(lost)
+    status = RunDirectory(path).status()
     pieces = pieces_of(path, files)
     last = {group: _increasing(files, pieces, group) for group in GROUPS}
     if status.get("state") in RUN_STATES.keys() - {"running"} and max(last.values()) > status.get("step", 0):
         raise BadLog(f"{path} has rows of step {max(last.values())}, and status.json ends at {status.get('step')}.")
     return f"{len(pieces)} file{'' if len(pieces) == 1 else 's'}, no step missing between them or twice"
-
-
-def _newest(path: Path) -> int:
-    """The number of blocks that the log had when the newest readable checkpoint was saved."""
-    for checkpoint in sorted((path / "checkpoints").glob("step-*"), key=lambda p: (len(p.name), p.name), reverse=True):
-        with contextlib.suppress(OSError, LookupError, BadLog):
-            blocks: int = checked(_json(checkpoint / STATE), checkpoint / STATE, CheckpointState)["blocks"]
-            return blocks
-    return 0
 
 
 def _increasing(files: Sandbox, pieces: Pieces, group: str) -> int:
@@ -125,19 +110,12 @@ def _increasing(files: Sandbox, pieces: Pieces, group: str) -> int:
 
 def _checkpoint(path: Path) -> str:
     """Compare the checksums of a checkpoint's files with its manifest, and check the fields of its state."""
-    sums = checked(_json(path / MANIFEST), path / MANIFEST, Manifest)
+    sums = checked(json_of(path / MANIFEST), path / MANIFEST, Manifest)
     for name in (TENSORS, STATE):
         with open_plain(path / name) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != sums[name]:
                 raise BadLog(f"{path / name} is damaged: its sha256 sum is not the one in {MANIFEST}.")
-    state = checked(_json(path / STATE), path / STATE, CheckpointState)
+    state = checked(json_of(path / STATE), path / STATE, CheckpointState)
     if path.name != f"step-{state.get('step', path.name[5:])}":
         raise BadLog(f"{path} holds the state of step {state['step']}.")
     return ""
-
-
-def _json(path: Path) -> Any:
-    try:
-        return parse(read_plain(path, _PART))
-    except ValueError as error:
-        raise BadLog(f"{path} is not valid JSON ({error}).") from error

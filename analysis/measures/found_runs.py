@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import UsageError, did_you_mean
+from ...core.errors import BadLog, StorageError, UsageError, UserError, did_you_mean
 from ...core.log.sandbox import Sandbox
 from ...core.sweep.sweep_directory import SweepDirectory
 from ..log.log import Log, open_log
+from ..log.missing import missing
+
+_TOLD = 10  # most runs that are named as unreadable
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,16 @@ def find_runs(paths: Iterable[str | Path]) -> list[FoundRun]:
             continue
         sweep = SweepDirectory(path)
         cells = [(cell, path / "cells" / cell.name) for cell in sweep.cells()]
-        begun = [FoundRun(at, _words(cell.settings), dict(cell.settings)) for cell, at in cells if _has_rows(at)]
+        begun = [FoundRun(at, _words(cell.settings), dict(cell.settings)) for cell, at in cells if _begun(at)]
         if not begun:
             raise UsageError(f"No cell of the sweep {path} has begun; counterplay sweep work {path} plays them.")
         found += begun
     return found
 
 
-def _has_rows(run: Path) -> bool:
-    return (run / "log.h5").is_file() or (run / "log").is_dir()
+def _begun(run: Path) -> bool:
+    """Whether a cell has rows, or should have them."""
+    return (run / "log.h5").is_file() or (run / "log").is_dir() or bool(missing(run))
 
 
 def _words(settings: Mapping[str, Any]) -> str:
@@ -78,6 +82,33 @@ def open_runs(paths: Iterable[str | Path | Log], sandbox: bool | Sandbox = False
     for path in paths:
         logs += [path] if isinstance(path, Log) else [run.open(sandbox) for run in find_runs([path])]
     return logs
+
+
+def readable_runs(paths: Iterable[str | Path]) -> tuple[list[Log], dict[str, UserError]]:
+    """The logs of the runs that ``paths`` mean, read in a sandbox; of the others, name -> why they cannot be read.
+
+    Raises the first of these errors where no run can be read, and UsageError for a path that is no run.
+    """
+    logs, bad, reader = list[Log](), dict[str, UserError](), Sandbox()
+    for run in find_runs(paths):
+        try:
+            log = run.open(reader)
+            _ = log.run, log.status  # read now: else they are when they are looked up
+            logs.append(log)
+        except (BadLog, StorageError) as error:
+            bad[run.name] = error
+    if bad and not logs:
+        raise next(iter(bad.values()))
+    return logs, bad
+
+
+def tell_unread(bad: Mapping[str, UserError], count: int) -> None:
+    """Raise an error of the kind of the first, with a line on each, if there are any; ``count`` runs were asked for."""
+    if bad:
+        told = [str(why) if name in str(why) else f"{name}: {why}" for name, why in bad.items()]
+        what = f"{len(bad)} of {count} runs cannot be read and {'is' if len(bad) == 1 else 'are'} left out."
+        more = [f"… and {len(bad) - _TOLD} more"] * (len(bad) > _TOLD)
+        raise type(next(iter(bad.values())))("\n".join([what, *told[:_TOLD], *more]))
 
 
 def require_known(name: str, known: Sequence[str], what: str) -> None:

@@ -32,8 +32,19 @@ def run_table(runs: Sequence[FoundRun], below: float = BELOW, sandbox: bool = Fa
     reader = Sandbox() if sandbox else None
     # One after another: msgspec crashes where two threads ask for a type that it has not seen yet.
     found = [_of_run(run, below, reader) for run in runs]
-    own = differing([asked.get("experiment", {}) for asked, _, _ in found])
-    return [_row(run, *facts, settings, below) for run, facts, settings in zip(runs, found, own, strict=True)]
+    good = [asked.get("experiment", {}) for asked, status, _ in found if not unreadable(status)]
+    own = iter(differing(good))
+    return [
+        _row(run, *facts, {}, below) | {"reason": facts[1]["reason"]}
+        if unreadable(facts[1])
+        else _row(run, *facts, next(own), below)
+        for run, facts in zip(runs, found, strict=True)
+    ]
+
+
+def unreadable(facts: Mapping[str, Any]) -> bool:
+    """Whether a row, or a status, is of a log that cannot be read; ``reason`` says why."""
+    return facts.get("state", facts.get("status")) == "unreadable"
 
 
 def table_of_logs(logs: Sequence[Log], below: float = BELOW) -> list[Row]:
@@ -147,7 +158,10 @@ def over_seeds(rows: Sequence[Row]) -> list[Row]:
 
 
 def fastest(rows: Sequence[Row], cost: str, below: float = BELOW) -> str:
-    """In words: which run first had a norm below ``below``, by ``cost``, and how many did at all."""
+    """In words: which run first had a norm below ``below``, by ``cost``, and how many did at all.
+
+    "" where the best used nothing of this cost, as runs without products: there is nothing to compare.
+    """
     name = f"{cost}_to_{below:g}"
     what, fixed = ("experiments", [c for c in columns_of(rows) if c in rows[0]]) if "seeds" in rows[0] else ("runs", [])
     reached = [row for row in rows if row.get(name) is not None]
@@ -155,8 +169,16 @@ def fastest(rows: Sequence[Row], cost: str, below: float = BELOW) -> str:
     if not reached:
         return f"No run came to a gradient norm below {below:g}."
     best = min(reached, key=lambda row: float(row[name]))
+    if not best[name]:
+        return ""
     words = cost.replace("_", " ")
     amount = f"{best[name]:.3g} s" if "seconds" in cost else f"{int(best[name]):,}"
     settings = [c for c in fixed[: fixed.index("seeds")] if len({str(row.get(c)) for row in rows}) > 1] if fixed else []
     name = ", ".join(f"{c} {best[c]}" for c in settings) if settings else best.get("run", "the one experiment")
     return f"Fastest to a gradient norm below {below:g} by {words}: {name} ({amount}; {count})."
+
+
+def said_fastest(rows: Sequence[Row], below: float = BELOW) -> str:
+    """A sentence on the fastest by each cost that the runs counted, each on a line of its own."""
+    costs = [c for c in ("step", "gradients", "products", "solver_seconds") if f"{c}_to_{below:g}" in columns_of(rows)]
+    return "\n".join(filter(None, dict.fromkeys(fastest(rows, cost, below) for cost in costs)))

@@ -42,12 +42,24 @@ class _Sweep(click.Group):
         return super().parse_args(ctx, args if args[:1] and args[0] in self.commands else ["play", *args])
 
 
+class _Unnamed(click.Context):
+    """The context of ``play``, a word that nobody types."""
+
+    @property
+    def command_path(self) -> str:
+        return self.parent.command_path if self.parent is not None else super().command_path
+
+
+class _Play(click.Command):
+    context_class = _Unnamed
+
+
 @click.group("sweep", cls=_Sweep, short_help="Play a grid of runs: games, solvers, settings and seeds.")
 def sweep_command() -> None:
     """Play a grid of runs."""
 
 
-@sweep_command.command("play", epilog="Also: counterplay sweep status DIR; counterplay sweep work DIR.")
+@sweep_command.command("play", cls=_Play, epilog="Also: counterplay sweep status DIR; counterplay sweep work DIR.")
 @click.argument("game", required=False)
 @click.option("--solver", metavar="NAME,…", help="How it is played; see counterplay list solver.")
 @objects

@@ -114,3 +114,8 @@ def test_a_file_and_words_make_one_grid(cli: Run) -> None:
 def test_mistakes_are_sentences_before_anything_is_played(cli: Run, words: str, said: str) -> None:
     code, out, err = cli("sweep", *words.split())
     assert (code, out) == (2, "") and said in err and not Path("s").exists()
+
+
+def test_help_names_what_is_typed(cli: Run) -> None:
+    assert "Usage: counterplay sweep [OPTIONS] [GAME]" in cli("sweep", "--help")[1]
+    assert "See counterplay sweep --help" in cli("sweep", "quadratic", "--steeps", "3")[2]

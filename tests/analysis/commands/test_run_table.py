@@ -94,6 +94,7 @@ def test_a_sweep_is_a_table_of_the_cells_that_have_rows(sweep: Path) -> None:
         "Fastest to a gradient norm below 1e-06 by products: cgd, seed=0 (60; 4 of 4 runs reached it)."
     )
     assert rows[0]["products_to_1e-06"] == 60  # 0.5**20 < 1e-6 < 0.5**19
+    assert fastest([row | {"products_to_1e-06": 0} for row in rows], "products", 1e-6) == ""  # none used any
     with pytest.raises(UsageError, match="no column 'scores'; did you mean 'score'"):
         sorted_by(rows, "scores")
 

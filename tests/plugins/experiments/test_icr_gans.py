@@ -88,7 +88,7 @@ def test_a_row_has_the_settings_of_table_3(row: str) -> None:
     assert run["solver"]["lr"] == 1e-4 and (run["solver"]["name"] == "acgd") == (optimizer == "ACGD")
     assert run["solver"].get("repeats", {"discriminator": 1})["discriminator"] == critic
     asked = {r["name"]: r.get("weight") for r in run["regularizers"]}
-    expected = {"spectral-norm": None} if spectral_norm else {}
+    expected: dict[str, float | None] = {"spectral-norm": None} if spectral_norm else {}
     expected |= {"l2": l2} if l2 else {}
     assert asked == expected | ({"gradient-penalty": penalty} if penalty else {})
     made = cp.make("solver", run["solver"])
@@ -184,6 +184,9 @@ def test_the_verdicts_on_new_discriminators_follow_scores_and_accuracies(monkeyp
     assert set(wrong.values()) == {"disagrees"} and len(wrong) == 4
 
 
+CPU = torch.device("cpu")
+
+
 def small() -> Any:
     return cp.make("game", "digits", network={"name": "mlp", "filters": 4, "latent": 3}, batch=8)
 
@@ -203,7 +206,7 @@ def test_all_generators_but_the_first_have_a_discriminator_of_their_own(monkeypa
 
 
 def test_a_classifier_is_trained_in_all_layers_but_the_last_which_is_new() -> None:
-    first = fresh.stacked([small().first_discriminator(torch.Generator().manual_seed(m)) for m in (0, 1)], "cpu")
+    first = fresh.stacked([small().first_discriminator(torch.Generator().manual_seed(m)) for m in (0, 1)], CPU)
     body, right = fresh.classifiers(small(), first, fresh.Plan(epochs=1, lr=0.01, steps=0))
     changed = {name for name, x in body.items() if not torch.equal(x, first[name])}
     assert changed == {name for name in first if not name.startswith("5.")}
@@ -212,7 +215,7 @@ def test_a_classifier_is_trained_in_all_layers_but_the_last_which_is_new() -> No
 
 def test_a_new_discriminator_against_a_generator_of_one_image_is_soon_right() -> None:
     game = small()
-    first = fresh.stacked([game.first_discriminator(torch.Generator().manual_seed(0))], "cpu")
+    first = fresh.stacked([game.first_discriminator(torch.Generator().manual_seed(0))], CPU)
     generator = game.first_generator(torch.Generator().manual_seed(0))
     grey = {k: torch.zeros_like(x)[None, None] for k, x in generator.items()}
     accuracy = fresh.against(game, grey, first, fresh.Plan(epochs=0, lr=0.02, steps=30))

@@ -15,8 +15,9 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'counterplay' has no attribute {name!r}")
-    home = import_module(_HOME[name], __name__)
-    value = getattr(home, name) if hasattr(home, name) else import_module(f"{home.__name__}.{name}")
+    need = import_module(".core.requirements", __name__).imported
+    home = need(f"{__name__}{_HOME[name]}")
+    value = getattr(home, name) if hasattr(home, name) else need(f"{home.__name__}.{name}")
     globals()[name] = value  # the next look-up does not come here
     return value
 

@@ -1,6 +1,7 @@
 """The public names, each with the module that holds it: read by type checkers, and by ``__init__.py``."""
 
 from .analysis.figures import plots as plots
+from .analysis.log.log import Log as Log
 from .analysis.log.log import open_log as open_log
 from .core import experiments as experiments
 from .core.derivatives.local import LocalGame as LocalGame

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from ..core.errors import UsageError
+from ..core.requirements import is_installed
 
 
 def need(module: str, what: str, extra: str = "analysis") -> Any:
@@ -18,6 +19,5 @@ def need(module: str, what: str, extra: str = "analysis") -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # the package is installed but broken
-        raise UsageError(
-            f"{what} needs {error.name}, which is not installed: pip install 'counterplay[{extra}]'"
-        ) from error
+        package = f"'counterplay[{extra}]'" if is_installed("torch") else error.name  # the extra would bring torch
+        raise UsageError(f"{what} needs {error.name}, which is not installed: pip install {package}") from error

@@ -12,7 +12,8 @@ This page is made from the table that the writer and the reader of logs share (v
 [The log format](../log-format.md) explains what surrounds these variables.
 
 The first axis of a group counts its rows. The axis `member` is there in ensembles only. A variable is in a log only if
-the run measured it. Types are numpy's: `<f8` is a double, `<i8` a whole number, `<c16` a complex number.
+the run measured it. Types are numpy's: `<f8` is a double, `<i8` a whole number, `<c16` a complex number,
+`i1` a small whole number.
 """
 
 
@@ -26,7 +27,7 @@ def write() -> None:
         for v in variables.values():
             codes = f" ({', '.join(f'{n}: {flag}' for n, flag in enumerate(v.flags))})" if v.flags else ""
             meaning = _cell(v.long_name + codes)
-            lines.append(f"| `{v.name}` | {', '.join(v.dims)} | `{v.dtype}` | {v.units} | {meaning} |")
+            lines.append(f"| `{v.name}` | {', '.join(v.dims)} | `{v.dtype.replace('|', '')}` | {v.units} | {meaning} |")
         lines.append("")
     lines += ["## `/metrics`", "", "One variable for each figure that the game's metrics give, as a double.", ""]
     lines += ["## Axes", "", "| axis | its coordinate |", "|---|---|"]

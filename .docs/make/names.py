@@ -13,7 +13,7 @@ from . import kept
 
 GROUPS = {  # what a reader looks for -> the names, in this order; what is in no group comes last
     "Play": ("make", "run", "resume", "evaluate", "Result", "Evaluated", "load_params", "member_seed"),
-    "Look on": ("Every", "Seen", "History", "open_log"),
+    "Look on": ("Every", "Seen", "History", "open_log", "Log", "plots"),
     "Games of your own": ("game_from_losses", "game_from_modules", "Game", "GanGame", "tree"),
     "Look at one point": ("LocalGame", "update_jacobian"),
     "Plugins": (

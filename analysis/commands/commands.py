@@ -22,12 +22,12 @@ def register_commands(group: click.Group) -> None:
         group.add_command(command)
 
 
-@click.command()
+@click.command(epilog="The page 'The rows of a summary' (.docs/concepts/summary.md) says what each row means.")
 @_PATHS
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON: one object, or a list for several runs.")
 @click.option("--follow", is_flag=True, help="Print again whenever a run under way has new rows, until it ends.")
 @click.option("--table", "as_table", is_flag=True, help="One line for each run, as for sweeps.")
-@click.option("--seeds", is_flag=True, help="One line for all seeds of an experiment: medians, least and largest.")
+@click.option("--seeds", is_flag=True, help="One line for all seeds of an experiment: median [least, largest].")
 @click.option("--sort", metavar="COLUMN", help="Sort the lines by a column, the least first; -COLUMN turns the order.")
 @click.option("--best", metavar="COLUMN", help="Only the run with the least value, with -COLUMN the largest.")
 @click.option("--below", type=float, default=1e-6, show_default=True, help="The gradient norm to which runs race.")
@@ -45,8 +45,10 @@ def summary(
 ) -> None:
     """Print the results of one or several runs, or of sweeps.
 
-    Of a sweep directory, and with --table, --seeds, --sort, --best or -o, a table: one line for each run. With --follow
-    and --json each result is an object on a line of its own. Ctrl-C ends --follow, not the run.
+    Of two or three runs a column for each, of more a row for each with what differs. Of a sweep directory, and with
+    --table, --seeds, --sort, --best or -o, a table: one line for each run, with what it took to come below the norm of
+    --below. With --follow and --json each result is an object on a line of its own. Ctrl-C ends --follow, not the run.
+    A run that cannot be read is named, the others are shown, and the exit code is 65.
     """
     from ...core.storage.strict_json import dumps
     from ..measures.found_runs import is_sweep, readable_runs, tell_unread

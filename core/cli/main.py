@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import click
@@ -32,6 +31,7 @@ from ..process import signals, streams, torchrun
 from ..registry import registry
 from ..registry.kinds import kinds_in_words
 from ..registry.third_party import commands_of
+from ..requirements import not_installed
 from ..terminal.completion import VARIABLE
 from ..terminal.style import colours
 from ..version import __version__
@@ -186,12 +186,8 @@ def _ending(error: BaseException) -> int:
         return _say("interrupted.", Interrupted.exit_code)
     if (lack := out_of_memory(error)) is not None:
         return _say(str(lack), lack.exit_code)
-    if isinstance(error, ModuleNotFoundError) and (wanted := _requirement(error.name or "")) is not None:
-        return _say(
-            f"this needs {error.name}, which is not installed for {sys.executable}: python -m pip install '{wanted}'. "
-            "Logs are read without torch: summary, plot, report, log.",
-            2,
-        )
+    if isinstance(error, ModuleNotFoundError) and (absent := not_installed(error)) is not None:
+        return _say(str(absent), absent.exit_code)
     what = f"{type(error).__name__}: {error}".strip(": ")
     if (plugin := _culprit(error)) is not None:
         return _say(f"the plugin {plugin} failed: {what}", 3)
@@ -199,18 +195,6 @@ def _ending(error: BaseException) -> int:
         return _say(f"the file system refuses {error.filename or 'it'}: {error.strerror}.", StorageError.exit_code)
     again = "run the same command with COUNTERPLAY_DEBUG=1 and report what it prints."
     return _say(f"internal error, a bug in counterplay: {what}\nPlease {again}", 1)
-
-
-def _requirement(module: str) -> str | None:
-    """What pip must install if ``module`` is missing; None if counterplay does not require it."""
-    name = module.partition(".")[0].replace("_", "-")
-    if name not in ("torch", "numpy", "h5py", "safetensors", "msgspec", "tomli-w", "rich"):
-        return None
-    try:
-        required = metadata.requires(__name__.partition(".")[0]) or []
-    except metadata.PackageNotFoundError:  # counterplay is used from its source and is not installed
-        required = []
-    return next((one for one in required if re.match(rf"{name}\b", one) and ";" not in one), name)
 
 
 def _say(message: str, code: int) -> int:

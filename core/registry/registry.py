@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 import click
@@ -19,6 +18,7 @@ import pluggy
 from ..coerce import Mismatch, coerce, describe, shown
 from ..errors import PluginError, UsageError, UserError, did_you_mean
 from ..options import MISSING, Option, options_of
+from ..requirements import imported
 from . import third_party
 from .hookspecs import HOOKS, PROJECT, Entry
 from .kinds import KINDS, ROOT, base_of, kind_name, kind_of, meant
@@ -51,7 +51,7 @@ class Registry:
     def built_in(self, kind: str) -> dict[str, Registered]:
         """The entries of a kind that are known already, by name: built-ins, and those of plugins that are loaded."""
         if kind not in self._known:
-            module = import_module(f"{ROOT}.{KINDS[kind].home}")
+            module = imported(f"{ROOT}.{KINDS[kind].home}")
             if not self.manager.is_registered(module):
                 self.manager.register(module)
             items = getattr(module, KINDS[kind].hook)()

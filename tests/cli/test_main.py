@@ -269,6 +269,22 @@ def test_without_torch_it_is_said_how_to_get_it(tmp_path: Path, words: str) -> N
     )
 
 
+def test_without_torch_python_is_told_how_to_get_it() -> None:
+    hidden = """
+import sys
+sys.modules["torch"] = None
+import counterplay as cp
+for needs in (lambda: cp.run, lambda: cp.make("game", "quadratic")):
+    try:
+        needs()
+    except cp.UsageError as error:
+        assert isinstance(error, ImportError) and "this needs torch, which is not installed for" in str(error)
+    else:
+        raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", hidden], check=True)
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you ...")])
 def test_too_little_memory_is_no_bug(cli: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object) -> None:

@@ -98,8 +98,11 @@ def test_mistakes_are_told(runs: dict[str, Path], tmp_path: Path) -> None:
         open_log(tmp_path)
 
 
-def test_a_missing_extra_says_what_to_type() -> None:
+def test_a_missing_extra_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"pip install 'counterplay\[analysis\]'"):
+        optional.need("a_module_nobody_has", "log.frame()")
+    monkeypatch.setitem(sys.modules, "torch", None)  # which the extra would install
+    with pytest.raises(UsageError, match=r"pip install a_module_nobody_has$"):
         optional.need("a_module_nobody_has", "log.frame()")
 
 

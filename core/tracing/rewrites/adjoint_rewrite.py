@@ -12,7 +12,7 @@ from itertools import chain
 
 from ..program.graph import NOTHING, Graph, Node, substitute
 from ..program.simplify import A, expand, simplify
-from .samplewise import added, adjoint, inner, is_linear, matmul, reshaped, summed, transposed
+from .samplewise import added, adjoint, has_adjoint, inner, matmul, reshaped, summed, transposed
 
 
 def from_the_other_end(old: Graph, late: set[Node]) -> Graph:
@@ -37,7 +37,7 @@ def from_the_other_end(old: Graph, late: set[Node]) -> Graph:
             return added(new, bias, before(k, linear))
         if z.op is A.mul.Tensor and z.args[0] not in late:
             z = Node(z.op, z.args[::-1], z.kwargs, z.meta)
-        return before(k, z) if is_linear(z) else inner(new, k, known[z])
+        return before(k, z) if has_adjoint(z) else inner(new, k, known[z])
 
     def before(k: Node, z: Node) -> Node:
         return dot(adjoint(new, z, k, substitute(z.args[1:], known.__getitem__)), z.args[0])

@@ -119,8 +119,12 @@ class _Factored(dict[Node, Node]):
     def _put(self, to: _Sum, base: Node, scale: Node) -> None:
         if self._is_late(base):
             self._rest(to, scaled(self.g, base, scale))
+        elif base in to.terms:
+            to.terms[base] = added(self.g, to.terms[base], scale)
+        elif (same := next((x for x, its in to.terms.items() if its is scale), None)) is not None:
+            self._put(to, added(self.g, same, base), to.terms.pop(same))  # as on two ways past a layer
         else:
-            to.terms[base] = added(self.g, to.terms[base], scale) if base in to.terms else scale
+            to.terms[base] = scale
 
     def _rest(self, to: _Sum, rest: Node | None) -> None:
         if rest is not None:

@@ -5,6 +5,8 @@ They commute with a factor that has one number for each sample, and their adjoin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 from ..program.graph import NOTHING, Graph, Meta, Node
@@ -17,6 +19,11 @@ ELEMENTWISE |= {A.silu_backward.default, A.elu_backward.default, A.hardtanh_back
 ELEMENTWISE |= {A.mul.Tensor, A.div.Tensor, A.mul.Scalar, A.div.Scalar, A.neg.default}
 
 
+# Derivatives of poolings, by their outputs.
+POOLED = {A.max_pool2d_with_indices_backward.default, A.avg_pool2d_backward.default}
+POOLED |= {A.upsample_nearest2d_backward.default, A._adaptive_avg_pool2d_backward.default}
+
+
 def is_linear(node: Node) -> bool:
     """Whether ``node`` is such an operation."""
     if node.kwargs or not (node.args and isinstance(node.args[0], Node) and isinstance(node.meta, Meta)):
@@ -24,9 +31,27 @@ def is_linear(node: Node) -> bool:
     x, y = node.args[0].meta, node.meta
     if not isinstance(x, Meta) or x[1:] != y[1:] or not x.shape or x.shape[:1] != y.shape[:1]:
         return False
-    if node.op is A.convolution.default:
-        return node.args[2] is None
-    return node.op in (A.mm.default, A.reshape.default) or (node.op in ELEMENTWISE and x.shape == y.shape)
+    if (fits := _FITS.get(node.op)) is not None:
+        return fits(node, len(x.shape))
+    return node.op in POOLED or (node.op in ELEMENTWISE and x.shape == y.shape)
+
+
+_FITS: dict[Any, Callable[[Node, int], bool]] = {
+    A.convolution.default: lambda node, axes: node.args[2] is None,
+    A.mm.default: lambda node, axes: True,
+    A.reshape.default: lambda node, axes: True,
+    A.constant_pad_nd.default: lambda node, axes: len(node.args[1]) < 2 * axes and not any(node.args[2:]),
+    A.slice.Tensor: lambda node, axes: len(node.args) > 1 and node.args[1] % axes > 0,
+    A.slice_backward.default: lambda node, axes: node.args[2] % axes > 0,
+}
+
+
+def has_adjoint(node: Node) -> bool:
+    """Whether ``node`` is such an operation, and :func:`adjoint` knows its adjoint."""
+    return is_linear(node) and node.op not in POOLED
+
+
+_WHOLE = (0, 0, 2**63 - 1, 1)  # axis, start, end and step of a slice that names none
 
 
 def adjoint(g: Graph, node: Node, k: Node, others: tuple[Any, ...]) -> Node:
@@ -38,6 +63,13 @@ def adjoint(g: Graph, node: Node, k: Node, others: tuple[Any, ...]) -> Node:
         return matmul(g, k, transposed(g, others[0]))
     if node.op is A.reshape.default:
         return reshaped(g, k, here.shape)
+    if node.op is A.constant_pad_nd.default:
+        return g.emit(node.op, (k, tuple(-n for n in others[0])), NOTHING, here)
+    if node.op is A.slice.Tensor:
+        where = (x if x is not None else all for x, all in zip_longest(others, _WHOLE))
+        return g.emit(A.slice_backward.default, (k, here.shape, *where), NOTHING, here)
+    if node.op is A.slice_backward.default:
+        return g.emit(A.slice.Tensor, (k, *others[1:]), NOTHING, here)
     return g.emit(node.op, (k, *others), NOTHING, here)
 
 

@@ -23,7 +23,19 @@ from counterplay.core.tracing.program.graph import Graph
 from counterplay.core.tracing.program.optimize import optimize
 from counterplay.core.tracing.program.simplify import A
 from counterplay.core.tracing.rewrites import factor_rewrite
-from counterplay.games.networks.layers import Apply, BatchNorm, Conv, ConvT, Linear, leaky_relu, relu, reshape, tanh
+from counterplay.games.networks.layers import (
+    Apply,
+    BatchNorm,
+    Conv,
+    ConvT,
+    Linear,
+    Residual,
+    leaky_relu,
+    max_pool,
+    relu,
+    reshape,
+    tanh,
+)
 from counterplay.games.networks.sequential import Sequential
 
 LAYERS = {A.mm.default, A.addmm.default, A.convolution.default, A.convolution_backward.default}
@@ -77,6 +89,10 @@ IMAGES = Sequential((
 ))  # fmt: skip
 PICTURES = Sequential((Conv(3, 4, 3, 2, 1), leaky_relu, Conv(4, 5, 2, 1), leaky_relu, reshape(45), Linear(45, 1)))
 PLACES = Sequential((Conv(3, 4, 3, 1, 1), leaky_relu, Conv(4, 1, 3), Apply(lambda x: x.sum((1, 2, 3)).unsqueeze(1))))
+UNEVEN = Sequential((
+    Conv(3, 4, 3, 1, 1, extra=1), leaky_relu, max_pool, Residual(4, 3, leaky_relu, before=True), Conv(4, 4, 2),
+    Apply(lambda x: x[:, 1:, ..., ::2]), reshape(18), Linear(18, 1),
+))  # fmt: skip
 NORMALISED = Sequential((Linear(6, 7), BatchNorm(7), leaky_relu, Linear(7, 1)))
 
 
@@ -109,6 +125,7 @@ GAMES = {
     "pictures": gan(IMAGES, PICTURES, zero_sum),
     "pictures, general sum": gan(IMAGES, PICTURES, non_saturating),
     "places": gan(IMAGES, PLACES, zero_sum),
+    "uneven": gan(IMAGES, UNEVEN, non_saturating),
 }
 PLAYERS = ("g", "d")
 BLOCKS = [Block(("g",), ("d",)), Block(("d",), ("g",)), Block(("d",), ("g",), adjoint=True), Block(("d",), ("d",))]
@@ -198,10 +215,15 @@ def test_a_generators_tangents_send_nothing_back_through_the_discriminator(
     assert programs.late(0)[A.convolution_backward.default] == 2
 
 
-def test_two_losses_send_back_through_the_discriminator_once(programs: Programs, whatever_it_costs: None) -> None:
-    table, params, batch = point(GAMES["pictures, general sum"], True)
+@pytest.mark.parametrize(("name", "forth", "back"), [("pictures, general sum", 2, 2 + 1), ("uneven", 4, 4 + 1)])
+def test_two_losses_send_back_through_the_discriminator_once(
+    programs: Programs, whatever_it_costs: None, name: str, forth: int, back: int
+) -> None:
+    """Through poolings, and ways past a layer, too. Real images' ways back are those of fake ones up to a kink."""
+    table, params, batch = point(GAMES[name], True)
     table._replayed.field(PLAYERS, params, batch)
-    assert programs.early(0)[A.convolution.default] == 2 + 2 + 2 + 2 + 1 + 2
+    generator = 2 + 2
+    assert programs.early(0)[A.convolution.default] == generator + 2 * forth + back
 
 
 def test_it_is_done_where_it_pays_and_only_there(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,15 +151,15 @@ class Adam(Rule):
         return u, {"m": m, "s": s, "t": t}
 
     def _fused(self, g: Tree, memory: RuleMemory, t: Tensor) -> tuple[Tree, RuleMemory]:
-        """The same step u by one kernel for all tensors: at lr = 1 it moves x from 0 to -u, and m and s in place."""
-        x, m, s = _zeros(g), _map(torch.clone, memory["m"]), _map(torch.clone, memory["s"])
-        steps = [t.to(torch.float32)] * len(x)
+        """The same step u by one kernel for all tensors: at lr = -1 it moves u from 0 to the step; m and s in place."""
+        u, m, s = _zeros(g), _map(torch.clone, memory["m"]), _map(torch.clone, memory["s"])
+        steps = [t.to(torch.float32)] * len(u)
         torch._fused_adam_(
-            list(x.values()), list(g.values()), list(m.values()), list(s.values()), [], steps,
-            lr=1.0, beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0, eps=self.eps,
+            list(u.values()), list(g.values()), list(m.values()), list(s.values()), [], steps,
+            lr=-1.0, beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0, eps=self.eps,
             amsgrad=False, maximize=False,
         )  # fmt: skip
-        return _map(torch.neg, x), {"m": m, "s": s, "t": t}
+        return u, {"m": m, "s": s, "t": t}
 
 
 @dataclass(frozen=True)

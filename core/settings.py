@@ -42,7 +42,9 @@ class UserSettings:
         None, "Precision.", metavar="float32|float64", usual="the game's"
     )
     every: Count = option(1, "Record every so many steps.")
-    spectrum_every: Whole = option(0, "Record the Jacobian's spectrum every so many steps.", unsaid=0)
+    spectrum_every: Whole = option(
+        0, "Record spectra every so many steps; of networks one costs as much as a thousand steps.", unsaid=0
+    )
     sample_every: Count | None = option(None, "Record samples and metrics every so many steps.", usual="STEPS/10")
     checkpoint_every: Whole = option(0, "Write a checkpoint every so many steps.", unsaid=0)
     blowup: Positive | None = option(None, "Stop when the parameters' norm exceeds this; inf turns it off.")

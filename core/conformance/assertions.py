@@ -19,7 +19,7 @@ from ..game.tree import Batch, Params, leaves, like, norm, scale
 from ..tolerances import TOLERANCES
 
 TOL = TOLERANCES[torch.float64]
-Case = tuple[str, Callable[[], None]]
+Case = tuple[str, Callable[[], str | None]]  # what is returned was seen, and is shown
 
 
 class Broken(AssertionError):

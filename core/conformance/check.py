@@ -36,7 +36,7 @@ def check(
     ranks: int = 1,
     plugins: Sequence[str] = (),
 ) -> list[tuple[str, bool, str]]:
-    """Run every check of that kind: (name of the check, whether it holds, what is wrong).
+    """Run every check of that kind: (name of the check, whether it holds, what is wrong or was seen).
 
     The thing is made with ``options``. A solver is also played by several processes, if ``ranks`` is more than 1; they
     load the files ``plugins``. Raises UserError if it cannot be tried, as a data set whose files are missing.
@@ -48,7 +48,7 @@ def check(
         found.append(over_processes({"name": name, **options} if options else name, ranks, plugins))
     for label, run in found:
         try:
-            run()
+            said = run()
         except Unready as why:
             raise why.error from None
         except Broken as error:
@@ -56,7 +56,7 @@ def check(
         except Exception as error:  # the plugin under test may raise anything, which is then the finding
             results.append((label, False, f"{type(error).__name__}: {error}"))
         else:
-            results.append((label, True, ""))
+            results.append((label, True, said or ""))
     return results
 
 

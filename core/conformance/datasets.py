@@ -21,11 +21,15 @@ def datasets(what: Any) -> Iterator[Case]:
     def first() -> Images:
         return _loaded(what)
 
-    def formed() -> None:
+    def formed() -> str:
         try:
-            valid_images(first())
+            images = valid_images(first())
         except UsageError as error:
             raise Broken(str(error)) from error
+        count = len(images.classes)
+        names = ", ".join(images.classes[:10]) + ", …" * (count > 10)
+        classes = f"{count} classes, {names}" if count else "no classes"
+        return f"{len(images):,} images of {'x'.join(map(str, images.shape))}, {classes}"
 
     def summed() -> None:
         images = first()
@@ -49,6 +53,7 @@ def _loaded(what: Any) -> Images:
     try:
         return make("dataset", what).load()
     except UsageError as error:
-        raise Unready(UsageError(f"{error} To check, give options as -o KEY=VALUE.")) from error
+        hint = " To check, give options as -o KEY=VALUE." if isinstance(what, str) else ""
+        raise Unready(UsageError(f"{error}{hint}")) from error
     except UserError as error:
         raise Unready(error) from error

@@ -106,6 +106,10 @@ class Dataset(ABC):
         damaged, truncated or of another format.
         """
 
+    def known_classes(self) -> Sequence[str] | None:
+        """The names of the classes, where they are known before the images are read, () being none; else None."""
+        return None
+
 
 def to_floats(pixels: Tensor) -> Tensor:
     """Images in [-1, 1], float32, of the same shape, from uint8."""

@@ -21,7 +21,7 @@ from ..options import Count, option
 from ..registry.registry import make
 from . import epochs
 from .dataset import Dataset, Images, to_floats, valid_images
-from .metric import GeneratedImages, Metric, measured
+from .metric import GeneratedImages, Metric, measured, require_measurable
 
 ORDER, EPOCH, POSITION = "data/order", "data/epoch", "data/position"
 SHEET = 64  # images that are shown
@@ -62,6 +62,7 @@ class ImageGameBase(Game):
         count = Counter(name for m in self.metrics_ for name in m.figures)
         if twice := [name for name, n in count.items() if n > 1]:
             raise UsageError(f"two of the metrics give {twice[0]}: give one, and evaluate the run by the other.")
+        require_measurable(self.metrics_, self.data)
 
     @property
     def metric_axes(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
@@ -92,12 +93,15 @@ class ImageGameBase(Game):
     @cached_property
     def images(self) -> Images:
         """The real images. Raises UsageError or BadData if they cannot be read."""
+        without = UsageError(
+            "conditional play needs images with labels, which these lack: name the labels of the data set (see "
+            "counterplay describe dataset NAME), or set conditional=false."
+        )
+        if self.conditional and self.data.known_classes() == ():
+            raise without  # before anything is read
         images = valid_images(self.data.load())
         if self.conditional and images.labels is None:
-            raise UsageError(
-                "conditional play needs images with labels, which these lack: name the labels of the data set (see "
-                "counterplay describe dataset NAME), or set conditional=false."
-            )
+            raise without
         return images
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .dataset import Images
+from .dataset import Dataset, Images
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Metric(ABC):
     @abstractmethod
     def figures(self) -> tuple[str, ...]:
         """The names of the numbers that it gives, as ("fid",) or ("precision", "recall"): letters, digits and "_"."""
+
+    def require(self, classes: Sequence[str]) -> None:
+        """Raise UsageError where it cannot be measured on images of these classes: asked before the images are read."""
 
     @abstractmethod
     def measure(self, generated: GeneratedImages, real: Images) -> dict[str, float]:
@@ -62,8 +65,15 @@ class Metric(ABC):
         """What a figure means nothing without, recorded beside it.
 
         At least ``extractor``, the network that sees the images ("pixels" if there is none), ``extractor_sha256``, the
-        sum of its weights, and ``samples``, the number of generated images.
+        sum of its weights ("" without a network), and ``samples``, the number of generated images.
         """
+
+
+def require_measurable(metrics: Sequence[Metric], data: Dataset) -> None:
+    """Raise UsageError for a metric that cannot be measured on ``data``, as far as is known before they are read."""
+    if metrics and (classes := data.known_classes()) is not None:
+        for metric in metrics:
+            metric.require(classes)
 
 
 def measured(metrics: Sequence[Metric], generated: GeneratedImages, real: Images) -> dict[str, float]:

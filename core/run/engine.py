@@ -85,7 +85,8 @@ def run(
     """Play ``game`` with ``solver`` for ``steps`` steps, or until a condition holds.
 
     start             parameters to begin from, {player: {name: tensor}}; also arrays, lists or numbers. By default the
-                      game's own initial parameters, drawn from ``seed``
+                      game's own initial parameters, drawn from ``seed``. They are cast to the dtype of the run: with
+                      dtype="float64" nothing of a float64 start is lost
     memory            a solver's memory to go on with, such as that of a Result; by default the solver's first memory
     out               a new directory for the log; None keeps nothing on disk
     regularizers      applied to the game in this order

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..game.game import Game
 from ..game.regularizer import Regularizer
 from ..images.image_game_base import ImageGameBase
-from ..images.metric import Metric
+from ..images.metric import Metric, require_measurable
 from ..options import options_of
 from ..registry.build import other_code
 from ..registry.registry import make, settings
@@ -85,6 +85,7 @@ def evaluate(
     chosen = _chosen(made.metrics_, metrics, {"samples": samples, "extractor": extractor})
     if not chosen:
         raise UsageError(f"the run in {directory} has no metrics of its own: name one, as fid (--metric fid).")
+    require_measurable(chosen, made.data)  # before they are read
     with plugins_of(experiment):
         changed = [*other_code(experiment), *_changed_data(facts, made)]
     if changed:

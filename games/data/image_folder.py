@@ -1,7 +1,8 @@
 """PNG and JPEG files in a folder, in the order of their paths. The folders in it, if there are any, are the classes.
 
 Of each picture the centre is cut out, a square, and brought to one side by Lanczos' filter. Pictures have one channel
-where all of them are grey, else three. What is transparent is white.
+where all of them are grey, else three. What is transparent is white. Folders in the folder of a class are read too, and
+belong to it. Pictures beside folders of pictures are refused. Other files and hidden ones are left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from ...core.errors import UsageError
 from ...core.images.dataset import Dataset, Images
 from ...core.options import Count, option
+from ...core.terminal.waiting import told
 from .files import folder, opened
 from .pictures import GREY, decoded, pillow, squared
 
@@ -29,7 +31,14 @@ class ImageFolder(Dataset):
     side: Count = option(64, "pixels of a side of the images that are made")
     crop: Count | None = option(None, "pixels of a side of the square cut from the centre; by default the largest")
 
-    def load(self) -> Images:
+    def known_classes(self) -> tuple[str, ...] | None:
+        try:
+            return tuple(name for name in self._files()[0] if name)
+        except (UsageError, OSError):
+            return None  # which is told when it is read
+
+    def _files(self) -> tuple[dict[str, list[Path]], int]:
+        """The pictures of each class, "" being none, and how many other files there are. Raises UsageError."""
         root = folder(self.root, "PNG or JPEG files, or with a folder of them for each class,")
         listed = {name: _files(root / name, below=name != "") for name in ("", *_folders(root))}
         files = {name: [p for p in paths if p.suffix.lower() in SUFFIXES] for name, paths in listed.items()}
@@ -41,14 +50,18 @@ class ImageFolder(Dataset):
                 f"{root} has pictures beside folders of pictures, as {files[''][0].name}. A folder in it is a class: "
                 "move these into one, or all into one folder without classes."
             )
+        return files, sum(map(len, listed.values())) - sum(map(len, files.values()))
+
+    def load(self) -> Images:
+        files, left_out = self._files()
         count = sum(map(len, files.values()))
         pixels, grey = torch.empty(count, 3, self.side, self.side, dtype=torch.uint8), True
         with pillow():
-            for n, path in enumerate(path for paths in files.values() for path in paths):
+            every = [path for paths in files.values() for path in paths]
+            for n, path in enumerate(told(every, f"{count:,} pictures in {self.root}")):
                 grey &= self._read(path, pixels[n])
         if grey:
             pixels = pixels[:, :1].clone()
-        left_out = sum(map(len, listed.values())) - count
         source = f"{count:,} PNG or JPEG files" + (f"; {left_out:,} other files were left out" if left_out else "")
         if "" in files:
             return Images.of(pixels, source=source)

@@ -56,10 +56,7 @@ def trained_on(real: Images) -> Extractor:
     Raises UsageError if the images have no labels, or all the same.
     """
     if real.labels is None or len(real.classes) < 2 or len(real) < 2:
-        raise UsageError(
-            "the extractor classifier is trained on two classes of images or more, and these have no such labels: set "
-            "extractor to inception or to a file."
-        )
+        raise without_classes()
     key = f"{NAME}-{real.digest[:16]}"
     facts = {"format": FORMAT, "data_sha256": real.digest}
     found = find_kept(key, facts)
@@ -67,6 +64,14 @@ def trained_on(real: Images) -> Extractor:
         weights, accuracy = train(real)
         found = keep(key, weights, {**facts, "accuracy": f"{accuracy:.4f}"})
     return _extractor(*found)
+
+
+def without_classes() -> UsageError:
+    """The error for images that no classifier can be trained on."""
+    return UsageError(
+        "the extractor classifier is trained on two classes of images or more, and these have no such labels: set "
+        "extractor to inception or to a file, --extractor FILE.pt."
+    )
 
 
 def _extractor(weights: Weights, sha256: str, metadata: Mapping[str, str]) -> Extractor:

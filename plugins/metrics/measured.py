@@ -16,6 +16,7 @@ from ...core.errors import UsageError
 from ...core.images.dataset import Images, to_pixels
 from ...core.images.metric import GeneratedImages, Metric
 from ...core.options import Count, option
+from . import classifier
 from .extractor import Extractor
 from .extractors import extractor_of
 
@@ -83,7 +84,9 @@ class FeatureMetric(Metric):
     """
 
     samples: Count = option(10_000, "how many images are generated")
-    extractor: str = option("classifier", "classifier, trained on the data; inception; or the file of a network")
+    extractor: str = option(
+        "classifier", "classifier, trained on the data, which needs classes; inception; or the file of a network"
+    )
 
     @abstractmethod
     def tally(self) -> Any:
@@ -92,6 +95,10 @@ class FeatureMetric(Metric):
     @abstractmethod
     def figures_of(self, tally: Any, seen: SeenReal) -> dict[str, float]:
         """The figures, from the tally of all ``samples`` generated images, and the real ones."""
+
+    def require(self, classes: Sequence[str]) -> None:
+        if self.extractor == classifier.NAME and len(classes) < 2:
+            raise classifier.without_classes()
 
     def same_pass(self) -> Hashable:
         return "features", self.extractor, self.samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 
@@ -158,3 +159,33 @@ def test_words_for_other_fonts(tmp_path):
     refused(cp.BadData, "without colour pictures")
     data_files.emoji_font(font, [data_files.png(colour(0)), data_files.png(colour(1))])
     damaged(font, lambda: cp.make("dataset", "emoji", file=str(font)).load(), 25)
+
+
+def test_who_waits_is_told_and_classes_are_known_before_reading(tmp_path, monkeypatch, capsys):
+    for n in range(3):
+        put(tmp_path / f"{n}.png", colour(n))
+    data = cp.make("dataset", "folder", root=str(tmp_path), side=4)
+    data.load()
+    assert data.known_classes() == () and capsys.readouterr().err == ""
+    monkeypatch.setattr("counterplay.core.terminal.waiting.PATIENCE", -1.0)
+    data.load()
+    assert re.fullmatch(
+        rf"reading 3 pictures in {re.escape(str(tmp_path))}: about 0:0\d left\n", capsys.readouterr().err
+    )
+    monkeypatch.setattr(type(data), "load", lambda _: pytest.fail("the pictures were read"))
+    images = {"data": data, "network": "mlp"}
+    with pytest.raises(cp.UsageError, match="trained on two classes of images or more"):
+        cp.make("game", "images", **images, metrics=["kid"])
+    with pytest.raises(cp.UsageError, match="needs images with labels"):
+        _ = cp.make("game", "images", **images, conditional=True).images
+    assert cp.make("game", "images", **images, metrics=[{"name": "kid", "extractor": "a.pt"}]).metrics_
+
+
+def test_a_check_says_what_was_read(tmp_path, cli):
+    put(tmp_path / "d" / "cat" / "a.png", colour(0))
+    put(tmp_path / "d" / "ape" / "b.png", colour(1))
+    code, out, _ = cli("check", "dataset", "folder", "-o", f"root={tmp_path / 'd'}", "-o", "side=4")
+    assert code == 0 and "formed as they should be: 2 images of 3x4x4, 2 classes, ape, cat\n" in out
+    put(tmp_path / "d" / "c.png", colour(2))
+    code, _, err = cli("check", "dataset", "folder", "-o", f"root={tmp_path / 'd'}", "-o", "side=4")
+    assert code == 2 and err.rstrip().endswith("into one folder without classes.")  # no advice that was followed

@@ -70,7 +70,7 @@ def test_its_tests_its_types_and_its_checks_pass(cli, tmp_path: Path) -> None:
     assert "no issues found in 7 source files" in passes(python, "-m", "mypy")
     assert "42 passed" in passes(python, "-m", "pytest", "-q")
     counterplay = (python, "-m", "counterplay.core.cli.main")
-    assert "passes 10 checks" in passes(*counterplay, "check", "solver", "my-games-optimism")
+    assert "passes 11 checks" in passes(*counterplay, "check", "solver", "my-games-optimism")
     assert "from the data" in passes(*counterplay, "my-games-compare", "--steps", "5")
     run = ("run", "my-games-shift", "--solver", "my-games-optimism", "--loss", "my-games-tempered", "--steps", "5")
     passes(*counterplay, *run, "--regularizer", "my-games-anchor", "--regularizer", "r1", "--out", "r")

@@ -17,6 +17,13 @@ class SoundSolver(Composed):
     """Gradient descent with a memory of its own."""
 
 
+class BareRoot(SoundSolver):
+    def direction(self, local):
+        v = local.gradient()
+        size = sum((x * x).flatten(-1).sum(-1) for t in v.values() for x in t.values()).sqrt()
+        return scale(v, 1 / (1 + size))
+
+
 class MovesInPlace(SoundSolver):
     def direction(self, local):
         for t in local.params.values():
@@ -117,6 +124,7 @@ BROKEN_SOLVERS = [
     (RemembersNumbers, "memory: tensors, zero at first, of one structure"),
     (MemoryGrows, "memory: tensors, zero at first, of one structure"),
     (NeverRests, "an equilibrium is a fixed point"),
+    (BareRoot, "F' is finite at an equilibrium"),
     (Consensus, "strategy sets are kept or refused"),
     (OneNormForAll, "a member is the run alone"),
     (SinglePrecision, "parameters keep their shape"),

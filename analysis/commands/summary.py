@@ -196,20 +196,26 @@ def _settings(found: Mapping[str, str]) -> str:
     return ", ".join(f"{brief[k] if short[brief[k]] < 2 else k}={x}" for k, x in own.items())
 
 
+def _solved(statuses: Sequence[str] | None) -> str:
+    """How the eigenvalue solves ended, in words."""
+    words = [status.replace("_", " ") for status in statuses or ()]
+    return "not all converged" if "converged" in words and len(words) > 1 else ", ".join(words)
+
+
 def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any], digits: int) -> dict[str, str]:
     """First the numbers that decide, ρ(F') and min Re λ(J), then the others."""
     known, period = spectrum["complete"], facts["meaning"].get("period", 1)
     scale, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
     leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
-    least, status = spectrum["min_real"], ", ".join(spectrum["status"] or [])
+    least, status = spectrum["min_real"], _solved(spectrum["status"])
     off, found = spectrum["errors"], {}
     if "update_complete" in facts["meaning"]:
         label = "spectral radius of F'" + f", {period} steps" * (period > 1)
         sign, rho = bound_sign(spectrum["update_complete"], "≥"), spectrum["update_radius"]
         found[label] = "unknown" if rho is None else rate_text(rho, digits, sign, off["update_radius"])
         how = {True: "all of them", False: "some of them", None: "whether all of them is unknown"}
-        words = [how[spectrum["update_complete"]], *(spectrum["update_status"] or [])]
-        found["eigenvalues of F'"] = ", ".join(words)
+        words = how[spectrum["update_complete"]], _solved(spectrum["update_status"])
+        found["eigenvalues of F'"] = ", ".join(filter(None, words))
     if least is not None:
         found["smallest Re λ"] = number_text(least, digits, bound_sign(known, "≤"), off["min_real"], scale)
     found["spectrum of J"] = f"{spectrum['count']} eigenvalues at step {spectrum['step']} ({status})"

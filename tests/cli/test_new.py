@@ -68,7 +68,7 @@ def test_its_tests_its_types_and_its_checks_pass(cli, tmp_path: Path) -> None:
     passes(python, "-m", "pip", "install", *offline, "--target", str(site), str(built))
     passes("ruff", "check", ".")
     assert "no issues found in 7 source files" in passes(python, "-m", "mypy")
-    assert "42 passed" in passes(python, "-m", "pytest", "-q")
+    assert "43 passed" in passes(python, "-m", "pytest", "-q")
     counterplay = (python, "-m", "counterplay.core.cli.main")
     assert "passes 11 checks" in passes(*counterplay, "check", "solver", "my-games-optimism")
     assert "from the data" in passes(*counterplay, "my-games-compare", "--steps", "5")

@@ -135,6 +135,9 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option("--y", metavar="SETTING", help="Vertical axis of a heatmap.")
 @click.option("--value", metavar="COLUMN", help="What a heatmap shows, a column of summary. [default: gradient_norm]")
 @click.option("--width", type=float, metavar="INCHES", help="Width of the figure; 3.3 is a column of many papers.")
+@click.option(
+    "--panel", metavar="NAME", help="Draw one panel alone, by name or number, as J, blocks or F of a spectrum."
+)
 @click.option("--animate", is_flag=True, help="All samples of one run after another, as a .gif or .webp.")
 @click.option("--sheets", is_flag=True, help="All samples of one run, each as a PNG in the folder -o.")
 def plot(
@@ -148,6 +151,7 @@ def plot(
     y: str | None,
     value: str | None,
     width: float | None,
+    panel: str | None,
     animate: bool,
     sheets: bool,
 ) -> None:
@@ -165,7 +169,8 @@ def plot(
         return click.echo(f"Wrote {animation.animate(logs[0], output or 'samples.gif')}")
     if sheets:
         return click.echo(f"Wrote {animation.write_sheets(logs[0], output or 'samples')}")
-    drawn = figures.plot(figure, logs, against=against, ascent=ascent, each=each, x=x, y=y, value=value, width=width)
+    options = {"against": against, "ascent": ascent, "each": each, "x": x, "y": y, "value": value}
+    drawn = figures.plot(figure, logs, width=width, panel=panel, **options)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
     tell_unread(bad, len(logs) + len(bad))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..settings import by_seed, differing
-from .names import Shown, short
+from ..settings import by_seed
+from .differences import differences
+from .names import LABEL, Shown, short
 
 SEEDS = 3  # fewer seeds of one experiment are drawn each by itself
 
@@ -35,14 +36,13 @@ def groups(logs: Sequence[Shown], each: bool = False) -> list[Group]:
     found = by_seed([log.experiment for log in logs])
     if each or all(len(runs) < SEEDS for runs in found) or not all(log.experiment for log in logs):
         return [Group([log], log.label, i) for i, log in enumerate(logs)]
-    differ = differing([logs[runs[0]].experiment for runs in found])
-    shared = set.intersection(*map(set, differ))  # options that one solver has and another lacks follow from its name
+    differ = differences([logs[runs[0]].experiment for runs in found])
     out = list[Group]()
     for runs, own in zip(found, differ, strict=True):
         if len(runs) < SEEDS:
             out += [Group([logs[i]], logs[i].label, len(out) + n) for n, i in enumerate(runs)]
             continue
-        what = ", ".join(f"{k}={v}" for k, v in own.items() if k in shared and k != "seed")
-        label = ", ".join(filter(None, (logs[runs[0]].what, what, f"{len(runs)} seeds")))
-        out.append(Group([logs[i] for i in runs], short(label, 60), len(out)))
+        words = [word for word in own if not word.startswith("seed=")]
+        label = ", ".join(filter(None, (logs[runs[0]].what, *words, f"{len(runs)} seeds")))
+        out.append(Group([logs[i] for i in runs], short(label, LABEL), len(out)))
     return out

@@ -10,6 +10,9 @@ import numpy as np
 from ...core.errors import printable
 from ...core.stability.step_sizes import name_of
 from ..log.log import Log
+from .differences import differences
+
+LABEL = 60  # characters of a label
 
 
 class Shown(Log):
@@ -42,10 +45,13 @@ def shown(logs: Sequence[Log]) -> list[Shown]:
         return [Shown(logs[0], title(logs[0]))]
     differ = [len({part[i] for part in map(_parts, logs)}) > 1 for i in range(2)]
     out = []
-    for log in logs:
+    for log, asked in zip(logs, differences([log.experiment for log in logs]), strict=True):
         what = ", ".join(p for p, d in zip(_parts(log), differ, strict=True) if d and p)
-        label = f"{what} ({log.name})" if what and not log.settings else log.name
-        out.append(Shown(log, short(label, 60), what))
+        words = [what] if what else []
+        for word in asked:  # as many as there is room for
+            words += [word] if len(", ".join([*words, word])) + len(log.name) < LABEL - 2 else []
+        label = f"{', '.join(words)} ({log.name})" if words and not log.settings else log.name
+        out.append(Shown(log, short(label, LABEL), what))
     return out
 
 

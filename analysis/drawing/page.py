@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ...core.errors import UsageError, did_you_mean
 from ..optional import need
 from .curves import KEY
 from .names import cut
@@ -20,27 +21,56 @@ if TYPE_CHECKING:
 Place = Literal["inside", "below", "none"]
 PAGE = 12.5  # inches: no figure is wider unless it is asked for
 LEAST = 2.7  # inches: a panel of a figure of given width is no narrower if it stands beside another
+LOW = 1.3  # inches: no panel is made lower
+TALL = 2.2  # times its width: a figure is no higher if fewer or lower panels can help
 NAMED = 40  # most entries of a legend
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: ``draw`` draws it on Axes that are given. ``size`` in inches is what it looks best at."""
+    """One panel: ``draw`` draws it on Axes that are given. ``size`` in inches is what it looks best at.
+
+    ``legend`` is its place on Axes of the user's. On a page it stands below the panel, where it hides nothing.
+    """
 
     draw: Callable[[Axes], None]
     size: tuple[float, float] = (4.6, 3.0)
     legend: Place = "below"
+    name: str = ""  # by which it can be chosen
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a figure shows: panels in rows of ``columns``, a title; whether they share legend and horizontal axis."""
+    """What a figure shows: panels in rows of ``columns``, a title; whether they share legend and horizontal axis.
+
+    ``brief`` is what is drawn in its place where it would be higher than a page.
+    """
 
     title: str
     panels: Sequence[Panel]
     columns: int = 1
     shared_legend: bool = False
     shared_x: bool = False
+    brief: Drawing | None = None
+    least: float = LEAST  # inches
+
+
+def chosen(drawing: Drawing, panel: int | str) -> Drawing:
+    """The panel of ``drawing`` with that number, or those with that name. Raises UsageError if there is none."""
+    panels, names = drawing.panels, list(dict.fromkeys(one.name for one in drawing.panels if one.name))
+    if isinstance(panel, str) and panel.isdecimal():
+        panel = int(panel)
+    if isinstance(panel, int) and 0 <= panel < len(panels):
+        found = [panels[panel]]
+    else:
+        found = [one for one in panels if one.name == panel != ""]
+    if not found:
+        meant = did_you_mean(panel, names) if isinstance(panel, str) else "."
+        named = f" By name there are {', '.join(names)}." if names else ""
+        raise UsageError(
+            f"The figure of these runs has panels 0 to {len(panels) - 1}, and no panel {panel!r}{meant}{named}"
+        )
+    return replace(drawing, panels=found, columns=min(len(found), 3), shared_x=False, brief=None)
 
 
 def figure(drawing: Drawing, width: float | None = None) -> Figure:
@@ -48,13 +78,16 @@ def figure(drawing: Drawing, width: float | None = None) -> Figure:
     return compose(drawing, need("matplotlib.figure", "a figure").Figure(layout="constrained"), width)
 
 
-def compose(drawing: Drawing, fig: Figure, width: float | None = None, height: float | None = None) -> Figure:
-    """Draw on an empty figure. Its height grows with its panels, each ``height`` inches high, and with its legends."""
+def compose(drawing: Drawing, fig: Figure, width: float | None = None) -> Figure:
+    """Draw on an empty figure. Its height grows with its panels and its legends.
+
+    A figure that would be more than TALL times as high as it is wide is drawn in brief, or with lower panels.
+    """
     wide, high = (max(panel.size[i] for panel in drawing.panels) for i in (0, 1))
     count = len(drawing.panels)
-    columns = min(drawing.columns, count, max(1, int(PAGE / wide) if width is None else int(width / LEAST)))
+    columns = min(drawing.columns, count, max(1, int(PAGE / wide) if width is None else int(width / drawing.least)))
     width = columns * wide if width is None else width
-    high = height or high * min(1.0, max(width / columns / wide, 0.62))
+    high *= min(1.0, max(width / columns / wide, 0.62))
     rows = -(-count // columns)
     fig.set_size_inches(width, rows * high)
     grid = fig.add_gridspec(rows, _unit(count, columns))
@@ -72,9 +105,31 @@ def compose(drawing: Drawing, fig: Figure, width: float | None = None, height: f
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
     _titles(drawing, fig, width, columns)
+    _wrap(fig.axes, "x", *(_across(axes, width / columns) for axes in fig.axes))
     more = _legends(drawing, fig, cells, width / columns)
+    over = rows * high + more - TALL * width
+    if over > 0 and drawing.brief:
+        fig.clear()
+        return compose(drawing.brief, fig, width)
+    high = max(min(high, LOW), high - max(over, 0.0) / rows)
+    _wrap(fig.axes, "y", *[high - 0.8 / (rows if drawing.shared_x else 1)] * len(fig.axes))
     fig.set_size_inches(width, rows * high + more)
+    if (layout := fig.get_layout_engine()) and any(axes.get_aspect() != "auto" for axes in cells):
+        for _ in range(2):  # the room for square axes is found step by step, and one drawing takes one step
+            layout.execute(fig)
     return fig
+
+
+def _across(axes: Axes, width: float) -> float:
+    """How wide axes may be in a panel that is ``width`` inches wide: there are numbers and a label beside them."""
+    return width - (0.75 if axes.get_ylabel() else 0.2)
+
+
+def _wrap(several: Sequence[Axes], which: Literal["x", "y"], *inches: float) -> None:
+    """Break the labels of axes, so that none is longer than its axis is thought to be."""
+    for axes, long in zip(several, inches, strict=True):
+        label = getattr(axes, f"{which}axis").label
+        label.set_text(_wrapped(label.get_text(), int(long * 72 / (0.54 * _points("font.size")))))
 
 
 def _unit(count: int, columns: int) -> int:
@@ -97,16 +152,17 @@ def _titles(drawing: Drawing, fig: Figure, width: float, columns: int) -> None:
     size = _points("axes.titlesize")
     room = int((width - 0.3) * 72 / (0.56 * size))
     if len(drawing.panels) == 1 and not fig.axes[0].get_title():
-        fig.axes[0].set_title(_wrapped(drawing.title, room))
+        fig.axes[0].set_title(drawing.title)
     else:
         fig.suptitle(_wrapped(drawing.title, room), fontsize=size * 1.05)
     for axes in fig.axes:
         if axes.get_title():
-            axes.set_title(_wrapped(axes.get_title(), int((width / columns - 0.75) * 72 / (0.54 * size))))
+            axes.title.set_text(_wrapped(axes.get_title(), int(_across(axes, width / columns) * 72 / (0.54 * size))))
 
 
 def _wrapped(text: str, room: int) -> str:
-    return "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, max(room, 16)) or [""])
+    wrap = textwrap.TextWrapper(max(room, 16), break_on_hyphens=False).wrap  # names of runs have hyphens
+    return "\n".join(line for part in text.split("\n") for line in wrap(part) or [""])
 
 
 def _points(key: Literal["axes.titlesize", "legend.fontsize", "font.size"]) -> float:
@@ -140,15 +196,18 @@ def _legends(drawing: Drawing, fig: Figure, cells: Sequence[Axes], width: float)
         columns, labels, inches = _arranged(list(named), fig.get_figwidth())
         fig.legend(list(named.values())[: len(labels)], labels, loc="outside lower center", ncols=columns)
         return inches
-    grow = 0.0
+    grow = [0.0]
     for panel, axes in zip(drawing.panels, cells, strict=True):
         if panel.legend != "none":
-            grow = max(grow, _legend(axes, width, panel.legend == "below"))
-    return grow * -(-len(cells) // max(1, round(fig.get_figwidth() / width)))
+            grow.append(_legend(axes, width, True, fig))
+    return max(grow) * -(-len(cells) // max(1, round(fig.get_figwidth() / width)))
 
 
-def _legend(axes: Axes, width: float, below: bool) -> float:
-    """The legend of one panel, which may be ``width`` inches wide; the inches that it takes below the panel."""
+def _legend(axes: Axes, width: float, below: bool, page: Figure | None = None) -> float:
+    """The legend of one panel, which may be ``width`` inches wide; the inches that it takes below the panel.
+
+    On a ``page`` it stands in the middle of the panel with its labels, else in that of the axes.
+    """
     named = _entries(axes)
     if len(named) < 2:
         return 0.0
@@ -156,15 +215,19 @@ def _legend(axes: Axes, width: float, below: bool) -> float:
     if not below:
         axes.legend(named.values(), named.keys(), loc="best", title=title)
         return 0.0
-    from matplotlib.transforms import ScaledTranslation
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
     columns, labels, inches = _arranged(list(named), width)
-    fig = axes.get_figure(root=True)
-    size = _points("font.size")
-    down = ScaledTranslation(0, -3.1 * size / 72, fig.dpi_scale_trans) if fig else None
-    place = axes.transAxes + down if down else axes.transAxes
+    fig, cell, middle = axes.get_figure(root=True), axes.get_subplotspec(), 0.5
+    place: Any = axes.transAxes
+    if page and cell:
+        middle = (cell.colspan.start + cell.colspan.stop) / 2 / cell.get_gridspec().ncols
+        place = blended_transform_factory(page.transFigure, axes.transAxes)
+    lines = 2.3 + 1.25 * (axes.get_xlabel().count("\n") + 1)  # the numbers of the axis, its label
+    if fig:
+        place += ScaledTranslation(0, -lines * _points("font.size") / 72, fig.dpi_scale_trans)
     axes.legend(
-        list(named.values())[: len(labels)], labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=columns,
+        list(named.values())[: len(labels)], labels, loc="upper center", bbox_to_anchor=(middle, 0.0), ncols=columns,
         bbox_transform=place, borderaxespad=0.0, columnspacing=1.0, handletextpad=0.5, title=title,
     )  # fmt: skip
     return inches
@@ -176,11 +239,11 @@ def _arranged(labels: list[str], width: float) -> tuple[int, list[str], float]:
     if len(labels) > NAMED:
         labels = [*labels[: NAMED - 1], f"and {len(labels) - NAMED + 1} more"]
     room = max(int((width * 72 / size - 4.5) / 0.56), 8)
-    labels = [cut(label, room) for label in labels]
-    each = (max(map(len, labels)) * 0.56 + 4.5) * size / 72
+    labels = [_wrapped(cut(label, 2 * room - 8), room) for label in labels]  # two lines: breaks cost up to a word
+    each = (max(map(len, "\n".join(labels).split("\n"))) * 0.56 + 4.5) * size / 72
     columns = max(1, min(int(width / each), len(labels), 6))
     rows = -(-len(labels) // columns)
-    return columns, labels, (rows * 1.35 + 1.0) * size / 72
+    return columns, labels, (rows * 1.52 + "".join(labels).count("\n") * 1.2 + 1.0) * size / 72
 
 
 def empty(axes: Axes, text: str) -> None:

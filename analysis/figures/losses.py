@@ -45,13 +45,13 @@ def drawing(logs: list[Shown], against: str = "step", each: bool = False) -> Dra
         panels = []
         for i, (key, name) in enumerate(rows):
             place: Place = "none" if i != named else "inside" if logs[0].members is None else "below"
-            panels.append(Panel(partial(_one, logs[0], key, name, against), (6.8, 2.9), place))
-        return Drawing(heading(logs, ""), panels, shared_x=True)
+            panels.append(Panel(partial(_one, logs[0], key, name, against), (6.8, 2.9), place, name))
+        return Drawing(heading(logs, ""), panels, shared_legend=True, shared_x=True)
     if against != "step" and all(np.ptp(log[f"step/{against}"]) == 0 for log in logs):
         raise UsageError(f"None of the runs needed any {AGAINST[against]}; draw against step or gradients.")
     runs = groups(logs, each)
     panels = [
-        Panel(partial(_several, runs, player, key, name, against, len(players) > 1), (4.6, 2.9))
+        Panel(partial(_several, runs, player, key, name, against, len(players) > 1), (4.6, 2.9), name=name)
         for key, name in rows
         for player in players
     ]

@@ -38,7 +38,9 @@ def drawing(logs: list[Shown], against: str = "step", each: bool = False) -> Dra
     names.sort(key=lambda key: max(log.variables[key].dims[1:] != () for log in logs if key in log))  # curves first
     left_out, names = len(names) - MAX_PANELS, names[:MAX_PANELS]
     runs = groups(logs, each)
-    panels = [Panel(partial(_panel, runs, logs, key, against), (4.8, 3.0), "inside") for key in names]
+    panels = [
+        Panel(partial(_panel, runs, logs, key, against), (4.8, 3.0), "inside", key.partition("/")[2]) for key in names
+    ]
     more = f" (and {left_out} more metrics)" if left_out > 0 else ""
     if not panels:
         panels = [Panel(lambda axes: empty(axes, "no metrics"), (4.8, 3.0), "none")]

@@ -43,17 +43,20 @@ def require(log: Log, figure: str, alone: bool = True) -> None:
         )
 
 
-def plot(figure: str, paths: Runs, *, width: float | None = None, **options: Any) -> Figure:
+def plot(
+    figure: str, paths: Runs, *, width: float | None = None, panel: int | str | None = None, **options: Any
+) -> Figure:  # fmt: skip
     """Draw ``figure`` from one or several runs and return the matplotlib Figure, to restyle or save.
 
-    ``width`` is that of the figure, in inches; ``options`` are those of `drawing`. Raises UsageError for a figure that
-    does not exist, or for which a run recorded nothing.
+    ``width`` is that of the figure, in inches; ``panel`` the number or the name of those drawn alone; ``options`` are
+    those of `drawing`. Raises UsageError for a figure that does not exist, or for which a run recorded nothing.
     """
     need("matplotlib", "a figure")
     if width is not None and not LEAST <= width <= WIDEST:
         raise UsageError(f"A figure cannot be {width:g} inches wide; choose from {LEAST:g} to {WIDEST:g}.")
     with styled():
-        return page.figure(drawing(figure, paths, **options), width)
+        drawn = drawing(figure, paths, **options)
+        return page.figure(drawn if panel is None else page.chosen(drawn, panel), width)
 
 
 def drawing(

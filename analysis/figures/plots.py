@@ -2,7 +2,8 @@
 
 Each function takes one or several runs, as directories, log files, sweep directories or logs, and draws
 
-- on ``ax``, an Axes, if the figure has one panel, or the panel number ``panel`` of a figure with several, row by row;
+- on ``ax``, an Axes, if the figure has one panel, or the ``panel`` of a figure with several: its number, row by row, or
+  its name, as "F" of a spectrum;
 - on ``axes``, a sequence or an array of as many Axes as the figure has panels;
 - on a new pyplot figure if neither is given, ``width`` inches wide, by default as wide as your
   ``rcParams["figure.figsize"]``. It is as high as its panels need.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 def losses(
     runs: Runs, *, against: str = "step", each: bool = False, ax: Any = None, axes: Any = None,
-    panel: int | None = None, width: float | None = None,
+    panel: int | str | None = None, width: float | None = None,
 ) -> Any:  # fmt: skip
     """Losses, and gradient norms in the panels below, ``against`` step, gradients, products, samples or seconds.
 
@@ -44,7 +45,7 @@ def losses(
 
 
 def trajectory(
-    runs: Runs, *, each: bool = False, ax: Any = None, axes: Any = None, panel: int | None = None,
+    runs: Runs, *, each: bool = False, ax: Any = None, axes: Any = None, panel: int | str | None = None,
     width: float | None = None,
 ) -> Any:  # fmt: skip
     """Paths of the parameters in a plane, or their norms where no plane was recorded. Arguments as in `plots`."""
@@ -52,7 +53,7 @@ def trajectory(
 
 
 def spectrum(
-    runs: Runs, *, ascent: bool = False, ax: Any = None, axes: Any = None, panel: int | None = None,
+    runs: Runs, *, ascent: bool = False, ax: Any = None, axes: Any = None, panel: int | str | None = None,
     width: float | None = None,
 ) -> Any:  # fmt: skip
     """Eigenvalues of J (of −J for ``ascent``), of the players' blocks and of F'. Arguments as in `plots`."""
@@ -65,19 +66,21 @@ def rate(runs: Runs, *, ax: Any = None, width: float | None = None) -> Any:
 
 
 def stability(
-    runs: Runs, *, ax: Any = None, axes: Any = None, panel: int | None = None, width: float | None = None
+    runs: Runs, *, ax: Any = None, axes: Any = None, panel: int | str | None = None, width: float | None = None
 ) -> Any:
     """Which step sizes of an ensemble converge. A panel for each run; arguments as in `plots`."""
     return _draw("stability", runs, ax, axes, panel, width)
 
 
-def field(runs: Runs, *, ax: Any = None, axes: Any = None, panel: int | None = None, width: float | None = None) -> Any:
+def field(
+    runs: Runs, *, ax: Any = None, axes: Any = None, panel: int | str | None = None, width: float | None = None
+) -> Any:
     """The field of a game of two parameters, and the paths in it. A panel for each run; arguments as in `plots`."""
     return _draw("field", runs, ax, axes, panel, width)
 
 
 def samples(
-    runs: Runs, *, ax: Any = None, axes: Any = None, panel: int | None = None, width: float | None = None
+    runs: Runs, *, ax: Any = None, axes: Any = None, panel: int | str | None = None, width: float | None = None
 ) -> Any:
     """What the generator makes: of one run at several steps, of several runs at the end. Arguments as in `plots`."""
     return _draw("samples", runs, ax, axes, panel, width)
@@ -85,7 +88,7 @@ def samples(
 
 def metrics(
     runs: Runs, *, against: str = "step", each: bool = False, ax: Any = None, axes: Any = None,
-    panel: int | None = None, width: float | None = None,
+    panel: int | str | None = None, width: float | None = None,
 ) -> Any:  # fmt: skip
     """Metrics, a panel for each. Arguments as in `losses`."""
     return _draw("metrics", runs, ax, axes, panel, width, against=against, each=each)
@@ -113,13 +116,12 @@ def save(figure: Figure | Axes, path: str | Path) -> Path:
     return by_name.save(found, path)
 
 
-def _draw(name: str, runs: Runs, ax: Any, axes: Any, panel: int | None, width: float | None, **options: Any) -> Any:
+def _draw(
+    name: str, runs: Runs, ax: Any, axes: Any, panel: int | str | None, width: float | None, **options: Any
+) -> Any:
     drawing = by_name.drawing(name, runs, **options)
-    count = len(drawing.panels)
     if panel is not None:
-        if not (isinstance(panel, int) and 0 <= panel < count):
-            raise UsageError(f"The figure {name!r} of these runs has panels 0 to {count - 1}, and no panel {panel!r}.")
-        drawing = page.Drawing(drawing.title, [drawing.panels[panel]], shared_legend=drawing.shared_legend)
+        drawing = page.chosen(drawing, panel)
     given = _given(name, ax, axes, len(drawing.panels))
     with quiet():
         if given is None:

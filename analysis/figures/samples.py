@@ -46,7 +46,7 @@ def drawing(logs: list[Shown]) -> Drawing:
     title = heading(logs, "Last samples")
     if any(log.members is not None for log in logs):
         title += f", member 0 of {logs[0].members}" if len(logs) == 1 else ", of ensembles member 0"
-    return Drawing(title, panels, columns, shared_legend=True)
+    return Drawing(title, panels, columns, shared_legend=True, least=1.5)
 
 
 def frames(log: Shown, rows: list[int]) -> Iterator[Figure]:

@@ -29,7 +29,8 @@ CARD = Card(
         "all lie in the darker disc, which is drawn where the step size is known. Hollow diamonds had not "
         "converged. Of a large F' there are two sets: the eigenvalues of largest modulus, which decide, and those "
         "farthest from 1. Together they bound ρ(F') from below. The view is that of the last spectrum; how far "
-        "earlier ones reach beyond it is said. Of many runs the last spectra are drawn in one plane."
+        "earlier ones reach beyond it is said. Of many runs the last spectra are drawn in one plane, as of several "
+        "on a narrow page, where of one run J and F' alone are drawn."
     ),
     needs=("spectrum/eigenvalues",),
     wants="spectra, which a run records with --spectrum-every N",
@@ -39,6 +40,7 @@ CARD = Card(
 _STABLE = "#DCEBF5"
 _STEP = "#A9CDE6"
 _LARGEST, _FARTHEST = "of largest modulus", "farthest from 1"
+NAMED = {"eigenvalues": "J", "block_eigenvalues": "blocks", "update_eigenvalues": "F"}  # the panels
 ROWS = 3  # of more runs the last spectra are drawn in one plane
 _FAR = 3.0  # times the reach of the last spectrum: what lies beyond is not in view
 _SPECTRA = 60  # most spectra drawn of a run: the first, the last, and evenly spaced ones between
@@ -48,17 +50,24 @@ def drawing(logs: list[Shown], ascent: bool = False) -> Drawing:
     """For each run panels of J, of its players' blocks and of F' if they were recorded; of many runs, all in one."""
     sign, title = -1.0 if ascent else 1.0, heading(logs, "Spectra")
     kinds = [kind for kind in _DRAW if any(f"spectrum/{kind}" in log for log in logs)]
+    deciding = [kind for kind in kinds if kind != "block_eigenvalues"]
+    brief = Drawing(title, [_panel(_overlay, logs, kind, sign, size=(4.6, 4.2)) for kind in deciding], 2, True)
     if len(logs) > ROWS:
-        kinds = [kind for kind in kinds if kind != "block_eigenvalues"]
-        panels = [Panel(partial(_overlay, logs, kind, sign), (4.6, 4.2)) for kind in kinds]
-        return Drawing(title, panels, len(panels), shared_legend=True)
+        return brief
     panels = []
     for log in logs:
         name = log.label if len(logs) > 1 else ""
-        panels += [Panel(partial(_plane, log, kind, sign, name), (3.9, 4.0)) for kind in kinds]
-        if len(logs) == 1 and log.length("spectrum") > 1:
-            panels += [Panel(partial(course, log, kind, sign), (3.9, 2.8)) for kind in kinds]
-    return Drawing(title, panels, len(kinds))
+        planes = [_panel(_plane, log, kind, sign, name) for kind in kinds]
+        panels += planes
+        if len(logs) == 1:
+            brief = Drawing(title, [panel for panel in planes if panel.name != "blocks"], len(deciding))
+            if log.length("spectrum") > 1:
+                panels += [_panel(course, log, kind, sign, size=(3.9, 2.8), over="-steps") for kind in kinds]
+    return Drawing(title, panels, len(kinds), brief=brief)
+
+
+def _panel(draw: Any, of: Any, kind: str, *more: Any, size: tuple[float, float] = (3.9, 4.0), over: str = "") -> Panel:
+    return Panel(partial(draw, of, kind, *more), size, name=NAMED[kind] + over)
 
 
 def _plane(log: Shown, kind: str, sign: float, name: str, axes: Axes) -> None:
@@ -130,7 +139,7 @@ def _scatter(axes: Axes, steps: np.ndarray, values: np.ndarray, sure: np.ndarray
         ring: dict[str, Any] = {"s": 52, "facecolors": "none", "edgecolors": colour(1), "linewidths": 1.0, "zorder": 4}
         axes.scatter(z.real, z.imag, label=f"at step {steps[-1]}", **ring)
         if bar and (fig := axes.figure) is not None:
-            fig.colorbar(shown, ax=axes, label="step", shrink=0.85)
+            fig.colorbar(shown, ax=axes, shrink=0.85).ax.set_title("step", fontsize="medium")
 
 
 def _jacobian(axes: Axes, log: Shown, sign: float) -> None:

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 def course(log: Shown, kind: str, sign: float, axes: Axes) -> None:
     """Over the steps: Re λ(J) of all eigenvalues, the least Re λ of each player's block, or |λ(F')| of all."""
-    steps, values = log["spectrum/step"], log[f"spectrum/{kind}"]
-    sure = np.isfinite(values)
-    if (status := f"spectrum/{kind.removesuffix('eigenvalues')}status") in log:
-        sure &= log[status].reshape(*log[status].shape, *(1,) * (values.ndim - log[status].ndim)) == 0
+    steps = log["spectrum/step"]
+    values, sure = _recorded(log, kind)
     known = spectra(log) or []
     if kind == "block_eigenvalues":
         _blocks(log, steps, sign * values, sure, axes)
     elif kind == "update_eigenvalues":
         part = "" if whole([one.update for one in known if one.update is not None]) else " of those found"
+        if "spectrum/update_far_eigenvalues" in log:
+            pair = zip((values, sure), _recorded(log, "update_far_eigenvalues"), strict=True)
+            values, sure = (np.concatenate([one, far], axis=-1) for one, far in pair)
         _all(steps, np.abs(values), sure, f"largest{part}", 1.0, axes)
         axes.axhline(1.0, color=GREY, linewidth=0.9, zorder=1)
         axes.set_ylabel("|λ(F')|")
@@ -38,14 +39,23 @@ def course(log: Shown, kind: str, sign: float, axes: Axes) -> None:
     axes.set_xlabel("step")
 
 
+def _recorded(log: Shown, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (k, …) and whether each has converged (k, …)."""
+    values = log[f"spectrum/{kind}"]
+    sure = np.isfinite(values)
+    if (status := f"spectrum/{kind.removesuffix('eigenvalues')}status") in log:
+        sure &= log[status].reshape(*log[status].shape, *(1,) * (values.ndim - log[status].ndim)) == 0
+    return values, sure
+
+
 def _all(steps: np.ndarray, values: np.ndarray, sure: np.ndarray, label: str, side: float, axes: Axes) -> None:
     """All eigenvalues as points, and as a line the largest that converged, for ``side`` −1 the least."""
     flat = np.where(np.isfinite(values), values, np.nan).reshape(len(steps), -1)
     when = np.broadcast_to(steps[:, None], flat.shape)
-    axes.scatter(when, flat, s=9, color=colour(5), linewidths=0, label="all recorded", zorder=2)
+    axes.scatter(when, flat, s=11, color=colour(1), linewidths=0, label="all recorded", zorder=4)  # over the marks
     best = np.where(sure, side * np.nan_to_num(values, nan=-np.inf), -np.inf).reshape(len(steps), -1).max(axis=1)
     some = np.isfinite(best)
-    style: dict[str, Any] = {"color": colour(0), "marker": "o", "markersize": 4.5, "markerfacecolor": "white"}
+    style: dict[str, Any] = {"color": colour(0), "marker": "o", "markersize": 6, "markerfacecolor": "none"}
     axes.plot(steps[some], side * best[some], label=label, **style)
     seen = side * best[some]
     if len(seen) and np.nanmax(np.abs(flat)) > 10 * max(abs(float(seen[-1])), 1.0):

@@ -15,7 +15,7 @@ from ..drawing.groups import Group, groups
 from ..drawing.names import Shown, heading, short
 from ..drawing.page import Drawing, Panel
 from ..drawing.scales import drawable, scale
-from ..drawing.style import GREY, colour, dash
+from ..drawing.style import colour, dash
 from ..measures.convergence import diverged
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ CARD = Card(
     summary="Path of the parameters.",
     caption=(
         "Path of the parameters, from the open circle to the filled mark. Paths of networks begin at 0. The view is "
-        "that of the paths that did not diverge; if all did, distances from the centre are logarithmic, and rings "
-        "tell them. Where no plane was recorded: the norms of the players' parameters."
+        "that of the paths that did not diverge. Of paths that grew a thousandfold distances from the centre are "
+        "logarithmic, and rings tell them. Where no plane was recorded: the norms of the players' parameters."
     ),
     needs=("step/parameters", "step/projection", "step/parameter_norms"),
     wants="the parameters of at least one step",
@@ -36,6 +36,7 @@ CARD = Card(
 _PATHS = 32  # most members whose path is drawn
 _MARKS = ("start", "end", "end, diverged")
 _GROWN = 1e3  # a path that grows by more is drawn with logarithmic radii
+_INNER = 0.12  # of the outermost radius: a ring within would leave its number no room
 _TURN = 0.1  # radians: a straight step on a logarithmic radius is drawn by points at least so close
 
 
@@ -98,19 +99,31 @@ def _panel(runs: Sequence[tuple[Shown, tuple[np.ndarray, str, str]]], named: boo
     seen = kept or every
     spans = [_sizes(points) for points in seen]
     sizes = np.concatenate(spans)
-    grown = len(sizes) > 0 and float(sizes.max()) > _GROWN * float(np.median(sizes))
-    least = float(np.median(np.concatenate([_sizes(points[:1]) for points in seen]) if grown else np.ones(1)) or 1.0)
+    begun = np.concatenate([_sizes(points[:1]) for points in seen])
+    if not len(begun):  # all begin at the centre
+        begun = np.array([np.median(sizes)]) if len(sizes) else np.ones(1)
+    least = float(np.median(begun))
+    grown = len(sizes) > 0 and float(sizes.max()) > _GROWN * least
     for i, (log, (points, x, y)) in enumerate(runs):
         label = log.label if len(runs) > 1 else "path"
         _path(axes, log, points, i if len(runs) > 1 else 0, label, least if grown else None)
         axes.set_xlabel(short(x, 60))
         axes.set_ylabel(short(y, 60))
     if grown:
-        _rings(axes, least, float(sizes.max()), [short(name, 60) for name in runs[0][1][1:]])
+        _rings(axes, least, float(sizes.max()), _centre(runs[0][0]))
     else:
         _view(axes, seen, cut=len(kept) > 0 and sum(p.shape[1] for p in kept) < sum(p.shape[1] for p in every))
+        if _centre(runs[0][0]) == "0":
+            _cross(axes)
     if named:
         axes.set_title(runs[0][0].label)
+
+
+def _centre(log: Shown) -> str:
+    """What lies at the point (0, 0) of the plane."""
+    if "step/parameters" not in log:
+        return "the start"
+    return "0" if log.shape("step/parameters")[-1] == 2 else "the mean of the path"
 
 
 def _sizes(points: np.ndarray) -> np.ndarray:
@@ -134,7 +147,9 @@ def _path(axes: Axes, log: Shown, points: np.ndarray, index: int, label: str, le
         if least is not None:
             curve, ends = shrunk(*_filled(*curve), least), shrunk(*ends, least)
         name = label if members == 1 else f"{label}, {min(members, _PATHS)} of {members} members"
-        axes.plot(*curve, color=shade, linestyle=dash(index), linewidth=1.1, label=name if m == 0 else None)
+        axes.plot(
+            *curve, color=shade, linestyle=dash(index), linewidth=0.8 if least else 1.1, label=name if m == 0 else None
+        )
         failed = log.failed or bool(gone[m])
         edge: dict[str, Any] = {"color": shade, "linestyle": "none", "zorder": 4, "markersize": 7}
         end = _MARKS[2] if failed else _MARKS[1]
@@ -174,35 +189,43 @@ def _filled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return size * np.cos(angle), size * np.sin(angle)
 
 
-def _rings(axes: Axes, least: float, most: float, names: Sequence[str]) -> None:
-    """Rings at powers of ten, in the place of axes whose numbers would mean nothing."""
+def _rings(axes: Axes, least: float, most: float, centre: str) -> None:
+    """Rings at powers of ten. The numbers at the axes are those of the rings, which touch the lines through them."""
     first, last = int(np.ceil(np.log10(least))), int(np.floor(np.log10(most)))
     turn = np.linspace(0, 2 * np.pi, 181)
-    for power in range(last, first - 1, -max(1, -(-(last - first) // 4))):
+    places, texts = [0.0], ["0"]
+    for power in range(last, first - 1, -max(1, -(-(last - first) // 2))):
         radius = float(np.log10(1 + 10.0**power / least))
-        axes.plot(radius * np.cos(turn), radius * np.sin(turn), color="#bbbbbb", linewidth=0.7, zorder=1)
-        axes.text(0, radius, f"$10^{{{power}}}$", color=GREY, fontsize="small", ha="center", va="bottom", zorder=5)
+        if radius < _INNER * np.log10(1 + most / least):
+            break
+        edge = axes.spines["left"].get_edgecolor()
+        axes.plot(radius * np.cos(turn), radius * np.sin(turn), color=edge, linewidth=0.8, alpha=0.7, zorder=3.5)
+        places += [-radius, radius]
+        texts += [f"$10^{{{power}}}$"] * 2
     reach = 1.06 * float(np.log10(1 + most / least))
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
     axes.set_aspect("equal")
     axes.grid(False)
-    axes.spines[:].set_visible(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_xlabel(f"{names[0]}; rings: distance from 0")
+    axes.set_xticks(places, texts)
+    axes.set_yticks(places, texts)
+    axes.set_xlabel(f"{axes.get_xlabel()}\nrings: distance from {centre}, logarithmic")
 
 
 def _view(axes: Axes, seen: Sequence[np.ndarray], cut: bool) -> None:
-    """The window on the paths that count, and the axes through the origin if it is in view."""
+    """The window on the paths that count."""
     if cut or any(len(s := _sizes(p)) and s.max() > 1e4 * np.median(s) for p in seen):
         corners = window(np.concatenate([points.reshape(-1, 1, 2) for points in seen]))
         margin = 0.05 * (corners[1] - corners[0])
         axes.set_xlim(corners[0, 0] - margin[0], corners[1, 0] + margin[0])
         axes.set_ylim(corners[0, 1] - margin[1], corners[1, 1] + margin[1])
     axes.locator_params(axis="x", nbins=6)  # labels with many digits would overlap
+
+
+def _cross(axes: Axes) -> None:
+    """Lines through the origin, if it is in view: else the view would have to include it, and a path be a dot."""
     for (low, high), zero in ((axes.get_ylim(), axes.axhline), (axes.get_xlim(), axes.axvline)):
-        if low < 0 < high:  # else the view would have to include the origin, and a path far from it would be a dot
+        if low < 0 < high:
             zero(0, color="#999999", linewidth=0.7, zorder=1)
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from counterplay.core.cli.main import cli
@@ -16,6 +17,7 @@ DOCS = Path(__file__).parents[2] / ".docs"
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys, "path", [str(DOCS), *sys.path])
     examples = import_module("make.examples")
+    scaling = import_module("make.scaling")
 PAGES = examples.pages()
 
 
@@ -51,3 +53,22 @@ def test_pages_lead_to_pages() -> None:
         prose = re.sub(r"```.*?```|`[^`]*`", "", source.read_text(encoding="utf-8"), flags=re.DOTALL)
         for target in re.findall(r"\]\((?!http)([^)#]+)", prose):
             assert "generated/" in target or (source.parent / target).exists(), f"{source.name} leads to {target}"
+
+
+def test_the_page_on_scaling_shows_the_newest_record() -> None:
+    """Each series has a row with its slope, each method one with its memory, and each solver one with its messages."""
+    record = scaling.newest()
+    figures = record["figures"]
+    found = scaling.series(figures)
+    for axes, own in found.items():
+        for name, points in own.items():
+            upper = min(len(points) // 2, len(points) - 2)
+            x, y = (np.log([*values])[upper:] for values in (points.keys(), points.values()))
+            slope = figures[f"slope of {axes}{': ' * bool(name)}{name}"]
+            assert slope == pytest.approx(np.polyfit(x, y, 1)[0], abs=0.01)
+    text = "\n".join(scaling.slopes(record))
+    assert text.count(" at ") == sum(map(len, found.values())) and record["date"] in text
+    memory = found["memory, MB, against parameters"]
+    n, megabytes = [*memory["cgd"].items()][-1]
+    assert f"| cgd | {megabytes * 1e6 / 8 / n:.1f} |" in scaling.memory(figures)
+    assert "| simgd | 1 | 1 | 1 | 2 |" in scaling.messages(figures)  # v; parameters and v

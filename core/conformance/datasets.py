@@ -28,7 +28,7 @@ def datasets(what: Any) -> Iterator[Case]:
             raise Broken(str(error)) from error
         count = len(images.classes)
         names = ", ".join(images.classes[:10]) + ", …" * (count > 10)
-        classes = f"{count} classes, {names}" if count else "no classes"
+        classes = f"{count} classes ({names})" if count else "without classes"
         return f"{len(images):,} images of {'x'.join(map(str, images.shape))}, {classes}"
 
     def summed() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from counterplay.core.cli.main import cli
+from counterplay.core.registry.hookspecs import HOOKS
 
 DOCS = Path(__file__).parents[2] / ".docs"
 with pytest.MonkeyPatch.context() as patch:
@@ -72,3 +73,8 @@ def test_the_page_on_scaling_shows_the_newest_record() -> None:
     n, megabytes = [*memory["cgd"].items()][-1]
     assert f"| cgd | {megabytes * 1e6 / 8 / n:.1f} |" in scaling.memory(figures)
     assert "| simgd | 1 | 1 | 1 | 2 |" in scaling.messages(figures)  # v; parameters and v
+
+
+def test_the_page_on_plugins_has_every_hook() -> None:
+    named = re.findall(r"^\| `(register_\w+)` \|", PAGES["how-to/plugin"].read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(HOOKS)

@@ -185,7 +185,7 @@ def test_a_check_says_what_was_read(tmp_path, cli):
     put(tmp_path / "d" / "cat" / "a.png", colour(0))
     put(tmp_path / "d" / "ape" / "b.png", colour(1))
     code, out, _ = cli("check", "dataset", "folder", "-o", f"root={tmp_path / 'd'}", "-o", "side=4")
-    assert code == 0 and "formed as they should be: 2 images of 3x4x4, 2 classes, ape, cat\n" in out
+    assert code == 0 and "formed as they should be: 2 images of 3x4x4, 2 classes (ape, cat)\n" in out
     put(tmp_path / "d" / "c.png", colour(2))
     code, _, err = cli("check", "dataset", "folder", "-o", f"root={tmp_path / 'd'}", "-o", "side=4")
     assert code == 2 and err.rstrip().endswith("into one folder without classes.")  # no advice that was followed

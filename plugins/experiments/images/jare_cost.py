@@ -46,7 +46,8 @@ class JareCost(Experiment):
     notes: ClassVar[str] = (
         "The paper's seconds, of TensorFlow on a GPU, are in a drawing; its words are what is compared. They are timed "
         "on the processor here, at both scales. Every method takes both players' gradients in one pass; ConOpt adds a "
-        "product with all of J, JARE two with its blocks, SN-GAN a power iteration."
+        "product with all of J, JARE two with its blocks, which together are one more pass and about as dear as the "
+        "gradients, SN-GAN a power iteration."
     )
 
     def claims(self) -> Sequence[Claim]:

@@ -88,7 +88,7 @@ class NumImages(Experiment):
         rows = {f"{name}-{m}": (name, m) for name in ARCHITECTURES for m in METHODS}
         rows["indicator-conopt"] = ("indicator", "conopt")
         if scale == "quick":
-            how = {"lr": 1e-3, "steps": 1_000, "looks": 20, "members": 6}
+            how: dict[str, Any] = {"lr": 1e-3, "steps": 1_000, "looks": 20, "members": 6}
             return {run: rms_run(_digits(rows[run][0]), rows[run][1], **how) for run in SMALL}
         how = {"lr": 1e-4, "steps": 150_000, "looks": 150, "members": 3}
         return {run: rms_run(self._cifar10(name), m, **how) for run, (name, m) in rows.items()}

@@ -27,6 +27,12 @@ OTHERS: dict[str, dict[str, str]] = {
         "paper-covers": "undecided",  # the paper's networks are not played at quick scale
         "spectrum-all": "disagrees",  # consensus optimization cannot move eigenvalues near 0
     },
+    "num-images": {
+        "trains-indicator": "undecided",  # its score still rises, and is about a third of the way
+        "trains-no-bn": "undecided",
+        "struggles": "undecided",  # DCGAN is not played at quick scale
+    },
+    "jare-cost": {"on-par-with-sn": "disagrees", "jare-over-gan": "disagrees"},  # two products cost a second step
     "icr-account": {"joint": "disagrees", "rotation": "disagrees"},  # a checkpoint is held only for a while
     "icr-overtraining": {
         "drift": "partly",  # in its predictions tenfold, in its weights not

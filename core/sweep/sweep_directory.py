@@ -184,17 +184,17 @@ class SweepDirectory:
         return cells
 
     def _write(self, cells: list[Cell]) -> None:
-        axes = {axis: list[Any]() for cell in cells for axis in cell.settings}
+        values = {axis: dict[str, Any]() for cell in cells for axis in cell.settings}
         entries = []
         first: Mapping[str, Any] = cells[0].experiment if cells else {}
         common = {k: x for k, x in first.items() if all(k in c.experiment and c.experiment[k] == x for c in cells)}
         for cell in cells:
-            settings = {axis: _setting(cell, axis) for axis in axes}
+            settings = {axis: _setting(cell, axis) for axis in values}
             for axis, x in settings.items():
-                if x not in axes[axis]:
-                    axes[axis].append(x)
+                values[axis].setdefault(dumps(_encoded(x), indent=None), x)  # to search a list would take n² steps
             own = {k: x for k, x in cell.experiment.items() if k not in common}
             entries.append({"name": cell.name, "settings": settings, "experiment": own})
+        axes = {axis: list(found.values()) for axis, found in values.items()}
         file = {"format": FORMAT, "version": VERSION, "axes": axes, "common": common, "folder": os.getcwd()}
         write_atomic(self.path / "sweep.json", dumps(_encoded({**file, "cells": entries}), indent=None).encode())
 

@@ -37,6 +37,22 @@ def test_cells_are_read_as_they_were_planned(tmp_path: Path) -> None:
     assert [entry["name"] for entry in file["cells"]] == [cell.name for cell in asked]
 
 
+def test_planning_compares_each_cell_a_few_times_and_not_with_all_others(tmp_path: Path) -> None:
+    class Seed(int):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Seed.compared += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    asked = [Cell({"game": {"name": "g"}, "seed": Seed(n)}, {"seed": Seed(n)}) for n in range(60)]
+    SweepDirectory(tmp_path / "s").plan(asked)
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text("utf-8"))["axes"] == {"seed": list(range(60))}
+    assert Seed.compared <= 2 * len(asked)
+
+
 def test_a_sweep_grows_and_keeps_what_it_has(tmp_path: Path) -> None:
     sweep = SweepDirectory(tmp_path)
     sweep.plan(cells(2))

@@ -54,6 +54,7 @@ def summarize(log: Log) -> dict[str, Any]:
         "status": status.get("state"),
         "message": status.get("reason", lost),
         "steps": status.get("step", None if final is None else int(final)),
+        "recorded_step": None if final is None else int(final),
         "best_step": status.get("best_step"),
         "inexact": _inexact(log),
         "losses": _by_player(log, "step/losses"),
@@ -166,6 +167,7 @@ def rows(facts: dict[str, Any], digits: int = 6) -> dict[str, str]:
         "status": facts["status"],
         "message": facts["message"],
         "steps": facts["steps"],
+        "last recorded step": facts["recorded_step"] if facts["recorded_step"] != facts["steps"] else None,
         "best step": facts["best_step"],
         "inexact": "; ".join(f"from step {at}: {', '.join(why)}" for at, why in _marks(facts["inexact"])),
     }

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import counterplay as cp
 from counterplay.analysis.commands.comparison import compared
-from counterplay.analysis.commands.summary import summarize, table
+from counterplay.analysis.commands.summary import rows, summarize, table
 from counterplay.analysis.log.log import open_log
 from counterplay.core.log.schema import Layout
 
@@ -125,3 +126,13 @@ def test_what_a_stranger_wrote_does_not_widen_a_table() -> None:
 def test_json_of_several_runs_is_a_list(cli: Run, runs: dict[str, Path]) -> None:
     several = json.loads(cli("summary", runs["quadratic"], runs["gan"], "--json")[1])
     assert several == [json.loads(cli("summary", runs[name], "--json")[1]) for name in ("quadratic", "gan")]
+
+
+def test_numbers_of_an_earlier_step_say_so(tmp_path: Path) -> None:
+    asked = iter(range(100))
+    quadratic, simgd = cp.make("game", "quadratic"), cp.make("solver", "simgd")
+    cp.run(quadratic, simgd, steps=20, every=5, out=tmp_path / "r", stop=lambda: next(asked) == 8, compile=False)
+    shown = rows(summarize(cp.open_log(tmp_path / "r")))
+    assert (shown["steps"], shown["last recorded step"], shown["gradients"]) == ("8", "5", "6")
+    whole = cp.run(quadratic, simgd, steps=20, every=7, out=tmp_path / "w")
+    assert "last recorded step" not in rows(summarize(cp.open_log(str(whole.directory))))

@@ -138,6 +138,9 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--panel", metavar="NAME", help="Draw one panel alone, by name or number, as J, blocks or F of a spectrum."
 )
+@click.option(
+    "--step", type=int, metavar="N", help="The last step whose spectra are shown. [default: the last recorded]"
+)
 @click.option("--animate", is_flag=True, help="All samples of one run after another, as a .gif or .webp.")
 @click.option("--sheets", is_flag=True, help="All samples of one run, each as a PNG in the folder -o.")
 def plot(
@@ -152,6 +155,7 @@ def plot(
     value: str | None,
     width: float | None,
     panel: str | None,
+    step: int | None,
     animate: bool,
     sheets: bool,
 ) -> None:
@@ -169,7 +173,7 @@ def plot(
         return click.echo(f"Wrote {animation.animate(logs[0], output or 'samples.gif')}")
     if sheets:
         return click.echo(f"Wrote {animation.write_sheets(logs[0], output or 'samples')}")
-    options = {"against": against, "ascent": ascent, "each": each, "x": x, "y": y, "value": value}
+    options = {"against": against, "ascent": ascent, "each": each, "step": step, "x": x, "y": y, "value": value}
     drawn = figures.plot(figure, logs, width=width, panel=panel, **options)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
     tell_unread(bad, len(logs) + len(bad))

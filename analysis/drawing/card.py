@@ -18,7 +18,7 @@ class Card:
     caption: str  # stands below the figure in a report
     needs: tuple[str, ...]  # variables; the log must have rows of at least one of them
     wants: str = ""  # the same in words, for the message of a run that cannot be drawn
-    options: tuple[str, ...] = ()  # of "against", "ascent" and "each", those that the figure's `drawing` takes
+    options: tuple[str, ...] = ()  # of those of `plot.drawing`, the ones that the figure's `drawing` takes
     suits: Callable[[Log], bool] = lambda log: True  # asked only of logs that have what the figure needs
     several: bool = False  # a figure of several runs only
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.stability.rate import noisy
 from .scales import drawable
-from .style import colour, dash, marker
+from .style import colour, dash, ink, marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def together(curves: Sequence[Curve]) -> Curve:
 def _explain(axes: Axes, label: str, **style: Any) -> None:
     """An entry of the legend that belongs to no run, once in a panel."""
     if label not in axes.get_legend_handles_labels()[1]:
-        axes.plot([], [], **{"color": "#555555", "linewidth": 1.4, "label": label, "gid": KEY, **style})
+        axes.plot([], [], **{"color": ink(), "alpha": 0.7, "linewidth": 1.4, "label": label, "gid": KEY, **style})
 
 
 def _medians(x: np.ndarray, y: np.ndarray, bins: int = 60) -> Curve:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,11 @@ class Shown(Log):
         self.__dict__.update(log.__dict__)
         self.label = label
         self.what = what  # of game and solver, what differs between the runs
+        self.rows: dict[str, int] = {}  # group -> how many rows are shown, where not all are
+
+    def length(self, group: str) -> int:
+        """As `Log.length`, of the rows that are shown."""
+        return min(super().length(group), self.rows.get(group, sys.maxsize))
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """As `Log.read`, without numbers that are too large."""

@@ -249,4 +249,4 @@ def _arranged(labels: list[str], width: float) -> tuple[int, list[str], float]:
 def empty(axes: Axes, text: str) -> None:
     """Show only ``text`` in a panel, which says why it is empty."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, _wrapped(text, 40), ha="center", va="center", transform=axes.transAxes, color="#555555")
+    axes.text(0.5, 0.5, _wrapped(text, 40), ha="center", va="center", transform=axes.transAxes, alpha=0.7)

@@ -58,9 +58,14 @@ def quiet() -> Any:
     return np.errstate(over="ignore", invalid="ignore")
 
 
+def ink() -> str:
+    """The colour of text: black, or what the user's style, as a dark one, has in its place."""
+    return str(need("matplotlib", "a figure").rcParams["text.color"])
+
+
 def colour(i: int) -> str:
-    """Return the ``i``-th colour."""
-    return COLOURS[i % len(COLOURS)]
+    """Return the ``i``-th colour. The last is that of text."""
+    return COLOURS[i % len(COLOURS)] if i % len(COLOURS) < len(COLOURS) - 1 else ink()
 
 
 def dash(i: int) -> Any:

@@ -14,7 +14,7 @@ from ..drawing.groups import Group, groups
 from ..drawing.names import Shown, heading, short, with_unit
 from ..drawing.page import Drawing, Panel, empty
 from ..drawing.scales import scale
-from ..drawing.style import AGAINST, colour
+from ..drawing.style import AGAINST, GREY, colour
 from ..log.tables import coordinate
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _bars(axes: Axes, run: Group, values: np.ndarray, place: int, total: int) ->
     low, middle, high = np.nanpercentile(values, (10, 50, 90), axis=0)
     style: dict[str, Any] = {"color": colour(run.index), "hatch": hatch, "edgecolor": "white", "label": run.label}
     if len(values) > 1:
-        style |= {"yerr": np.stack([middle - low, high - middle]), "error_kw": {"elinewidth": 1.0, "ecolor": "#555555"}}
+        style |= {"yerr": np.stack([middle - low, high - middle]), "error_kw": {"elinewidth": 1.0, "ecolor": GREY}}
     axes.bar(at, middle, width, **style)
 
 

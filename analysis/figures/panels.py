@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..drawing.page import Drawing, Panel, figure
-from ..drawing.style import colour, dash, marker, styled
+from ..drawing.style import colour, dash, ink, marker, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def _panel(panel: Mapping[str, Any], axes: Axes) -> None:
     for n, series in enumerate(panel["series"]):
         _series(axes, series, n)
     for label, height in panel["marks"].items():
-        axes.axhline(height, color="#000000", linewidth=0.9, linestyle=(0, (4, 3)), label=label)
+        axes.axhline(height, color=ink(), linewidth=0.9, linestyle=(0, (4, 3)), label=label)
     if "x" in panel["log"]:
         axes.set_xscale("log")
     if "y" in panel["log"]:
@@ -49,7 +49,7 @@ def _series(axes: Axes, series: Mapping[str, Any], n: int) -> None:
         np.array([np.nan if v is None else v for v in series[key]], dtype=float) for key in ("x", "y", "low", "high")
     )
     if series["paper"]:
-        axes.plot(x, y, "x", color="#000000", markersize=7, label=series["label"], zorder=5)
+        axes.plot(x, y, "x", color=ink(), markersize=7, label=series["label"], zorder=5)
         return
     style: dict[str, Any] = {"color": colour(n), "label": series["label"], "zorder": 3}
     if series["kind"] == "bars":

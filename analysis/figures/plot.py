@@ -61,12 +61,13 @@ def plot(
 
 def drawing(
     figure: str, paths: Runs, *, against: str = "step", ascent: bool = False, each: bool = False,
-    x: str | None = None, y: str | None = None, value: str | None = None,
+    step: int | None = None, x: str | None = None, y: str | None = None, value: str | None = None,
 ) -> page.Drawing:  # fmt: skip
     """The panels of ``figure``, not yet drawn, of runs and sweeps.
 
     against      the horizontal axis of losses and metrics
     ascent       spectra are those of −J
+    step         the last step whose spectra are shown
     each         a curve for each run, also of seeds of one experiment
     x, y, value  the settings and the result of a heat map
     """
@@ -87,7 +88,7 @@ def drawing(
         require(log, figure, alone=len(logs) == 1)
         if against != "step" and f"step/{against}" not in log:
             raise UsageError(f"{log.path} did not record {against}; draw against step.")
-    given_options = {"against": against, "ascent": ascent, "each": each, "x": x, "y": y, "value": value}
+    given_options = {"against": against, "ascent": ascent, "each": each, "step": step, "x": x, "y": y, "value": value}
     options = {name: given_options[name] for name in FIGURES[figure].options}
     make: Callable[..., page.Drawing] = import_module(f".{figure}", __package__).drawing
     with quiet():

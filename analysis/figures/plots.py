@@ -53,11 +53,15 @@ def trajectory(
 
 
 def spectrum(
-    runs: Runs, *, ascent: bool = False, ax: Any = None, axes: Any = None, panel: int | str | None = None,
-    width: float | None = None,
+    runs: Runs, *, ascent: bool = False, step: int | None = None, ax: Any = None, axes: Any = None,
+    panel: int | str | None = None, width: float | None = None,
 ) -> Any:  # fmt: skip
-    """Eigenvalues of J (of −J for ``ascent``), of the players' blocks and of F'. Arguments as in `plots`."""
-    return _draw("spectrum", runs, ax, axes, panel, width, ascent=ascent)
+    """Eigenvalues of J (of −J for ``ascent``), of the players' blocks and of F', up to ``step``.
+
+    Panels are named J, blocks, F, and, of one run over its steps, J-steps, blocks-steps, F-steps. Arguments as in
+    `plots`.
+    """
+    return _draw("spectrum", runs, ax, axes, panel, width, ascent=ascent, step=step)
 
 
 def rate(runs: Runs, *, ax: Any = None, width: float | None = None) -> Any:

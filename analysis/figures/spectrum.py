@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.errors import UsageError
 from ...core.stability.certainty import bound_sign, largest, whole
 from ...core.stability.number_format import number_text, rate_text
 from ...core.stability.step_sizes import plain_step
@@ -34,11 +35,11 @@ CARD = Card(
     ),
     needs=("spectrum/eigenvalues",),
     wants="spectra, which a run records with --spectrum-every N",
-    options=("ascent",),
+    options=("ascent", "step"),
 )
 
-_STABLE = "#DCEBF5"
-_STEP = "#A9CDE6"
+_STABLE: dict[str, Any] = {"facecolor": "#56B4E9", "alpha": 0.22, "linewidth": 0}  # on light and on dark paper
+_STEP = _STABLE | {"alpha": 0.4}
 _LARGEST, _FARTHEST = "of largest modulus", "farthest from 1"
 NAMED = {"eigenvalues": "J", "block_eigenvalues": "blocks", "update_eigenvalues": "F"}  # the panels
 ROWS = 3  # of more runs the last spectra are drawn in one plane
@@ -46,8 +47,17 @@ _FAR = 3.0  # times the reach of the last spectrum: what lies beyond is not in v
 _SPECTRA = 60  # most spectra drawn of a run: the first, the last, and evenly spaced ones between
 
 
-def drawing(logs: list[Shown], ascent: bool = False) -> Drawing:
-    """For each run panels of J, of its players' blocks and of F' if they were recorded; of many runs, all in one."""
+def drawing(logs: list[Shown], ascent: bool = False, step: int | None = None) -> Drawing:
+    """For each run panels of J, of its players' blocks and of F' if they were recorded; of many runs, all in one.
+
+    ``step`` is the last whose spectra are shown. Raises UsageError if a run has none until then.
+    """
+    if step is not None:
+        for log in logs:
+            steps = log["spectrum/step"]
+            log.rows["spectrum"] = int(np.count_nonzero(steps <= step))
+            if not log.length("spectrum"):
+                raise UsageError(f"{log.path} has no spectrum up to step {step}; the first is of step {steps[0]}.")
     sign, title = -1.0 if ascent else 1.0, heading(logs, "Spectra")
     kinds = [kind for kind in _DRAW if any(f"spectrum/{kind}" in log for log in logs)]
     deciding = [kind for kind in kinds if kind != "block_eigenvalues"]
@@ -214,7 +224,7 @@ def _say_beyond(axes: Axes, values: np.ndarray, beyond: int) -> None:
 def _unit_disc(axes: Axes, values: np.ndarray) -> None:
     """Shade the disc in which a step converges. The view includes it."""
     angle = np.linspace(0, 2 * np.pi, 361)
-    axes.fill(np.cos(angle), np.sin(angle), color=_STABLE, zorder=0, label="converges: |λ| < 1")
+    axes.fill(np.cos(angle), np.sin(angle), zorder=0, **_STABLE, label="converges: |λ| < 1")
     axes.plot(np.cos(angle), np.sin(angle), color=GREY, linewidth=0.8, zorder=1)
     x, y = (np.concatenate([part, [-1.0, 1.0]]) for part in (values.real, values.imag))
     middle = (float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2)
@@ -238,7 +248,7 @@ def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
     axes.set_ylim(-top, top)
     axes.locator_params(axis="x", nbins=5)  # labels of small numbers are long
     side = (0.0, right) if sign > 0 else (left, 0.0)
-    axes.axvspan(*side, color=_STABLE, zorder=0, label=f"stable: Re λ {'>' if sign > 0 else '<'} 0")
+    axes.axvspan(*side, zorder=0, **_STABLE, label=f"stable: Re λ {'>' if sign > 0 else '<'} 0")
     axes.axhline(0, color="#999999", linewidth=0.7, zorder=1)
     axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
 
@@ -258,7 +268,7 @@ def _step_disc(axes: Axes, log: Shown, sign: float) -> None:
     )
     x, y = sign * (1 - np.cos(near)) / eta, np.sin(near) / eta
     label = f"step η = {eta:g} converges"
-    axes.fill(x, y, color=_STEP, zorder=0.5, label=label)
+    axes.fill(x, y, zorder=0.5, **_STEP, label=label)
     axes.plot(x, y, color="#6f9fc0", linewidth=0.8, zorder=0.6)
 
 

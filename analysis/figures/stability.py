@@ -12,7 +12,7 @@ from ...core.stability.step_sizes import step_sizes
 from ..drawing.card import Card
 from ..drawing.names import Shown, heading, short
 from ..drawing.page import Drawing, Panel
-from ..drawing.style import COLOURS, GREY, colour
+from ..drawing.style import COLOURS, GREY, colour, ink
 from ..log.log import Log
 from ..measures.convergence import diverged, period_of, rates, update_eigenvalues
 
@@ -89,9 +89,7 @@ def _line(axes: Axes, log: Shown, sizes: Sizes) -> None:
         axes.scatter(places[none], np.full(none.sum(), 0.03), marker="^", color=GREY, s=46, transform=edge,
                      label="no one rate")  # fmt: skip
     if (rho := _predicted(log)) is not None:
-        axes.plot(
-            places[order], rho[order], color="black", linewidth=1.2, marker="_", label="predicted: ρ(F')", zorder=2
-        )
+        axes.plot(places[order], rho[order], color=ink(), linewidth=1.2, marker="_", label="predicted: ρ(F')", zorder=2)
     axes.axhline(1.0, color=GREY, linewidth=0.8, zorder=1)
     seen = rate[np.isfinite(rate)]
     if len(seen) and seen.min() > 0 and seen.max() > 3 * seen.min():
@@ -172,12 +170,12 @@ def _border(axes: Axes, log: Shown, x: np.ndarray, y: np.ndarray, grid: Any) -> 
         or len(np.unique(y)) < 2
     ):
         return
-    style: dict[str, Any] = {"levels": [1.0], "colors": "black", "linewidths": 1.4}
+    style: dict[str, Any] = {"levels": [1.0], "colors": ink(), "linewidths": 1.4}
     if grid is not None:
         axes.contour(grid[0], grid[1], _table(rho, grid), **style)
     elif len(x) > 3:
         axes.tricontour(x, y, rho, **style)
-    axes.plot([], [], color="black", linewidth=1.4, label="predicted border: ρ(F') = 1")
+    axes.plot([], [], color=ink(), linewidth=1.4, label="predicted border: ρ(F') = 1")
 
 
 def _predicted(log: Shown) -> np.ndarray | None:

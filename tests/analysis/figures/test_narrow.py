@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from counterplay.analysis.drawing.differences import differences
+from counterplay.analysis.drawing.style import COLOURS, colour
 from counterplay.analysis.figures.plot import plot
 from counterplay.core.errors import UsageError
 from counterplay.core.log.schema import Layout
@@ -51,6 +53,25 @@ def test_a_panel_can_be_drawn_alone(ten: list[Path], cli: Run, tmp_path: Path) -
     assert cli("plot", "losses", ten[0], "--panel", "1", "-o", tmp_path / "a.svg")[0] == 0
     with pytest.raises(UsageError, match=r"panels 0 to 2, and no panel 'block'; did you mean 'blocks'\? By name"):
         plot("spectrum", ten[0], panel="block")
+
+
+def test_spectra_are_shown_up_to_a_step(tmp_path: Path) -> None:
+    values = ([0.5], [0.25j], [2.0])
+    rows: list[Any] = [
+        ("spectrum", {"step": 10 * k, "eigenvalues": z, "update_eigenvalues": z}) for k, z in enumerate(values)
+    ]
+    path = written(tmp_path / "run", Layout(("x",)), rows)
+    axes = plot("spectrum", path, panel="F", step=19).axes[0]
+    assert "0.25 at step 10" in axes.get_title()
+    assert np.asarray(axes.collections[0].get_offsets()).tolist() == [[0.5, 0.0], [0.0, 0.25]]
+    with pytest.raises(UsageError, match="no spectrum up to step -1; the first is of step 0"):
+        plot("spectrum", path, step=-1)
+
+
+def test_the_ink_is_that_of_the_style() -> None:
+    with matplotlib.rc_context({"text.color": "white"}):
+        assert (colour(6), colour(0)) == ("white", COLOURS[0])
+    assert colour(6) == "black"
 
 
 def test_labels_name_the_regularizers_that_differ() -> None:

@@ -25,6 +25,10 @@ _LARGER_IS_BETTER = (
 )
 _SMALLER_IS_BETTER = ("gradient_norm", "fid", "kid")
 _MOST = 60  # rows of the table
+_OVER_SEEDS = (
+    "Over seeds: mean ± half of its 95 % interval (Student); of norms, which span decades, the geometric mean and its "
+    "interval. A dash: not all seeds have the number. Shaded: the best, where its interval is apart from all others."
+)
 
 
 def comparison(logs: Sequence[Log]) -> Iterator[str]:
@@ -32,6 +36,7 @@ def comparison(logs: Sequence[Log]) -> Iterator[str]:
     rows = table_of_logs(logs)
     groups = _groups(rows)
     costs = [cost for cost in ("step", "gradients", "products") if f"{cost}_to_{BELOW:g}" in rows[0]]
+    costs = [cost for cost in costs if any(row.get(f"{cost}_to_{BELOW:g}") is not None for row in rows)]
     said = filter(None, dict.fromkeys(fastest(rows, cost, BELOW) for cost in costs))
     bad = sum(row["status"] in ("diverged", "failed", "crashed", "unreadable") for row in rows)
     ended = f"{bad} of {len(rows)} runs diverged or failed. " if bad else ""
@@ -68,8 +73,8 @@ def _table(rows: Sequence[Row], groups: Sequence[Sequence[Row]]) -> str:
         n for n in results if len({str(r.get(n)) for r in rows}) > 1 and not n.startswith(("samples_to", "wall"))
     ]
     head = [*(["run"] if alone else []), *asked, *([] if alone else ["seeds"]), "ended", *results]
-    values = {n: [_middle([r.get(n) for r in own], n) for own in groups] for n in results}
-    best = {n: _best(n, [v[0] for v in found]) for n, found in values.items()}
+    values = {n: [_middle([r.get(n) for r in own], n, alone) for own in groups] for n in results}
+    best = {n: _best(n, [span for span, _ in found]) for n, found in values.items()}
     lines = []
     for i, own in enumerate(groups[:_MOST]):
         line = [(str(own[0]["run"]), False)] if alone else []
@@ -81,10 +86,7 @@ def _table(rows: Sequence[Row], groups: Sequence[Sequence[Row]]) -> str:
         if len(groups) > _MOST
         else ""
     )
-    note = (
-        "" if alone else "<p>Over seeds: mean ± half of its 95 % interval (Student); of norms, which span decades, the "
-    )
-    note += "" if alone else "geometric mean and its interval. A dash: not all seeds have the number. Best: shaded.</p>"
+    note = "" if alone else f"<p>{_OVER_SEEDS}</p>"
     return grid([n.replace("_", " ") for n in head], lines) + more + note
 
 
@@ -95,28 +97,36 @@ def _ended(own: Sequence[Row]) -> str:
     return ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
 
 
-def _middle(values: Sequence[object], name: str) -> tuple[float | None, str]:
-    """The mean over seeds, and it as text with its interval; (None, a dash) where one of them is missing."""
+Span = tuple[float, float, float]  # a mean over seeds, and its interval from low to high
+
+
+def _middle(values: Sequence[object], name: str, alone: bool) -> tuple[Span | None, str]:
+    """The mean over seeds with its interval, and both as text; (None, a dash) where one of them is missing.
+
+    Of one seed beside several the interval is not known; where all are ``alone``, numbers are compared as they are.
+    """
     numbers = [float(x) for x in values if isinstance(x, int | float)]
     if len(numbers) < len(values):
         return None, "–"
     if len(numbers) == 1:
-        return numbers[0], text(numbers[0])
+        (x,) = numbers
+        return (x, x, x) if alone else (x, -math.inf, math.inf), text(x)
     decades = name.endswith("norm") and min(numbers) > 0
-    x = np.log(numbers) if decades else np.asarray(numbers)
-    found = intervals.mean(x)
+    found = intervals.mean(np.log(numbers) if decades else np.asarray(numbers))
     mean = found.value
     half = found.high - found.value
     if decades:
-        return math.exp(mean), f"{text(math.exp(mean))} [{text(math.exp(mean - half))}, {text(math.exp(mean + half))}]"
-    return mean, f"{text(mean)} ± {half:.2g}" if half else text(mean)
+        span = math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+        return span, f"{text(span[0])} [{text(span[1])}, {text(span[2])}]"
+    return (mean, mean - half, mean + half), f"{text(mean)} ± {half:.2g}" if half else text(mean)
 
 
-def _best(name: str, values: Sequence[float | None]) -> int | None:
-    """The number of the best group, where it is known which way is better and not all are alike."""
-    known = [(x, i) for i, x in enumerate(values) if x is not None]
-    if len({x for x, _ in known}) < 2:
+def _best(name: str, spans: Sequence[Span | None]) -> int | None:
+    """The number of the best group, where it is known which way is better and its interval is apart from all others."""
+    known = [(*span, i) for i, span in enumerate(spans) if span is not None]
+    lower = name in _SMALLER_IS_BETTER or "_to_" in name
+    if len(known) < 2 or not (lower or name in _LARGER_IS_BETTER):
         return None
-    if name in _SMALLER_IS_BETTER or "_to_" in name:
-        return min(known)[1]
-    return max(known)[1] if name in _LARGER_IS_BETTER else None
+    (_, low, high, best), *others = sorted(known, reverse=not lower)
+    apart = all(high < one[1] if lower else low > one[2] for one in others)
+    return best if apart else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def resume(
             "or nothing for what was made by name; allow_inexact=True goes on with this, and marks the log."
         )
     if status.get("state") in ENDED:  # no process writes in it any more, so no lock is needed
-        return _ended(files)
+        return replace(_ended(files), checks=facts.get("checks", {}))
     with files.reading():
         settings = Settings.read(facts["settings"])
     ranks = processes(settings.device)
@@ -122,7 +123,8 @@ def resume(
                     writer = RunWriter.reopen(
                         files, lock, evaluator, solver, state, settings, numbers, pending, inexact
                     )
-            return play(playing, state, settings.steps, ends_early, writer, runner)
+            result = play(playing, state, settings.steps, ends_early, writer, runner)
+            return replace(result, checks=facts.get("checks", {}))
 
 
 def _changed_count(before: int, now: int) -> list[str]:

@@ -268,7 +268,9 @@ def test_what_has_ended_is_left_alone(tmp_path: Path) -> None:
     game, solver = parts("affine-gaussian", "simgd")
     whole = cp.run(game, solver, steps=STEPS, out=tmp_path / "run")
     before = (tmp_path / "run" / "log.h5").read_bytes()
-    assert_same_state(whole, cp.resume(tmp_path / "run", game=game, solver=solver))
+    again = cp.resume(tmp_path / "run", game=game, solver=solver)
+    assert_same_state(whole, again)
+    assert again.checks == whole.checks and again.checks["jacobian"]["status"] == "agrees"
     assert (tmp_path / "run" / "log.h5").read_bytes() == before
 
 

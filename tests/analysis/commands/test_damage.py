@@ -41,6 +41,7 @@ def test_what_is_missing_of_a_log_is_told_when_it_is_opened(tmp_path: Path, lost
 
 def test_a_run_without_its_log_has_no_summary_and_one_without_a_status_says_so(tmp_path: Path, cli: Run) -> None:
     path = run(tmp_path / "a")
+    assert "last recorded step  4\n" in cli("summary", path)[1]  # its status says 5
     (path / "status.json").unlink()
     assert "It has no status.json, which says how its run ended." in cli("summary", path)[1]
     assert "has no status.json, which says" in cli("log", "verify", path)[2]

@@ -78,19 +78,21 @@ def test_report_of_several_runs(runs: dict[str, Path], tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few")
 def test_seeds_are_a_row_with_an_interval_and_the_best_is_marked(tmp_path: Path) -> None:
     paths = []
-    for rate in (0.5, 0.8):
+    for rate in (0.1, 0.7, 0.8):
         for seed in range(3):
             size = rate ** np.arange(5.0) * (1 + seed)
             rows = [("step", {"step": k, "losses": [x], "gradient_norms": [x]}) for k, x in enumerate(size)]
             facts = {"experiment": {"game": "g", "solver": {"name": "s", "lr": rate}, "seed": seed}}
             paths.append(written(tmp_path / f"{rate}-{seed}", Layout(("x",)), rows, facts, ("max_steps", 4)))
     text = write_report(paths, tmp_path / "r.html").read_text(encoding="utf-8")
-    # the geometric mean of 1, 2, 3 times 1/16, and its interval by Student's t with two degrees of freedom, 4.303
-    logs = np.log(np.array([1, 2, 3]) / 16)
+    # the geometric mean of 1, 2, 3 times 1e-4, and its interval by Student's t with two degrees of freedom, 4.303
+    logs = np.log(np.array([1, 2, 3]) * 1e-4)
     half = 4.303 * logs.std(ddof=1) / 3**0.5
     middle, low, high = (f"{np.exp(x):.3g}" for x in (logs.mean(), logs.mean() - half, logs.mean() + half))
     assert f'<td class="best">{middle} [{low}, {high}]</td>' in text
-    assert text.count('class="best"') == 1 and "<td>0.5</td><td>3</td>" in text
+    assert text.count('class="best"') == 1 and "<td>0.1</td><td>3</td>" in text
+    overlapping = write_report(paths[3:], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert 'class="best"' not in overlapping  # three seeds each do not tell .7 from .8
 
 
 def test_a_command_that_can_be_pasted(tmp_path: Path) -> None:

@@ -73,11 +73,15 @@ def learn(run: Path, plan: Plan) -> Learnt:
 
 
 def classifiers(game: Any, first: Tree, plan: Plan) -> tuple[Tree, float]:
-    """Discriminators (members, ...) whose hidden layers were trained to tell the classes, and their last accuracy."""
+    """Discriminators (members, ...) whose hidden layers were trained to tell the classes, and how well they do.
+
+    The latter is the share of images of the last epoch whose class they tell.
+    """
     D, images = game.discriminator, game.images
     rng = torch.Generator().manual_seed(0)
-    device, members = next(iter(first.values())).device, len(next(iter(first.values())))
-    head = torch.zeros(members, D.width, len(images.classes), device=device)
+    like = next(iter(first.values()))
+    device, members = like.device, len(like)
+    head = like.new_zeros(members, D.width, len(images.classes))
     trained = {k: x.clone().requires_grad_() for k, x in first.items()}
     head.requires_grad_()
     optimizer = torch.optim.Adam([*trained.values(), head], lr=CLASSIFIER_LR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -54,4 +55,5 @@ def _named(name: str, options: Options | None, apart: Iterable[str]) -> str:
 
 def _word(key: str, value: Any) -> str:
     text = printable(str(value)).replace('"', "")  # of the names of players
+    text = re.sub(r"\d+\.\d{6,}", lambda found: f"{float(found[0]):.5g}", text)
     return f"{key}={text if len(text) <= _LONG else f'{text[: _LONG - 1]}…'}"

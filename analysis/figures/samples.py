@@ -11,7 +11,7 @@ import numpy as np
 
 from ..drawing.card import Card
 from ..drawing.names import Shown, heading
-from ..drawing.page import Drawing, Panel, figure
+from ..drawing.page import LEAST, Drawing, Panel, figure
 from ..drawing.style import GREY, colour
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def drawing(logs: list[Shown]) -> Drawing:
     title = heading(logs, "Last samples")
     if any(log.members is not None for log in logs):
         title += f", member 0 of {logs[0].members}" if len(logs) == 1 else ", of ensembles member 0"
-    return Drawing(title, panels, columns, shared_legend=True, least=1.5)
+    least = 1.5 if all("samples/images" in log for log in logs) else LEAST  # sheets have no numbers at their sides
+    return Drawing(title, panels, columns, shared_legend=True, least=least)
 
 
 def frames(log: Shown, rows: list[int]) -> Iterator[Figure]:

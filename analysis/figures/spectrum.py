@@ -186,7 +186,8 @@ def _update(axes: Axes, log: Shown, sign: float) -> None:
     steps, values, sure = _rows(log, "update_eigenvalues")
     found = [one.update for one in spectra(log) or [] if one.update is not None]
     name = "eigenvalues" if whole(found) else _LARGEST if "spectrum/state_size" in log else _FARTHEST
-    _scatter(axes, steps, values, sure, bar=False, name=name)  # the colours are those of J
+    alone = axes.figure is not None and len(axes.figure.axes) == 1  # else the colours are those of J, beside it
+    _scatter(axes, steps, values, sure, bar=alone, name=name)
     if "spectrum/update_far_eigenvalues" in log:
         steps, values, sure = _rows(log, "update_far_eigenvalues")
         if np.isfinite(values).any():

@@ -62,7 +62,7 @@ def test_spectra_are_shown_up_to_a_step(tmp_path: Path) -> None:
     ]
     path = written(tmp_path / "run", Layout(("x",)), rows)
     axes = plot("spectrum", path, panel="F", step=19).axes[0]
-    assert "0.25 at step 10" in axes.get_title()
+    assert "0.25 at step 10" in axes.get_title() and [bar.get_title() for bar in axes.figure.axes[1:]] == ["step"]
     assert np.asarray(axes.collections[0].get_offsets()).tolist() == [[0.5, 0.0], [0.0, 0.25]]
     with pytest.raises(UsageError, match="no spectrum up to step -1; the first is of step 0"):
         plot("spectrum", path, step=-1)
@@ -81,6 +81,8 @@ def test_labels_name_the_regularizers_that_differ() -> None:
     assert differences(asked) == [["l1"], ["no l1"]]
     asked = [game | {"regularizers": [l1]}, game | {"regularizers": [l1 | {"weight": 0.2}], "seed": 3}]
     assert differences(asked) == [["l1(weight=0.1)"], ["l1(weight=0.2)", "seed=3"]]
+    asked = [game | {"solver": {"name": "s", "lr": lr}} for lr in (0.1, [0.1 * 3, 0.5], {"x": 1.0, "y": 2})]
+    assert differences(asked) == [["lr=0.1"], ["lr=[0.3, 0.5]"], ["lr={x: 1.0, y: 2}"]]
 
 
 def path_of(path: Path, parameters: np.ndarray) -> Path:

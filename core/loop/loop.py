@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..attribution import guarded
+from ..collective import ProcessLost
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.local import LocalGame
 from ..errors import Interrupted, Stale, StorageError
@@ -70,6 +71,8 @@ class Loop:
                 self._show(state, seen)
                 state = self._commit(state, step, alive)
             return self._finish(state)
+        except ProcessLost:  # the others are told why, where the processes are started
+            raise
         except Interrupted:  # while spectra at ``state`` were taken
             return self._interrupted(state)
 

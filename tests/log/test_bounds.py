@@ -240,7 +240,6 @@ def test_the_largest_numbers_make_a_report_and_no_noise(tmp_path: Path, members:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = rows(summarize(open_log(path)))
-        assert found["loss of x"].startswith("1.79") and "leading eigenvalues" not in found, (
-            "their residuals are as large"
-        )
+        assert found["loss of x"].startswith("1.8e+308" if members else "1.79")
+        assert "leading eigenvalues" not in found, "their residuals are as large"
         write_report([path])

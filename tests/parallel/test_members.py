@@ -10,7 +10,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import counterplay as cp
-from counterplay.core.collective import Ranks
+from counterplay.core.collective import ProcessLost, Ranks
 from counterplay.core.conformance.over_processes import TOLERANCE, OneNumberEach
 from counterplay.core.derivatives.evaluator import Evaluator
 from counterplay.core.errors import UsageError
@@ -21,7 +21,7 @@ from counterplay.core.run.engine import initial_state
 from counterplay.core.run.settings import Settings
 from counterplay.core.storage.strict_json import loads
 
-from .test_runs import as_torchrun
+from .test_runs import as_torchrun, killed_at
 
 SOLVERS = sorted(REGISTRY.all("solver"))
 CLOCK = ("solver_seconds", "measuring_seconds", "wall_seconds")
@@ -44,10 +44,20 @@ def gans() -> dict[str, Any]:
 LR = [0.001, 0.002, 5.0, 0.003, 0.004]
 
 
+def killed(ranks: Ranks, out: str) -> str:
+    """A run whose second process is killed after seven steps."""
+    as_torchrun(ranks)
+    try:
+        return cp.run(**toys(LR), out=out, stop=killed_at(7) if ranks.rank else None).status
+    except ProcessLost as lost:
+        Path(out, "said").write_text(str(lost))
+        return "lost"
+
+
 def play(ranks: Ranks, folder: str) -> list[Any]:
     """The runs in two processes, one of them stopped by the second process and resumed, and one that is refused."""
     as_torchrun(ranks)
-    found: list[Any] = [cp.run(**toys(LR), out=f"{folder}/toys").diverged]
+    found: list[Any] = [cp.run(**toys(LR), out=f"{folder}/toys").diverged, cp.resume(f"{folder}/killed").diverged]
     found.append(cp.run(**gans(), out=f"{folder}/whole").status)
     asked = iter(range(100))
     result = cp.run(**gans(), out=f"{folder}/stopped", stop=lambda: ranks.rank == 1 and next(asked) >= 3)
@@ -62,14 +72,19 @@ def play(ranks: Ranks, folder: str) -> list[Any]:
 
 @pytest.mark.slow
 def test_two_processes_share_the_members(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="process 1: it ended without a word"):
+        on_processes(2, killed, str(tmp_path / "killed"))
+    said = (tmp_path / "killed" / "said").read_text()
+    assert said.startswith("another process of this run has ended without a word, as when it is killed")
     first, second = on_processes(2, play, str(tmp_path))
     assert first == second == [
-        (2,), "max_steps", ("interrupted", 4), "max_steps",
+        (2,), (2,), "max_steps", ("interrupted", 4), "max_steps",
         "an option lists 2 numbers, one per member, but this run has 5 members",
     ]  # fmt: skip
     alone = cp.run(**toys(LR), out=tmp_path / "toys-alone")
     assert _largest_difference(alone.params, cp.load_params(tmp_path / "toys")) == 0
-    _require_same_log(tmp_path / "toys", tmp_path / "toys-alone", 0.0)
+    for name in ("toys", "killed"):
+        _require_same_log(tmp_path / name, tmp_path / "toys-alone", 0.0)
     cp.run(**gans(), out=tmp_path / "alone")
     _require_same_log(tmp_path / "whole", tmp_path / "alone", 1e-12)
     _require_same_log(tmp_path / "stopped", tmp_path / "whole", 0.0)

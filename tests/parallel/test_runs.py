@@ -35,7 +35,7 @@ def as_torchrun(ranks: Ranks) -> None:
     os.environ |= {name: str(x) for name, x in given.items()} | {"MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 
 
-def _killed_at(step: int) -> Callable[[], bool]:
+def killed_at(step: int) -> Callable[[], bool]:
     """What a run asks before each step; before ``step`` steps were taken here, it kills the process."""
     left = iter(range(step, -1, -1))
 
@@ -50,7 +50,7 @@ def _killed_at(step: int) -> Callable[[], bool]:
 def play(ranks: Ranks, out: str, victim: int = -1, step: int = 0) -> str:
     """Begin the run ``out``, or resume it, and return its status. ``victim`` is killed after ``step`` steps."""
     as_torchrun(ranks)
-    stop = _killed_at(step) if ranks.rank == victim else None
+    stop = killed_at(step) if ranks.rank == victim else None
     began = (Path(out) / "run.json").exists()  # no process makes it before both have asked
     try:
         if began:

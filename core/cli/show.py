@@ -11,6 +11,11 @@ from ..errors import UsageError
 from .options import plugins_first, require_member
 from .run import device_of
 
+_INSTEAD = (
+    ". What it recorded is drawn by counterplay plot samples RUN; in Python result.modules() has the generator, and "
+    "game.trained(counterplay.load_params(RUN)) the one of a run that has ended."
+)
+
 
 @click.command("show")
 @click.argument("directory", type=PATH, metavar="RUN")
@@ -39,7 +44,7 @@ def show_command(directory: str, output: str | None, **given: Any) -> None:
     count, neighbours, member = given["interpolate"], given["neighbours"], given["member"]
     if count is not None and neighbours is not None:
         raise UsageError("--interpolate and --neighbours are two sheets: draw one after the other.")
-    point = load_point(directory, given["step"], device_of(given["device"]))
+    point = load_point(directory, given["step"], device_of(given["device"]), _INSTEAD)
     require_member(member, point.game.members, directory)
     with torch.no_grad(), precision(tf32=False):
         generator = Generator(point.game.game, *Gallery(point.game).at(point.params, point.buffers).of_member(member))

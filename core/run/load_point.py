@@ -38,8 +38,10 @@ def is_run(path: str) -> bool:
     return (Path(path) / "run.json").is_file()
 
 
-def load_point(directory: str | Path, step: int | None = None, device: str = "cpu") -> Point:
+def load_point(directory: str | Path, step: int | None = None, device: str = "cpu", instead: str = "") -> Point:
     """The point of a run before step ``step``, by default that of the newest checkpoint.
+
+    ``instead`` says what to do where its game was made in Python.
 
     A checkpoint has parameters and memory. Without one, the parameters are read from the log, which has them for small
     games only. Raises UsageError if neither has this step, or if the game cannot be made again; BadLog if the files do
@@ -50,7 +52,7 @@ def load_point(directory: str | Path, step: int | None = None, device: str = "cp
     if not facts:
         raise UsageError(f"{directory} is not the directory of a run: it has no run.json.")
     experiment, checks = facts["experiment"], facts.get("checks", {})
-    game, solver, regularizers = recorded_objects(files.path, experiment)
+    game, solver, regularizers = recorded_objects(files.path, experiment, instead=instead)
     with files.reading():
         settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None)
     with torch.no_grad():

@@ -162,6 +162,7 @@ def test_a_run_put_together_in_python_says_so(cli: Run) -> None:
     cp.run(game, cp.make("solver", "simgd"), steps=3, out="p")
     code, _, err = cli("spectrum", "p")
     assert code == 2 and "put together in Python" in err and "--start p" in err
+    assert "counterplay plot samples RUN" in cli("show", "p")[2]
     assert cli("spectrum", "quadratic", "--solver", "cgd", "--start", "p")[0] == 0
 
 

@@ -27,6 +27,15 @@ OTHERS: dict[str, dict[str, str]] = {
         "paper-covers": "undecided",  # the paper's networks are not played at quick scale
         "spectrum-all": "disagrees",  # consensus optimization cannot move eigenvalues near 0
     },
+    "jare-ring": {
+        "jumps": "disagrees",  # one seed of ten does to the end; the others settle, on four to eight modes
+        "jare": "partly",  # it settles, in most seeds on all modes
+        "jumps-z": "disagrees",
+        "jumps-width": "disagrees",
+        "jumps-batch": "undecided",  # two seeds of ten
+        "jumps-loss": "undecided",  # four of ten: of all settings it does most
+        "jumps-rule": "disagrees",
+    },
     "num-images": {
         "trains-indicator": "undecided",  # its score still rises, and is about a third of the way
         "trains-no-bn": "undecided",

@@ -1,13 +1,15 @@
 """Steps of the game `images` with every network, beside loops that one would write by hand with torch.nn.
 
-    python tests/benchmarks/images.py [--quick] [--steps N] [NETWORK ...]
+    python tests/benchmarks/images.py [--quick] [--steps N] [--solvers simgd,conopt,jare,acgd] [NETWORK ...]
 
-Random pixels in the shape of the paper's images; the data path is a part of the step on both sides: images are drawn
-epoch by epoch from a tensor of bytes, and converted. By hand, conopt and jare differentiate the gradient with
-``create_graph``, as the papers' code does; acgd is the package CGDs (extra ``benchmark``), to the same tolerance.
+Random pixels in the shape of the paper's images. The data path is a part of the step on both sides: images are drawn
+epoch by epoch from a tensor of bytes, and converted. The loops, in ``by_hand.py``, take the very steps that ours take,
+from the same points on the same batches, which is checked; with acgd in as many iterations, which end at the same
+residual, or after ten.
 
-Prints CPU time on one thread, ours and by hand in turns step by step, medians, and appends it to ``record.jsonl``,
-a line a network.
+Prints CPU time on one thread, ours and by hand in turns step by step, medians, and appends them to ``record.jsonl``, a
+line a network. Batches are smaller than in papers where a step would take many seconds; each figure's name says the
+batch and how many steps its median is of. ``--quick`` takes one step of each with a batch of 4, and records nothing.
 """
 
 from __future__ import annotations
@@ -15,31 +17,29 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from by_hand import BETAS, CG, EPS, GAMMA, LR, TOL, ByHand, flat
 from common import keep
-from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch import Tensor
 
 import counterplay as cp
+from counterplay.core.game.tree import leaves
 from counterplay.core.images.network import Shape
-from counterplay.games.networks.layers import Apply, BatchNorm, Conv, ConvT, Layer, Linear, Residual
-from counterplay.games.networks.sequential import Sequential
 
-# network -> images and batch in its paper
-CASES: dict[str, tuple[Shape, int]] = {
-    "icr-mnist": ((1, 28, 28), 128), "wgan-gp-dcgan": ((3, 32, 32), 64), "dcgan4": ((3, 32, 32), 64),
-    "dcgan4-nobn": ((3, 32, 32), 64), "dcgan4-const": ((3, 32, 32), 64), "conv4-const": ((3, 32, 32), 64),
-    "conv3-const": ((3, 32, 32), 64), "resnet-const": ((3, 64, 64), 128), "sngan-cnn": ((3, 32, 32), 64),
-    "resnet-v1": ((3, 32, 32), 64), "resnet-v2": ((3, 32, 32), 64),
+CIFAR: Shape = (3, 32, 32)
+CASES: dict[str, tuple[Shape, int, int]] = {  # network: images, batch, batch of acgd
+    "icr-mnist": ((1, 28, 28), 128, 32), "wgan-gp-dcgan": (CIFAR, 64, 16), "dcgan4": (CIFAR, 16, 8),
+    "dcgan4-nobn": (CIFAR, 16, 8), "dcgan4-const": (CIFAR, 64, 16), "conv4-const": (CIFAR, 64, 16),
+    "conv3-const": (CIFAR, 64, 16), "resnet-const": (CIFAR, 8, 4), "sngan-cnn": (CIFAR, 8, 4),
+    "resnet-v1": (CIFAR, 32, 8), "resnet-v2": (CIFAR, 32, 8),
 }  # fmt: skip
-LR, BETAS, TOL = 1e-4, (0.5, 0.999), 3e-5
-GAMMA = {"conopt": 0.1, "jare": 10.0}
-SOLVERS = ("simgd", "conopt", "jare", "acgd")
-Grads = list[Tensor]
+STEPS = {"simgd": 7, "conopt": 5, "jare": 5, "acgd": 3}
+# How far two steps that are one may be apart in single precision, relative to their size. Where normalisation of a
+# small batch makes the systems of acgd ill-conditioned, iterations amplify rounding errors.
+SAME = {"simgd": 1e-3, "conopt": 1e-2, "jare": 1e-2, "acgd": 0.5}
 
 
 @dataclass(frozen=True)
@@ -54,171 +54,87 @@ class Pixels(cp.Dataset):
         return cp.Images.of(torch.randint(0, 256, (self.count, *self.shape), generator=rng).to(torch.uint8))
 
 
-class Called(nn.Module):
-    """An activation, a pooling or a reshape, of torch.nn.functional in both."""
-
-    def __init__(self, f: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.f = f
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.f(x)
-
-
-class Block(nn.Module):
-    def __init__(self, layer: Residual) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(layer.channels, layer.inner, 3, padding=1)
-        self.conv2 = nn.Conv2d(layer.inner, layer.channels, 3, padding=1)
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        f = self.layer.f.f
-        if self.layer.before:
-            return x + self.layer.weight * self.conv2(f(self.conv1(f(x))))
-        return x + self.layer.weight * f(self.conv2(f(self.conv1(x))))
-
-
-def modules(network: Sequential, seed: int) -> nn.Sequential:
-    """The network as torch.nn has it, with the same initial weights."""
-    made = nn.Sequential(*(m for layer in network.layers for m in _modules(layer)))
-    start = network.init(torch.Generator().manual_seed(seed)).values()
-    with torch.no_grad():
-        for x, y in zip((p for p in made.parameters() if p.requires_grad), start, strict=True):
-            x.copy_(y)
-    return made
-
-
-def _modules(layer: Layer) -> Iterator[nn.Module]:
-    match layer:
-        case Linear():
-            yield nn.Linear(layer.inputs, layer.outputs, layer.bias)
-        case ConvT():
-            own = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding)
-            yield nn.ConvTranspose2d(*own, bias=layer.bias)
-            if layer.extra:
-                yield Called(lambda x: x[:, :, : -layer.extra, : -layer.extra])
-        case Conv():
-            if layer.extra:
-                yield nn.ZeroPad2d((0, layer.extra, 0, layer.extra))
-            own = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding)
-            yield nn.Conv2d(*own, bias=layer.bias)
-        case BatchNorm():
-            yield Norm(layer)
-        case Residual():
-            yield Block(layer)
-        case Apply():
-            yield Called(layer.f)
-        case _:
-            raise TypeError(f"no module for {layer}")
-
-
-class Norm(nn.modules.batchnorm._BatchNorm):
-    """nn.BatchNorm1d or 2d, whichever fits."""
-
-    def __init__(self, layer: BatchNorm) -> None:
-        super().__init__(layer.channels, eps=layer.eps)
-        self.weight.requires_grad_(layer.scale)
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        pass
-
-
-class ByHand:
-    """A loop as one writes it: the data, the networks, torch.optim, and one step of a solver."""
-
-    def __init__(self, game: Any, solver: str) -> None:
-        self.G, self.D = modules(game.generator, 0), modules(game.discriminator, 1)
-        self.players = [[p for p in net.parameters() if p.requires_grad] for net in (self.G, self.D)]
-        self.optimisers = [torch.optim.Adam(own, lr=LR, betas=BETAS) for own in self.players]
-        self.pixels, self.batch, self.latent = game.data.load().pixels, game.batch, game.network.latent
-        self.rng = torch.Generator().manual_seed(0)
-        self.left: list[Tensor] = []
-        self.solver = solver
-        if solver == "acgd":
-            import CGDs
-
-            both = [net.parameters() for net in (self.G, self.D)]
-            self.cgds = CGDs.ACGD(*both, lr_max=LR, lr_min=LR, eps=1e-5, beta=0.99, tol=TOL**2, atol=0.0)
-
-    def data(self) -> tuple[Tensor, Tensor]:
-        if not self.left:
-            self.left = [*torch.randperm(len(self.pixels), generator=self.rng).split(self.batch)]
-            self.left = [chosen for chosen in self.left if len(chosen) == self.batch]
-        real = self.pixels[self.left.pop()].float().div_(127.5).sub_(1)
-        return real, torch.randn(self.batch, self.latent, generator=self.rng)
-
-    def __call__(self) -> None:
-        real, noise = self.data()
-        d_fake, d_real = self.D(self.G(noise)), self.D(real)
-        d_loss = softplus(-d_real).mean() + softplus(d_fake).mean()
-        if self.solver == "acgd":
-            self.cgds.step(d_loss)
-            return
-        losses = (softplus(-d_fake).mean(), d_loss)
-        if self.solver == "simgd":
-            for optimiser, loss, own, keeps in zip(self.optimisers, losses, self.players, (True, False), strict=True):
-                optimiser.zero_grad()
-                loss.backward(inputs=own, retain_graph=keeps)
-        else:
-            self._regularised(losses)
-        for optimiser in self.optimisers:
-            optimiser.step()
-
-    def _regularised(self, losses: tuple[Tensor, Tensor]) -> None:
-        """conopt: v + gamma grad |v|^2 / 2; jare: of the other player's v only."""
-        v: list[Grads] = [
-            list(torch.autograd.grad(loss, own, create_graph=True))
-            for loss, own in zip(losses, self.players, strict=True)
-        ]
-        halves = [sum((g.square().sum() for g in own), torch.zeros(())) / 2 for own in v]
-        gamma = GAMMA[self.solver]
-        for n, own in enumerate(self.players):
-            penalty = halves[0] + halves[1] if self.solver == "conopt" else halves[1 - n]
-            extra = torch.autograd.grad(penalty, own, retain_graph=n == 0, allow_unused=True)
-            for x, g, more in zip(own, v[n], extra, strict=True):
-                x.grad = g.detach() if more is None else g.detach() + gamma * more
-
-
-def measured(name: str, solver: str, steps: int) -> dict[str, float]:
-    """The CPU seconds of a step of ours and of a loop by hand, in turns, without the first two and the last."""
-    shape, batch = CASES[name]
-    loss = "saturating" if solver == "acgd" else "non-saturating"
-    game: Any = cp.make("game", "images", data=Pixels(shape), network=name, batch=batch, loss=loss)
+def solver_of(name: str) -> Any:
+    """The solver with the settings of the loops by hand."""
+    if name == "acgd":
+        return cp.make("solver", name, lr=LR, tol=TOL, eps=EPS, method="cg", max_iter=CG)
     rule = {"name": "adam", "betas": list(BETAS)}
-    options: dict[str, Any] = {"tol": TOL} if solver == "acgd" else {"rule": rule}
-    options |= {"gamma": GAMMA[solver]} if solver in GAMMA else {}
-    hand, ours, theirs = ByHand(game, solver), list[float](), list[float]()
-    began = time.process_time()
+    return cp.make("solver", name, lr=LR, rule=rule, **({"gamma": GAMMA[name]} if name in GAMMA else {}))
 
-    def turn(seen: object) -> None:
-        nonlocal began
+
+class InTurns:
+    """An observer that takes each step of a run by hand, too, and compares the two."""
+
+    def __init__(self, hand: ByHand) -> None:
+        self.hand, self.before = hand, torch.zeros(0)
+        self.ours, self.theirs = list[float](), list[float]()  # CPU seconds of each step
+        self.apart, self.iterations = 0.0, list[tuple[int, int]]()
+        self.began = time.process_time()
+
+    def __call__(self, seen: cp.Seen) -> None:
         ended = time.process_time()
+        here = flat(leaves(seen.params))
+        if self.theirs:
+            expected = self.hand.taken()
+            found = here - self.before if self.hand.solver == "acgd" else _moments(seen)
+            self.apart = max(self.apart, float((found - expected).norm() / expected.norm()))
+        if seen.last:
+            return
+        self.hand.put(leaves(seen.params))
+        started = time.process_time()
         with torch.enable_grad():  # observers are called without
-            hand()
-        ours.append(ended - began)
-        began = time.process_time()
-        theirs.append(began - ended)
+            self.hand(seen.batch["real"], seen.batch["noise"])
+        self.theirs.append(time.process_time() - started)
+        self.ours.append(ended - self.began)
+        self.iterations.append((int(seen.info.inner.get("iterations", 0)), self.hand.iterations))
+        self.before = here
+        self.began = time.process_time()
 
-    cp.run(game, cp.make("solver", solver, lr=LR, **options), steps=steps + 2, trace=True, observers=[turn])
-    a, b = (statistics.median(seconds[2:-1]) for seconds in (ours, theirs))
-    paired = statistics.median(x / y for x, y in zip(ours[2:-1], theirs[2:-1], strict=True))
-    return {f"{name}, {solver}: step, s": a, f"{name}, {solver}: by hand, s": b, f"{name}, {solver}: ratio": paired}
+
+def _moments(seen: cp.Seen) -> Tensor:
+    """Adam's first moments before this step."""
+    return flat([x for rule in seen.memory["rule"].values() for x in rule["m"].values()])
+
+
+def measured(name: str, solver: str, steps: int, batch: int) -> dict[str, float]:
+    """The CPU seconds of a step of ours and of a loop by hand, medians of ``steps`` in turns after a first one."""
+    loss = "saturating" if solver == "acgd" else "non-saturating"
+    game: Any = cp.make("game", "images", data=Pixels(CASES[name][0]), network=name, batch=batch, loss=loss)
+    turns = InTurns(ByHand(game, solver))
+    cp.run(game, solver_of(solver), steps=steps + 1, trace=True, observers=[turns])
+    if turns.apart > SAME[solver] or any(abs(a - b) > 1 for a, b in turns.iterations):
+        raise SystemExit(
+            f"{name}, {solver}: the loop by hand took other steps, by {turns.apart:.2g} of their size; iterations of "
+            f"both: {turns.iterations}"
+        )
+    ours, theirs = turns.ours[1:], turns.theirs[1:]
+    found = {
+        "step, s": statistics.median(ours),
+        "by hand, s": statistics.median(theirs),
+        "ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+        "difference of the steps": turns.apart,
+    }
+    if solver == "acgd":
+        mine, hands = (statistics.mean(both[n] for both in turns.iterations[1:]) for n in (0, 1))
+        found |= {"iterations": mine, "iterations by hand": hands}
+    return {f"{name}, {solver}, batch {batch}, {steps} steps: {key}": value for key, value in found.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="nothing recorded")
-    parser.add_argument("--steps", type=int, default=15, help="how many steps of each are timed, after two more")
-    parser.add_argument("--solvers", default=",".join(SOLVERS), help="which solvers, separated by commas")
+    parser.add_argument("--quick", action="store_true", help="one step of each with a batch of 4; nothing recorded")
+    parser.add_argument("--steps", type=int, help="how many steps of each are timed; by default fewer of costly ones")
+    parser.add_argument("--solvers", default=",".join(STEPS), help="which solvers, separated by commas")
     parser.add_argument("networks", nargs="*", default=list(CASES))
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for name in asked.networks:
-        figures: dict[str, float] = {"steps": asked.steps}
+        _, usual, smaller = CASES[name]
+        figures: dict[str, float] = {}
         for solver in asked.solvers.split(","):
-            found = measured(name, solver, asked.steps)
-            print("   ".join(f"{key} {value:.3f}" for key, value in found.items()), flush=True)
+            batch = 4 if asked.quick else smaller if solver == "acgd" else usual
+            found = measured(name, solver, asked.steps or (1 if asked.quick else STEPS[solver]), batch)
+            print("\n".join(f"{key:80s} {value:10.4f}" for key, value in found.items()), flush=True)
             figures |= found
         if not asked.quick:
             keep("images", figures)

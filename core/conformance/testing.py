@@ -32,7 +32,7 @@ class Check:
     kind: str
     of: str
     name: str
-    run: Callable[[], None]
+    run: Callable[[], object]
 
     def __call__(self) -> None:
         self.run()

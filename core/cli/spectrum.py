@@ -54,7 +54,7 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 @click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
 @click.option("--device", metavar="cpu|cuda", default="cpu", help="Where it is computed.  [default: cpu]")
 @click.option("--member", type=INTEGER, default=0, help="Which member of an ensemble.  [default: 0]")
-@click.option("-k", type=Integer(1), default=8, show_default=True, help="Leading eigenvalues shown; up to 20 cost the same.")
+@click.option("-k", type=Integer(1), default=8, show_default=True, help="Eigenvalues shown; up to 20 cost the same.")
 @plugins
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON.")
 def spectrum_command(where: str, step: int | None, k: int, member: int, as_json: bool, **given: Any) -> None:

@@ -115,7 +115,7 @@ class LocalGame:
         return dot(x, y, self.ensemble)
 
     def norm(self, x: Params) -> Tensor:
-        """||x||: a scalar, or (M,) for an ensemble. Its derivative at x = 0 is 0, not NaN."""
+        """||x||: a scalar, or (M,) for an ensemble. Its gradient at x = 0 is 0, not NaN."""
         return norm(x, self.ensemble)
 
     def setting(self, value: Setting) -> dict[Player, float | Tensor]:

@@ -68,7 +68,7 @@ def test_runs_without_products_are_named_and_not_drawn(tmp_path: Path) -> None:
     one = run(tmp_path / "one", [3.0, 2.0, 1.0], asked(0), products=np.arange(3) * 7)
     none = run(tmp_path / "none", [3.0, 2.0, 1.0], asked(1, 0.2), products=np.zeros(3, int))
     drawn = plot("losses", [one, none], against="products")
-    assert "none: needs none" in words(drawn)
+    assert "lr=0.2, seed=1 (none): needs none" in words(drawn)
     drawn_at = [np.asarray(line.get_xdata()).tolist() for line in drawn.axes[0].lines]
     assert [x for x in drawn_at if x] == [[0, 7, 14]]
     with pytest.raises(UsageError, match="None of the runs needed any Jacobian-vector products"):

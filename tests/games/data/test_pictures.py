@@ -6,6 +6,7 @@ import os
 import re
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,9 +177,11 @@ def test_who_waits_is_told_and_classes_are_known_before_reading(tmp_path, monkey
     images = {"data": data, "network": "mlp"}
     with pytest.raises(cp.UsageError, match="trained on two classes of images or more"):
         cp.make("game", "images", **images, metrics=["kid"])
+    game: Any = cp.make("game", "images", **images, conditional=True)
     with pytest.raises(cp.UsageError, match="needs images with labels"):
-        _ = cp.make("game", "images", **images, conditional=True).images
-    assert cp.make("game", "images", **images, metrics=[{"name": "kid", "extractor": "a.pt"}]).metrics_
+        _ = game.images
+    game = cp.make("game", "images", **images, metrics=[{"name": "kid", "extractor": "a.pt"}])
+    assert game.metrics_[0].extractor == "a.pt"
 
 
 def test_a_check_says_what_was_read(tmp_path, cli):

@@ -28,7 +28,8 @@ def test_a_dense_solve_is_differentiated_without_differentiating_its_matrix(memb
                 differentiated.append(A.requires_grad)
                 return A
 
-            return System(*(lambda x, A=A: (A @ x.unsqueeze(-1)).squeeze(-1) for A in (A, A.mT)), made)
+            product, adjoint = (lambda x, A=A: (A @ x.unsqueeze(-1)).squeeze(-1) for A in (A, A.mT))
+            return System(product, adjoint, made)
 
         return solve(system, b * t.exp(), "dense", None, 0)[0]
 

@@ -59,7 +59,7 @@ class ImplicitEuler(Solver):
             done = done | (size <= tol * first) | (norm(dx) <= 4 * torch.finfo(x.dtype).eps * norm(x))
             return x, g, size, total, done
 
-        g = equation(fixed, fixed)
+        g = eta * ravel(local.gradient(), local.ensemble).detach()  # the equation at theta; v there is reported, too
         first = norm(g)
         total = torch.zeros(fixed.shape[:-1], dtype=torch.int64, device=fixed.device)
         x, _, size, total, done = repeated(

@@ -29,7 +29,7 @@ def missing(directory: Path) -> str:
     if os.path.lexists(directory / "log.h5"):  # looked up last: blocks are removed after it is written
         return ""
     state, step = status.get("state"), status.get("step")
-    if not numbers and (state in ENDED or (state in ("interrupted", "failed") and step)):
+    if not numbers and (state in ENDED or (state in ("interrupted", "failed") and step and not saved)):
         return f"{directory} has no log, and its run has ended: {state} at step {step}. {_BACK} (log.h5 or log/)."
     absent = sorted(set(range(1, max([*numbers, saved], default=0) + 1)) - set(numbers))
     if absent:

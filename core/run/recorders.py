@@ -44,18 +44,27 @@ def projection_interval(step: int) -> int:
     return 10 if step < 1000 else 100
 
 
-class ParameterSummary:
-    """What is recorded of the parameters: all if they are few, else projections on two fixed random directions."""
+DIRECTIONS_SEED = 2**31 - 19  # of no run that anybody plays
+DIRECTIONS = 2  # how directions are drawn now. Those of version 1 had the random numbers of a run with seed 0
 
-    def __init__(self, params: Params, members: int | None) -> None:
+
+class ParameterSummary:
+    """What is recorded of the parameters: all if they are few, else projections on two fixed random directions.
+
+    The directions are unit vectors, independent of every run's random numbers. A run that began with those of an older
+    ``version`` goes on with them.
+    """
+
+    def __init__(self, params: Params, members: int | None, version: int = DIRECTIONS) -> None:
         self.ensemble = members is not None
         first = leaves(params)[0]
         count = ravel(params, self.ensemble).shape[-1]
         self.whole = count <= ALL_RECORDED
         self.names = names(params, self.ensemble) if self.whole else []
         if not self.whole:
-            rng = torch.Generator().manual_seed(0)
-            self.directions = torch.randn(2, count, generator=rng, dtype=torch.float32).to(first)  # (2, N)
+            rng = torch.Generator().manual_seed(0 if version == 1 else DIRECTIONS_SEED)
+            drawn = torch.randn(2, count, generator=rng, dtype=torch.float32)
+            self.directions = (drawn if version == 1 else drawn / drawn.norm(dim=1, keepdim=True)).to(first)  # (2, N)
 
     def row(self, seen: Seen) -> dict[str, Any]:
         """Return the parameters ([M,] N), or their projection ([M,] 2) where it is due, under the log's names."""

@@ -34,7 +34,7 @@ from ..storage.run_directory import RunDirectory, claim
 from ..storage.strict_json import dumps
 from .checkpoint import has_checkpoint, prune, save_checkpoint
 from .recorder_setup import layout_of, recorders
-from .recorders import ParameterSummary
+from .recorders import DIRECTIONS, ParameterSummary
 from .settings import Settings
 
 AUTOSAVE_SECONDS = 300.0  # a checkpoint is due after so long: a crash loses no more work
@@ -86,6 +86,7 @@ class RunWriter:
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
         facts |= {"period": solver.period, "start_given": start_given, "checks": checks or {}}
         facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
+        facts |= {"directions": DIRECTIONS}
         if provenance := game.game.metric_provenance():
             facts["metrics"] = {name: dict(about) for name, about in provenance.items()}
         made_directory = not Path(out).exists()
@@ -137,10 +138,10 @@ class RunWriter:
         files: RunDirectory, game: Evaluator, solver: Any, state: State, settings: Settings, lock: IO[str],
         inexact: Sequence[Any] = (), spent: float = 0.0, history: History | None = None,
     ) -> RunWriter:  # fmt: skip
-        parameter_summary = ParameterSummary(state.params, game.members)
         facts = files.run()
         if "experiment" not in facts:
             raise StorageError(f"{files.path / 'run.json'} has gone; the run cannot be recorded there.")
+        parameter_summary = ParameterSummary(state.params, game.members, int(facts.get("directions", 1)))
         attrs = {"experiment": dumps(facts["experiment"]), "seed": settings.seed, "versions": dumps(facts["versions"])}
         attrs |= {"inexact": dumps(inexact)} if inexact else {}
         log = LogWriter(files.path, layout_of(game, parameter_summary, attrs))

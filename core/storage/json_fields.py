@@ -142,6 +142,7 @@ class Run(msgspec.Struct, kw_only=True):
     checks: dict[Text, Check] = {}
     data_sources: dict[Text, DataSource] = {}
     metrics: dict[Text, dict[Text, Text | int | float]] = {}
+    directions: Annotated[int, Meta(ge=1, le=2)] = 1  # see core.run.recorders
 
 
 class PlayedExperiment(Experiment, kw_only=True):

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import counterplay as cp
 from counterplay.analysis.commands.summary import summarize, table
 from counterplay.analysis.log.log import Log, open_log
 from counterplay.analysis.measures.lingering import lingering
 from counterplay.core.errors import UsageError
+from counterplay.core.game.tree import ravel
 from counterplay.core.log.schema import Layout
 
 from ..conftest import Run
@@ -106,3 +108,24 @@ def test_a_run_of_the_projection_game_from_the_command_line(cli: Run) -> None:
     assert cli("run", "projection", "--solver", "simgd", *words)[0] == 0
     facts = json.loads(cli("summary", "p", "--json")[1])["metastable"]
     assert len(facts["share"]) == 2 and facts["rows"] == 151
+
+
+@pytest.mark.parametrize("version", [2, 1])
+def test_directions_of_a_projection_are_unit_vectors_and_no_run_s_numbers(version: int, tmp_path: Path) -> None:
+    """The first weights of a run with seed 0 are no part of them; runs of older versions go on with their own."""
+    game, simgd = cp.make("game", "mixture", hidden=16, layers=1, batch=4), cp.make("solver", "simgd", lr=1e-3)
+    stop = iter(range(100))
+    cp.run(game, simgd, steps=20, out=tmp_path / "r", stop=lambda: next(stop) == 10, every=1, checkpoint_every=10)
+    if version == 1:
+        facts = json.loads((tmp_path / "r/run.json").read_text())
+        assert facts.pop("directions") == 2
+        (tmp_path / "r/run.json").write_text(json.dumps(facts))
+    cp.resume(tmp_path / "r")
+    found = cp.open_log(tmp_path / "r")["step/projection"]
+    for step, row in ((0, 0), (20, -1)):
+        x = ravel(cp.load_params(tmp_path / "r", step=step)).double()
+        rng = torch.Generator().manual_seed(0 if version == 1 and step else 2**31 - 19)
+        drawn = torch.randn(2, len(x), generator=rng).double()
+        unit = drawn if version == 1 and step else drawn / drawn.norm(dim=1, keepdim=True)
+        assert found[row] == pytest.approx((unit @ x).numpy(), rel=1e-4, abs=1e-6)
+    assert np.abs(found[0]).max() < 5 / len(x) ** 0.5 * float(x.norm())

@@ -53,6 +53,7 @@ from .core.registry.hookspecs import hookspec as hookspec
 from .core.run.engine import run as run
 from .core.run.evaluate import Evaluated as Evaluated
 from .core.run.evaluate import evaluate as evaluate
+from .core.run.load_point import spectrum as spectrum
 from .core.run.resume import resume as resume
 from .core.seeding import member_seed as member_seed
 from .core.solver.play_orders import Alternating as Alternating

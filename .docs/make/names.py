@@ -15,7 +15,7 @@ GROUPS = {  # what a reader looks for -> the names, in this order; what is in no
     "Play": ("make", "run", "resume", "evaluate", "Result", "Evaluated", "load_params", "member_seed"),
     "Look on": ("Every", "Seen", "History", "open_log", "Log", "plots"),
     "Games of your own": ("game_from_losses", "game_from_modules", "Game", "GanGame", "tree"),
-    "Look at one point": ("LocalGame", "update_jacobian"),
+    "Look at one point": ("spectrum", "LocalGame", "update_jacobian"),
     "Plugins": (
         "Entry", "hookimpl", "hookspec", "option", "Count", "NonNegative", "Positive", "StepSize", "Setting",
         "Solver", "Composed", "Alternating", "StepInfo", "Memory", "Loss", "GanLoss", "BatchLoss", "Regularizer",

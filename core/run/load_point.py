@@ -7,7 +7,7 @@ one, and plugins from files that the user has named.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,25 @@ import torch
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import refresh_until_converged
 from ..errors import BadLog, UsageError
+from ..game.game import Game
+from ..game.regularizer import Regularizer
 from ..game.tree import Buffers, Params, names, unravel
 from ..log.blocks import Pieces, column, pieces_of
 from ..log.sandbox import Sandbox
 from ..registry import registry
 from ..registry.build import Unmade, rebuild
+from ..solver.solver import Solver
 from ..solver.state import State
-from ..spectra.at_point import Point
+from ..spectra.at_point import Point, point_report
 from ..storage.checkpoint_files import load_checkpoint, newest
 from ..storage.json_fields import Recorded
 from ..storage.run_directory import RunDirectory
 from .checkpoint import require_members
 from .engine import initial_state
 from .settings import Settings
+from .torch_switches import precision
+
+_INSTEAD = ": hand it back, counterplay.spectrum(directory, game=...), or solver=..., regularizers=[...]."
 
 
 def is_run(path: str) -> bool:
@@ -38,10 +44,47 @@ def is_run(path: str) -> bool:
     return (Path(path) / "run.json").is_file()
 
 
-def load_point(directory: str | Path, step: int | None = None, device: str = "cpu", instead: str = "") -> Point:
+def spectrum(
+    directory: str | Path,
+    *,
+    step: int | None = None,
+    k: int = 20,
+    member: int | None = None,
+    device: str = "cpu",
+    game: Game | None = None,
+    solver: Solver | None = None,
+    regularizers: Sequence[Regularizer] | None = None,
+) -> dict[str, Any]:
+    """Spectra and verdict at a point of the run in ``directory``: the facts of ``counterplay spectrum RUN --json``.
+
+    Eigenvalues are complex arrays, of which JSON has the parts {"re": …, "im": …}.
+
+    step                         its step; by default that of the newest checkpoint
+    k                            how many eigenvalues of each spectrum; up to 20 cost the same
+    member                       of an ensemble, which member; by default the first
+    device                       where it is computed
+    game, solver, regularizers   those that were made in Python
+
+    Raises UsageError for a step that is neither in a checkpoint nor in the log, or for a game that cannot be made again
+    and is not handed back; BadLog for damaged files. Of large games it takes hundreds of products with J.
+    """
+    given = [game, solver, None if regularizers is None else list(regularizers)]
+    point = load_point(directory, step, device, _INSTEAD, given)
+    member = (member or 0) if point.game.members is not None else member
+    if member is not None and not 0 <= member < (point.game.members or 0):
+        raise UsageError(f"member {member}: {directory} has {point.game.members or 'no'} members.")
+    with precision(tf32=False):
+        return point_report(point, k, member)
+
+
+def load_point(
+    directory: str | Path, step: int | None = None, device: str = "cpu", instead: str = "",
+    given: Sequence[Any] = (None, None, None),
+) -> Point:  # fmt: skip
     """The point of a run before step ``step``, by default that of the newest checkpoint.
 
-    ``instead`` says what to do where its game was made in Python.
+    ``instead`` says what to do where its game was made in Python; ``given`` are its game, solver and regularizers, or
+    None for those that run.json names.
 
     A checkpoint has parameters and memory. Without one, the parameters are read from the log, which has them for small
     games only. Raises UsageError if neither has this step, or if the game cannot be made again; BadLog if the files do
@@ -52,7 +95,7 @@ def load_point(directory: str | Path, step: int | None = None, device: str = "cp
     if not facts:
         raise UsageError(f"{directory} is not the directory of a run: it has no run.json.")
     experiment, checks = facts["experiment"], facts.get("checks", {})
-    game, solver, regularizers = recorded_objects(files.path, experiment, instead=instead)
+    game, solver, regularizers = recorded_objects(files.path, experiment, *given, instead=instead)
     with files.reading():
         settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None)
     with torch.no_grad():
@@ -121,7 +164,10 @@ def recorded_objects(
         sources = "; ".join(f"its {o['kind']} {o['name']} came from {o['source']}" for o in from_plugins)
         missing = "install it, or name its file, --plugin FILE.py."
         hint = f" {sources[0].upper()}{sources[1:]}: {missing}" if sources else ""
-        by_hand = instead or f". Name one: counterplay spectrum GAME --solver NAME --start {path}."
+        by_hand = instead or (
+            f". Hand it back in Python, counterplay.spectrum({str(path)!r}, game=...), or name one: "
+            f"counterplay spectrum GAME --solver NAME --start {path}."
+        )
         raise UsageError(f"{path}: {error}{hint if error.named else by_hand}") from error
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 import counterplay as cp
 from counterplay.core.registry import registry
 from counterplay.core.registry.registry import Registry
+from counterplay.core.storage.strict_json import dumps
 
 from ..conftest import Run
 
@@ -206,3 +207,17 @@ def test_what_is_not_finite_is_said(cli: Run) -> None:
     code, out, err = cli("spectrum", "exponential", "--solver", "simgd", "--start", "far.safetensors")
     assert code == 0 and "not finite: there is a NaN" in out, err
     assert read(cli, "exponential", "--start", "far.safetensors")["meaning"]["kind"] is None
+
+
+def test_spectra_of_a_game_made_in_python_from_python(cli: Run) -> None:
+    start = {i: {"value": torch.ones(1, dtype=torch.float64)} for i in "xy"}
+    game = cp.game_from_losses(
+        lambda p, batch: {"x": 3 * (p["x"]["value"] ** 2).sum(), "y": (p["y"]["value"] ** 2).sum()}, start
+    )
+    cp.run(game, cp.make("solver", "simgd", lr=0.1), steps=3, out="p")
+    found = cp.spectrum("p", game=game)
+    assert found["step"] == 3 and found["jacobian"]["eigenvalues"] == pytest.approx([6, 2])
+    with pytest.raises(cp.UsageError, match=r"hand it back, counterplay\.spectrum"):
+        cp.spectrum("p")
+    cli(*QUADRATIC, *GOOD, "--steps", "5", "--out", "q")
+    assert json.loads(dumps(cp.spectrum("q", k=2))) == json.loads(cli("spectrum", "q", "-k", "2", "--json")[1])

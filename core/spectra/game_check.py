@@ -114,8 +114,10 @@ def jacobian_check(game: Evaluator, params: Params, batch: Batch) -> Answer:
     for evaluator in (in_double, game):
         try:
             return _compare(evaluator, evaluator.cast(params), evaluator.cast(batch))
-        except UsageError:
-            raise
+        except UsageError as error:
+            if evaluator is game or error.__cause__ is None:  # else torch's error, explained: of double precision alone
+                raise
+            first = first or error
         except Exception as error:  # constants of another dtype, no second derivative, or a fault of the game's code
             first = first or error
     return _answer(UNKNOWN, f"products with J could not be taken ({type(first).__name__}: {first})".partition("\n")[0])

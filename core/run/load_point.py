@@ -68,7 +68,7 @@ def spectrum(
     Raises UsageError for a step that is neither in a checkpoint nor in the log, or for a game that cannot be made again
     and is not handed back; BadLog for damaged files. Of large games it takes hundreds of products with J.
     """
-    given = [game, solver, None if regularizers is None else list(regularizers)]
+    given = game, solver, None if regularizers is None else list(regularizers)
     point = load_point(directory, step, device, _INSTEAD, given)
     member = (member or 0) if point.game.members is not None else member
     if member is not None and not 0 <= member < (point.game.members or 0):
@@ -79,7 +79,7 @@ def spectrum(
 
 def load_point(
     directory: str | Path, step: int | None = None, device: str = "cpu", instead: str = "",
-    given: Sequence[Any] = (None, None, None),
+    given: tuple[Any, Any, Any] = (None, None, None),
 ) -> Point:  # fmt: skip
     """The point of a run before step ``step``, by default that of the newest checkpoint.
 
@@ -95,7 +95,7 @@ def load_point(
     if not facts:
         raise UsageError(f"{directory} is not the directory of a run: it has no run.json.")
     experiment, checks = facts["experiment"], facts.get("checks", {})
-    game, solver, regularizers = recorded_objects(files.path, experiment, *given, instead=instead)
+    game, solver, regularizers = recorded_objects(files.path, experiment, *given, instead)
     with files.reading():
         settings = dataclasses.replace(Settings.read(facts["settings"]), device=device, trace_from=None)
     with torch.no_grad():

@@ -27,11 +27,13 @@ class Experiment(ABC):
     """A published experiment, at the scale "quick" (minutes on two cores) or "paper" (the paper's own settings).
 
     needs     what it needs besides the machine at hand, in words: "the data set mnist", "a GPU"
+    files     what the folder holds that its option ``root`` names; it then has the scale "paper" only
     gives_up  what the scale "quick" leaves out, in a sentence; "" if nothing
     notes     where paper and code differ, what the paper leaves open, and what was chosen here
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[str] = ""
     gives_up: ClassVar[str] = ""
     notes: ClassVar[str] = ""
 
@@ -41,6 +43,11 @@ class Experiment(ABC):
 
     def missing(self, device: str) -> str:
         """Why it cannot be played on this machine, in a sentence; "" if it can."""
+        if self.files and not getattr(self, "root", ""):
+            needs = " and ".join(self.needs)
+            return (
+                f"it needs {needs}: where they are, give --scale paper --device cuda -o root=FOLDER with {self.files}."
+            )
         if "a GPU" in self.needs and not device.startswith("cuda"):
             return "it needs a GPU: give --device cuda where there is one."
         return ""

@@ -31,6 +31,7 @@ class IcrCifar10(Experiment):
     extractor: str = option("classifier", "of the scores: classifier, trained on the data; or inception, the paper's")
 
     needs: ClassVar[tuple[str, ...]] = ("the data set cifar10", "a GPU")
+    files: ClassVar[str] = "cifar-10-binary.tar.gz"
     notes: ClassVar[str] = (
         "The paper does not print how many steps are played: the authors' files are of up to 468,500. For WGAN-GP by "
         "Adam it refers to the settings of Gulrajani et al.; the authors' code has betas (.5, .99), which are played. "
@@ -40,14 +41,6 @@ class IcrCifar10(Experiment):
         "classifier are those of another network than the paper's, and only their order can be compared; "
         "-o extractor=inception takes the paper's, from its file."
     )
-
-    def missing(self, device: str) -> str:
-        if not self.root:
-            return (
-                "it needs the data set cifar10 and a GPU: where they are, give --scale paper --device cuda "
-                "-o root=FOLDER with cifar-10-binary.tar.gz."
-            )
-        return super().missing(device)
 
     def claims(self) -> Sequence[Claim]:
         """Section 6, and A.4.3."""

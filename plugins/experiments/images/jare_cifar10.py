@@ -52,18 +52,11 @@ class JareCifar10(Experiment):
     members: Count = option(3, "seeds of each run; the paper has one")
 
     needs: ClassVar[tuple[str, ...]] = ("the data set cifar10", "a GPU")
+    files: ClassVar[str] = "cifar-10-binary.tar.gz"
     notes: ClassVar[str] = (
         "Fig. 3 is a drawing without numbers, so only its order and its words can be compared. Setting D has "
         "TensorFlow's RMSProp, all others Adam with betas .5 and .999. Of three seeds, the interval is the whole range."
     )
-
-    def missing(self, device: str) -> str:
-        if not self.root:
-            return (
-                "it needs the data set cifar10 and a GPU: where they are, give --scale paper --device cuda "
-                "-o root=FOLDER with cifar-10-binary.tar.gz."
-            )
-        return super().missing(device)
 
     def claims(self) -> Sequence[Claim]:
         """Fig. 3, and what section 7 says of it."""

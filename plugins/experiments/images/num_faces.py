@@ -30,20 +30,13 @@ class NumFaces(Experiment):
     members: Count = option(3, "seeds of each run; the paper has one")
 
     needs: ClassVar[tuple[str, ...]] = ("CelebA's photographs", "a GPU")
+    files: ClassVar[str] = "the photographs"
     notes: ClassVar[str] = (
         "The paper prints neither steps nor step size. Its code had 150,000 steps of 1e-4 with 64 filters and batches "
         "of 64, and later 1,500,000 of 5e-5 with 128 and 128; here it is 150,000 of 1e-4 with 128 and 128. "
         "Samples without numbers are shown there; here they are measured by FID, recall and how samples change. "
         "Of three seeds, the interval is the whole range."
     )
-
-    def missing(self, device: str) -> str:
-        if not self.root:
-            return (
-                "it needs CelebA's photographs and a GPU: where they are, give --scale paper --device cuda "
-                "-o root=FOLDER with the photographs."
-            )
-        return super().missing(device)
 
     def claims(self) -> Sequence[Claim]:
         """Fig. 3b and 7."""

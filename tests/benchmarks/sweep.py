@@ -1,6 +1,6 @@
 """What a sweep costs beyond its runs: ``python tests/benchmarks/sweep.py``. About five minutes on two idle cores.
 
-The same cells are played by ``Local(2)``, one process a cell, and bare: by ``cp.run`` in a pool of two processes.
+The same cells are played by ``Local(2)`` and bare: by ``cp.run`` in a pool of two processes.
 Both take turns, a part of the cells at a time, so that other work on the machine meets both. Then 10,000 cells are
 planned and listed. The record has the times and their ratio, which should be at most 1.15.
 """
@@ -23,7 +23,7 @@ from counterplay.core.sweep.local import Local
 from counterplay.core.sweep.sweep_directory import SweepDirectory
 from counterplay.core.sweep.work import Work
 
-WORKERS, TURNS = 2, 8
+WORKERS, TURNS = 2, 4
 BASE = {"game": "quadratic", "solver": "simgd", "steps": 500}
 
 

@@ -45,12 +45,8 @@ class Eager:
 
     def products(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[LinearMap, LinearMap]:
         """The products u -> J u and w -> J^T w with the block of ``rows`` and ``cols`` at one point."""
-        v, pull = pullback(self._rows(rows, params, batch), {j: params[j] for j in cols})
-        # Reverse over reverse: the pullback w -> J^T w is linear, so its own pullback is u -> J u. Unlike forward mode
-        # this works for every operation that has a derivative, and it can be differentiated again.
-        # It is made here, not at its first use: that may be inside a transform, and the map must be valid outside too.
-        _, push = pullback(pull, tree_map(torch.zeros_like, v))
-        return push, pull
+        v, pull = self._pullback(rows, cols, params, batch)
+        return _transposed(pull, v), pull
 
     def matrix(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> Tensor:
         """The block of ``rows`` and ``cols`` of J at one point, ([M,] N_rows, N_cols), by a product for each row."""
@@ -60,19 +56,39 @@ class Eager:
 
     def v_and_products(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> VAndProducts:
         """The field of ``rows`` (None if there are none), and the products with ``blocks``, at one point."""
-        pairs = [self.products(block.rows, block.cols, params, batch) for block in blocks]
-        products = [pair[block.adjoint] for pair, block in zip(pairs, blocks, strict=True)]
-        return self.field(rows, params, batch) if rows else None, products
+
+        def product(block: Block) -> LinearMap:
+            v, pull = self._pullback(block.rows, block.cols, params, batch)
+            return pull if block.adjoint else _transposed(pull, v)
+
+        v = self.field(rows, params, batch) if rows else None  # first: the products hold what they need from then on
+        return v, [product(block) for block in blocks]
 
     def v_and_products_forward(self, rows: Rows, blocks: list[Block], params: Params, batch: Batch) -> VAndProducts:
         """As :meth:`v_and_products`, with J u in forward mode: cheaper to trace, but not every operation has it."""
 
         def product(block: Block) -> LinearMap:
+            if block.adjoint:
+                return self._pullback(block.rows, block.cols, params, batch)[1]
             v, here = self._rows(block.rows, params, batch), {j: params[j] for j in block.cols}
-            return pullback(v, here)[1] if block.adjoint else lambda u: jvp(v, (here,), (u,))[1]
+            return lambda u: jvp(v, (here,), (u,))[1]
 
         return self.field(rows, params, batch) if rows else None, [product(block) for block in blocks]
+
+    def _pullback(self, rows: Rows, cols: Rows, params: Params, batch: Batch) -> tuple[Params, LinearMap]:
+        """v of ``rows``, and w -> J^T w with the block of ``rows`` and ``cols`` at this point."""
+        return pullback(self._rows(rows, params, batch), {j: params[j] for j in cols})
 
     def _rows(self, rows: Rows, params: Params, batch: Batch) -> LinearMap:
         """v of ``rows`` as a function of the parameters of the players who move."""
         return lambda moved: self.field(rows, {**params, **moved}, batch)[0]
+
+
+def _transposed(pull: LinearMap, v: Params) -> LinearMap:
+    """u -> J u of w -> J^T w, for w like ``v``.
+
+    Reverse over reverse: the pullback is linear, so its own pullback is the product with J. Unlike forward mode this
+    works for every operation that has a derivative, and it can be differentiated again. It is made when this is called,
+    not at its first use: that may be inside a transform, and the map must be valid outside too.
+    """
+    return pullback(pull, tree_map(torch.zeros_like, v))[1]

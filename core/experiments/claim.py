@@ -5,8 +5,9 @@ A claim names quantities, and for each the range in which the paper is right. Th
     agrees      the whole interval measured is in the range
     disagrees   no point of it is
     undecided   it reaches over an end of the range, or nothing could be measured
+    not run     the scale or the options leave out what it is measured on
 
-and on a claim that of its quantities, if they have the same; "partly" if some agree and others do not.
+and on a claim that of its quantities that were run, if they have the same; "partly" if some agree and others do not.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ VERDICTS = (AGREES, PARTLY, DISAGREES, UNDECIDED, NOT_RUN)
 class Measured:
     """A number with its interval, which is a point for what is exact; ``nan`` for what could not be measured.
 
-    ``note`` says what the interval is, or why there is no number.
+    ``note`` says what the interval is, or why there is no number. ``played`` is false where what it is measured on was
+    left out.
     """
 
     value: float
     low: float
     high: float
     note: str = ""
+    played: bool = True
 
 
 def exactly(value: float, note: str = "") -> Measured:
@@ -40,6 +43,11 @@ def exactly(value: float, note: str = "") -> Measured:
 def unknown(why: str) -> Measured:
     """No number, and why."""
     return Measured(math.nan, math.nan, math.nan, why)
+
+
+def unplayed(why: str) -> Measured:
+    """No number, since the scale or the options leave out what it is measured on, and what to do to get it."""
+    return Measured(math.nan, math.nan, math.nan, why, played=False)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Expected:
 
     def verdict(self, found: Measured | None) -> str:
         """The verdict on what was measured."""
+        if found is not None and not found.played:
+            return NOT_RUN
         if found is None or math.isnan(found.low) or math.isnan(found.high):
             return UNDECIDED
         if self.low <= found.low and found.high <= self.high:
@@ -96,6 +106,8 @@ class Claim:
     def verdict(self, found: Mapping[str, Measured]) -> str:
         """The verdict on the claim, from the quantities by name."""
         parts = {e.verdict(found.get(e.quantity)) for e in self.expected}
+        if len(parts) > 1:
+            parts -= {NOT_RUN}
         if len(parts) == 1:
             return parts.pop()
         return PARTLY if AGREES in parts else DISAGREES

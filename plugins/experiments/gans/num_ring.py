@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ....core.derivatives.evaluator import Evaluator
 from ....core.derivatives.local import LocalGame
-from ....core.experiments.claim import Claim, Measured, above, below, unknown
+from ....core.experiments.claim import Claim, Measured, above, below, unplayed
 from ....core.experiments.experiment import Computed, Experiment, Logs, Scale
 from ....core.experiments.intervals import mean
 from ....core.experiments.panel import Panel, curve
@@ -101,8 +101,8 @@ class NumRing(Experiment):
 
     def measure(self, logs: Logs, computed: Computed) -> Mapping[str, Measured]:
         looks = [look for method in computed.values() for look in method]
-        why = unknown("networks of 4 times 256 units are played with --scale paper only")
-        unplayed = {e.quantity: why for claim in self._of("paper") for e in claim.expected}
+        why = unplayed("networks of 4 times 256 units are played with --scale paper only")
+        large = {e.quantity: why for claim in self._of("paper") for e in claim.expected}
         lowest = [min(x["consensus"][0]) for x in looks]
         spectra = {
             "seen_J": mean([unstable(x["J"], 0.01) for x in looks]),
@@ -110,7 +110,7 @@ class NumRing(Experiment):
             "left_consensus": mean([unstable(x["consensus"]) for x in looks]),
             "lowest_consensus": Measured(min(lowest), min(lowest), max(lowest), "over all looks"),
         }
-        return unplayed | ring.figures(logs) | spectra
+        return large | ring.figures(logs) | spectra
 
     def panels(self, logs: Logs, computed: Computed) -> Sequence[Panel]:
         shares = [

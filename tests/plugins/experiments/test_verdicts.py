@@ -23,8 +23,8 @@ OTHERS: dict[str, dict[str, str]] = {
     "icr-projection": {"projects": "partly", "other-rules": "partly"},
     "num-ring": {
         "notebook-jumps": "partly",  # some seeds of ten spread over the ring
-        "paper-jumps": "undecided",
-        "paper-covers": "undecided",  # the paper's networks are not played at quick scale
+        "paper-jumps": "not run here",
+        "paper-covers": "not run here",  # the paper's networks are not played at quick scale
         "spectrum": "partly",  # the interval of the share in J reaches below 1 %
         "spectrum-all": "disagrees",  # consensus optimization cannot move eigenvalues near 0
     },
@@ -39,8 +39,8 @@ OTHERS: dict[str, dict[str, str]] = {
     },
     "num-images": {
         "trains-indicator": "undecided",  # its score still rises, and is about a third of the way
-        "trains-no-bn": "undecided",
-        "struggles": "undecided",  # DCGAN is not played at quick scale
+        "trains-no-bn": "not run here",
+        "struggles": "not run here",  # DCGAN is not played at quick scale
     },
     "jare-cost": {"on-par-with-sn": "disagrees", "jare-over-gan": "disagrees"},  # two products cost a second step
     "icr-account": {"joint": "disagrees", "rotation": "disagrees"},  # a checkpoint is held only for a while

@@ -71,13 +71,12 @@ class Local:
                     begun, left = turn.ended()
                     seconds = (time.monotonic() - turn.since) / len(begun)
                     states = [work.sweep.state(cell.name).state for cell in begun]
-                    if turn.was_killed and states[-1] not in ENDED:
+                    if turn.was_killed and states[-1] not in ENDED and not asked_to_end:
                         states[-1] = "killed"
                         kills[begun[-1].name] += 1
                         if kills[begun[-1].name] < _KILLS:
                             left.append(begun[-1])
-                    if not asked_to_end:
-                        queue.extendleft(reversed(left))
+                    queue.extendleft(reversed([] if asked_to_end else left))
                     for cell, state in zip(begun, states, strict=True):
                         tell(cell, state)
         finally:

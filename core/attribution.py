@@ -61,6 +61,12 @@ def guarded(what: str, *objects: Any, refusing: bool = False) -> Iterator[None]:
         raise reported from error
 
 
+def raised_at(error: BaseException, *objects: Any) -> str:
+    """Where in the code of ``objects``, or of the classes they are, an error was raised: " (file, line n)", or ""."""
+    place = _place(error, {module for x in objects for module in _modules(x)})
+    return place[1] if place else ""
+
+
 def _place(error: BaseException, modules: set[str]) -> tuple[str, str] | None:
     """Of the ``modules`` that the error passed through, the innermost, and in words the file and line; None if none."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):

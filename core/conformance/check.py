@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..attribution import raised_at
 from ..errors import UsageError
 from ..options import options_of
 from ..registry.registry import find
@@ -54,7 +55,8 @@ def check(
         except Broken as error:
             results.append((label, False, str(error)))
         except Exception as error:  # the plugin under test may raise anything, which is then the finding
-            results.append((label, False, f"{type(error).__name__}: {error}"))
+            where = raised_at(error, find(kind, name).factory)
+            results.append((label, False, f"{type(error).__name__}: {error}{where}"))
         else:
             results.append((label, True, said or ""))
     return results

@@ -137,6 +137,22 @@ def solvers(name: str) -> Iterator[Case]:
             wrong = f"F' at the equilibrium of {arena} has entries that are not finite: take norms by local.norm"
             require(bool(found.isfinite().all()), wrong)
 
+    def settled() -> None:
+        """At rest the memory must rest, too: F' is taken with the first memory where no run has made another."""
+        for arena in set(arenas()) - {"dirac-gan"}:
+            evaluator, solver, params, batch = started(arena)
+            zero = scale(params, 0.0)
+            memory = solver.init(evaluator, zero)
+            for _ in range(3):
+                memory = solver.step(evaluator, zero, memory, lambda b=batch: b)[1]
+            maps = [UpdateMap(evaluator, solver, zero, kept, batch) for kept in (None, memory)]
+            first, later = (float(torch.linalg.eigvals(jacrev(F)(F.here)).abs().max()) for F in maps)
+            wrong = (
+                f"with the first memory F' at the equilibrium of {arena} has radius {first:.6g}, and after three steps "
+                f"there {later:.6g}: keep differences, which are zero at rest, instead of points and flags"
+            )
+            require(abs(first - later) <= TOL.inner * max(1.0, later), wrong)
+
     def boundary() -> None:
         """At a solution on the boundary a solver must not move, unless it refuses strategy sets."""
         solver = make("solver", name)
@@ -187,6 +203,7 @@ def solvers(name: str) -> Iterator[Case]:
     yield "memory: tensors, zero at first, of one structure", memory
     yield "an equilibrium is a fixed point", rest
     yield "F' is finite at an equilibrium", derivative
+    yield "F' at an equilibrium is that of the first memory", settled
     yield "strategy sets are kept or refused", boundary
     yield "a member is the run alone", ensemble
     yield "parameters keep their shape", shape

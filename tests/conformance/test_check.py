@@ -111,6 +111,17 @@ def test_words_about_it_are_asked_for(registered):
         assert set(failed("game")) == {"summary and reference"}
 
 
+def test_an_error_is_shown_with_its_line(registered):
+    registered("solver", Forgets)
+    line = Forgets.directed.__code__.co_firstlineno + 1
+    assert failed("solver")["step is pure"] == f"KeyError: 'last' (test_check.py, line {line})"
+
+
+class Forgets(SoundSolver):
+    def directed(self, local, memory):
+        return memory["last"], memory
+
+
 def test_options_want_a_line_of_help(registered):
     @dataclass(frozen=True)
     class Silent(Sound):

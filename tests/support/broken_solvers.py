@@ -65,6 +65,19 @@ class Consensus(SoundSolver):
         return add(v, local.jacobian().rmv(v))
 
 
+class Flagged(SoundSolver):
+    """v + 2 (v - last v), but for the first step, which a flag in the memory marks: F' is another one there."""
+
+    def remember(self, params):
+        first = next(iter(params.values()))["value"]
+        return {"last": cp.tree.zeros_like(params), "seen": torch.zeros_like(first.sum(-1))}
+
+    def directed(self, local, memory):
+        v, seen = local.gradient(), memory["seen"]
+        more = cp.tree.scale(cp.tree.sub(v, memory["last"]), 2.0 * seen)
+        return add(v, more), {"last": v, "seen": torch.ones_like(seen)}
+
+
 class OneNormForAll(SoundSolver):
     """The step is divided by the norm over all members together."""
 
@@ -125,6 +138,7 @@ BROKEN_SOLVERS = [
     (MemoryGrows, "memory: tensors, zero at first, of one structure"),
     (NeverRests, "an equilibrium is a fixed point"),
     (BareRoot, "F' is finite at an equilibrium"),
+    (Flagged, "F' at an equilibrium is that of the first memory"),
     (Consensus, "strategy sets are kept or refused"),
     (OneNormForAll, "a member is the run alone"),
     (SinglePrecision, "parameters keep their shape"),

@@ -30,7 +30,7 @@ def register_commands(group: click.Group) -> None:
 @click.option("--seeds", is_flag=True, help="One line for all seeds of an experiment: median [least, largest].")
 @click.option("--sort", metavar="COLUMN", help="Sort the lines by a column, the least first; -COLUMN turns the order.")
 @click.option("--best", metavar="COLUMN", help="Only the run with the least value, with -COLUMN the largest.")
-@click.option("--below", type=float, default=1e-6, show_default=True, help="The gradient norm to which runs race.")
+@click.option("--below", type=float, metavar="NORM", help="The gradient norm to which runs race. [default: 1e-6]")
 @click.option("-o", "--output", type=PATH, help="Write the table to a .csv or .parquet file.")
 def summary(
     paths: tuple[str, ...],
@@ -40,15 +40,15 @@ def summary(
     seeds: bool,
     sort: str | None,
     best: str | None,
-    below: float,
+    below: float | None,
     output: str | None,
 ) -> None:
     """Print the results of one or several runs, or of sweeps.
 
     Of two or three runs a column for each, of more a row for each with what differs. Of a sweep directory, and with
-    --table, --seeds, --sort, --best or -o, a table: one line for each run, with what it took to come below the norm of
-    --below. With --follow and --json each result is an object on a line of its own. Ctrl-C ends --follow, not the run.
-    A run that cannot be read is named, the others are shown, and the exit code is 65.
+    --table, --seeds, --sort, --best, --below or -o, a table: one line for each run, with what it took to come below the
+    norm of --below. With --follow and --json each result is an object on a line of its own. Ctrl-C ends --follow, not
+    the run. A run that cannot be read is named, the others are shown, and the exit code is 65.
     """
     from ...core.storage.strict_json import dumps
     from ..measures.found_runs import is_sweep, readable_runs, tell_unread
@@ -56,7 +56,7 @@ def summary(
 
     if follow:
         return _follow(paths, as_json)
-    if as_table or seeds or sort or best or output or any(map(is_sweep, paths)):
+    if as_table or seeds or sort or best or below is not None or output or any(map(is_sweep, paths)):
         return _table(paths, as_json, seeds, sort, best, below, output)
     logs, bad = readable_runs(paths)
     facts = [summarize(log) for log in logs]
@@ -70,7 +70,7 @@ def summary(
 
 
 def _table(
-    paths: tuple[str, ...], as_json: bool, seeds: bool, sort: str | None, best: str | None, below: float,
+    paths: tuple[str, ...], as_json: bool, seeds: bool, sort: str | None, best: str | None, below: float | None,
     output: str | None,
 ) -> None:  # fmt: skip
     """Print or write the table of many runs."""
@@ -82,6 +82,7 @@ def _table(
     from ..measures.run_table import BELOW, over_seeds, run_table, said_fastest, sorted_by, unreadable
     from .run_table_text import lines, write
 
+    below = BELOW if below is None else below
     runs = run_table(find_runs(paths), below, sandbox=True)
     good, bad = [row for row in runs if not unreadable(row)], [row for row in runs if unreadable(row)]
     rows = over_seeds(good) if seeds and good else runs
@@ -136,11 +137,14 @@ def _follow(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option("--value", metavar="COLUMN", help="What a heatmap shows, a column of summary. [default: gradient_norm]")
 @click.option("--width", type=float, metavar="INCHES", help="Width of the figure; 3.3 is a column of many papers.")
 @click.option(
-    "--panel", metavar="NAME", help="Draw one panel alone, by name or number, as J, blocks or F of a spectrum."
+    "--panel",
+    metavar="NAME",
+    help="Draw one panel alone, by name or number: J, blocks or F of a spectrum; loss or 'gradient norm' of losses.",
 )
 @click.option(
-    "--step", type=int, metavar="N", help="The last step whose spectra are shown. [default: the last recorded]"
+    "--step", type=int, metavar="N", help="Show the spectrum of this step alone, or the last before it. [default: all]"
 )
+@click.option("--no-title", is_flag=True, help="Leave out the title of the figure.")
 @click.option("--animate", is_flag=True, help="All samples of one run after another, as a .gif or .webp.")
 @click.option("--sheets", is_flag=True, help="All samples of one run, each as a PNG in the folder -o.")
 def plot(
@@ -156,6 +160,7 @@ def plot(
     width: float | None,
     panel: str | None,
     step: int | None,
+    no_title: bool,
     animate: bool,
     sheets: bool,
 ) -> None:
@@ -174,22 +179,24 @@ def plot(
     if sheets:
         return click.echo(f"Wrote {animation.write_sheets(logs[0], output or 'samples')}")
     options = {"against": against, "ascent": ascent, "each": each, "step": step, "x": x, "y": y, "value": value}
-    drawn = figures.plot(figure, logs, width=width, panel=panel, **options)
+    drawn = figures.plot(figure, logs, width=width, panel=panel, title=not no_title, **options)
     click.echo(f"Wrote {figures.save(drawn, output or f'{figure}.png')}")
     tell_unread(bad, len(logs) + len(bad))
 
 
 @click.command()
 @_PATHS
+@click.option("--below", type=float, metavar="NORM", help="The gradient norm to which runs race. [default: 1e-6]")
 @click.option("-o", "--output", type=PATH, help="File to write. [default: report.html beside the first log]")
-def report(paths: tuple[str, ...], output: str | None) -> None:
+def report(paths: tuple[str, ...], below: float | None, output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
     from ..measures.found_runs import is_sweep, readable_runs, tell_unread
+    from ..measures.run_table import BELOW
     from .report import write_report
 
     logs, bad = readable_runs(paths)
     beside = output or (f"{paths[0]}/report.html" if is_sweep(paths[0]) else None)
-    click.echo(f"Wrote {write_report(logs, beside, bad)}")
+    click.echo(f"Wrote {write_report(logs, beside, bad, BELOW if below is None else below)}")
     tell_unread(bad, len(logs) + len(bad))
 
 

@@ -18,6 +18,7 @@ from ...core.storage.atomic import write_atomic
 from ..drawing.names import title, with_distinct_names
 from ..figures.plot import FIGURES, holds
 from ..log.log import Log, open_log
+from ..measures.run_table import BELOW
 from .report_comparison import comparison
 from .report_page import document, escape, facts, figure, folded
 from .summary import rows, summarize
@@ -37,11 +38,13 @@ _GLOSSARY = {
 
 
 def write_report(
-    paths: Sequence[str | Path | Log], output: str | Path | None = None, unread: Mapping[str, Exception] | None = None
-) -> Path:
+    paths: Sequence[str | Path | Log], output: str | Path | None = None, unread: Mapping[str, Exception] | None = None,
+    below: float = BELOW,
+) -> Path:  # fmt: skip
     """Write the report and return its path: ``output``, or report.html beside the first log.
 
-    ``unread`` are the runs that are left out, as they cannot be read, each with why; the report names them.
+    ``unread`` are the runs that are left out, as they cannot be read, each with why; the report names them. Several
+    runs race to a norm of v below ``below``.
 
     Raises UsageError or BadLog where a run cannot be read, StorageError where the report cannot be written.
     """
@@ -50,10 +53,10 @@ def write_report(
     target = Path(output) if output else (first if first.is_dir() else first.parent) / "report.html"
     if os.path.isdir(target):
         raise StorageError(f"{target} is a directory; name a file to write the report to.")
-    return write_atomic(target, html(logs, unread or {}).encode())
+    return write_atomic(target, html(logs, unread or {}, below).encode())
 
 
-def html(logs: Sequence[Log], unread: Mapping[str, Exception] | None = None) -> str:
+def html(logs: Sequence[Log], unread: Mapping[str, Exception] | None = None, below: float = BELOW) -> str:
     """Return the report on ``logs`` as HTML. All text from a log is escaped, as it may come from a stranger."""
     logs = with_distinct_names(logs)
     heading = title(logs[0]) if len(logs) == 1 else f"{len(logs)} runs compared"
@@ -62,7 +65,7 @@ def html(logs: Sequence[Log], unread: Mapping[str, Exception] | None = None) -> 
     if len(logs) == 1:
         body += _run(logs[0])
     else:
-        body += comparison(logs)
+        body += comparison(logs, below)
         body.append('<h2 id="runs">Each run</h2>')
         for n, log in enumerate(logs[:_DETAILED]):
             body.append(folded(title(log) if not log.settings else log.name, *_folded_run(log, 1000 * (n + 1))))
@@ -104,8 +107,10 @@ def _results(known: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _details(log: Log) -> Iterator[str]:
-    if settings := list(_flat(log.run)):
-        yield folded("Settings", facts(settings))
+    settings = dict(_flat(log.run))
+    settings = {k: x for k, x in settings.items() if settings.get(k.removeprefix("settings.")) != x or "." not in k}
+    if settings:
+        yield folded("Settings", facts(list(settings.items())))
     if references := _references(log):
         yield folded("References", facts(references))
     if command := command_line(log):

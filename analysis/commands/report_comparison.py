@@ -31,16 +31,17 @@ _OVER_SEEDS = (
 )
 
 
-def comparison(logs: Sequence[Log]) -> Iterator[str]:
+def comparison(logs: Sequence[Log], below: float = BELOW) -> Iterator[str]:
     """The table of what differs, who was first, and the figures that all runs have."""
-    rows = table_of_logs(logs)
+    rows = table_of_logs(logs, below)
     groups = _groups(rows)
-    costs = [cost for cost in ("step", "gradients", "products") if f"{cost}_to_{BELOW:g}" in rows[0]]
-    costs = [cost for cost in costs if any(row.get(f"{cost}_to_{BELOW:g}") is not None for row in rows)]
-    said = filter(None, dict.fromkeys(fastest(rows, cost, BELOW) for cost in costs))
+    costs = [cost for cost in ("step", "gradients", "products") if f"{cost}_to_{below:g}" in rows[0]]
+    costs = [cost for cost in costs if any(row.get(f"{cost}_to_{below:g}") is not None for row in rows)]
+    said = " ".join(filter(None, dict.fromkeys(fastest(rows, cost, below) for cost in costs)))
     bad = sum(row["status"] in ("diverged", "failed", "crashed", "unreadable") for row in rows)
     ended = f"{bad} of {len(rows)} runs diverged or failed. " if bad else ""
-    yield f'<p class="status">{escape(ended + " ".join(said))}</p>'
+    if ended or said:
+        yield f'<p class="status">{escape(ended + said)}</p>'
     yield '<nav><a href="#table">Table</a><a href="#figures">Figures</a><a href="#runs">Each run</a>'
     yield '<a href="#glossary">Glossary</a></nav>'
     if "samples" in FIGURES and all(holds(log, "samples") for log in logs) and len(logs) <= 20:
@@ -51,16 +52,30 @@ def comparison(logs: Sequence[Log]) -> Iterator[str]:
     for n, name in enumerate(("losses", "metrics")):
         if name in FIGURES and all(holds(log, name) for log in logs):
             yield figure(name, logs, n + 2)
+    if "heatmap" in FIGURES and _is_grid(rows, len(groups)):
+        yield figure("heatmap", logs, 4)
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     """The runs that differ in nothing but the seed."""
-    names = columns_of(rows)
-    asked = [n for n in names[: names.index("status")] if n not in ("run", "seed")]
+    asked = _asked(rows)
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         found.setdefault(tuple(str(row.get(n)) for n in asked), []).append(row)
     return list(found.values())
+
+
+def _asked(rows: Sequence[Row]) -> list[str]:
+    """The columns that say what was asked, but for the seed."""
+    names = columns_of(rows)
+    return [n for n in names[: names.index("status")] if n not in ("run", "seed")]
+
+
+def _is_grid(rows: Sequence[Row], count: int) -> bool:
+    """Whether ``count`` experiments differ in two settings, and in both at once."""
+    values = [{str(row.get(n)) for row in rows} for n in _asked(rows)]
+    several = [len(one) for one in values if len(one) > 1]
+    return len(several) == 2 and count >= sum(several)
 
 
 def _table(rows: Sequence[Row], groups: Sequence[Sequence[Row]]) -> str:
@@ -72,6 +87,7 @@ def _table(rows: Sequence[Row], groups: Sequence[Sequence[Row]]) -> str:
     results = [
         n for n in results if len({str(r.get(n)) for r in rows}) > 1 and not n.startswith(("samples_to", "wall"))
     ]
+    results.sort(key=lambda n: n.startswith("loss_"))  # of all numbers the ones that say least
     head = [*(["run"] if alone else []), *asked, *([] if alone else ["seeds"]), "ended", *results]
     values = {n: [_middle([r.get(n) for r in own], n, alone) for own in groups] for n in results}
     best = {n: _best(n, [span for span, _ in found]) for n, found in values.items()}

@@ -182,6 +182,8 @@ def rows(facts: dict[str, Any], digits: int = 6) -> dict[str, str]:
     if spectrum := facts["spectrum"]:
         found |= _spectrum_rows(spectrum, facts, digits)
         found.update(lines(facts["meaning"], digits))
+    else:
+        found["spectrum of J"] = "none recorded; counterplay spectrum takes one"
     found.update(
         {k.replace("_", " "): _metric(v, facts["measured_by"].get(k), digits) for k, v in facts["metrics"].items()}
     )

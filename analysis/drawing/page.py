@@ -63,7 +63,7 @@ def chosen(drawing: Drawing, panel: int | str) -> Drawing:
     if isinstance(panel, int) and 0 <= panel < len(panels):
         found = [panels[panel]]
     else:
-        found = [one for one in panels if one.name == panel != ""]
+        found = [one for one in panels if panel in (one.name, one.name.partition(" of ")[0]) and panel]
     if not found:
         meant = did_you_mean(panel, names) if isinstance(panel, str) else "."
         named = f" By name there are {', '.join(names)}." if names else ""
@@ -71,6 +71,11 @@ def chosen(drawing: Drawing, panel: int | str) -> Drawing:
             f"The figure of these runs has panels 0 to {len(panels) - 1}, and no panel {panel!r}{meant}{named}"
         )
     return replace(drawing, panels=found, columns=min(len(found), 3), shared_x=False, brief=None)
+
+
+def untitled(drawing: Drawing) -> Drawing:
+    """``drawing`` without its title."""
+    return replace(drawing, title="", brief=drawing.brief and untitled(drawing.brief))
 
 
 def figure(drawing: Drawing, width: float | None = None) -> Figure:
@@ -153,7 +158,7 @@ def _titles(drawing: Drawing, fig: Figure, width: float, columns: int) -> None:
     room = int((width - 0.3) * 72 / (0.56 * size))
     if len(drawing.panels) == 1 and not fig.axes[0].get_title():
         fig.axes[0].set_title(drawing.title)
-    else:
+    elif drawing.title:
         fig.suptitle(_wrapped(drawing.title, room), fontsize=size * 1.05)
     for axes in fig.axes:
         if axes.get_title():

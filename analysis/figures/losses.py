@@ -51,7 +51,11 @@ def drawing(logs: list[Shown], against: str = "step", each: bool = False) -> Dra
         raise UsageError(f"None of the runs needed any {AGAINST[against]}; draw against step or gradients.")
     runs = groups(logs, each)
     panels = [
-        Panel(partial(_several, runs, player, key, name, against, len(players) > 1), (4.6, 2.9), name=name)
+        Panel(
+            partial(_several, runs, player, key, name, against, len(players) > 1),
+            (4.6, 2.9),
+            name=f"{name} of {player}" if len(players) > 1 else name,
+        )
         for key, name in rows
         for player in players
     ]

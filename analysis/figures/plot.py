@@ -44,19 +44,22 @@ def require(log: Log, figure: str, alone: bool = True) -> None:
 
 
 def plot(
-    figure: str, paths: Runs, *, width: float | None = None, panel: int | str | None = None, **options: Any
+    figure: str, paths: Runs, *, width: float | None = None, panel: int | str | None = None, title: bool = True,
+    **options: Any,
 ) -> Figure:  # fmt: skip
     """Draw ``figure`` from one or several runs and return the matplotlib Figure, to restyle or save.
 
-    ``width`` is that of the figure, in inches; ``panel`` the number or the name of those drawn alone; ``options`` are
-    those of `drawing`. Raises UsageError for a figure that does not exist, or for which a run recorded nothing.
+    ``width`` is that of the figure, in inches; ``panel`` the number or the name of those drawn alone; ``title`` whether
+    it has one; ``options`` are those of `drawing`. Raises UsageError for a figure that does not exist, or for which a
+    run recorded nothing.
     """
     need("matplotlib", "a figure")
     if width is not None and not LEAST <= width <= WIDEST:
         raise UsageError(f"A figure cannot be {width:g} inches wide; choose from {LEAST:g} to {WIDEST:g}.")
     with styled():
         drawn = drawing(figure, paths, **options)
-        return page.figure(drawn if panel is None else page.chosen(drawn, panel), width)
+        drawn = drawn if panel is None else page.chosen(drawn, panel)
+        return page.figure(drawn if title else page.untitled(drawn), width)
 
 
 def drawing(
@@ -67,7 +70,7 @@ def drawing(
 
     against      the horizontal axis of losses and metrics
     ascent       spectra are those of −J
-    step         the last step whose spectra are shown
+    step         the step whose spectrum is shown alone, or the last one before it
     each         a curve for each run, also of seeds of one experiment
     x, y, value  the settings and the result of a heat map
     """

@@ -56,7 +56,7 @@ def spectrum(
     runs: Runs, *, ascent: bool = False, step: int | None = None, ax: Any = None, axes: Any = None,
     panel: int | str | None = None, width: float | None = None,
 ) -> Any:  # fmt: skip
-    """Eigenvalues of J (of −J for ``ascent``), of the players' blocks and of F', up to ``step``.
+    """Eigenvalues of J (of −J for ``ascent``), of the players' blocks and of F'; with ``step`` those of one step.
 
     Panels are named J, blocks, F, and, of one run over its steps, J-steps, blocks-steps, F-steps. Arguments as in
     `plots`.
@@ -126,7 +126,7 @@ def _draw(
     drawing = by_name.drawing(name, runs, **options)
     if panel is not None:
         drawing = page.chosen(drawing, panel)
-    given = _given(name, ax, axes, len(drawing.panels))
+    given = _given(name, ax, axes, drawing)
     with quiet():
         if given is None:
             pyplot = need("matplotlib.pyplot", "a figure")
@@ -138,14 +138,16 @@ def _draw(
     return given[0] if len(given) == 1 else np.array(given, dtype=object)
 
 
-def _given(name: str, ax: Any, axes: Any, count: int) -> list[Any] | None:
+def _given(name: str, ax: Any, axes: Any, drawing: page.Drawing) -> list[Any] | None:
     if ax is None and axes is None:
         return None
     if ax is not None and axes is not None:
         raise UsageError("Give ax or axes, not both.")
     flat = [ax] if axes is None else list(np.ravel(np.asarray(axes, dtype=object)))
+    count, names = len(drawing.panels), [one.name for one in drawing.panels]
+    which = ", ".join(map(repr, names)) if len({*names}) == count else f"0 to {count - 1}"
     if len(flat) != count:
-        some = f"axes= with {count} Axes, or ax= with panel=0 to {count - 1}" if count > 1 else "one Axes as ax="
+        some = f"axes= with {count} Axes, or ax= and panel=, one of {which}" if count > 1 else "one Axes as ax="
         raise UsageError(f"The figure {name!r} of these runs has {count} panels and got {len(flat)} Axes: give {some}.")
     if not all(hasattr(one, "plot") and hasattr(one, "get_figure") for one in flat):
         raise UsageError("ax and axes take matplotlib Axes, as plt.subplots() returns them.")

@@ -50,7 +50,7 @@ _SPECTRA = 60  # most spectra drawn of a run: the first, the last, and evenly sp
 def drawing(logs: list[Shown], ascent: bool = False, step: int | None = None) -> Drawing:
     """For each run panels of J, of its players' blocks and of F' if they were recorded; of many runs, all in one.
 
-    ``step`` is the last whose spectra are shown. Raises UsageError if a run has none until then.
+    With ``step`` the spectrum of this step alone is shown, or the last before it. Raises UsageError if there is none.
     """
     if step is not None:
         for log in logs:
@@ -67,11 +67,11 @@ def drawing(logs: list[Shown], ascent: bool = False, step: int | None = None) ->
     panels = []
     for log in logs:
         name = log.label if len(logs) > 1 else ""
-        planes = [_panel(_plane, log, kind, sign, name) for kind in kinds]
+        planes = [_panel(_plane, log, kind, sign, name, step is not None) for kind in kinds]
         panels += planes
         if len(logs) == 1:
             brief = Drawing(title, [panel for panel in planes if panel.name != "blocks"], len(deciding))
-            if log.length("spectrum") > 1:
+            if log.length("spectrum") > 1 and step is None:
                 panels += [_panel(course, log, kind, sign, size=(3.9, 2.8), over="-steps") for kind in kinds]
     return Drawing(title, panels, len(kinds), brief=brief)
 
@@ -80,11 +80,12 @@ def _panel(draw: Any, of: Any, kind: str, *more: Any, size: tuple[float, float] 
     return Panel(partial(draw, of, kind, *more), size, name=NAMED[kind] + over)
 
 
-def _plane(log: Shown, kind: str, sign: float, name: str, axes: Axes) -> None:
+def _plane(log: Shown, kind: str, sign: float, name: str, alone: bool, axes: Axes) -> None:
+    """Eigenvalues of one kind, of all recorded steps or of the last ``alone``."""
     if f"spectrum/{kind}" not in log:
         axes.set_axis_off()
         return
-    _DRAW[kind](axes, log, sign)
+    _DRAW[kind](axes, log, sign, alone)
     if name:
         axes.set_title(f"{name}\n{axes.get_title()}")
 
@@ -116,10 +117,10 @@ def _overlay(logs: list[Shown], kind: str, sign: float, axes: Axes) -> None:
     axes.set_ylabel(f"Im λ({name})")
 
 
-def _rows(log: Shown, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows(log: Shown, kind: str, alone: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return steps (k,), eigenvalues (k, …) and whether each has converged (k, …)."""
     n = log.length("spectrum")
-    at = np.unique(np.linspace(0, n - 1, min(n, _SPECTRA)).astype(int))
+    at = np.unique(np.linspace(n - 1 if alone else 0, n - 1, min(n, _SPECTRA)).astype(int))
     values = log[f"spectrum/{kind}"][at]
     prefix = kind.removesuffix("eigenvalues")
     key = f"spectrum/{prefix}status"
@@ -152,8 +153,8 @@ def _scatter(axes: Axes, steps: np.ndarray, values: np.ndarray, sure: np.ndarray
             fig.colorbar(shown, ax=axes, shrink=0.85).ax.set_title("step", fontsize="medium")
 
 
-def _jacobian(axes: Axes, log: Shown, sign: float) -> None:
-    steps, values, sure = _rows(log, "eigenvalues")
+def _jacobian(axes: Axes, log: Shown, sign: float, alone: bool) -> None:
+    steps, values, sure = _rows(log, "eigenvalues", alone)
     _scatter(axes, steps, sign * values, sure, bar=True)
     near, beyond = _in_view(values)
     _half_plane(axes, sign * near, sign)
@@ -161,12 +162,12 @@ def _jacobian(axes: Axes, log: Shown, sign: float) -> None:
     _say_beyond(axes, values, beyond)
     name = "J" if sign > 0 else "−J"
     part = "" if whole([one.J for one in spectra(log) or []]) else f"\neigenvalues {_LARGEST}"
-    axes.set_title(f"Jacobian {name} of the game{part}")
+    axes.set_title(f"Jacobian {name} of the game{_at(steps)}{part}")
     axes.set_xlabel(f"Re λ({name})")
     axes.set_ylabel(f"Im λ({name})")
 
 
-def _blocks(axes: Axes, log: Shown, sign: float) -> None:
+def _blocks(axes: Axes, log: Shown, sign: float, alone: bool) -> None:
     values = sign * log.read("spectrum/block_eigenvalues", -1)[0]  # ([member], player, block_mode)
     for i, player in enumerate(log.players):
         own = values[..., i, :]
@@ -182,21 +183,22 @@ def _blocks(axes: Axes, log: Shown, sign: float) -> None:
     axes.set_ylabel("Im λ")
 
 
-def _update(axes: Axes, log: Shown, sign: float) -> None:
-    steps, values, sure = _rows(log, "update_eigenvalues")
+def _update(axes: Axes, log: Shown, sign: float, alone: bool) -> None:
+    steps, values, sure = _rows(log, "update_eigenvalues", alone)
+    near, beyond = _in_view(values)
+    _unit_disc(axes, near)
+    _say_beyond(axes, values, beyond)
     found = [one.update for one in spectra(log) or [] if one.update is not None]
     name = "eigenvalues" if whole(found) else _LARGEST if "spectrum/state_size" in log else _FARTHEST
-    alone = axes.figure is not None and len(axes.figure.axes) == 1  # else the colours are those of J, beside it
-    _scatter(axes, steps, values, sure, bar=alone, name=name)
+    first = axes.figure is not None and len(axes.figure.axes) == 1  # else the colours are those of J, beside it
+    _scatter(axes, steps, values, sure, bar=first, name=name)
     if "spectrum/update_far_eigenvalues" in log:
-        steps, values, sure = _rows(log, "update_far_eigenvalues")
+        steps, values, sure = _rows(log, "update_far_eigenvalues", alone)
         if np.isfinite(values).any():
             _scatter(axes, steps, values, sure, bar=False, name=_FARTHEST, mark="^")
-    near, beyond = _in_view(_rows(log, "update_eigenvalues")[1])
-    _unit_disc(axes, near)
-    _say_beyond(axes, _rows(log, "update_eigenvalues")[1], beyond)
     period = period_of(log)
     what = "One step's derivative F'" if period == 1 else f"Derivative F' of one period, {period} steps"
+    what += _at(steps)
     rho, at = largest(found), f" at step {steps[-1]}" * (len(steps) > 1)
     if rho is not None:
         side = bound_sign(whole(found), "≥")
@@ -204,6 +206,10 @@ def _update(axes: Axes, log: Shown, sign: float) -> None:
     axes.set_title(what)
     axes.set_xlabel("Re λ(F')")
     axes.set_ylabel("Im λ(F')")
+
+
+def _at(steps: np.ndarray) -> str:
+    return f", step {steps[0]}" if len(steps) == 1 else ""
 
 
 def _in_view(values: np.ndarray) -> tuple[np.ndarray, int]:
@@ -239,8 +245,7 @@ def _unit_disc(axes: Axes, values: np.ndarray) -> None:
 def _half_plane(axes: Axes, values: np.ndarray, sign: float) -> None:
     """Shade the half-plane where the flow is stable. The view always includes the origin and both half-planes."""
     good = values[np.isfinite(values)]
-    reach = float(np.abs(good).max()) if len(good) else 1.0
-    reach = reach or 1.0
+    reach = (float(np.abs(good).max()) if len(good) else 1.0) or 1.0
     left, right = (float(good.real.min()), float(good.real.max())) if len(good) else (-1.0, 1.0)
     margin = max(0.08 * reach, 0.15 * (right - left))
     left, right = min(left, 0.0) - margin, max(right, 0.0) + margin
@@ -259,8 +264,7 @@ def _step_disc(axes: Axes, log: Shown, sign: float) -> None:
 
     It is a disc of radius 1/η that touches the imaginary axis at 0. The view does not change, so it may be cut off.
     """
-    eta = plain_step(log.experiment, log.players)
-    if eta is None:
+    if (eta := plain_step(log.experiment, log.players)) is None:
         return
     height, angle = axes.get_ylim()[1], np.linspace(-np.pi, np.pi, 20001)
     # Of a huge disc, only an arc near 0 is in view: put the points there.

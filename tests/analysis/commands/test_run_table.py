@@ -168,6 +168,22 @@ def test_a_heat_map_has_the_medians(sweep: Path, tmp_path: Path) -> None:
         plot("heatmap", paths[0])
 
 
+def test_a_report_of_a_grid_has_its_heat_map_and_races_to_what_is_asked(tmp_path: Path, cli: Run) -> None:
+    paths = [run(tmp_path / f"{s}{lr}", lr, 0, s, lr) for s in ("a", "b") for lr in (0.5, 0.7)]
+    assert cli("report", *paths, "--below", "1e-30", "-o", tmp_path / "r.html")[0] == 0
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert "A result of each run, by two settings" in text
+    assert "Fastest" not in text and '<p class="status"></p>' not in text, "nobody reached it"
+    assert cli("report", *paths[:3], "-o", tmp_path / "r.html")[0] == 0
+    assert "A result of each run, by two settings" not in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_a_race_is_a_table(tmp_path: Path, cli: Run) -> None:
+    one, two = run(tmp_path / "one", 0.5, 0, "a", 0.5), run(tmp_path / "two", 0.7, 0, "a", 0.7)
+    assert "step_to_0.1" not in cli("summary", one, two)[1]
+    assert "step_to_0.1" in cli("summary", one, two, "--below", "0.1")[1]
+
+
 def test_commands_take_sweeps(sweep: Path, cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, _ = cli("summary", sweep, "--best", "gradient_norm", "--json")

@@ -55,15 +55,23 @@ def test_a_panel_can_be_drawn_alone(ten: list[Path], cli: Run, tmp_path: Path) -
         plot("spectrum", ten[0], panel="block")
 
 
-def test_spectra_are_shown_up_to_a_step(tmp_path: Path) -> None:
+def test_a_figure_can_do_without_its_title(ten: list[Path], cli: Run, tmp_path: Path) -> None:
+    assert plot("losses", ten[:2]).get_suptitle() and not plot("losses", ten[:2], title=False).get_suptitle()
+    assert cli("plot", "losses", ten[0], "--no-title", "-o", tmp_path / "a.svg")[0] == 0
+
+
+def test_the_spectrum_of_a_step_is_shown_alone(tmp_path: Path) -> None:
     values = ([0.5], [0.25j], [2.0])
     rows: list[Any] = [
         ("spectrum", {"step": 10 * k, "eigenvalues": z, "update_eigenvalues": z}) for k, z in enumerate(values)
     ]
     path = written(tmp_path / "run", Layout(("x",)), rows)
     axes = plot("spectrum", path, panel="F", step=19).axes[0]
-    assert "0.25 at step 10" in axes.get_title() and [bar.get_title() for bar in axes.figure.axes[1:]] == ["step"]
-    assert np.asarray(axes.collections[0].get_offsets()).tolist() == [[0.5, 0.0], [0.0, 0.25]]
+    assert axes.get_title() == "One step's derivative F', step 10\nρ(F') ≥ 0.25" and axes.figure.axes[1:] == []
+    assert np.asarray(axes.collections[0].get_offsets()).tolist() == [[0.0, 0.25]]
+    assert {axes.get_title() for axes in plot("spectrum", path, step=19).axes} == {
+        "Jacobian J of the game, step 10\neigenvalues of largest modulus", axes.get_title()
+    }  # fmt: skip
     with pytest.raises(UsageError, match="no spectrum up to step -1; the first is of step 0"):
         plot("spectrum", path, step=-1)
 

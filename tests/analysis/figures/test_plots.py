@@ -49,8 +49,14 @@ def test_a_panel_is_drawn_on_the_axes_that_are_given(log: Log) -> None:
 
 def test_wrong_axes_are_told(log: Log) -> None:
     axes = Figure().subplots()
-    with pytest.raises(UsageError, match=r"has 2 panels and got 1 Axes: give axes= with 2 Axes, or ax= with panel=0"):
+    said = "has 2 panels and got 1 Axes: give axes= with 2 Axes, or ax= and panel=, one of 'loss', 'gradient norm'"
+    with pytest.raises(UsageError, match=said):
         cp.plots.losses(log, ax=axes)
+    with pytest.raises(UsageError, match="one of 'gradient norm of x', 'gradient norm of y'"):
+        cp.plots.losses([log, log], ax=axes, panel="gradient norm")
+    assert cp.plots.losses([log, log], ax=axes, panel="gradient norm of y").get_ylabel() == "gradient norm of y"
+    with pytest.raises(UsageError, match=r"got 1 Axes: .* one of 0 to 5"):
+        cp.plots.spectrum([log, log], ax=axes)
     with pytest.raises(UsageError, match="take matplotlib Axes"):
         cp.plots.trajectory(log, ax=np.zeros(1)[0])
     with pytest.raises(UsageError, match="panels 0 to 1, and no panel 2"):

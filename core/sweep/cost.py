@@ -10,7 +10,7 @@ from ..registry.experiment import Table
 from .cell import Cell
 
 Cost = tuple[float, float] | str  # the seconds of a start and of a step; or why there is no step
-_MOST_SECONDS = 5.0  # spent on trying cells; what was not tried until then is not known
+_MOST_SECONDS = 20.0  # spent on trying cells; what was not tried until then is not known
 
 
 def costs(cells: Sequence[Cell], try_steps: Callable[[Table], Cost]) -> Iterator[tuple[Cell, float | str]]:
@@ -24,7 +24,7 @@ def costs(cells: Sequence[Cell], try_steps: Callable[[Table], Cost]) -> Iterator
         key = _kind(cell)
         if key not in known and time.monotonic() - began < _MOST_SECONDS:
             known[key] = try_steps(cell.experiment)
-        found = known.get(key, "not tried")
+        found = known.get(key, f"not tried, as the cells before took {_MOST_SECONDS:.0f} seconds to try")
         yield cell, found if isinstance(found, str) else found[0] + found[1] * cell.experiment["steps"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,12 @@ def memory_of_numpy_s() -> tuple[cp.Game, Act]:
 
 def an_array_of_another_type() -> tuple[cp.Game, Act]:
     array = np.ones(1)
-    return of(lambda: float(array.dtype.kind == "f")), once(lambda: setattr(array, "dtype", np.int64))
+
+    def change() -> None:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # from numpy 2.5 on
+            array.dtype = np.int64  # type: ignore[assignment]
+
+    return of(lambda: float(array.dtype.kind == "f")), once(change)
 
 
 def on_an_array() -> tuple[cp.Game, Act]:

@@ -108,7 +108,8 @@ def _results(known: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _details(log: Log) -> Iterator[str]:
     settings = dict(_flat(log.run))
-    settings = {k: x for k, x in settings.items() if settings.get(k.removeprefix("settings.")) != x or "." not in k}
+    twice = {k for k, x in settings.items() if settings.get(f"settings.{k}") == x}  # asked for, and as it was played
+    settings = {k: x for k, x in settings.items() if k.removeprefix("settings.") not in twice or k in twice}
     if settings:
         yield folded("Settings", facts(list(settings.items())))
     if references := _references(log):

@@ -60,9 +60,13 @@ class Kind:
         return dict(vars(self))
 
 
-def distance(gradient: float, parameters: float, largest: float) -> float:
-    """‖v‖ / max |λ| as a share of 1 + ‖θ‖: for a normal J a lower bound of the distance to where J says that v is 0."""
-    return gradient / largest / (1 + parameters) if largest > 0 else (0.0 if gradient == 0 else math.inf)
+def distance(gradient: float, parameters: float, modulus: float) -> float:
+    """‖v‖ / |λ| as a share of 1 + ‖θ‖, for the modulus of one eigenvalue of J.
+
+    To where J says that v is 0 it is at least as far as with the largest, and at most as far as with the least; for a
+    normal J.
+    """
+    return gradient / modulus / (1 + parameters) if modulus > 0 else (0.0 if gradient == 0 else math.inf)
 
 
 def rest_of(
@@ -79,9 +83,10 @@ def rest_of(
 
     ``gradient`` is the norm of v on one batch, ``mean`` the norm of the mean of v over ``batches`` batches and
     ``noise`` the standard deviation of v between batches (0 where the game draws nothing). The mean may be off by
-    DEVIATIONS · noise / √batches. The point is at rest if v counts as 0 at the upper end of this interval, and not at
-    rest if v does not count as 0 at the lower end. Where the noise is unknown, the point is at rest only if v of the
-    one batch is 0 to ``rounding``.
+    DEVIATIONS · noise / √batches. The point is at rest if, at the upper end of this interval, the place where v is 0 is
+    within AT_REST even along the eigenvector of the least eigenvalue. It is not at rest if, at the lower end, that
+    place is farther even along the one of the largest. Where not all eigenvalues are known, one is 0, or the noise is
+    unknown, a point is at rest only if v is 0 to ``rounding``.
     """
     parameters = math.nan if parameters is None else parameters
     drawn = noise is None or noise > 0
@@ -91,15 +96,16 @@ def rest_of(
     slack = 0.0 if not drawn else math.inf
     if drawn and noise is not None and mean is not None:
         slack = DEVIATIONS * noise / math.sqrt(batches)
-    far, near = (distance(max(size + s, 0.0), parameters, J.radius) for s in (slack, -slack))
+    most, near = (distance(max(size + s, 0.0), parameters, J.radius) for s in (slack, -slack))
     if not drawn:
         words = f"‖v‖ = {size:.3g}"
     elif math.isfinite(slack):
         words = f"‖v‖ = {size:.3g} ± {slack:.2g} over {batches} batches"
     else:
         words = f"‖v‖ = {size:.3g} on one batch, and what batches differ by was not recorded"
-        if (one := distance(size, parameters, J.radius)) <= rounding:
-            return Rest("yes", one, words)
+        most = distance(size, parameters, J.radius)
+    least = float(np.abs(J.values).min()) if J.complete is True else 0.0
+    far = most if most <= rounding else distance(size + slack, parameters, least)
     if far <= AT_REST:
         return Rest("yes", far, words)
     # If the largest modulus is not certain, max |λ| may be larger than J.radius, and the distance smaller than `near`.

@@ -57,6 +57,7 @@ def test_lists_among_the_settings_are_words(tmp_path: Path) -> None:
     assert "<th>argv</th><td>run quadratic</td>" in text
     assert "<th>origins</th><td>game a built in; solver b built in</td>" in text
     assert "<th>solver.lr</th><td>0.09 0.01</td>" in text
+    assert "<th>steps</th><td>3</td>" in text and "<th>settings.steps</th>" not in text, "once is enough"
 
 
 @pytest.fixture

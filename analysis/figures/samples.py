@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CARD = Card(
     summary="What the generator makes.",
     caption=(
-        "What the generator makes from one fixed draw of noise, and points of the data beside generated points. "
+        "What the generator makes from one fixed draw of noise; of points, those of the data are beside them. "
         "Of an ensemble member 0 is shown."
     ),
     needs=("samples/images", "samples/points"),

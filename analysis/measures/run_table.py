@@ -120,9 +120,12 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def sorted_by(rows: Sequence[Row], column: str) -> list[Row]:
     """The rows by a column, the least first; rows without a value last. ``-NAME`` turns the order.
 
+    A metric may be named as in conditions, ``metric.NAME``.
+
     Raises UsageError for a column that no row has.
     """
     known, name = columns_of(rows), column.removeprefix("-")
+    name = name.removeprefix("metric.") if name not in known and name.removeprefix("metric.") in known else name
     require_known(name, known, "column")
     with_it = [row for row in rows if row.get(name) is not None]
     key: Callable[[Row], Any] = lambda row: (isinstance(row[name], str), row[name])  # noqa: E731

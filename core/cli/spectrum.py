@@ -55,9 +55,14 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 @click.option("--device", metavar="cpu|cuda", default="cpu", help="Where it is computed.  [default: cpu]")
 @click.option("--member", type=INTEGER, default=0, help="Which member of an ensemble.  [default: 0]")
 @click.option("-k", type=Integer(1), default=8, show_default=True, help="Eigenvalues shown; up to 20 cost the same.")
+@click.option(
+    "--products", type=Integer(2), help="The most products for each spectrum of a large game.  [default: 100, or 5 k]"
+)
 @plugins
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON.")
-def spectrum_command(where: str, step: int | None, k: int, member: int, as_json: bool, **given: Any) -> None:
+def spectrum_command(
+    where: str, step: int | None, k: int, member: int, products: int | None, as_json: bool, **given: Any
+) -> None:
     """Find the eigenvalues of the Jacobian J, of its parts and blocks, and of the update map F'.
 
     At a point of the run in PATH, or of GAME where the options say, on the batch that recorded spectra are measured
@@ -88,7 +93,7 @@ def spectrum_command(where: str, step: int | None, k: int, member: int, as_json:
     members = point.game.members
     require_member(member, members, where)
     with precision(tf32=False), shown(quiet=as_json) as display, announced_to(getattr(display, "spectra", None)):
-        facts = point_report(point, k, None if members is None else member)
+        facts = point_report(point, k, None if members is None else member, products)
     click.echo(dumps(facts).rstrip() if as_json else table(facts))
 
 

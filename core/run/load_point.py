@@ -49,6 +49,7 @@ def spectrum(
     *,
     step: int | None = None,
     k: int = 20,
+    products: int | None = None,
     member: int | None = None,
     device: str = "cpu",
     game: Game | None = None,
@@ -61,12 +62,14 @@ def spectrum(
 
     step                         its step; by default that of the newest checkpoint
     k                            how many eigenvalues of each spectrum; up to 20 cost the same
+    products                     the most products for each spectrum of a large game, by default 100, or 5 k. With fewer
+                                 it takes less time, and less converges
     member                       of an ensemble, which member; by default the first
     device                       where it is computed
     game, solver, regularizers   those that were made in Python
 
     Raises UsageError for a step that is neither in a checkpoint nor in the log, or for a game that cannot be made again
-    and is not handed back; BadLog for damaged files. Of large games it takes hundreds of products with J.
+    and is not handed back, or too few products; BadLog for damaged files. Large games take hundreds of products with J.
     """
     given = game, solver, None if regularizers is None else list(regularizers)
     point = load_point(directory, step, device, _INSTEAD, given)
@@ -74,7 +77,7 @@ def spectrum(
     if member is not None and not 0 <= member < (point.game.members or 0):
         raise UsageError(f"member {member}: {directory} has {point.game.members or 'no'} members.")
     with precision(tf32=False):
-        return point_report(point, k, member)
+        return point_report(point, k, member, products)
 
 
 def load_point(

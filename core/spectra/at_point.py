@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..derivatives.evaluator import Evaluator
+from ..errors import UsageError
 from ..game.tree import Buffers, Params, leaves, ravel
 from ..log.schema import SPECTRUM_STATUS
 from ..solver.solver import Memory, Solver
@@ -41,24 +42,29 @@ class Point:
 Own = Callable[[Tensor], Tensor]
 
 
-def point_report(point: Point, k: int, member: int | None = None) -> dict[str, Any]:
+def point_report(point: Point, k: int, member: int | None = None, products: int | None = None) -> dict[str, Any]:
     """Return ``k`` eigenvalues of every spectrum at a point, and the verdict on it. ``--json`` prints these facts.
 
     Of an ensemble, the facts of ``member``. Eigenvalues of largest modulus come first. ``dimension`` is the size of the
     matrix, ``found`` the number of its eigenvalues that were found. For a large F', whose dimension is ``state_size``,
     ``update_far`` has the eigenvalues farthest from 1; the largest modulus that has converged is then only a lower
     bound of the spectral radius. ``gradient_noise`` is the standard deviation of v between independent batches.
+    ``products`` are the most that each spectrum of a large game may take; by default 100, or 5 k.
+
+    Raises UsageError for fewer than two products for an eigenvalue.
     """
+    if products is not None and products < 2 * k:
+        raise UsageError(f"{k} eigenvalues of a large game need at least {2 * k} products, and {products} were given.")
 
     def own(x: Tensor) -> Tensor:
         return x if member is None else x[member]
 
     game, ensemble = point.game, point.game.members is not None
     sizes = {i: own(ravel({i: t}, ensemble)).numel() for i, t in point.params.items()}
-    N, count = sum(sizes.values()), max(20, k)
+    N, count = sum(sizes.values()), max(20, k) if products is None else max(min(20, products // 2), k)
     with torch.no_grad():
         probe = ProbeFactory(game, point.solver)(point.params, point.memory, point.buffers)
-        (J, F), noise = point_spectra(probe, point.solver, count, 5 * count), probe.noise()
+        (J, F), noise = point_spectra(probe, point.solver, count, products or 5 * count), probe.noise()
         parameters = probe.local().norm(probe.params)
     found = {name: _facts(getattr(J, name), N, own) for name in ("jacobian", "symmetric", "antisymmetric")}
     own_blocks = {i: _facts(s, sizes[i], own) for i, s in J.blocks.items()}

@@ -122,6 +122,12 @@ def test_regularizers_losses_and_leading_eigenvalues(cli: Run) -> None:
     assert facts["jacobian"]["found"] == 2
 
 
+def test_fewer_products_find_less_of_a_large_game(cli: Run) -> None:
+    code, out, err = cli("spectrum", "digits", "-g", "hidden=32", "--solver", "simgd", "--products", "20", "-k", "4")
+    assert code == 0 and err.startswith("spectra: at most 160 products"), "100 for each are 800"
+    assert re.search(r"largest modulus \(10 of [\d,]+\)", out) and "not converged" in out
+
+
 def test_members(cli: Run) -> None:
     cli(*QUADRATIC, "-s", "lr=[0.01,0.02,0.03]", "--members", "3", "--steps", "5", "--out", "e")
     one = read(cli, "e", "--member", "2", "--step", "3")
@@ -149,6 +155,7 @@ def test_what_is_refused(cli: Run) -> None:
         (("quadratic", "--step", "3"), "not a run directory"),
         (("quadratc",), "did you mean 'quadratic'"),
         (("quadratic", "-k", "0"), "-k"),
+        (("quadratic", "-k", "8", "--products", "15"), "need at least 16 products, and 15 were given"),
         (("quadratic", "--start", "none.safetensors"), "does not exist"),
         (("quadratic", "--solver", "simgd", "-s", "lt=3"), "no option 'lt'"),
         (("quadratic", "-s", "lr=3"), "Name the solver"),

@@ -7,59 +7,22 @@ import os
 import random
 import signal
 import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-import counterplay as cp
-from counterplay.core.sweep.cell import Cell
 from counterplay.core.sweep.grid import grid
 from counterplay.core.sweep.local import Local
 from counterplay.core.sweep.sweep_directory import SweepDirectory
 from counterplay.core.sweep.work import Work
 
+from ..support.sweeps import command, descendants, gone, rows, said, undisturbed
+
 GRID = "sweep affine-gaussian -g batch=4 --solver simgd -s lr=1e-3,1e-2 -s rule=adam --checkpoint-every 5 --steps 40"
 KILLS = int(os.environ.get("KILLS", 50))
 SECONDS = 300.0  # no part of a test takes so long
-
-
-def command(*words: str) -> subprocess.Popen[str]:
-    """Begin a command in a process of its own, which no signal of a terminal reaches."""
-    line = [sys.executable, "-m", "counterplay.core.cli.main", *words]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def fields(pid: int | str) -> list[str]:
-    """State, parent and so on of a process, as the kernel tells; [] if there is none."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    return []
-
-
-def descendants(pid: int) -> list[int]:
-    """All processes below ``pid``, the nearest first: of a sweep the fork server and what it forked."""
-    parents: dict[int, list[int]] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        if alive(name):
-            parents.setdefault(int((fields(name) or "00")[1]), []).append(int(name))
-    found, new = list[int](), [pid]
-    while new:
-        new = [child for parent in new for child in parents.get(parent, [])]
-        found += new
-    return found
-
-
-def said(pid: int) -> str:
-    """The command line of a process; "" if it has ended."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
-    return ""
 
 
 def victims(parent: int) -> dict[str, int]:
@@ -67,27 +30,6 @@ def victims(parent: int) -> dict[str, int]:
     servers = [pid for pid in descendants(parent) if "forkserver" in said(pid) and descendants(pid)]
     workers = descendants(servers[0]) if servers else []
     return {"parent": parent, "worker": (workers or [0])[-1], "fork server": (servers or [0])[0]}
-
-
-def alive(pid: int | str) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
-    return fields(pid)[:1] not in ([], ["Z"])
-
-
-def gone(pids: list[int]) -> bool:
-    """Whether all of these end soon."""
-    until = time.monotonic() + 20
-    while any(map(alive, pids)) and time.monotonic() < until:
-        os.sched_yield()
-    return not any(map(alive, pids))
-
-
-def rows(sweep: SweepDirectory) -> dict[str, dict[str, bytes]]:
-    """All that the logs of a sweep hold, but what the clock decides."""
-    logs = {cell.name: cp.open_log(sweep.directory(cell.name)) for cell in sweep.cells()}
-    return {
-        name: {key: log[key].tobytes() for key in log if not key.endswith("_seconds")} for name, log in logs.items()
-    }
 
 
 def disturbed(out: Path, words: list[str], kills: int, seed: int) -> Counter[str]:
@@ -157,18 +99,6 @@ def test_what_is_killed_in_a_sweep_is_played_again(tmp_path: Path) -> None:
     assert not to_kill and "killed" in told and told.count("max_steps") == 2
     assert sweep.claims.taken() == {} and sweep.waiting(cells) == []
     assert rows(sweep) == rows(undisturbed(tmp_path / "whole", cells))
-
-
-def undisturbed(path: Path, cells: Sequence[Cell]) -> SweepDirectory:
-    """The same cells, played by this process."""
-    from counterplay.core.cli.play_cell import play_cell  # it imports all that a run does
-
-    sweep = SweepDirectory(path)
-    threads = torch.get_num_threads()
-    work = Work(sweep, play_cell) if sweep.plan(cells) else None
-    assert work is not None and {work(cell) for cell in cells} == {"max_steps"}
-    torch.set_num_threads(threads)
-    return sweep
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.stability.certainty import without_neutral
-from ...core.stability.conditioning import ROUNDING, radius, steps_per_turn
+from ...core.stability.certainty import Known, rounding_of, without_neutral
+from ...core.stability.conditioning import radius, steps_per_turn
 from ...core.stability.rate import Fit, fitted_line
 from ..log.log import Log
 from .recorded_spectra import last, spectra
@@ -25,10 +25,9 @@ def fits(log: Log) -> list[Fit | str]:
     if sizes is None:
         return ["no gradients were recorded"] * (log.members or 1)
     turns = [0.0] * sizes[1].shape[1]
-    rounding = ROUNDING.get(dtype_of(log), 1e-5)
     for m, one in enumerate(spectra(log) or []):
         if one.update is not None and one.leading:  # else the slowest eigenvalue is not known
-            turns[m] = period_of(log) * float(steps_per_turn(without_neutral(one.update, one.J, rounding)))
+            turns[m] = period_of(log) * float(steps_per_turn(_moving(log, one.update, one.J)))
     steps, v, floor = sizes
     return [fitted_line(steps, e, f, t) for e, f, t in zip(v.T, floor.T, turns, strict=True)]
 
@@ -38,8 +37,12 @@ def update_eigenvalues(log: Log) -> list[NDArray[Any]] | None:
     found = spectra(log)
     if not found or not all(s.J.complete is True and s.update and s.update.complete is True for s in found):
         return None
-    rounding = ROUNDING.get(dtype_of(log), 1e-5)
-    return [without_neutral(s.update, s.J, rounding) for s in found if s.update is not None]
+    return [_moving(log, s.update, s.J) for s in found if s.update is not None]
+
+
+def _moving(log: Log, update: Known, J: Known) -> NDArray[Any]:
+    """The certain eigenvalues of F' but for those of neutral directions."""
+    return without_neutral(update, J, rounding_of(dtype_of(log), J))
 
 
 def gradient_sizes(log: Log) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:

@@ -132,6 +132,9 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ("gradient_norm", _M, "<f8", "norm of v on the batch that spectra are measured on"),
         ("gradient_noise", _M, "<f8", f"deviation of v between {NOISE_BATCHES} independent batches, as a norm"),
         ("mean_gradient_norm", _M, "<f8", f"norm of the mean of v over those {NOISE_BATCHES} batches"),
+        ("newton_norm", _M, "<f8", "norm of the Newton step to where J says that the mean of v is 0"),
+        ("newton_noise", _M, "<f8", f"deviation of that step between {NOISE_BATCHES} independent batches, as a norm"),
+        ("newton_remainder", _M, "<f8", "norm of the mean of v after that step, as a share of that before it"),
     ),
     "samples": _table(
         "samples",

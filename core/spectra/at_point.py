@@ -15,7 +15,7 @@ from ..game.tree import Buffers, Params, leaves, ravel
 from ..log.schema import SPECTRUM_STATUS
 from ..solver.solver import Memory, Solver
 from ..stability import verdict
-from ..stability.step_sizes import descends
+from ..stability.step_sizes import descends, steps_change
 from .eigenvalues import Spectrum
 from .point_spectra import ProbeFactory, point_spectra
 
@@ -64,7 +64,8 @@ def point_report(point: Point, k: int, member: int | None = None, products: int 
     N, count = sum(sizes.values()), max(20, k) if products is None else max(min(20, products // 2), k)
     with torch.no_grad():
         probe = ProbeFactory(game, point.solver)(point.params, point.memory, point.buffers)
-        (J, F), noise = point_spectra(probe, point.solver, count, products or 5 * count), probe.noise()
+        J, F = point_spectra(probe, point.solver, count, products or 5 * count)
+        noise = probe.noise(J.matrix)
         parameters = probe.local().norm(probe.params)
     found = {name: _facts(getattr(J, name), N, own) for name in ("jacobian", "symmetric", "antisymmetric")}
     own_blocks = {i: _facts(s, sizes[i], own) for i, s in J.blocks.items()}
@@ -81,6 +82,8 @@ def point_report(point: Point, k: int, member: int | None = None, products: int 
         parameters=norms["parameters"],
         noise=float(own(noise.deviation)),
         mean_gradient=float(own(noise.mean)),
+        newton=(float(own(noise.newton)), float(own(noise.newton_noise)), float(own(noise.remainder))),
+        changing=steps_change(point.experiment, float(own(noise.deviation))),
         sizes=sizes,
         leader_curvature=None if J.leader is None else float(own(J.leader)),
         dtype=dtype,

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import FixedBatches, converged_buffers
 from ..derivatives.local import LocalGame
-from ..game.tree import Batch, Buffers, Params, Player, ravel
+from ..game.tree import Batch, Buffers, Params, Player, ravel, unravel
 from ..log.schema import NOISE_BATCHES
 from ..solver.solver import Memory, Solver
 from .announcement import at_most
@@ -29,7 +29,7 @@ from .update_map import UpdateMap
 class JacobianSpectra:
     """Eigenvalues of J, of (J + J^T)/2 and (J - J^T)/2, and of each player's own block.
 
-    ``leader`` is the curvature of `stackelberg.leader_curvature`.
+    ``leader`` is the curvature of `stackelberg.leader_curvature`, ``matrix`` is J ([M,] N, N); None for a large game.
     """
 
     jacobian: Spectrum
@@ -37,15 +37,23 @@ class JacobianSpectra:
     antisymmetric: Spectrum
     blocks: dict[Player, Spectrum]
     leader: Tensor | None
+    matrix: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class GradientNoise:
-    """Norms (...) of v on the probe batch, of the mean of v over independent batches, and of its standard deviation."""
+    """Norms (...) of v on the probe batch, of the mean of v over independent batches, and of its standard deviation.
+
+    ``newton`` and ``newton_noise`` are the latter two of the Newton step J⁺v to where J says that v is 0, and
+    ``remainder`` is the norm of the mean of v there, as a share of that here; NaN where J is not known as a matrix.
+    """
 
     gradient: Tensor
     mean: Tensor
     deviation: Tensor
+    newton: Tensor
+    newton_noise: Tensor
+    remainder: Tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def jacobian_spectra(local: LocalGame, k: int = 20, max_products: int = 100) -> 
     ends = [sum(list(sizes.values())[:n]) for n in range(len(sizes) + 1)]
     blocks = {i: dense_spectrum(M[..., a:b, a:b], eps) for i, (a, b) in zip(sizes, pairwise(ends), strict=True)}
     whole, symmetric, antisymmetric = (dense_spectrum(A, eps) for A in (M, (M + M.mT) / 2, (M - M.mT) / 2))
-    return JacobianSpectra(whole, symmetric, antisymmetric, blocks, leader_curvature(local, M))
+    return JacobianSpectra(whole, symmetric, antisymmetric, blocks, leader_curvature(local, M), M)
 
 
 def update_spectra(F: UpdateMap, k: int = 20, max_products: int = 100) -> UpdateSpectra:
@@ -128,17 +136,44 @@ class Probe:
         """The update map on the probe batch, with data and buffers held fixed."""
         return UpdateMap(self.game, solver, self.params, self.memory, self.batches[0])
 
-    def noise(self) -> GradientNoise:
+    def noise(self, J: Tensor | None = None) -> GradientNoise:
         """The norm of v and its noise. The deviation is the root of the summed variances of v's entries on one batch.
 
-        It is 0 if the game draws nothing.
+        It is 0 if the game draws nothing. ``J`` is the matrix, if it is known.
         """
-        v = [ravel(self.local(n).gradient(), self.game.members is not None) for n in range(len(self.batches))]
-        norm = torch.linalg.vector_norm
-        first, others = norm(v[0], dim=-1), torch.stack(v[1:] or v).cpu()
-        spread = others - others.mean(0)
-        deviation = norm(norm(spread, dim=-1), dim=0) / max(len(others) - 1, 1) ** 0.5
-        return GradientNoise(first.cpu(), norm(others.mean(0), dim=-1), deviation)
+        v = self._gradients(self.params)
+        first, others = _norm(v[0]), torch.stack(v[1:] or v)
+        unknown = torch.full_like(first, torch.nan)
+        norms = first, _norm(others.mean(0)), _deviation(others)
+        if J is None:
+            return GradientNoise(*norms, unknown, unknown, unknown)
+        finite = J.isfinite().flatten(-2).all(-1) & others.isfinite().all(-1).all(0)
+        rhs = others.double().nan_to_num().movedim(0, -1)  # ([M,] N, batches)
+        steps = torch.linalg.lstsq(J.nan_to_num(), rhs, rcond=_SINGULAR, driver="gelsy").solution.movedim(-1, 0)
+        mean = steps.mean(0)
+        there = unravel((ravel(self.params, self.game.members is not None).cpu() - mean).to(v[0]), self.params)
+        left = self._gradients(tree_map(lambda x, like: x.to(like), there, self.params))
+        left_norm, here = _norm(torch.stack(left[1:] or left).mean(0)), norms[1]
+        remainder = torch.where(here > 0, left_norm / here, torch.zeros_like(here))
+        found = (torch.where(finite, x.to(first), unknown) for x in (_norm(mean), _deviation(steps), remainder))
+        return GradientNoise(*norms, *found)
+
+    def _gradients(self, params: Params) -> list[Tensor]:
+        """v ([M,] N) on each batch, on the CPU."""
+        ensemble = self.game.members is not None
+        return [ravel(LocalGame.of(self.game, params, batch).gradient(), ensemble).cpu() for batch in self.batches]
+
+
+_SINGULAR = 1e-12  # a share of the largest singular value of J up to which one counts as 0
+
+
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1)
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """The norm (...) of the standard deviation of x (batches, ..., N) between batches; 0 of one batch."""
+    return torch.linalg.vector_norm(_norm(x - x.mean(0)), dim=0) / max(len(x) - 1, 1) ** 0.5
 
 
 class ProbeFactory:

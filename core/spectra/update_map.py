@@ -141,6 +141,8 @@ def update_jacobian(
 ) -> Tensor:
     """F' = d(theta+, memory+) / d(theta, memory) at ``params``: (S, S), where S counts parameters and memory.
 
+    It is that of one step, and of a solver with a ``period``, as lookahead-minmax, that of so many.
+
     The order of the state, and what is held fixed, are those of :class:`UpdateMap`. The game is played with
     ``regularizers``, as by ``counterplay.run``. ``memory`` is by default the solver's first one. ``batch`` is by
     default drawn from seed 0, with buffers renewed at ``params`` until they settle, or once if they do not settle. The

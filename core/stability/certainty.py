@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..log.schema import SPECTRUM_STATUS
-from .conditioning import neutral, radius, slowest, without_ones
+from .conditioning import ROUNDING, neutral, radius, slowest, without_ones
 
+_OF_DOUBLE = 1e-10  # relative: errors of eigenvalues that were taken in single precision are larger
 ERROR_PER_RESIDUAL = 10.0  # for logs without errors: an eigenvalue may be off by this multiple of its residual
 
 
@@ -131,6 +132,17 @@ def known(found: Found, size: int | None = None, least: int = 0, about: float = 
         about,
         found.get("errors"),
     )
+
+
+def rounding_of(dtype: str, J: Known) -> float:
+    """The share of the largest modulus up to which an eigenvalue counts as 0 in a run of ``dtype``.
+
+    Spectra are taken in double precision whatever the run's is. A game that has none is measured in its own, and then
+    no eigenvalue has a small error.
+    """
+    errors = J.error[np.isfinite(J.error) & (J.error > 0)]
+    is_double = len(errors) > 0 and float(errors.min()) < _OF_DOUBLE * J.radius
+    return ROUNDING["float64"] if is_double else ROUNDING.get(dtype, 1e-5)
 
 
 def without_neutral(F: Known, J: Known, rounding: float) -> NDArray[np.complex128]:

@@ -24,7 +24,9 @@ from .conditioning import slowest
 from .number_format import EXACT, number_text, rate_text
 from .verdict_table import verdict
 
-AT_REST = 1e-3  # the largest `distance` at which v counts as 0
+AT_REST = 1e-3  # the largest distance to where v is 0, as a share of 1 + ‖θ‖, at which a point counts as at rest
+VANISHING = 1e-15  # times max |λ| (1 + ‖θ‖): a v that is no larger is rounding
+LEFT = 0.25  # the share of v that a Newton step may leave near a place where v is 0 and J is not singular
 DEVIATIONS = 4.0  # standard errors by which the mean of v may be off; of few batches the error itself is rough
 
 
@@ -76,40 +78,47 @@ def rest_of(
     *,
     noise: float | None = None,
     mean: float | None = None,
+    newton: tuple[float, float, float] = (math.nan, math.nan, math.nan),
     batches: int = NOISE_BATCHES,
-    rounding: float = 1e-12,
 ) -> Rest:
     """Whether a point is at rest, that is, whether v = 0.
 
     ``gradient`` is the norm of v on one batch, ``mean`` the norm of the mean of v over ``batches`` batches and
     ``noise`` the standard deviation of v between batches (0 where the game draws nothing). The mean may be off by
-    DEVIATIONS · noise / √batches. The point is at rest if, at the upper end of this interval, the place where v is 0 is
-    within AT_REST even along the eigenvector of the least eigenvalue. It is not at rest if, at the lower end, that
-    place is farther even along the one of the largest. Where not all eigenvalues are known, one is 0, or the noise is
-    unknown, a point is at rest only if v is 0 to ``rounding``.
+    DEVIATIONS · noise / √batches. ``newton`` are norm and deviation of the Newton step to where J says that the mean
+    is 0, and the share of v that is left there.
+
+    Where the step leaves little of v, its length tells how far the point is from rest. Where it is not known (J is no
+    matrix, or the log is from before), the least eigenvalue of J bounds the distance from above, and the largest one
+    from below; both for a normal J. A v that is 0 to rounding is at rest in any case.
     """
     parameters = math.nan if parameters is None else parameters
     drawn = noise is None or noise > 0
     size = mean if drawn and mean is not None else gradient
     if size is None or not math.isfinite(size) or not math.isfinite(parameters):
         return Rest("unknown", math.inf, "v was not recorded")
-    slack = 0.0 if not drawn else math.inf
+    slack, off = (0.0, 0.0) if not drawn else (math.inf, math.inf)
     if drawn and noise is not None and mean is not None:
-        slack = DEVIATIONS * noise / math.sqrt(batches)
-    most, near = (distance(max(size + s, 0.0), parameters, J.radius) for s in (slack, -slack))
+        slack, off = (DEVIATIONS * x / math.sqrt(batches) for x in (noise, newton[1]))
     if not drawn:
         words = f"‖v‖ = {size:.3g}"
     elif math.isfinite(slack):
         words = f"‖v‖ = {size:.3g} ± {slack:.2g} over {batches} batches"
     else:
         words = f"‖v‖ = {size:.3g} on one batch, and what batches differ by was not recorded"
-        most = distance(size, parameters, J.radius)
-    least = float(np.abs(J.values).min()) if J.complete is True else 0.0
-    far = most if most <= rounding else distance(size + slack, parameters, least)
+    most, near = (distance(max(size + s, 0.0), parameters, J.radius) for s in (slack, -slack))
+    if (most if math.isfinite(slack) else distance(size, parameters, J.radius)) <= VANISHING:
+        return Rest("yes", 0.0, words)
+    step, _, left = newton
+    if left <= LEFT and math.isfinite(off):
+        far, near, is_known = (step + off) / (1 + parameters), (step - off) / (1 + parameters), True
+    else:  # a step that leaves much of v says that the place is not near, or that there is none
+        least = float(np.abs(J.values).min()) if J.complete is True and math.isnan(left) else 0.0
+        far, is_known = distance(size + slack, parameters, least), J.largest_is_certain
     if far <= AT_REST:
         return Rest("yes", far, words)
     # If the largest modulus is not certain, max |λ| may be larger than J.radius, and the distance smaller than `near`.
-    return Rest("no" if near > AT_REST and J.largest_is_certain else "unknown", far, words)
+    return Rest("no" if near > AT_REST and is_known else "unknown", far, words)
 
 
 def kind_of(
@@ -220,9 +229,9 @@ def _equilibrium(own: Mapping[str, Known], curvature: float | None, zero: float,
 def _stackelberg(own: Mapping[str, Known], curvature: float | None, zero: float, negligible: float) -> str:
     """Why the point is a Stackelberg equilibrium of two players, the first of whom leads; "" if it is not.
 
-    The follower's block must be positive definite, and the leader's ``curvature`` along its answers at least 0.
+    The follower's block must be positive definite, and the leader's ``curvature`` along its answers positive.
     """
-    if curvature is None or not curvature >= -negligible or len(own) != 2:
+    if curvature is None or not curvature > max(zero, negligible) or len(own) != 2:
         return ""
     leader, follower = own
     answer = float(slowest(own[follower].values))

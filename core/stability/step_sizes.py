@@ -40,6 +40,23 @@ def descends(experiment: Mapping[str, Any]) -> bool:
     return _bare_name(solver) in _DESCENDING and rule in (None, "sgd")
 
 
+_ADAPTIVE = ("adam", "adamw", "rmsprop", "tf-rmsprop")  # rules that divide by the root of a second moment of v
+
+
+def steps_change(experiment: Mapping[str, Any], noise: float | None) -> bool:
+    """Whether the same v makes another step later on, so that F' does not say where the steps lead.
+
+    The step size follows a schedule; or it is divided by a second moment of v, which keeps its size only where the
+    ``noise`` between batches keeps it up.
+    """
+    solver = experiment.get("solver")
+    if not isinstance(solver, Mapping):
+        return False
+    if name_of(solver.get("schedule")) not in (None, "constant"):
+        return True
+    return noise == 0 and (name_of(solver.get("rule")) in _ADAPTIVE or _bare_name(solver) == "acgd")
+
+
 def _bare_name(solver: Any) -> str:
     """The solver's name in lower case without hyphens; "" for a class from elsewhere that has the name of one of ours.
 

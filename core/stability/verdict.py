@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .certainty import Found, Known, known, without_neutral
-from .conditioning import EPSILON, ROUNDING, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
+from .certainty import Found, Known, known, rounding_of, without_neutral
+from .conditioning import EPSILON, conditioning, largest_step, neutral, phase, radius, slowest, steps_to
 from .equilibrium import Kind, kind_of, rest_of, stability_from_joint_play
 from .number_format import EXACT
 
@@ -27,12 +27,14 @@ def point_verdict(
     parameters: float | None = None,
     noise: float | None = None,
     mean_gradient: float | None = None,
+    newton: tuple[float, float, float] = (math.nan, math.nan, math.nan),
     sizes: Mapping[str, int] | None = None,
     state_size: int | None = None,
     leader_curvature: float | None = None,
     dtype: str = "float64",
     period: int = 1,
     descending: bool = False,
+    changing: bool = False,
     jacobian: Any = None,
 ) -> dict[str, Any]:
     """Return the facts that the eigenvalues of J (n,), of the players' own blocks and of F' give of one point.
@@ -42,11 +44,13 @@ def point_verdict(
         own: those of each player's own block.
         update: those of F' of largest modulus, and ``update_far`` those farthest from 1. F' is the derivative of
             ``period`` steps; its state has ``state_size`` numbers.
-        gradient: the norm of v on one batch; ``parameters`` the norm of θ; ``noise`` and ``mean_gradient`` as in
-            `rest_of`.
+        gradient: the norm of v on one batch; ``parameters`` the norm of θ; ``noise``, ``mean_gradient`` and ``newton``
+            as in `rest_of`.
         sizes: the number of parameters of each player. Without it, it is unknown whether all eigenvalues are there.
         leader_curvature: as in `kind_of`.
         descending: whether a step is θ − lr w(θ) with a w that does not depend on lr.
+        changing: whether the same v makes another step later on (`steps_change`). Then F' is that of one step, and
+            where the steps lead is unknown.
         jacobian: what the run's check of J found. Where J is not the derivative of v, the kind of point is unknown.
 
     Facts, among others:
@@ -67,7 +71,7 @@ def point_verdict(
     F = None if update is None else known(update, state_size, N or 0)
     if F is not None and update_far is not None:
         F = F.with_others(known(update_far, about=1.0))
-    rounding = ROUNDING.get(dtype, 1e-5)
+    rounding = rounding_of(dtype, J)
     with np.errstate(over="ignore", invalid="ignore"):  # of a run that has blown up: its numbers show it
         facts, bounds = _of_jacobian(J, rounding)
         if F is not None:
@@ -76,12 +80,15 @@ def point_verdict(
         if own is not None:
             facts["joint_part"] = stability_from_joint_play(J, blocks)
             least = max(rounding, 1e-9)
-            rest = rest_of(gradient, parameters, J, noise=noise, mean=mean_gradient, rounding=least)
-            negligible = float(np.finfo(np.float64 if dtype == "float64" else np.float32).eps) / 10
+            rest = rest_of(gradient, parameters, J, noise=noise, mean=mean_gradient, newton=newton)
+            negligible = float(np.finfo(np.float64 if rounding < 1e-9 else np.float32).eps) / 10
             found = kind_of(
-                J, blocks, F, rest=rest, leader_curvature=leader_curvature, rounding=least, negligible=negligible
-            )
+                J, blocks, None if changing else F, rest=rest, leader_curvature=leader_curvature, rounding=least,
+                negligible=negligible,
+            )  # fmt: skip
             facts["kind"] = None if found is None else _kind(found, facts["neutral"], jacobian)
+    if changing:
+        facts |= {key: math.nan for key in ("predicted_rate", "steps_to_epsilon") if key in facts}
     for key, least in _LEAST.items():  # a lower bound that always holds says nothing
         if key in facts and key in bounds and facts[key] <= least:
             facts[key] = math.nan
@@ -114,8 +121,11 @@ def _of_jacobian(J: Known, rounding: float) -> tuple[dict[str, Any], dict[str, s
         "max_modulus": J.radius,
         "complete": J.complete,
     }
-    if too_inexact(others, J.error[np.isfinite(J.error)]):
-        facts |= dict.fromkeys(("phase", "conditioning", "largest_step"), math.nan)
+    error = J.error[np.isfinite(J.error)]
+    if too_inexact(others, error):
+        facts["conditioning"] = math.nan
+    if too_inexact(others, error, real=True):
+        facts |= dict.fromkeys(("phase", "largest_step"), math.nan)
     least = dict.fromkeys(("neutral", "phase", "conditioning", "max_modulus"), "≥")
     most = dict.fromkeys(("largest_step", "min_real"), "≤")
     return facts, {} if J.complete is True else least | most
@@ -140,8 +150,9 @@ def _of_update(
     }
     if descending:
         w = 1 - values if exact_enough else values[:0]
-        facts["step_phase"] = float(phase(w, rounding))
         facts["step_conditioning"] = float(conditioning(w, rounding))
+        w = values[:0] if too_inexact(w, errors[: len(w)], real=True) else w
+        facts["step_phase"] = float(phase(w, rounding))
         facts["step_multiple"] = float(largest_step(w, rounding))
     bounds = {} if F.complete is True else {"update_radius": "≥"}
     if F.complete is not True or J.complete is not True:
@@ -150,10 +161,13 @@ def _of_update(
     return facts, bounds
 
 
-def too_inexact(values: NDArray[np.complex128], error: NDArray[np.float64]) -> bool:
-    """Whether the error (n,) of one of ``values`` (n,) is so large a share of it that ratios of them are not known."""
-    size = np.abs(values)
-    exact = EXACT * np.nanmax(size, initial=0.0)
+def too_inexact(values: NDArray[np.complex128], error: NDArray[np.float64], real: bool = False) -> bool:
+    """Whether the error (n,) of one of ``values`` (n,) is so large a share of it that ratios of them are not known.
+
+    ``real``: of their real parts.
+    """
+    size = np.abs(values.real) if real else np.abs(values)
+    exact = EXACT * np.nanmax(np.abs(values), initial=0.0)
     return bool((error > np.fmax(MAX_ERROR * size, exact)).any())
 
 

@@ -71,7 +71,7 @@ def number(facts: Mapping[str, Any], key: str, digits: int = 6) -> str:
     sign = next((one[key] for one in signs if key in one), "")  # if one number is a bound, the median is a bound
     errors = facts.get("errors", {})
     error = max((one.get(key) or 0.0 for one in (errors if many else [errors])), default=0.0)
-    middle = float(known[len(known) // 2])
+    middle = float(np.median(known))
     if key in _RATES:
         text = rate_text(middle, digits, sign, error)
     else:

@@ -127,7 +127,7 @@ def test_a_cell_where_it_is_not_known_to_rest(equilibrium: str, step: str, flow:
         ({"gradient": 1.0, "noise": 0.1, "mean": 0.4}, "no"),
         ({"gradient": 1e-4}, "unknown"),  # an old log: how noisy one batch's v is was not recorded
         ({"gradient": 1.0}, "unknown"),
-        ({"gradient": 1e-12}, "yes"),
+        ({"gradient": 1e-16}, "yes"),
         ({"gradient": 0.0}, "yes"),
         ({"gradient": None, "noise": 0.0}, "unknown"),
         ({"gradient": float("nan"), "noise": 0.0}, "unknown"),
@@ -136,7 +136,7 @@ def test_a_cell_where_it_is_not_known_to_rest(equilibrium: str, step: str, flow:
 )
 def test_at_rest_beside_the_noise(facts: dict[str, Any], state: str) -> None:
     J = Known.of(np.array([1.0, 0.1]), size=2)
-    found = rest_of(parameters=0.0, J=J, rounding=1e-9, **facts)
+    found = rest_of(parameters=0.0, J=J, **facts)
     assert found.state == state
     if state == "yes":
         assert found.distance <= AT_REST
@@ -158,7 +158,7 @@ def test_v_of_a_batch_is_noise_alone() -> None:
 def test_the_scale_must_be_known_to_say_that_a_point_moves() -> None:
     J = Known.of([100.0, 1.0], status=["not_converged", "converged"], size=5000)
     assert rest_of(1e-2, 0.0, J, noise=0.0).state == "unknown"  # 1e-2 beside 1, but perhaps 1e-4 beside 100
-    assert rest_of(1e-10, 0.0, J, noise=0.0, rounding=1e-9).state == "yes"
+    assert rest_of(1e-15, 0.0, J, noise=0.0).state == "yes"
 
 
 def test_the_slowest_direction_must_be_known_to_say_that_a_point_is_at_rest() -> None:
@@ -168,6 +168,21 @@ def test_the_slowest_direction_must_be_known_to_say_that_a_point_is_at_rest() ->
     assert rest_of(0.1, 0.0, Known.of([1000.0, 1.0], size=2), noise=0.0).state == "unknown"  # 0.1 away along one
     assert rest_of(0.1, 0.0, Known.of([1000.0, 200.0], size=2), noise=0.0).state == "yes"
     assert rest_of(0.1, 0.0, Known.of([1000.0, 0.0], size=2), noise=0.0).state == "unknown", "no such place may be"
+
+
+@pytest.mark.parametrize(
+    ("newton", "noise", "state"),
+    [
+        ((5e-4, 0.0, 0.01), 0.0, "yes"),  # whatever the eigenvalues say
+        ((50.0, 0.0, 0.01), 0.0, "no"),  # the place is far: J is far from normal
+        ((5e-4, 0.0, 0.5), 0.0, "unknown"),  # no such place, or J is 0 there
+        ((5e-4, 5e-4, 0.01), 1e-5, "unknown"),  # batches take it to different places
+        ((5e-4, 1e-5, 0.01), 1e-5, "yes"),
+    ],
+)
+def test_at_rest_is_how_far_newton_s_step_goes(newton: tuple[float, float, float], noise: float, state: str) -> None:
+    J = Known.of(np.array([2.0, 1.0]), size=2)
+    assert rest_of(1e-4, 0.0, J, noise=noise, mean=1e-4, newton=newton).state == state
 
 
 # --------------------------------------------------------------------------------------- a part never denies the whole

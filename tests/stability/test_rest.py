@@ -1,0 +1,96 @@
+"""Whether a point is at rest, and where steps lead, of games in which both are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import counterplay as cp
+from counterplay.analysis.measures.log_verdict import meaning
+from counterplay.core.stability.verdict import point_verdict
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def game_of(x: Loss, y: Loss, at: tuple[float, float]) -> cp.Game:
+    """Two players of one number each, who minimise."""
+
+    def losses(p: cp.Params, batch: Any) -> dict[str, Tensor]:
+        a, b = p["x"]["value"], p["y"]["value"]
+        return {"x": x(a, b).sum(), "y": y(a, b).sum()}
+
+    start = {i: {"value": torch.tensor([n], dtype=torch.float64)} for i, n in zip("xy", at, strict=True)}
+    return cp.game_from_losses(losses, start)
+
+
+def said(game: cp.Game, path: Path, solver: str = "simgd", steps: int = 0, **options: Any) -> dict[str, Any]:
+    """The facts at the last point of a run."""
+    made = cp.make("solver", solver, **{"lr": 1e-9, **options})
+    cp.run(game, made, steps=steps, spectrum_every=max(steps, 1), out=path / "run")
+    facts = meaning(cp.open_log(path / "run"))
+    assert facts is not None
+    return facts
+
+
+CASES = {
+    "near": (lambda x, y: x**2 / 2, lambda x, y: y**2 / 2, (1e-4, 1e-4), "yes"),
+    "far along the slow one": (lambda x, y: 1e9 * x**2 / 2, lambda x, y: y**2 / 2, (0.0, 1.0), "no"),
+    # J = [[1, 1e6], [0, 2]] takes a small v far
+    "far from normal": (lambda x, y: x**2 / 2 + 1e6 * x * y, lambda x, y: y**2, (50.0 - 1e-4, -5e-5), "no"),
+    "near though v is not small": (lambda x, y: x**2 / 2 + 1e6 * x * y, lambda x, y: y**2, (0.0, 1e-6), "yes"),
+    "no place": (lambda x, y: x**3 / 3 + 1e-8 * x, lambda x, y: y**2 / 2, (1e-4, 0.0), "unknown"),
+    "J is 0 there": (lambda x, y: x**4 / 4, lambda x, y: y**4 / 4, (1e-3, 1e-3), "unknown"),
+    "a line of them": (lambda x, y: (x + y) ** 2, lambda x, y: (x + y) ** 2, (3.0, -3.0 + 1e-5), "yes"),
+    "going on for ever": (lambda x, y: torch.exp(-x), lambda x, y: torch.exp(-y), (8.0, 8.0), "no"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_point_is_at_rest_where_v_is_0_nearby(name: str, tmp_path: Path) -> None:
+    x, y, at, state = CASES[name]
+    kind = said(game_of(x, y, at), tmp_path)["kind"]
+    assert kind["at_rest"] == state, kind["words"]
+
+
+def test_eigenvalues_of_a_run_in_single_precision_are_as_exact(tmp_path: Path) -> None:
+    """Spectra are taken in double precision: 5e-4 beside 100 is not 0."""
+    game = game_of(lambda x, y: 50 * x**2, lambda x, y: 2.5e-4 * y**2, (0.0, 50.0))
+    cp.run(game, cp.make("solver", "simgd", lr=1e-3), steps=1, spectrum_every=1, dtype="float32", out=tmp_path / "r")
+    facts = meaning(cp.open_log(tmp_path / "r"))
+    assert facts is not None and facts["neutral"] == 0 and facts["kind"]["at_rest"] == "no"
+    assert facts["conditioning"] == pytest.approx(2e5, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"schedule": {"name": "exponential", "decay": 0.9}}, {"rule": "adam"}, {"rule": "rmsprop"}],
+    ids=["schedule", "adam", "rmsprop"],
+)
+def test_where_steps_that_change_lead_is_unknown(options: dict[str, Any], tmp_path: Path) -> None:
+    """ρ(F') is right of this one step; steps that shrink may stop on the way, and those of Adam grow as v shrinks."""
+    facts = said(game_of(CASES["near"][0], CASES["near"][1], (1.0, 1.0)), tmp_path, lr=0.1, steps=20, **options)
+    assert facts["update_radius"] > 0 and np.isnan(facts["predicted_rate"]) and np.isnan(facts["steps_to_epsilon"])
+    assert facts["kind"]["step"] == "none" and "this solver's step returns" not in facts["kind"]["words"]
+
+
+def test_a_leader_whose_curvature_is_0_is_not_said_to_lead() -> None:
+    J = np.array([[-1.0, 1.0], [-1.0, 1.0]])
+    facts = point_verdict(
+        np.linalg.eigvals(J + 1e-3 * np.eye(2)), {"x": np.array([-1.0]), "y": np.array([1.0])}, None,
+        gradient=0.0, parameters=0.0, noise=0.0, sizes={"x": 1, "y": 1}, leader_curvature=0.0,
+    )  # fmt: skip
+    assert facts["kind"]["equilibrium"] == "not_nash"
+
+
+def test_ratios_of_a_real_part_within_its_error_are_unknown() -> None:
+    """Re λ = 200 ± 3000 of |λ| = 3e6: on which side of 0 it is decides on ζ and on the largest step."""
+    z = np.array([200 + 3e6j, 200 - 3e6j, 6e6 + 0j])
+    facts = point_verdict({"eigenvalues": z, "errors": [5e-4, 5e-4, 1e-12]}, None, None, sizes={"x": 3})
+    assert np.isnan(facts["phase"]) and np.isnan(facts["largest_step"])
+    assert facts["conditioning"] == pytest.approx(2.0)

@@ -45,7 +45,8 @@ class GradientNoise:
     """Norms (...) of v on the probe batch, of the mean of v over independent batches, and of its standard deviation.
 
     ``newton`` and ``newton_noise`` are the latter two of the Newton step J⁺v to where J says that v is 0, and
-    ``remainder`` is the norm of the mean of v there, as a share of that here; NaN where J is not known as a matrix.
+    ``remainder`` is the norm of the mean of v there, as a share of that here; NaN where J is not known as a matrix, and
+    inf where the game projects what moves along -v: v need not be 0 at the boundary of a strategy set.
     """
 
     gradient: Tensor
@@ -145,8 +146,9 @@ class Probe:
         first, others = _norm(v[0]), torch.stack(v[1:] or v)
         unknown = torch.full_like(first, torch.nan)
         norms = first, _norm(others.mean(0)), _deviation(others)
+        stopped = self._is_stopped(others.mean(0))
         if J is None:
-            return GradientNoise(*norms, unknown, unknown, unknown)
+            return GradientNoise(*norms, unknown, unknown, torch.where(stopped, torch.inf, unknown))
         finite = J.isfinite().flatten(-2).all(-1) & others.isfinite().all(-1).all(0)
         rhs = others.double().nan_to_num().movedim(0, -1)  # ([M,] N, batches)
         steps = torch.linalg.lstsq(J.nan_to_num(), rhs, rcond=_SINGULAR, driver="gelsy").solution.movedim(-1, 0)
@@ -155,8 +157,20 @@ class Probe:
         left = self._gradients(tree_map(lambda x, like: x.to(like), there, self.params))
         left_norm, here = _norm(torch.stack(left[1:] or left).mean(0)), norms[1]
         remainder = torch.where(here > 0, left_norm / here, torch.zeros_like(here))
+        remainder = torch.where(stopped, torch.inf, remainder)
         found = (torch.where(finite, x.to(first), unknown) for x in (_norm(mean), _deviation(steps), remainder))
         return GradientNoise(*norms, *found)
+
+    def _is_stopped(self, v: Tensor) -> Tensor:
+        """Whether a small step along -v ([M,] N) leaves the strategy sets, ([M],)."""
+        if not self.game.projects:
+            return torch.zeros(v.shape[:-1], dtype=torch.bool)
+        ensemble = self.game.members is not None
+        here = ravel(self.params, ensemble).cpu()
+        size = _SMALL * (1 + _norm(here)) / _norm(v).clamp(min=torch.finfo(v.dtype).tiny)
+        moved = (here - size[..., None] * v).to(here)
+        like = tree_map(lambda x, own: x.to(own), unravel(moved, self.params), self.params)
+        return (ravel(self.game.project(like), ensemble).cpu() != moved).any(-1)
 
     def _gradients(self, params: Params) -> list[Tensor]:
         """v ([M,] N) on each batch, on the CPU."""
@@ -164,6 +178,7 @@ class Probe:
         return [ravel(LocalGame.of(self.game, params, batch).gradient(), ensemble).cpu() for batch in self.batches]
 
 
+_SMALL = 1e-6  # the length of a step that tries the boundary, as a share of 1 + ‖θ‖
 _SINGULAR = 1e-12  # a share of the largest singular value of J up to which one counts as 0
 
 

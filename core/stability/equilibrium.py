@@ -86,7 +86,7 @@ def rest_of(
     ``gradient`` is the norm of v on one batch, ``mean`` the norm of the mean of v over ``batches`` batches and
     ``noise`` the standard deviation of v between batches (0 where the game draws nothing). The mean may be off by
     DEVIATIONS · noise / √batches. ``newton`` are norm and deviation of the Newton step to where J says that the mean
-    is 0, and the share of v that is left there.
+    is 0, and the share of v that is left there; inf at the boundary of a strategy set, where v need not be 0.
 
     Where the step leaves little of v, its length tells how far the point is from rest. Where it is not known (J is no
     matrix, or the log is from before), the least eigenvalue of J bounds the distance from above, and the largest one
@@ -110,6 +110,8 @@ def rest_of(
     if (most if math.isfinite(slack) else distance(size, parameters, J.radius)) <= VANISHING:
         return Rest("yes", 0.0, words)
     step, _, left = newton
+    if left == math.inf:
+        return Rest("unknown", math.inf, f"{words}, at the boundary of a strategy set")
     if left <= LEFT and math.isfinite(off):
         far, near, is_known = (step + off) / (1 + parameters), (step - off) / (1 + parameters), True
     else:  # a step that leaves much of v says that the place is not near, or that there is none
@@ -130,6 +132,7 @@ def kind_of(
     leader_curvature: float | None = None,
     rounding: float = 1e-9,
     negligible: float = 2e-17,
+    bounded: bool = False,
 ) -> Kind | None:
     """The kind of a point from what is known of J, of each player's own block and of F'; None if nothing is known.
 
@@ -137,6 +140,7 @@ def kind_of(
     curvature of the leader's loss along the follower's best answers (`spectra.stackelberg`). Whether an eigenvalue
     is 0 is unknown where its share of the largest modulus is below ``rounding``, or below the distance of the point
     from rest. It counts as 0 where its share is at most EXACT, and in an own block where it is at most ``negligible``.
+    Of a ``bounded`` point, where a strategy set stops v, only F' says something.
     """
     everything = [J, *own.values(), *([] if update is None else [update])]
     if not any(len(known.values) for known in everything):
@@ -146,6 +150,8 @@ def kind_of(
     zero = share * largest
     equilibrium, why = _equilibrium(own, leader_curvature, zero, negligible * largest)
     flow, step = _flow(J, zero, EXACT * largest), _step(update, rounding)
+    if bounded:
+        equilibrium, flow, why = "unknown", "unknown", "J says nothing at the boundary of a strategy set"
     name, words, course = verdict(equilibrium, step, flow)
     reasons = {"own": why, "course": ": ".join(filter(None, [course, _numbers(J, update, largest)]))}
     order = "" if all((b.values.real > np.maximum(zero, b.error)).all() for b in own.values()) else " to second order"

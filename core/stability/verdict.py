@@ -84,9 +84,12 @@ def point_verdict(
             negligible = float(np.finfo(np.float64 if rounding < 1e-9 else np.float32).eps) / 10
             found = kind_of(
                 J, blocks, None if changing else F, rest=rest, leader_curvature=leader_curvature, rounding=least,
-                negligible=negligible,
+                negligible=negligible, bounded=newton[2] == math.inf,
             )  # fmt: skip
-            facts["kind"] = None if found is None else _kind(found, facts["neutral"], jacobian)
+            drawn = noise is not None and noise > 0
+            facts["kind"] = None if found is None else _kind(found, facts["neutral"], jacobian, drawn)
+    if newton[2] == math.inf:  # what the flow does, and what steps it allows, J does not say at a boundary
+        facts |= {key: math.nan for key in ("largest_step", "step_multiple", "joint_part") if key in facts}
     if changing:
         facts |= {key: math.nan for key in ("predicted_rate", "steps_to_epsilon") if key in facts}
     for key, least in _LEAST.items():  # a lower bound that always holds says nothing
@@ -171,7 +174,7 @@ def too_inexact(values: NDArray[np.complex128], error: NDArray[np.float64], real
     return bool((error > np.fmax(MAX_ERROR * size, exact)).any())
 
 
-def _kind(found: Kind, neutral: int, jacobian: Any) -> dict[str, str]:
+def _kind(found: Kind, neutral: int, jacobian: Any, drawn: bool) -> dict[str, str]:
     """The facts of a verdict; "unknown" ones where J is not the derivative of v."""
     if (why := differs(jacobian)) is not None:
         unknown = dict.fromkeys(("equilibrium", "step", "flow", "curvature"), "unknown")
@@ -179,6 +182,8 @@ def _kind(found: Kind, neutral: int, jacobian: Any) -> dict[str, str]:
     words = found.words
     if neutral:
         words += f"; neutral in {neutral} direction{'s' * (neutral > 1)}, where λ(J) = 0"
+    if drawn:  # where the next batch has another J, this may not hold
+        words += "; J and F' are those of one batch"
     return {**found.facts(), "words": words}
 
 

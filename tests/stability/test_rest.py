@@ -94,3 +94,30 @@ def test_ratios_of_a_real_part_within_its_error_are_unknown() -> None:
     facts = point_verdict({"eigenvalues": z, "errors": [5e-4, 5e-4, 1e-12]}, None, None, sizes={"x": 3})
     assert np.isnan(facts["phase"]) and np.isnan(facts["largest_step"])
     assert facts["conditioning"] == pytest.approx(2.0)
+
+
+class Bounded(cp.Game):
+    """x is held at its bound 1, beyond which it would go on; y follows."""
+
+    players = ("x", "y")
+
+    def init(self, rng: torch.Generator) -> cp.Params:
+        return {i: {"value": torch.tensor([0.5], dtype=torch.float64)} for i in self.players}
+
+    def losses(self, p: cp.Params, batch: Any) -> dict[str, Tensor]:
+        x, y = p["x"]["value"], p["y"]["value"]
+        return {"x": (-(x**2) / 2 + 0.1 * x * y).sum(), "y": ((y - 0.1 * x) ** 2 / 2).sum()}
+
+    def project(self, p: cp.Params) -> cp.Params:
+        return {i: {name: t.clamp(-1, 1) for name, t in tree.items()} for i, tree in p.items()}
+
+
+def test_at_the_boundary_of_a_strategy_set_the_step_alone_says_something(tmp_path: Path) -> None:
+    """v is not 0 there, and the flow along -v is stopped: neither says that the point is left."""
+    facts = said(Bounded(), tmp_path, lr=0.1, steps=300)
+    kind = facts["kind"]
+    assert (kind["at_rest"], kind["flow"], kind["equilibrium"], kind["step"]) == ("unknown", "unknown", "unknown", "<1")
+    assert "at the boundary of a strategy set" in kind["words"] and np.isnan(facts["largest_step"])
+    assert facts["update_radius"] == pytest.approx(0.9)
+    inside = said(Bounded(), tmp_path / "inside", lr=1e-9, steps=1)["kind"]
+    assert inside["at_rest"] == "no" and "boundary" not in inside["words"]

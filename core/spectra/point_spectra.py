@@ -167,10 +167,11 @@ class Probe:
             return torch.zeros(v.shape[:-1], dtype=torch.bool)
         ensemble = self.game.members is not None
         here = ravel(self.params, ensemble).cpu()
-        size = _SMALL * (1 + _norm(here)) / _norm(v).clamp(min=torch.finfo(v.dtype).tiny)
-        moved = (here - size[..., None] * v).to(here)
+        scale = 1 + _norm(here)
+        moved = here - (_SMALL * scale / _norm(v).clamp(min=torch.finfo(v.dtype).tiny))[..., None] * v
         like = tree_map(lambda x, own: x.to(own), unravel(moved, self.params), self.params)
-        return (ravel(self.game.project(like), ensemble).cpu() != moved).any(-1)
+        off = _norm(ravel(self.game.project(like), ensemble).cpu() - moved)
+        return off > max(1e-3 * _SMALL, 8 * torch.finfo(here.dtype).eps) * scale  # else it is rounding
 
     def _gradients(self, params: Params) -> list[Tensor]:
         """v ([M,] N) on each batch, on the CPU."""

@@ -186,17 +186,16 @@ def plot(
 
 @click.command()
 @_PATHS
-@click.option("--below", type=float, metavar="NORM", help="The gradient norm to which runs race. [default: 1e-6]")
+@click.option("--below", type=float, default=1e-6, show_default=True, help="The gradient norm to which runs race.")
 @click.option("-o", "--output", type=PATH, help="File to write. [default: report.html beside the first log]")
-def report(paths: tuple[str, ...], below: float | None, output: str | None) -> None:
+def report(paths: tuple[str, ...], below: float, output: str | None) -> None:
     """Write one self-contained HTML file on one or several runs."""
     from ..measures.found_runs import is_sweep, readable_runs, tell_unread
-    from ..measures.run_table import BELOW
     from .report import write_report
 
     logs, bad = readable_runs(paths)
     beside = output or (f"{paths[0]}/report.html" if is_sweep(paths[0]) else None)
-    click.echo(f"Wrote {write_report(logs, beside, bad, BELOW if below is None else below)}")
+    click.echo(f"Wrote {write_report(logs, beside, bad, below)}")
     tell_unread(bad, len(logs) + len(bad))
 
 

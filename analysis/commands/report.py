@@ -108,10 +108,10 @@ def _results(known: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _details(log: Log) -> Iterator[str]:
     settings = dict(_flat(log.run))
-    twice = {k for k, x in settings.items() if settings.get(f"settings.{k}") == x}  # asked for, and as it was played
-    settings = {k: x for k, x in settings.items() if k.removeprefix("settings.") not in twice or k in twice}
-    if settings:
-        yield folded("Settings", facts(list(settings.items())))
+    played = "settings."  # before what was played; what was asked for is the same but for defaults
+    once = [(k, x) for k, x in settings.items() if not (k.startswith(played) and settings.get(k[len(played) :]) == x)]
+    if once:
+        yield folded("Settings", facts(once))
     if references := _references(log):
         yield folded("References", facts(references))
     if command := command_line(log):

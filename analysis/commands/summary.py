@@ -196,7 +196,8 @@ def rows(facts: dict[str, Any], digits: int = 6) -> dict[str, str]:
 def _settings(found: Mapping[str, str]) -> str:
     """The settings that are no facts of their own, without switches that are off, with names as brief as can be."""
     own = {k: x for k, x in found.items() if k not in _FACTS and x not in ("false", "[]", "null", "")}
-    own = {k: x for k, x in own.items() if not _CODE & {*k.split(".")}}
+    if "game.class" in found:  # a game made in Python
+        own = {k: x for k, x in own.items() if not (k.startswith("game.") and _CODE & {*k.split(".")})}
     short = Counter(k.partition(".")[2] or k for k in own)
     brief = {k: k.partition(".")[2] if k.startswith(("game.", "solver.")) else k for k in own}
     return ", ".join(f"{brief[k] if short[brief[k]] < 2 else k}={x}" for k, x in own.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -111,12 +110,7 @@ def memory_of_numpy_s() -> tuple[cp.Game, Act]:
 
 def an_array_of_another_type() -> tuple[cp.Game, Act]:
     array = np.ones(1)
-
-    def change() -> None:
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # from numpy 2.5 on
-            array.dtype = np.int64  # type: ignore[assignment]
-
-    return of(lambda: float(array.dtype.kind == "f")), once(change)
+    return of(lambda: float(array.dtype.kind == "f")), once(lambda: setattr(array, "dtype", np.int64))
 
 
 def on_an_array() -> tuple[cp.Game, Act]:
@@ -146,6 +140,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:Setting the dtype:DeprecationWarning")  # from numpy 2.5 on
 @pytest.mark.parametrize("make", CHANGES, ids=lambda f: f.__name__)
 def test_what_changes_is_seen(make: Make) -> None:
     assert_seen(make, 5 if make is a_target_network else 3)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from counterplay.analysis.commands.run_table_text import lines, write
+from counterplay.analysis.commands.summary import _settings
 from counterplay.analysis.figures.plot import plot
 from counterplay.analysis.measures.found_runs import find_runs
 from counterplay.analysis.measures.run_table import columns_of, fastest, over_seeds, run_table, sorted_by, table_of_logs
@@ -176,6 +177,16 @@ def test_a_report_of_a_grid_has_its_heat_map_and_races_to_what_is_asked(tmp_path
     assert "Fastest" not in text and '<p class="status"></p>' not in text, "nobody reached it"
     assert cli("report", *paths[:3], "-o", tmp_path / "r.html")[0] == 0
     assert "A result of each run, by two settings" not in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_a_metric_may_be_named_as_in_conditions(sweep: Path, cli: Run) -> None:
+    assert cli("summary", sweep, "--sort", "metric.score")[1] == cli("summary", sweep, "--sort", "score")[1]
+
+
+def test_settings_of_a_game_made_in_python_leave_out_its_code() -> None:
+    made = {"game.class": "m.G", "game.modules.g.0.class": "Linear", "game.draw.function": "f", "game.batch": "8"}
+    assert _settings(made) == "batch=8"
+    assert _settings({"game.draw": "3"}) == "draw=3", "an option of another game"
 
 
 def test_a_race_is_a_table(tmp_path: Path, cli: Run) -> None:

@@ -1,4 +1,7 @@
-"""Sphinx's settings. ``sphinx-build -W .docs .docs/_build`` makes every generated page first, then the site."""
+"""Sphinx's settings. ``sphinx-build -W .docs .docs/_build`` makes every generated page first, then the site.
+
+Notebooks are run by myst-nb, and what they show is kept with the sources' digest, as that of all examples is.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent / ".typing"), str(DOCS)]  # what is documented is this clone, installed or not
+os.environ |= {"PYTHONPATH": os.pathsep.join(sys.path[:2]), "COUNTERPLAY_NO_PLUGINS": "1"}  # also in other processes
 
 from make import docstrings, examples, kept  # noqa: E402
 
@@ -20,11 +24,16 @@ project = "counterplay"
 author = "counterplay developers"
 copyright = "counterplay developers; MIT licence"
 release = version = counterplay.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["misc.copy_overwrite"]
-exclude_patterns = ["_build", "generated/examples", "generated/scaling"]
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(kept.GENERATED / "notebooks" / kept.sources()[:16])  # the digest of what is there now
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+exclude_patterns = ["_build", "conftest.py", "generated/examples", "generated/notebooks", "generated/scaling"]
 html_theme = "furo"
 html_title = "counterplay"
 html_copy_source = False
@@ -39,9 +48,7 @@ toc_object_entries = False
 
 def generate(app: Sphinx) -> None:
     """Make pages, pictures and the results of examples, in a process whose torch and matplotlib are its own."""
-    kept.sources()  # from here on it is the digest of what is there now
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path[:2])), "COUNTERPLAY_NO_PLUGINS": "1"}
-    subprocess.run([sys.executable, "-m", "make"], cwd=DOCS, env=env, check=True)
+    subprocess.run([sys.executable, "-m", "make"], cwd=DOCS, check=True)
 
 
 def with_outputs(app: Sphinx, page: str, source: list[str]) -> None:

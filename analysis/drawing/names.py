@@ -56,7 +56,8 @@ def shown(logs: Sequence[Log]) -> list[Shown]:
         words = [what] if what else []
         for word in asked:  # as many as there is room for
             words += [word] if len(", ".join([*words, word])) + len(log.name) < LABEL - 2 else []
-        label = f"{', '.join(words)} ({log.name})" if words and not log.settings else log.name
+        said = ", ".join(words)
+        label = f"{said} ({log.name})" if words and said != log.name and not log.settings else log.name
         out.append(Shown(log, short(label, LABEL), what))
     return out
 

@@ -54,14 +54,14 @@ _STATUS = {  # schema.SPECTRUM_STATUS in words
 @click.option("--dtype", metavar="float32|float64", help="Precision.  [default: the game's]")
 @click.option("--device", metavar="cpu|cuda", default="cpu", help="Where it is computed.  [default: cpu]")
 @click.option("--member", type=INTEGER, default=0, help="Which member of an ensemble.  [default: 0]")
-@click.option("-k", type=Integer(1), default=8, show_default=True, help="Eigenvalues shown; up to 20 cost the same.")
+@click.option("-k", type=Integer(1), help="Eigenvalues shown; up to 20 cost the same.  [default: 8]")
 @click.option(
     "--products", type=Integer(2), help="The most products for each spectrum of a large game.  [default: 100, or 5 k]"
 )
 @plugins
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON.")
 def spectrum_command(
-    where: str, step: int | None, k: int, member: int, products: int | None, as_json: bool, **given: Any
+    where: str, step: int | None, k: int | None, member: int, products: int | None, as_json: bool, **given: Any
 ) -> None:
     """Find the eigenvalues of the Jacobian J, of its parts and blocks, and of the update map F'.
 
@@ -71,8 +71,9 @@ def spectrum_command(
     from ..run.load_point import is_run, load_point, plugins_of
     from ..run.torch_switches import precision
     from ..spectra.announcement import announced_to
-    from ..spectra.at_point import point_report
+    from ..spectra.at_point import eigenvalues_shown, point_report
 
+    count = eigenvalues_shown(k, products, default=8)
     for path in given["plugin"]:
         registry.load_file(path)
     if is_run(where):
@@ -93,7 +94,7 @@ def spectrum_command(
     members = point.game.members
     require_member(member, members, where)
     with precision(tf32=False), shown(quiet=as_json) as display, announced_to(getattr(display, "spectra", None)):
-        facts = point_report(point, k, None if members is None else member, products)
+        facts = point_report(point, count, None if members is None else member, products)
     click.echo(dumps(facts).rstrip() if as_json else table(facts))
 
 

@@ -140,9 +140,9 @@ class Game(ABC):
     def _repr_html_(self) -> str:
         """A table of the players and the options, for notebooks."""
         known: tuple[Field[Any], ...] = fields(self) if is_dataclass(self) else ()
-        own = [f for f in known if f.repr and f.name != "players"]
-        rows = [("players", ", ".join(self.players)), *((f.name.rstrip("_"), repr(getattr(self, f.name))) for f in own)]
-        return notebook.table(type(self).__name__, rows)
+        own = {f.name.rstrip("_"): getattr(self, f.name) for f in known if f.repr and f.name != "players"}
+        words = {name: getattr(x, "__qualname__", repr(x)) for name, x in own.items() if x is not None}
+        return notebook.table(type(self).__name__, [("players", ", ".join(self.players)), *words.items()])
 
 
 INSTANCE_NOISE = "instance_noise/generated"

@@ -27,7 +27,7 @@ from ..registry import registry
 from ..registry.build import Unmade, rebuild
 from ..solver.solver import Solver
 from ..solver.state import State
-from ..spectra.at_point import Point, point_report
+from ..spectra.at_point import Point, eigenvalues_shown, point_report
 from ..storage.checkpoint_files import load_checkpoint, newest
 from ..storage.json_fields import Recorded
 from ..storage.run_directory import RunDirectory
@@ -48,7 +48,7 @@ def spectrum(
     directory: str | Path,
     *,
     step: int | None = None,
-    k: int = 20,
+    k: int | None = None,
     products: int | None = None,
     member: int | None = None,
     device: str = "cpu",
@@ -61,7 +61,8 @@ def spectrum(
     Eigenvalues are complex arrays, of which JSON has the parts {"re": …, "im": …}.
 
     step                         its step; by default that of the newest checkpoint
-    k                            how many eigenvalues of each spectrum; up to 20 cost the same
+    k                            how many eigenvalues of each spectrum, by default 20, or half as many as products; up
+                                 to 20 cost the same
     products                     the most products for each spectrum of a large game, by default 100, or 5 k. With fewer
                                  it takes less time, and less converges
     member                       of an ensemble, which member; by default the first
@@ -71,13 +72,14 @@ def spectrum(
     Raises UsageError for a step that is neither in a checkpoint nor in the log, or for a game that cannot be made again
     and is not handed back, or too few products; BadLog for damaged files. Large games take hundreds of products with J.
     """
+    shown = eigenvalues_shown(k, products, default=20)
     given = game, solver, None if regularizers is None else list(regularizers)
     point = load_point(directory, step, device, _INSTEAD, given)
     member = (member or 0) if point.game.members is not None else member
     if member is not None and not 0 <= member < (point.game.members or 0):
         raise UsageError(f"member {member}: {directory} has {point.game.members or 'no'} members.")
     with precision(tf32=False):
-        return point_report(point, k, member, products)
+        return point_report(point, shown, member, products)
 
 
 def load_point(

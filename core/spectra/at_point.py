@@ -42,6 +42,18 @@ class Point:
 Own = Callable[[Tensor], Tensor]
 
 
+def eigenvalues_shown(k: int | None, products: int | None, default: int) -> int:
+    """How many eigenvalues of a spectrum are shown: ``k``, or the default as far as the products allow.
+
+    Raises UsageError for fewer than two products for each of ``k``.
+    """
+    if k is None:
+        return default if products is None else min(default, max(products // 2, 1))
+    if products is not None and products < 2 * k:
+        raise UsageError(f"{k} eigenvalues of a large game need at least {2 * k} products, and {products} were given.")
+    return k
+
+
 def point_report(point: Point, k: int, member: int | None = None, products: int | None = None) -> dict[str, Any]:
     """Return ``k`` eigenvalues of every spectrum at a point, and the verdict on it. ``--json`` prints these facts.
 
@@ -49,12 +61,8 @@ def point_report(point: Point, k: int, member: int | None = None, products: int 
     matrix, ``found`` the number of its eigenvalues that were found. For a large F', whose dimension is ``state_size``,
     ``update_far`` has the eigenvalues farthest from 1; the largest modulus that has converged is then only a lower
     bound of the spectral radius. ``gradient_noise`` is the standard deviation of v between independent batches.
-    ``products`` are the most that each spectrum of a large game may take; by default 100, or 5 k.
-
-    Raises UsageError for fewer than two products for an eigenvalue.
+    ``products`` are the most that each spectrum of a large game may take, 2 k or more; by default 100, or 5 k.
     """
-    if products is not None and products < 2 * k:
-        raise UsageError(f"{k} eigenvalues of a large game need at least {2 * k} products, and {products} were given.")
 
     def own(x: Tensor) -> Tensor:
         return x if member is None else x[member]

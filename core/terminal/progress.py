@@ -179,7 +179,7 @@ class _Cell:
         self._put(line)
 
     def _put(self, line: str) -> None:
-        text = {"text/plain": line}
+        text = {"text/plain": line} if line else {"text/plain": "", "text/html": ""}  # HTML of nothing takes no room
         if self.handle is None:
             self.handle = self.display(text, raw=True, display_id=True)
         else:

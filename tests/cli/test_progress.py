@@ -86,7 +86,7 @@ class Kernel:
         return self
 
     def display(self, data: dict[str, str], raw: bool, display_id: bool = False) -> Kernel:
-        self.shown.append(data["text/plain"])
+        self.shown.append(data.get("text/html", data["text/plain"]))
         return self
 
     update = display

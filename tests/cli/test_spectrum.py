@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 import counterplay as cp
 from counterplay.core.registry import registry
 from counterplay.core.registry.registry import Registry
+from counterplay.core.spectra.at_point import eigenvalues_shown
 from counterplay.core.storage.strict_json import dumps
 
 from ..conftest import Run
@@ -128,6 +129,13 @@ def test_fewer_products_find_less_of_a_large_game(cli: Run) -> None:
     assert re.search(r"largest modulus \(10 of [\d,]+\)", out) and "not converged" in out
 
 
+def test_products_alone_say_how_many_eigenvalues_are_shown() -> None:
+    assert [eigenvalues_shown(None, products, 20) for products in (None, 100, 30, 2)] == [20, 20, 15, 1]
+    assert eigenvalues_shown(4, 8, 20) == 4
+    with pytest.raises(cp.UsageError, match="at least 16 products, and 15 were given"):
+        cp.spectrum("nowhere", k=8, products=15)  # before anything is read
+
+
 def test_members(cli: Run) -> None:
     cli(*QUADRATIC, "-s", "lr=[0.01,0.02,0.03]", "--members", "3", "--steps", "5", "--out", "e")
     one = read(cli, "e", "--member", "2", "--step", "3")
@@ -155,7 +163,10 @@ def test_what_is_refused(cli: Run) -> None:
         (("quadratic", "--step", "3"), "not a run directory"),
         (("quadratc",), "did you mean 'quadratic'"),
         (("quadratic", "-k", "0"), "-k"),
-        (("quadratic", "-k", "8", "--products", "15"), "need at least 16 products, and 15 were given"),
+        (
+            ("images", "-g", "data.root=none", "-k", "8", "--products", "15"),
+            "need at least 16 products, and 15 were given",
+        ),
         (("quadratic", "--start", "none.safetensors"), "does not exist"),
         (("quadratic", "--solver", "simgd", "-s", "lt=3"), "no option 'lt'"),
         (("quadratic", "-s", "lr=3"), "Name the solver"),

@@ -35,6 +35,15 @@ def test_each_is_a_table_and_has_a_short_form(tmp_path):
     assert "<i>" not in of_log and {"step/losses", "(4, 2)", "step, player"} <= set(cells(of_log))
 
 
+def test_options_of_a_game_that_are_functions_are_shown_by_name_and_those_not_given_not_at_all():
+    def losses(p, batch):
+        return {"x": p["x"]["v"].sum() ** 2}
+
+    of_game = cells(cp.game_from_losses(losses, {"x": {"v": torch.zeros(2)}})._repr_html_())
+    assert "None" not in of_game and not any("0x" in cell for cell in of_game)
+    assert of_game[of_game.index("of") + 1].endswith("losses")
+
+
 def test_parameters_are_not_in_the_short_form_of_a_game():
     game = cp.game_from_losses(lambda p, batch: {"x": p["x"]["v"].sum() ** 2}, {"x": {"v": torch.zeros(1000)}})
     assert "tensor" not in repr(game) and len(repr(game)) < 200

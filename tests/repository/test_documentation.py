@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from importlib import import_module
@@ -22,13 +23,35 @@ with pytest.MonkeyPatch.context() as patch:
 PAGES = examples.pages()
 
 
-@pytest.mark.slow  # the documentation's build, which .ci/run does, plays them too, and stops at the first that fails
-@pytest.mark.parametrize("page", [name for name, path in PAGES.items() if examples.FENCE.search(path.read_text())])
-def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
-    text = PAGES[page].read_text(encoding="utf-8")
-    examples.played(text, tmp_path)
-    for picture in re.findall(rf"\(.*generated/examples/{page}/(.*?)\)", text):
-        assert (tmp_path / picture).stat().st_size > 0, picture
+def test_every_block_of_python_and_of_sh_is_an_example() -> None:
+    """`pytest .docs` and the build of the site play them: .ci/run does both."""
+    for path in PAGES.values():
+        fences = re.findall(r"^```(python|sh)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(list(examples.SYBIL.parse(path))) == len(fences), path
+
+
+def test_a_page_shows_what_its_examples_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# Sums\n\n```python\nx = 1 + 1\n```\n\nSo it is:\n\n```python\nprint(x)\n```\n<!-- output -->\n\nEnd.\n"
+    monkeypatch.setattr(examples.kept, "DOCS", tmp_path)
+    monkeypatch.setattr(examples.kept, "GENERATED", tmp_path / "generated")
+    (tmp_path / "page.md").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="examples of page were not played"):
+        examples.with_outputs("page", text)
+    examples.play()
+    assert examples.with_outputs("page", text) == text.replace("<!-- output -->", "\n```text\n2\n```")
+    kept = tmp_path / "generated/examples/page/outputs.json"
+    before = kept.stat().st_mtime_ns
+    examples.play()
+    assert kept.stat().st_mtime_ns == before, "played once only"
+    (tmp_path / "page.md").write_text(text.replace("1 + 1", "1 +"), encoding="utf-8")
+    with pytest.raises(SyntaxError):
+        examples.play()
+
+
+def test_notebooks_are_stored_without_what_they_show() -> None:
+    for path in (DOCS / "notebooks").glob("*.ipynb"):
+        code = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+        assert code and all(c["outputs"] == [] and c["execution_count"] is None for c in code), path
 
 
 def test_what_is_not_played_names_commands_that_exist() -> None:
@@ -44,7 +67,8 @@ def test_what_is_not_played_names_commands_that_exist() -> None:
 
 def test_pages_import_public_names_alone() -> None:
     private = re.compile(r"counterplay\.(core|plugins|games|analysis)\b")
-    assert [page for page, path in PAGES.items() if private.search(path.read_text(encoding="utf-8"))] == []
+    sources = {**PAGES, **{p.name: p for p in (DOCS / "notebooks").glob("*.ipynb")}}
+    assert [page for page, path in sources.items() if private.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_pages_lead_to_pages() -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from ...core.errors import printable
 from ...core.log.schema import SPECTRUM_STATUS
 from ...core.stability.certainty import bound_sign, largest, whole
-from ...core.stability.conditioning import ROUNDING
 from ...core.stability.number_format import number_text, rate_text
 from ...core.stability.step_sizes import name_of
 from ...core.stability.verdict import jacobian_check_in_words
@@ -212,7 +211,7 @@ def _solved(statuses: Sequence[str] | None) -> str:
 def _spectrum_rows(spectrum: Mapping[str, Any], facts: Mapping[str, Any], digits: int) -> dict[str, str]:
     """First the numbers that decide, ρ(F') and min Re λ(J), then the others."""
     known, period = spectrum["complete"], facts["meaning"].get("period", 1)
-    scale, rounding = spectrum["max_modulus"] or 0.0, ROUNDING.get(facts["dtype"], 1e-5)
+    scale, rounding = spectrum["max_modulus"] or 0.0, facts["meaning"]["rounding"]
     leading = (complex(z["re"], z["im"]) for z in spectrum["leading"][:4])
     least, status = spectrum["min_real"], _solved(spectrum["status"])
     off, found = spectrum["errors"], {}

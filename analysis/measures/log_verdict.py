@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.stability.conditioning import ROUNDING
 from ...core.stability.step_sizes import descends, steps_change
 from ...core.stability.verdict import jacobian_check_in_words, point_verdict
 from ...core.stability.verdict_text import eigenvalue, lines, number
@@ -18,7 +17,6 @@ from .convergence import dtype_of, fits, norm, period_of
 from .recorded_spectra import jacobian_check, last, sizes_of, spectra
 
 __all__ = [
-    "ROUNDING",
     "descends",
     "eigenvalue",
     "jacobian_check_in_words",
@@ -69,7 +67,7 @@ def meaning(log: Log) -> dict[str, Any] | None:
     return merged
 
 
-_COMMON = ("epsilon", "period")  # facts that all members have in common
+_COMMON = ("epsilon", "period", "rounding")  # facts that all members have in common
 
 
 def _float(x: NDArray[Any] | None) -> float | None:

@@ -127,10 +127,9 @@ def _given(where: str, given: Mapping[str, Any]) -> Point:
 def table(facts: Mapping[str, Any]) -> str:
     """The facts as text: first ρ(F') and min Re λ(J), which decide, then every spectrum, then what they say."""
     from ..stability import verdict, verdict_text
-    from ..stability.conditioning import ROUNDING
 
     meaning: dict[str, Any] = facts["meaning"]
-    rounding, period = ROUNDING.get(facts["dtype"], 1e-5), meaning.get("period", 1)
+    rounding, period = meaning["rounding"], meaning.get("period", 1)
     map = "F'" + f" of {period} steps" * (period > 1)
     member = "" if facts["member"] is None else f", member {facts['member']} of {facts['members']}"
     at = "" if facts["step"] is None else f"step {facts['step']}, "
@@ -172,7 +171,7 @@ def _rows(name: str, which: str, s: Mapping[str, Any], text: Any, rounding: floa
     rows: list[tuple[str, ...]] = []
     each = zip(s["eigenvalues"], s["residuals"], s["errors"], s["status"], strict=True)
     for n, (z, residual, error, status) in enumerate(each):
-        words = _STATUS[status] if n == 0 or status == "not_converged" else ""
+        words = _STATUS[status]
         if status == "converged" and not error * largest <= SEEN * abs(z):
             words = "lost to rounding" if math.isnan(error) else f"to ± {error * largest:.1g}"
         rows.append((heading * (n == 0), text(z, largest, rounding), f"{abs(z):.6g}", f"{residual:.1e}", words))

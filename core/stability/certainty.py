@@ -41,13 +41,15 @@ class Known:
         least: int = 0,
         about: float = 0.0,
         errors: ArrayLike | None = None,
+        symmetric: bool = False,
     ) -> Known:
         """Make a Known of recorded eigenvalues (n,). Those that are not finite are dropped: they are padding.
 
         ``errors`` (n,) say by how much each may be off; without them the errors are estimated from ``residuals`` (n,).
         Both are relative to the largest distance of an eigenvalue from ``about``. ``status`` (n,) holds names of
         ``SPECTRUM_STATUS`` or their indices. ``size`` is the number of rows of the matrix; where it is None, the matrix
-        has at least ``least`` rows.
+        has at least ``least`` rows. Of a ``symmetric`` matrix a Ritz value that has not converged is certain, too, to
+        within its error: there is an eigenvalue within its residual (Parlett 1998, theorem 4.5.1).
         """
         z = np.atleast_1d(np.asarray(values, dtype=np.complex128)).ravel()
         finite = np.isfinite(z)
@@ -58,7 +60,8 @@ class Known:
         z, codes, off = z[finite], codes[finite], np.asarray(errors, dtype=np.float64).ravel()[finite]
         largest = (np.abs(z - about).max() if len(z) else 0.0) or 1.0
         differentiable = not (codes == SPECTRUM_STATUS.index("not_differentiable")).any()
-        error = np.where((codes == 0) & np.isfinite(off), off * largest, np.inf)
+        counts = (codes == 0) | (symmetric and codes == SPECTRUM_STATUS.index("not_converged"))
+        error = np.where(counts & np.isfinite(off), off * largest, np.inf)
         complete = _complete(len(z), bool(np.isfinite(error).all()), size, least)
         return cls(z, error, complete, differentiable)
 
@@ -117,12 +120,12 @@ def _complete(count: int, certain: bool, size: int | None, least: int) -> bool |
 Found = NDArray[Any] | Sequence[complex] | Mapping[str, Any] | Known
 
 
-def known(found: Found, size: int | None = None, least: int = 0, about: float = 0.0) -> Known:
+def known(found: Found, size: int | None = None, least: int = 0, about: float = 0.0, symmetric: bool = False) -> Known:
     """Make a Known of what was found; see `Known.of`. A "dimension" in a mapping takes the place of ``size``."""
     if isinstance(found, Known):
         return found
     if not isinstance(found, Mapping):
-        return Known.of(found, size=size, least=least, about=about)
+        return Known.of(found, size=size, least=least, about=about, symmetric=symmetric)
     return Known.of(
         found["eigenvalues"],
         found.get("residuals"),
@@ -131,6 +134,7 @@ def known(found: Found, size: int | None = None, least: int = 0, about: float = 
         least,
         about,
         found.get("errors"),
+        symmetric,
     )
 
 

@@ -59,6 +59,7 @@ def point_verdict(
         step_phase, step_conditioning, step_multiple: for a descending solver, phase and conditioning of lr w', whose
             eigenvalues are 1 − λ(F'), and the factor below which lr may be multiplied.
         complete, update_complete: whether the whole spectrum of J and of F' is certain; None where that is unknown.
+        rounding: the share of the largest modulus up to which an eigenvalue counts as 0.
         bounds: name -> "≥" or "≤", for facts that are bounds because a spectrum is not complete.
         errors: by how much ρ(F'), the predicted rate, min Re λ and the largest modulus may be off.
         unknown: the names of facts that are not known; they are NaN here.
@@ -67,13 +68,14 @@ def point_verdict(
     """
     N = None if sizes is None else sum(sizes.values())
     J = known(eigenvalues, N)
-    blocks = {i: known(x, None if sizes is None else sizes.get(i)) for i, x in (own or {}).items()}
+    blocks = {i: known(x, None if sizes is None else sizes.get(i), symmetric=True) for i, x in (own or {}).items()}
     F = None if update is None else known(update, state_size, N or 0)
     if F is not None and update_far is not None:
         F = F.with_others(known(update_far, about=1.0))
     rounding = rounding_of(dtype, J)
     with np.errstate(over="ignore", invalid="ignore"):  # of a run that has blown up: its numbers show it
         facts, bounds = _of_jacobian(J, rounding)
+        facts["rounding"] = rounding
         if F is not None:
             more, signs = _of_update(F, J, rounding, period, descending)
             facts, bounds = {**facts, **more}, {**bounds, **signs}

@@ -78,7 +78,7 @@ def _table(
 
     from ...core.errors import BadLog
     from ...core.storage.strict_json import dumps
-    from ..measures.found_runs import find_runs, tell_unread
+    from ..measures.found_runs import find_runs, tell_unread, unfinished
     from ..measures.run_table import BELOW, over_seeds, run_table, said_fastest, sorted_by, unreadable
     from .run_table_text import lines, write
 
@@ -99,6 +99,8 @@ def _table(
         for line in lines(rows, max(shutil.get_terminal_size((100, 24)).columns, 60), asked):
             click.echo(line)
         if len(good) > 1 and not best and (said := said_fastest(rows if seeds else good, below)):
+            click.echo("\n" + said)
+        for said in filter(None, map(unfinished, paths)):
             click.echo("\n" + said)
     tell_unread({str(row["run"]): BadLog(str(row["reason"])) for row in bad}, len(runs))
 

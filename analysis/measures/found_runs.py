@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ...core.errors import BadLog, StorageError, UsageError, UserError, did_you_mean
 from ...core.log.sandbox import Sandbox
+from ...core.log.schema import ENDED
 from ...core.sweep.sweep_directory import SweepDirectory
 from ..log.log import Log, open_log
 from ..log.missing import missing
@@ -59,6 +61,17 @@ def find_runs(paths: Iterable[str | Path]) -> list[FoundRun]:
             raise UsageError(f"No cell of the sweep {path} has begun; counterplay sweep work {path} plays them.")
         found += begun
     return found
+
+
+def unfinished(path: str | Path) -> str:
+    """A sentence on a sweep some of whose cells have not ended; "" where all have, or ``path`` is no sweep."""
+    if not is_sweep(path):
+        return ""
+    sweep = SweepDirectory(path)
+    counts = Counter(sweep.state(cell.name).state for cell in sweep.cells())
+    ended = sum(counts.pop(state, 0) for state in ENDED)
+    others = ", ".join(f"{n} {state}" for state, n in counts.most_common())
+    return f"{path}: of {ended + counts.total()} cells {ended} have ended, {others}." if others else ""
 
 
 def _begun(run: Path) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import BadLog, Busy, UsageError, UserError
+from ..loop.result import Result
 from ..process.signals import stop_requested
 from ..provenance.environment import sources
 from ..registry import experiment as config
@@ -24,6 +25,7 @@ from ..registry.build import build
 from ..registry.kinds import KINDS
 from ..run.checkpoint import has_checkpoint
 from ..run.engine import run
+from ..run.recorders import Gallery
 from ..run.resume import resume
 from ..storage.lock import held
 from ..storage.run_directory import RunDirectory
@@ -68,7 +70,10 @@ def play_cell(directory: Path, experiment: config.Table, stop_at: int | None = N
 
 
 def try_steps(experiment: config.Table) -> Cost:
-    """The seconds that a run needs to start, and for a step, neither traced nor compiled; or why it is refused."""
+    """The seconds that a run needs to start, and for a step, neither traced nor compiled; or why it is refused.
+
+    Metrics are counted at every step where they are measured, and once for the real images; spectra are not.
+    """
     clocks: list[float] = []
     few = {"steps": 3, "compile": False, "until": None, "patience": None}
     try:
@@ -76,11 +81,25 @@ def try_steps(experiment: config.Table) -> Cost:
         game, solver, regularizers = build(asked)
         began = time.monotonic()
         settings = settings_of(asked, regularizers) | few
-        run(game, solver, **settings, progress=lambda *_: clocks.append(time.monotonic()))
+        result = run(game, solver, **settings, progress=lambda *_: clocks.append(time.monotonic()))
+        look = _seconds_of_metrics(result)
     except UserError as error:
         return f"refused: {error}"
     step = (clocks[-1] - clocks[0]) / (len(clocks) - 1) if len(clocks) > 1 else 0.0
-    return max(clocks[-1] - began - len(clocks) * step, 0.0) if clocks else 0.0, step
+    start = max(clocks[-1] - began - len(clocks) * step, 0.0) if clocks else 0.0
+    every = experiment.get("sample_every")  # by default they are measured at the start and ten times
+    return start + (2 if every else 12) * look, step + (look / every if every else 0.0)
+
+
+def _seconds_of_metrics(result: Result) -> float:
+    """The time of measuring the game's metrics once, after a first time, when a network may be read or trained."""
+    if result.played is None:
+        return 0.0
+    gallery = Gallery(result.played[0])
+    for _ in range(2):
+        began = time.monotonic()
+        _ = gallery.at(result.params, result.played[1]).metrics
+    return time.monotonic() - began
 
 
 def _has_failed(directory: Path) -> bool:

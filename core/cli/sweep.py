@@ -109,7 +109,8 @@ def _list(cells: Sequence[Cell], workers: int) -> None:
         click.echo(printable(f"{cell.name[:12]}  {_settings(cell)}  {cell.experiment['steps']} steps  {words}"))
     unknown = f", and {len(cells) - len(seconds)} of unknown cost" if len(seconds) < len(cells) else ""
     times = f"{clock(sum(seconds))} of computing, {clock(sum(seconds) / workers)} with {workers} workers"
-    click.echo(f"{len(cells)} cells: at most {times}{unknown}")
+    spectra = "; spectra come on top" if any(cell.experiment.get("spectrum_every") for cell in cells) else ""
+    click.echo(f"{len(cells)} cells: at most {times}{unknown}{spectra}")
 
 
 def _asked(given: dict[str, Any]) -> tuple[list[Cell], str | None]:
@@ -147,7 +148,8 @@ def _play(sweep: SweepDirectory, cells: Sequence[Cell], player: Executor, given:
     states = {cell.name: sweep.state(cell.name).state for cell in cells}
     due = [cell for cell in cells if work.is_due(cell)][: given["limit"]]
     halving = _halving(cells, player, given)
-    with shown(given["quiet"] or not player.plays, "cell") as progress, stop_requested() as stop:
+    at_once = min(_workers(given), max(len(due), 1))
+    with shown(given["quiet"] or not player.plays, "cell", at_once) as progress, stop_requested() as stop:
 
         def tell(cell: Cell, state: str) -> None:
             states[cell.name] = state
@@ -157,6 +159,9 @@ def _play(sweep: SweepDirectory, cells: Sequence[Cell], player: Executor, given:
                 progress(done, len(cells), {x: float(counts[x]) for x in ("diverged", "failed", "killed") if counts[x]})
 
         if due:
+            if progress is not None:
+                how_far = f"counterplay sweep status {shlex.quote(str(sweep.path))} says how far each is"
+                click.echo(f"{len(due)} cells to play, {at_once} at a time; {how_far}", err=True)
             tell(due[0], states[due[0].name])
         if halving is not None:
             kept = {cell.name for cell in halve(halving, player, work, cells, tell, stop)}
@@ -252,7 +257,10 @@ def status_command(directory: str, as_json: bool) -> None:
     for cell in cells:
         found = states[cell.name]
         if found.state in ("failed", "running"):
-            who = f"played by {owners[cell.name]}" if cell.name in owners else printable(found.message)
+            at = (
+                f"step {found.step} of {cell.experiment['steps']}, played by {owners.get(cell.name, 'another machine')}"
+            )
+            who = at if found.state == "running" else printable(found.message)
             click.echo(f"{found.state}  {cell.name[:12]}  {_settings(cell)}  {who}")
 
 

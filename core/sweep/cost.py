@@ -32,4 +32,4 @@ def _kind(cell: Cell) -> str:
     """What a cell has in common with others that take as long for a step."""
     e = cell.experiment
     names = [name_of(x) for x in (e["solver"], *e["regularizers"])]
-    return repr([e["game"], names, *(e.get(k) for k in ("members", "device", "dtype"))])
+    return repr([e["game"], names, *(e.get(k) for k in ("members", "device", "dtype", "sample_every"))])

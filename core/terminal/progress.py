@@ -23,18 +23,18 @@ _PATIENCE = 1.0  # seconds of a run from Python before anything is shown
 
 
 @contextlib.contextmanager
-def shown(quiet: bool, what: str = "step") -> Iterator[Progress | None]:
+def shown(quiet: bool, what: str = "step", at_once: int = 1) -> Iterator[Progress | None]:
     """The progress display on the standard error: a bar on a terminal, else lines; None if ``quiet``.
 
-    ``what`` is the word for what is counted.
+    ``what`` is the word for what is counted, ``at_once`` how many of them are under way at the same time.
     """
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _closing(_Bar()) as progress:
+        with _closing(_Bar(at_once=at_once)) as progress:
             yield progress
     else:
-        yield _Lines(what)
+        yield _Lines(what, at_once)
 
 
 @contextlib.contextmanager
@@ -85,9 +85,15 @@ def _figure(loss: Any) -> str:
     return f"{values:.4g}"
 
 
+def _left(seconds: float, done: int, total: int, at_once: int) -> str:
+    """The time left where ``done`` of ``total`` took ``seconds``, and those under way end with the last that has."""
+    rounds = -(-done // at_once)
+    return clock(seconds * max(-(-(total - rounds * at_once) // at_once), 0) / max(rounds, 1))
+
+
 class _Lines:
-    def __init__(self, what: str) -> None:
-        self.what, self.first, self.began, self.tenths = what, 0, 0.0, 0
+    def __init__(self, what: str, at_once: int = 1) -> None:
+        self.what, self.at_once, self.first, self.began, self.tenths = what, at_once, 0, 0.0, 0
         self.spectra_began = self.spectra_said = 0.0
 
     def __call__(self, step: int, steps: int, losses: Mapping[str, Any]) -> None:
@@ -96,8 +102,8 @@ class _Lines:
         if step * 10 < (self.tenths + 1) * steps:
             return
         self.tenths = step * 10 // steps if steps else 10
-        left = (time.monotonic() - self.began) * (steps - step) / max(step - self.first, 1)
-        _say(f"{self.what} {step}/{steps}  {figures(losses)}  {clock(left)} left")
+        left = _left(time.monotonic() - self.began, step - self.first, steps - self.first, self.at_once)
+        _say(f"{self.what} {step}/{steps}  {figures(losses)}  {left} left")
 
     def spectra(self, done: int, most: int) -> None:
         """Name the cost of spectra before the first product, then every few seconds how far they are."""
@@ -119,8 +125,8 @@ def _say(line: str) -> None:
 class _Bar:
     """A bar for the steps, and below it one for spectra while they are taken. It appears after ``patience`` seconds."""
 
-    def __init__(self, patience: float = 0.0) -> None:
-        self.due = time.monotonic() + patience
+    def __init__(self, patience: float = 0.0, at_once: int = 1) -> None:
+        self.began, self.due, self.first, self.at_once = time.monotonic(), time.monotonic() + patience, -1, at_once
         self.bar: Any = None
 
     def _shown(self) -> Any:
@@ -129,16 +135,19 @@ class _Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"))
-            last = TimeRemainingColumn(compact=True)
+            last = TimeRemainingColumn(compact=True) if self.at_once == 1 else TextColumn("{task.fields[left]}")
             self.bar = Progress(*columns, last, console=Console(stderr=True), transient=True)
             self.bar.start()
-            self.steps = self.bar.add_task("", total=None, losses="")
-            self.products = self.bar.add_task("", total=None, losses="products for spectra", visible=False)
+            self.steps = self.bar.add_task("", total=None, losses="", left="")
+            self.products = self.bar.add_task("", total=None, losses="products for spectra", left="", visible=False)
         return self.bar
 
     def __call__(self, step: int, steps: int, losses: Mapping[str, Any]) -> None:
+        self.first = step if self.first < 0 else self.first
         if self._is_due(step == steps and self.bar is not None):
-            self._shown().update(self.steps, completed=step, total=steps, losses=figures(losses))
+            done, seconds = step - self.first, time.monotonic() - self.began
+            left = _left(seconds, done, steps - self.first, self.at_once) if done else ""
+            self._shown().update(self.steps, completed=step, total=steps, losses=figures(losses), left=left)
 
     def spectra(self, done: int, most: int) -> None:
         """Show how many of the products for spectra are taken."""

@@ -177,3 +177,11 @@ def test_long_spectra_say_how_far_they_are(monkeypatch: pytest.MonkeyPatch, caps
         for done in (0, 100, 200, 300, 800):
             lines.spectra(done, 800)  # type: ignore[union-attr]
     assert capsys.readouterr().err.split("\n")[1:] == ["spectra: 200 of at most 800 products  at most 0:30 left", ""]
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "at_once", "left"),
+    [(1, 4, 1, "3:00"), (1, 4, 2, "1:00"), (2, 4, 2, "1:00"), (3, 4, 2, "0:00"), (4, 4, 2, "0:00")],
+)
+def test_those_under_way_end_with_the_last_that_has(done: int, total: int, at_once: int, left: str) -> None:
+    assert progress._left(60.0 * max(-(-done // at_once), 1), done, total, at_once) == left

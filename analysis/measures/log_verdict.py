@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.stability.step_sizes import descends, steps_change
+from ...core.stability.step_sizes import descends, step_size_policy, steps_change
 from ...core.stability.verdict import jacobian_check_in_words, point_verdict
 from ...core.stability.verdict_text import eigenvalue, lines, number
 from ..log.log import Log
@@ -46,13 +46,14 @@ def meaning(log: Log) -> dict[str, Any] | None:
     keys = {"leader_curvature": "leader_curvature", "noise": "gradient_noise", "mean_gradient": "mean_gradient_norm"}
     given |= {name: last(log, f"spectrum/{key}") for name, key in keys.items()}
     newton = [last(log, f"spectrum/newton_{name}") for name in ("norm", "noise", "remainder")]
+    boundary, policy = last(log, "spectrum/at_boundary"), step_size_policy(log.run)
     found = []
     for m, (one, line) in enumerate(zip(recorded, fits(log), strict=True)):
         numbers: dict[str, Any] = {k: _float(x if x is None or log.members is None else x[m]) for k, x in given.items()}
         numbers["newton"] = tuple(math.nan if x is None else float(x.reshape(-1)[m]) for x in newton)
-        facts = point_verdict(
-            one.J, one.blocks, one.update, **numbers, **fixed, changing=steps_change(log.experiment, numbers["noise"])
-        )
+        numbers["at_boundary"] = boundary is not None and bool(boundary.reshape(-1)[m] == 1)
+        changing = steps_change(policy, numbers["noise"])
+        facts = point_verdict(one.J, one.blocks, one.update, **numbers, **fixed, changing=changing)
         none = isinstance(line, str)
         facts |= {"measured_rate": None if none else float(np.exp(line[0])), "unmeasured": line if none else None}
         found.append(facts)

@@ -12,7 +12,7 @@ from torch.func import jacrev
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ..derivatives.evaluator import Evaluator
-from ..errors import UsageError
+from ..errors import UsageError, UserError
 from ..game.adapters import game_from_losses
 from ..game.game import Game
 from ..game.regularizer import Regularizer, regularized
@@ -66,6 +66,16 @@ def _bounded() -> tuple[Game, Params]:
 
     at = {"x": {"value": x0}, "y": {"value": y0}}
     return regularized(game_from_losses(losses, at, zero_sum=True), _NonNegative()), at
+
+
+def _of_constant_gradient(slope: float) -> Game:
+    """Two players of two numbers each, whose v is ``slope`` times the same everywhere."""
+    a, b = torch.tensor([1.0, -0.5]).double(), torch.tensor([0.3, 2.0]).double()
+
+    def losses(p: Params, batch: Batch) -> dict[str, Tensor]:
+        return {"x": slope * a @ p["x"]["value"], "y": slope * b @ p["y"]["value"]}
+
+    return game_from_losses(losses, {i: {"value": torch.zeros(2).double()} for i in ("x", "y")})
 
 
 ARENAS: dict[str, Callable[[], Game]] = {
@@ -153,6 +163,26 @@ def solvers(name: str) -> Iterator[Case]:
             )
             require(abs(first - later) <= TOL.inner * max(1.0, later), wrong)
 
+    def proportion() -> None:
+        """Where v is the same everywhere, a step of a fixed size is in proportion to it."""
+        moved = []
+        for slope in (1.0, 1e-3):
+            evaluator, solver = evaluator_of(_of_constant_gradient(slope)), make("solver", name)
+            params, batch = start_and_batch(evaluator)
+            after, memory = params, solver.init(evaluator, params)
+            try:
+                for _ in range(3):
+                    after, memory, _ = solver.step(evaluator, after, memory, lambda b=batch: b)
+            except UserError:  # a method may ask for more of a game
+                return
+            moved.append(ravel(after) - ravel(params))
+        wrong = (
+            "a v that is a thousandth everywhere does not make steps of a thousandth: where they are divided by the "
+            'sizes of v before, step_size_policy is "adaptive", so that no verdict follows from F\' alone'
+        )
+        if solver.step_size_policy == "fixed" and all(bool(x.isfinite().all()) for x in moved):
+            require(bool((moved[1] - 1e-3 * moved[0]).norm() <= 1e-6 * 1e-3 * moved[0].norm()), wrong)
+
     def boundary() -> None:
         """At a solution on the boundary a solver must not move, unless it refuses strategy sets."""
         solver = make("solver", name)
@@ -204,6 +234,7 @@ def solvers(name: str) -> Iterator[Case]:
     yield "an equilibrium is a fixed point", rest
     yield "F' is finite at an equilibrium", derivative
     yield "F' at an equilibrium is that of the first memory", settled
+    yield "steps are in proportion to v, or adaptive", proportion
     yield "strategy sets are kept or refused", boundary
     yield "a member is the run alone", ensemble
     yield "parameters keep their shape", shape

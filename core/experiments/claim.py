@@ -45,7 +45,7 @@ def unknown(why: str) -> Measured:
     return Measured(math.nan, math.nan, math.nan, why)
 
 
-def unplayed(why: str) -> Measured:
+def not_run_here(why: str) -> Measured:
     """No number, since the scale or the options leave out what it is measured on, and what to do to get it."""
     return Measured(math.nan, math.nan, math.nan, why, played=False)
 

@@ -134,7 +134,8 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ("mean_gradient_norm", _M, "<f8", f"norm of the mean of v over those {NOISE_BATCHES} batches"),
         ("newton_norm", _M, "<f8", "norm of the Newton step to where J says that the mean of v is 0"),
         ("newton_noise", _M, "<f8", f"deviation of that step between {NOISE_BATCHES} independent batches, as a norm"),
-        ("newton_remainder", _M, "<f8", "norm of the mean of v after it, as a share of that before; inf at a boundary"),
+        ("newton_remainder", _M, "<f8", "norm of the mean of v after it, as a share of that before"),
+        ("at_boundary", _M, "|i1", "1 where a strategy set stops what moves along -v, else 0"),
     ),
     "samples": _table(
         "samples",

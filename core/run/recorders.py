@@ -127,7 +127,7 @@ class SpectrumRecorder:
     def __call__(self, seen: Seen) -> None:
         probe = self.probe_at(seen.params, seen.memory, seen.buffers)
         found, update = point_spectra(probe, self.solver)
-        noise = probe.noise(found.matrix)
+        noise, newton = probe.noise, probe.newton_step(found.matrix)
         row = {"step": seen.step, **_columns(found.jacobian), **_blocks([*found.blocks.values()])}
         if found.leader is not None:
             row["leader_curvature"] = found.leader.numpy()
@@ -138,7 +138,8 @@ class SpectrumRecorder:
         if update.far is not None:
             row |= _columns(update.far, "update_far_")
         norms = {"gradient_norm": noise.gradient, "mean_gradient_norm": noise.mean, "gradient_noise": noise.deviation}
-        norms |= {"newton_norm": noise.newton, "newton_noise": noise.newton_noise, "newton_remainder": noise.remainder}
+        norms |= {"newton_norm": newton.norm, "newton_noise": newton.noise, "newton_remainder": newton.remainder}
+        norms["at_boundary"] = probe.at_boundary
         self.append("spectrum", {**row, **{name: numpy(x) for name, x in norms.items()}})
 
 

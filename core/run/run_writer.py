@@ -84,7 +84,8 @@ class RunWriter:
             return RunWriter(observers=kept)
         asked = described(game, solver, experiment)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
-        facts |= {"period": solver.period, "start_given": start_given, "checks": checks or {}}
+        facts |= {"period": solver.period, "step_size_policy": solver.step_size_policy}
+        facts |= {"start_given": start_given, "checks": checks or {}}
         facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
         facts |= {"directions": DIRECTIONS}
         if provenance := game.game.metric_provenance():

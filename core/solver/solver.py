@@ -58,6 +58,16 @@ class Solver(ABC):
     the loop projects. This is right if a solution, theta = P(theta - lr v), is a fixed point of the step, which
     ``counterplay check`` tests."""
 
+    @property
+    def step_size_policy(self) -> str:
+        """What sets the size of a step: "fixed", "scheduled" or "adaptive".
+
+        That is the options alone, also the number of steps so far, or also the sizes of v before. Verdicts follow F'
+        only where the size is fixed, or where noise keeps it up. Fixed steps are in proportion to v where v is the same
+        everywhere, which ``counterplay check`` tests.
+        """
+        return "fixed"
+
     def init(self, game: Game, params: Params) -> Memory:
         """The memory before the first step: zeros, in nested dictionaries of tensors. Its structure never changes."""
         return {}
@@ -133,6 +143,13 @@ class Composed(Solver):
     def remember(self, params: Params) -> Memory:
         """The first memory of a direction that has one."""
         return {}
+
+    @property
+    def step_size_policy(self) -> str:
+        """That of the schedule or, without one, of the rule."""
+        if self.schedule is not None and self.schedule.name != "constant":
+            return "scheduled"
+        return "adaptive" if self.rule.adaptive else "fixed"
 
     def init(self, game: Game, params: Params) -> Memory:
         memory: Memory = {

@@ -42,6 +42,7 @@ class Rule:
     """A step rule. A subclass is a frozen dataclass whose fields are its settings."""
 
     name: ClassVar[str]
+    adaptive: ClassVar[bool] = False  # whether a step is divided by the sizes of directions before
 
     def init(self, tree: Tree) -> RuleMemory:
         """The memory before the first step: a dictionary of tensors, all zero."""
@@ -88,6 +89,7 @@ class RmsProp(Rule):
     """s = alpha s + (1 - alpha) g^2; step g / (sqrt(s) + eps) (Tieleman and Hinton 2012). As in torch.optim.RMSprop."""
 
     name: ClassVar[str] = "rmsprop"
+    adaptive: ClassVar[bool] = True
     alpha: Decay = option(0.99, "decay of the second moment; also called decay")
     eps: NonNegative = option(1e-8, "added to its root")
     eps_inside: bool = option(False, "add eps to the second moment instead of its root")
@@ -131,6 +133,7 @@ class Adam(Rule):
     """
 
     name: ClassVar[str] = "adam"
+    adaptive: ClassVar[bool] = True
     betas: tuple[Decay, Decay] = option((0.9, 0.999), "decay of the two moments")
     eps: NonNegative = option(1e-8, "added to the root")
 

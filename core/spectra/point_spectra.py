@@ -1,4 +1,4 @@
-"""What is measured at one point: spectra of J, its parts and blocks, and of F'; the norm of v and its noise."""
+"""What is measured at one point: spectra of J, its parts and blocks, and of F'; v, its noise, and how far rest is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from torch.utils._pytree import tree_map
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fixed_batch import FixedBatches, converged_buffers
 from ..derivatives.local import LocalGame
-from ..game.tree import Batch, Buffers, Params, Player, ravel, unravel
+from ..game.tree import Batch, Buffers, Params, Player, ravel
 from ..log.schema import NOISE_BATCHES
 from ..solver.solver import Memory, Solver
 from .announcement import at_most
 from .eigenvalues import Spectrum, dense_spectrum
+from .newton import NewtonStep, is_at_boundary, newton_step
+from .noise import GradientNoise
 from .spectrum import DENSE, spectrum, symmetric_parts, update_spectrum, update_spectrum_far_from_one
 from .stackelberg import leader_curvature
 from .update_map import UpdateMap
@@ -38,23 +40,6 @@ class JacobianSpectra:
     blocks: dict[Player, Spectrum]
     leader: Tensor | None
     matrix: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class GradientNoise:
-    """Norms (...) of v on the probe batch, of the mean of v over independent batches, and of its standard deviation.
-
-    ``newton`` and ``newton_noise`` are the latter two of the Newton step J⁺v to where J says that v is 0, and
-    ``remainder`` is the norm of the mean of v there, as a share of that here; NaN where J is not known as a matrix, and
-    inf where the game projects what moves along -v: v need not be 0 at the boundary of a strategy set.
-    """
-
-    gradient: Tensor
-    mean: Tensor
-    deviation: Tensor
-    newton: Tensor
-    newton_noise: Tensor
-    remainder: Tensor
 
 
 @dataclass(frozen=True)
@@ -137,59 +122,37 @@ class Probe:
         """The update map on the probe batch, with data and buffers held fixed."""
         return UpdateMap(self.game, solver, self.params, self.memory, self.batches[0])
 
-    def noise(self, J: Tensor | None = None) -> GradientNoise:
-        """The norm of v and its noise. The deviation is the root of the summed variances of v's entries on one batch.
+    @cached_property
+    def noise(self) -> GradientNoise:
+        """The norm of v, and how much it differs between batches."""
+        return GradientNoise.of(self._gradients[0], self._independent)
 
-        It is 0 if the game draws nothing. ``J`` is the matrix, if it is known.
-        """
-        v = self._gradients(self.params)
-        first, others = _norm(v[0]), torch.stack(v[1:] or v)
-        unknown = torch.full_like(first, torch.nan)
-        norms = first, _norm(others.mean(0)), _deviation(others)
-        stopped = self._is_stopped(others.mean(0))
-        if J is None:
-            return GradientNoise(*norms, unknown, unknown, torch.where(stopped, torch.inf, unknown))
-        finite = J.isfinite().flatten(-2).all(-1) & others.isfinite().all(-1).all(0)
-        rhs = others.double().nan_to_num().movedim(0, -1)  # ([M,] N, batches)
-        steps = torch.linalg.lstsq(J.nan_to_num(), rhs, rcond=_SINGULAR, driver="gelsy").solution.movedim(-1, 0)
-        mean = steps.mean(0)
-        there = unravel((ravel(self.params, self.game.members is not None).cpu() - mean).to(v[0]), self.params)
-        left = self._gradients(tree_map(lambda x, like: x.to(like), there, self.params))
-        left_norm, here = _norm(torch.stack(left[1:] or left).mean(0)), norms[1]
-        remainder = torch.where(here > 0, left_norm / here, torch.zeros_like(here))
-        remainder = torch.where(stopped, torch.inf, remainder)
-        found = (torch.where(finite, x.to(first), unknown) for x in (_norm(mean), _deviation(steps), remainder))
-        return GradientNoise(*norms, *found)
+    @cached_property
+    def at_boundary(self) -> Tensor:
+        """Whether the boundary of a strategy set stops what moves along -v, ([M],)."""
+        return is_at_boundary(self.game, self.params, self._independent.mean(0))
 
-    def _is_stopped(self, v: Tensor) -> Tensor:
-        """Whether a small step along -v ([M,] N) leaves the strategy sets, ([M],)."""
-        if not self.game.projects:
-            return torch.zeros(v.shape[:-1], dtype=torch.bool)
-        ensemble = self.game.members is not None
-        here = ravel(self.params, ensemble).cpu()
-        scale = 1 + _norm(here)
-        moved = here - (_SMALL * scale / _norm(v).clamp(min=torch.finfo(v.dtype).tiny))[..., None] * v
-        like = tree_map(lambda x, own: x.to(own), unravel(moved, self.params), self.params)
-        off = _norm(ravel(self.game.project(like), ensemble).cpu() - moved)
-        return off > max(1e-3 * _SMALL, 8 * torch.finfo(here.dtype).eps) * scale  # else it is rounding
+    def newton_step(self, J: Tensor | None) -> NewtonStep:
+        """The Newton step to where v is 0, where J is known as a matrix ([M,] N, N)."""
+        others = self.batches[1:] or self.batches
 
-    def _gradients(self, params: Params) -> list[Tensor]:
-        """v ([M,] N) on each batch, on the CPU."""
-        ensemble = self.game.members is not None
-        return [ravel(LocalGame.of(self.game, params, batch).gradient(), ensemble).cpu() for batch in self.batches]
+        def gradients(params: Params) -> Tensor:
+            return torch.stack([self._gradient(params, batch) for batch in others])
 
+        return newton_step(J, self._independent, self.params, gradients, self.game.members is not None)
 
-_SMALL = 1e-6  # the length of a step that tries the boundary, as a share of 1 + ‖θ‖
-_SINGULAR = 1e-12  # a share of the largest singular value of J up to which one counts as 0
+    @cached_property
+    def _gradients(self) -> Tensor:
+        """v (batches, [M,] N) on each batch, on the CPU."""
+        return torch.stack([self._gradient(self.params, batch) for batch in self.batches])
 
+    @property
+    def _independent(self) -> Tensor:
+        """v on the independent batches, or, if the game draws none, on the one that there is."""
+        return self._gradients[1:] if len(self.batches) > 1 else self._gradients
 
-def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=-1)
-
-
-def _deviation(x: Tensor) -> Tensor:
-    """The norm (...) of the standard deviation of x (batches, ..., N) between batches; 0 of one batch."""
-    return torch.linalg.vector_norm(_norm(x - x.mean(0)), dim=0) / max(len(x) - 1, 1) ** 0.5
+    def _gradient(self, params: Params, batch: Batch) -> Tensor:
+        return ravel(LocalGame.of(self.game, params, batch).gradient(), self.game.members is not None).cpu()
 
 
 class ProbeFactory:

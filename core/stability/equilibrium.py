@@ -79,6 +79,7 @@ def rest_of(
     noise: float | None = None,
     mean: float | None = None,
     newton: tuple[float, float, float] = (math.nan, math.nan, math.nan),
+    at_boundary: bool = False,
     batches: int = NOISE_BATCHES,
 ) -> Rest:
     """Whether a point is at rest, that is, whether v = 0.
@@ -86,7 +87,7 @@ def rest_of(
     ``gradient`` is the norm of v on one batch, ``mean`` the norm of the mean of v over ``batches`` batches and
     ``noise`` the standard deviation of v between batches (0 where the game draws nothing). The mean may be off by
     DEVIATIONS · noise / √batches. ``newton`` are norm and deviation of the Newton step to where J says that the mean
-    is 0, and the share of v that is left there; inf at the boundary of a strategy set, where v need not be 0.
+    is 0, and the share of v that is left there. At the boundary of a strategy set v need not be 0.
 
     Where the step leaves little of v, its length tells how far the point is from rest. Where it is not known (J is no
     matrix, or the log is from before), the least eigenvalue of J bounds the distance from above, and the largest one
@@ -110,7 +111,7 @@ def rest_of(
     if (most if math.isfinite(slack) else distance(size, parameters, J.radius)) <= VANISHING:
         return Rest("yes", 0.0, words)
     step, _, left = newton
-    if left == math.inf:
+    if at_boundary:
         return Rest("unknown", math.inf, f"{words}, at the boundary of a strategy set")
     if left <= LEFT and math.isfinite(off):
         far, near, is_known = (step + off) / (1 + parameters), (step - off) / (1 + parameters), True

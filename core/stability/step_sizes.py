@@ -43,18 +43,25 @@ def descends(experiment: Mapping[str, Any]) -> bool:
 _ADAPTIVE = ("adam", "adamw", "rmsprop", "tf-rmsprop")  # rules that divide by the root of a second moment of v
 
 
-def steps_change(experiment: Mapping[str, Any], noise: float | None) -> bool:
+def steps_change(policy: str, noise: float | None) -> bool:
     """Whether the same v makes another step later on, so that F' does not say where the steps lead.
 
-    The step size follows a schedule; or it is divided by a second moment of v, which keeps its size only where the
-    ``noise`` between batches keeps it up.
+    ``policy`` is `Solver.step_size_policy`. What an adaptive step is divided by keeps its size only where the ``noise``
+    between batches keeps it up.
     """
-    solver = experiment.get("solver")
+    return policy == "scheduled" or (policy == "adaptive" and noise == 0)
+
+
+def step_size_policy(run: Mapping[str, Any]) -> str:
+    """The solver's `step_size_policy`, from run.json; of a run that did not record it, by the names of its parts."""
+    if isinstance(recorded := run.get("step_size_policy"), str):
+        return recorded
+    solver = run.get("experiment", {}).get("solver")
     if not isinstance(solver, Mapping):
-        return False
+        return "fixed"
     if name_of(solver.get("schedule")) not in (None, "constant"):
-        return True
-    return noise == 0 and (name_of(solver.get("rule")) in _ADAPTIVE or _bare_name(solver) == "acgd")
+        return "scheduled"
+    return "adaptive" if name_of(solver.get("rule")) in _ADAPTIVE or _bare_name(solver) == "acgd" else "fixed"
 
 
 def _bare_name(solver: Any) -> str:

@@ -28,6 +28,7 @@ def point_verdict(
     noise: float | None = None,
     mean_gradient: float | None = None,
     newton: tuple[float, float, float] = (math.nan, math.nan, math.nan),
+    at_boundary: bool = False,
     sizes: Mapping[str, int] | None = None,
     state_size: int | None = None,
     leader_curvature: float | None = None,
@@ -44,8 +45,8 @@ def point_verdict(
         own: those of each player's own block.
         update: those of F' of largest modulus, and ``update_far`` those farthest from 1. F' is the derivative of
             ``period`` steps; its state has ``state_size`` numbers.
-        gradient: the norm of v on one batch; ``parameters`` the norm of θ; ``noise``, ``mean_gradient`` and ``newton``
-            as in `rest_of`.
+        gradient: the norm of v on one batch; ``parameters`` the norm of θ; ``noise``, ``mean_gradient``, ``newton``
+            and ``at_boundary`` as in `rest_of`.
         sizes: the number of parameters of each player. Without it, it is unknown whether all eigenvalues are there.
         leader_curvature: as in `kind_of`.
         descending: whether a step is θ − lr w(θ) with a w that does not depend on lr.
@@ -82,15 +83,17 @@ def point_verdict(
         if own is not None:
             facts["joint_part"] = stability_from_joint_play(J, blocks)
             least = max(rounding, 1e-9)
-            rest = rest_of(gradient, parameters, J, noise=noise, mean=mean_gradient, newton=newton)
+            rest = rest_of(
+                gradient, parameters, J, noise=noise, mean=mean_gradient, newton=newton, at_boundary=at_boundary
+            )
             negligible = float(np.finfo(np.float64 if rounding < 1e-9 else np.float32).eps) / 10
             found = kind_of(
                 J, blocks, None if changing else F, rest=rest, leader_curvature=leader_curvature, rounding=least,
-                negligible=negligible, bounded=newton[2] == math.inf,
+                negligible=negligible, bounded=at_boundary,
             )  # fmt: skip
             drawn = noise is not None and noise > 0
             facts["kind"] = None if found is None else _kind(found, facts["neutral"], jacobian, drawn)
-    if newton[2] == math.inf:  # what the flow does, and what steps it allows, J does not say at a boundary
+    if at_boundary:  # what the flow does, and what steps it allows, J does not say at a boundary
         facts |= {key: math.nan for key in ("largest_step", "step_multiple", "joint_part") if key in facts}
     if changing:
         facts |= {key: math.nan for key in ("predicted_rate", "steps_to_epsilon") if key in facts}

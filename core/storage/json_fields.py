@@ -130,6 +130,7 @@ class Run(msgspec.Struct, kw_only=True):
     players: dict[Text, Step] = {}
     seed: Seed | None = None
     period: Annotated[int, Meta(ge=1, le=10**9)] = 1
+    step_size_policy: Name | None = None
     start_given: bool = True
     dtype: Type | UnsetType = UNSET
     device: Device | UnsetType = UNSET

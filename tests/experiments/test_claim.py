@@ -7,7 +7,7 @@ import math
 import pytest
 
 import counterplay as cp
-from counterplay.core.experiments.claim import Measured, above, below, exactly, near, unknown, unplayed
+from counterplay.core.experiments.claim import Measured, above, below, exactly, near, not_run_here, unknown
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_the_verdict_on_a_claim():
     assert verdict(exactly(0.5), unknown("it was not seen")) == "partly"
     assert verdict(exactly(1.5), exactly(1.0)) == "disagrees"
     assert verdict(exactly(1.5), unknown("it was not seen")) == "disagrees"
-    assert verdict(exactly(0.5), unplayed("at this scale")) == "agrees"
-    assert verdict(exactly(1.5), unplayed("at this scale")) == "disagrees"
-    assert verdict(unplayed("at this scale"), unknown("it was not seen")) == "undecided"
-    assert verdict(unplayed("at this scale"), unplayed("at this scale")) == "not run here"
+    assert verdict(exactly(0.5), not_run_here("at this scale")) == "agrees"
+    assert verdict(exactly(1.5), not_run_here("at this scale")) == "disagrees"
+    assert verdict(not_run_here("at this scale"), unknown("it was not seen")) == "undecided"
+    assert verdict(not_run_here("at this scale"), not_run_here("at this scale")) == "not run here"
     assert two.verdict({}) == "undecided"

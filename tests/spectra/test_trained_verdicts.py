@@ -39,7 +39,7 @@ def measured(game: cp.Game, solver: cp.Solver, result: Any, k: int, products: in
     """What `counterplay spectrum` would say, ``k`` eigenvalues in so many products where the spectra are not whole."""
     table = Evaluator(game)
     probe = ProbeFactory(table, solver)(result.params, result.memory, {})
-    J, noise = jacobian_spectra(probe.local(), k, products), probe.noise()
+    J, noise = jacobian_spectra(probe.local(), k, products), probe.noise
     F = update_spectra(probe.map(solver), k, products)
     sizes = {i: ravel({i: result.params[i]}).numel() for i in game.players}
 

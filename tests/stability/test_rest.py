@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import counterplay as cp
 from counterplay.analysis.measures.log_verdict import meaning
+from counterplay.core.stability.step_sizes import step_size_policy
 from counterplay.core.stability.verdict import point_verdict
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -79,6 +81,59 @@ def test_where_steps_that_change_lead_is_unknown(options: dict[str, Any], tmp_pa
     assert facts["kind"]["step"] == "none" and "this solver's step returns" not in facts["kind"]["words"]
 
 
+@dataclass(frozen=True)
+class Clipped(cp.Composed):
+    """v / (1e-3 + |v|): a plugin's solver, whose steps are of one size until v is small."""
+
+    step_size_policy = "adaptive"
+
+    def direction(self, local: cp.LocalGame) -> cp.Params:
+        v = local.gradient()
+        return cp.tree.scale(v, 1 / (1e-3 + local.norm(v)))
+
+
+def test_a_solver_of_a_plugin_says_itself_that_its_steps_change(tmp_path: Path) -> None:
+    game = game_of(CASES["near"][0], CASES["near"][1], (1.0, 1.0))
+    solver = Clipped(lr=1e-4)
+    cp.run(game, solver, steps=20, spectrum_every=20, out=tmp_path / "run")
+    facts = meaning(cp.open_log(tmp_path / "run"))
+    assert facts is not None and np.isnan(facts["predicted_rate"]) and facts["kind"]["step"] == "none"
+    at_point = cp.spectrum(tmp_path / "run", game=game, solver=solver)["meaning"]
+    assert np.isnan(at_point["predicted_rate"]) and at_point["kind"]["step"] == "none"
+
+
+def test_what_sets_the_size_of_steps_is_recorded() -> None:
+    cosine = {"name": "cosine", "steps": 10}
+    for options, policy in (
+        ({}, "fixed"),
+        ({"schedule": "constant", "rule": "momentum"}, "fixed"),
+        ({"rule": "adam"}, "adaptive"),
+        ({"rule": "adam", "schedule": cosine}, "scheduled"),
+    ):
+        for made in (
+            {"name": "simgd", **options},
+            {"name": "lookahead-minmax", "solver": {"name": "altgd", **options}},
+        ):
+            assert cp.make("solver", made).step_size_policy == policy, made
+    assert cp.make("solver", "acgd").step_size_policy == "adaptive"
+
+
+@pytest.mark.parametrize(
+    ("solver", "policy"),
+    [
+        ("simgd", "fixed"),
+        ({"name": "acgd"}, "adaptive"),
+        ({"name": "simgd", "rule": {"name": "rmsprop"}}, "adaptive"),
+        ({"name": "simgd", "rule": "adam", "schedule": {"name": "linear"}}, "scheduled"),
+        ({"name": "simgd", "rule": "momentum", "schedule": "constant"}, "fixed"),
+        ({"name": "Acgd", "class": "mine.Acgd"}, "fixed"),
+    ],
+)
+def test_of_a_run_that_did_not_record_it_names_say_what_sets_the_size(solver: Any, policy: str) -> None:
+    assert step_size_policy({"experiment": {"solver": solver}}) == policy
+    assert step_size_policy({"experiment": {"solver": solver}, "step_size_policy": "adaptive"}) == "adaptive"
+
+
 def test_a_leader_whose_curvature_is_0_is_not_said_to_lead() -> None:
     J = np.array([[-1.0, 1.0], [-1.0, 1.0]])
     facts = point_verdict(
@@ -119,5 +174,6 @@ def test_at_the_boundary_of_a_strategy_set_the_step_alone_says_something(tmp_pat
     assert (kind["at_rest"], kind["flow"], kind["equilibrium"], kind["step"]) == ("unknown", "unknown", "unknown", "<1")
     assert "at the boundary of a strategy set" in kind["words"] and np.isnan(facts["largest_step"])
     assert facts["update_radius"] == pytest.approx(0.9)
+    assert cp.open_log(tmp_path / "run")["spectrum/at_boundary"].tolist() == [0, 1]
     inside = said(Bounded(), tmp_path / "inside", lr=1e-9, steps=1)["kind"]
     assert inside["at_rest"] == "no" and "boundary" not in inside["words"]

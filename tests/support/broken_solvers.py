@@ -78,6 +78,14 @@ class Flagged(SoundSolver):
         return add(v, more), {"last": v, "seen": torch.ones_like(seen)}
 
 
+class Normalised(SoundSolver):
+    """v / (1 + |v|) is sound, but for the size of its steps, of which it does not say that it adapts."""
+
+    def direction(self, local):
+        v = local.gradient()
+        return local.scale(1 / (1 + local.norm(v)), v)
+
+
 class OneNormForAll(SoundSolver):
     """The step is divided by the norm over all members together."""
 
@@ -139,6 +147,7 @@ BROKEN_SOLVERS = [
     (NeverRests, "an equilibrium is a fixed point"),
     (BareRoot, "F' is finite at an equilibrium"),
     (Flagged, "F' at an equilibrium is that of the first memory"),
+    (Normalised, "steps are in proportion to v, or adaptive"),
     (Consensus, "strategy sets are kept or refused"),
     (OneNormForAll, "a member is the run alone"),
     (SinglePrecision, "parameters keep their shape"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ....core.errors import UsageError
-from ....core.experiments.claim import Claim, Measured, near, unplayed
+from ....core.experiments.claim import Claim, Measured, near, not_run_here
 from ....core.experiments.experiment import Computed, Experiment, Logs, Scale
 from ....core.experiments.intervals import median
 from ....core.experiments.panel import Panel
@@ -65,7 +65,7 @@ class IcrCifar10(Experiment):
     def measure(self, logs: Logs, computed: Computed) -> Mapping[str, Measured]:
         found = table3.measures(logs)
         if self.extractor != TENSORFLOW:
-            return found | {"over_penalty": unplayed("the score is TensorFlow's: give -o extractor=inception")}
+            return found | {"over_penalty": not_run_here("the score is TensorFlow's: give -o extractor=inception")}
         ends = [table3.at_the_end(table3.figure(logs[row], "inception_score")) for row in (table3.BEST, "WGAN-GP+Adam")]
         return found | {"over_penalty": median(ends[0] / ends[1])}
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ....core.derivatives.evaluator import Evaluator
 from ....core.derivatives.local import LocalGame
-from ....core.experiments.claim import Claim, Measured, above, below, unplayed
+from ....core.experiments.claim import Claim, Measured, above, below, not_run_here
 from ....core.experiments.experiment import Computed, Experiment, Logs, Scale
 from ....core.experiments.intervals import mean
 from ....core.experiments.panel import Panel, curve
@@ -101,7 +101,7 @@ class NumRing(Experiment):
 
     def measure(self, logs: Logs, computed: Computed) -> Mapping[str, Measured]:
         looks = [look for method in computed.values() for look in method]
-        why = unplayed("networks of 4 times 256 units are played with --scale paper only")
+        why = not_run_here("networks of 4 times 256 units are played with --scale paper only")
         large = {e.quantity: why for claim in self._of("paper") for e in claim.expected}
         lowest = [min(x["consensus"][0]) for x in looks]
         spectra = {

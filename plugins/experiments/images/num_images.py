@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ....core.experiments.claim import Claim, Measured, above, below, unplayed
+from ....core.experiments.claim import Claim, Measured, above, below, not_run_here
 from ....core.experiments.experiment import Computed, Experiment, Logs, Scale
 from ....core.experiments.intervals import median, paired_difference
 from ....core.experiments.panel import Panel, Series, curve
@@ -101,7 +101,7 @@ class NumImages(Experiment):
 
     def measure(self, logs: Logs, computed: Computed) -> Mapping[str, Measured]:
         calm, wild = _fourth(logs)
-        ways = {name: median(way(logs[f"{name}-conopt"])) if f"{name}-conopt" in logs else unplayed(ONLY_PAPER)
+        ways = {name: median(way(logs[f"{name}-conopt"])) if f"{name}-conopt" in logs else not_run_here(ONLY_PAPER)
                 for name in ("dcgan", *WORDS)}  # fmt: skip
         return {
             "wave_conopt": median(wave(logs[calm])),

@@ -31,6 +31,8 @@ class Acgd(Competitive):
     beta2: Decay = option(0.99, "decay of the second moment")
     eps: Positive = option(1e-5, "added to its root")
 
+    step_size_policy = "adaptive"
+
     def init(self, game: Game, params: Params) -> Memory:
         count = torch.zeros((), dtype=torch.int64, device=leaves(params)[0].device)
         return {"s": zeros_like(params), "t": count, **super().init(game, params)}

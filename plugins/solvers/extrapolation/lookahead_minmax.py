@@ -35,6 +35,10 @@ class LookaheadMinmax(Solver):
         return self.k * self.solver.period
 
     @property
+    def step_size_policy(self) -> str:
+        return self.solver.step_size_policy
+
+    @property
     def unconstrained(self) -> str:  # type: ignore[override]
         return self.solver.unconstrained
 

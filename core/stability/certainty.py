@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from ..log.schema import SPECTRUM_STATUS
 from .conditioning import ROUNDING, neutral, radius, slowest, without_ones
 
 _OF_DOUBLE = 1e-10  # relative: errors of eigenvalues that were taken in single precision are larger
+CERTAIN = 1e-3  # relative error up to which a Ritz value counts before it has converged (tests/spectra/test_ritz_errors)
 ERROR_PER_RESIDUAL = 10.0  # for logs without errors: an eigenvalue may be off by this multiple of its residual
 
 
@@ -48,19 +50,23 @@ class Known:
         ``errors`` (n,) say by how much each may be off; without them the errors are estimated from ``residuals`` (n,).
         Both are relative to the largest distance of an eigenvalue from ``about``. ``status`` (n,) holds names of
         ``SPECTRUM_STATUS`` or their indices. ``size`` is the number of rows of the matrix; where it is None, the matrix
-        has at least ``least`` rows. Of a ``symmetric`` matrix a Ritz value that has not converged is certain, too, to
-        within its error: there is an eigenvalue within its residual (Parlett 1998, theorem 4.5.1).
+        has at least ``least`` rows.
+
+        A Ritz value that has not converged is certain, too, to within its recorded error, where this is at most
+        CERTAIN. Of a ``symmetric`` matrix every one is: there is an eigenvalue within its residual (Parlett 1998,
+        theorem 4.5.1).
         """
         z = np.atleast_1d(np.asarray(values, dtype=np.complex128)).ravel()
         finite = np.isfinite(z)
         codes = np.zeros(z.shape, dtype=int) if status is None else _codes(status)
+        accepted = 0.0 if errors is None else math.inf if symmetric else CERTAIN
         if errors is None:
             no_residuals = residuals is None
             errors = np.zeros(z.shape) if no_residuals else ERROR_PER_RESIDUAL * np.asarray(residuals, dtype=np.float64)
         z, codes, off = z[finite], codes[finite], np.asarray(errors, dtype=np.float64).ravel()[finite]
         largest = (np.abs(z - about).max() if len(z) else 0.0) or 1.0
         differentiable = not (codes == SPECTRUM_STATUS.index("not_differentiable")).any()
-        counts = (codes == 0) | (symmetric and codes == SPECTRUM_STATUS.index("not_converged"))
+        counts = (codes == 0) | ((codes == SPECTRUM_STATUS.index("not_converged")) & (off <= accepted))
         error = np.where(counts & np.isfinite(off), off * largest, np.inf)
         complete = _complete(len(z), bool(np.isfinite(error).all()), size, least)
         return cls(z, error, complete, differentiable)

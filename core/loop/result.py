@@ -61,7 +61,7 @@ class Result:
         if self.played is None or not isinstance(game, GameFromModules):
             raise UsageError(
                 "there are no modules to hand back: only games of game_from_modules have them, and of a run that had "
-                "ended before it was resumed, game.trained(result.params)."
+                "ended already resume needs its game, solver and regularizers, as far as they were made in Python."
             )
         evaluator, buffers = self.played
         if (member is None) != (evaluator.members is None) or not 0 <= (member or 0) < (evaluator.members or 1):

@@ -14,6 +14,7 @@ from ..derivatives.evaluator import Evaluator
 from ..errors import BadLog, PluginError, UsageError
 from ..game.game import Game, innermost
 from ..game.regularizer import Regularizer
+from ..game.tree import Buffers
 from ..log.blocks import first_lost_block
 from ..log.schema import ENDED
 from ..loop.loop import Progress
@@ -72,7 +73,8 @@ def resume(
             "or nothing for what was made by name; allow_inexact=True goes on with this, and marks the log."
         )
     if status.get("state") in ENDED:  # no process writes in it any more, so no lock is needed
-        return replace(_ended(files), checks=facts.get("checks", {}))
+        ended = replace(_ended(files), checks=facts.get("checks", {}))
+        return ended if game is None else replace(ended, played=_played(files, facts, game, solver, regularizers))
     with files.reading():
         settings = Settings.read(facts["settings"])
     ranks = processes(settings.device)
@@ -180,6 +182,21 @@ def _ended(files: RunDirectory) -> Result:
         saved_params(path), tensors.get("memory", {}), status["state"], status["step"], files.path,
         status.get("reason", ""), tuple(status.get("diverged_members", ())),
     )  # fmt: skip
+
+
+def _played(files: RunDirectory, facts: Mapping[str, Any], *given: Any) -> tuple[Evaluator, Buffers] | None:
+    """What the modules of a run that has ended are made of; None where something was made in Python and is missing."""
+    try:
+        game, solver, regularizers = _objects(facts["experiment"], *given)
+    except UsageError:
+        return None
+    tensors, numbers = load_checkpoint(newest(files.path))
+    tensors.pop("log", None)
+    with files.reading():
+        settings = replace(Settings.read(facts["settings"]), device="cpu", trace_from=None)
+        with settings.switched():
+            evaluator = settings.checked().evaluator(game, regularizers)
+            return evaluator, initial_state(evaluator, solver, settings).restored(tensors, numbers).buffers
 
 
 def _objects(

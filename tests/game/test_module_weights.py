@@ -148,3 +148,17 @@ def test_modules_handed_back_are_those_that_are_shown():
     average = sum(0.5**k * x for k, x in enumerate(reversed(points))) * 0.5 / (1 - 0.5 ** len(points))
     close(result.modules()["critic"].state_dict()["weight"], average, 1e-12)
     assert not identical(average, points[-1])
+
+
+def test_modules_of_a_run_that_has_ended_are_those_that_the_run_handed_back(tmp_path):
+    net = nn.Linear(3, 3, bias=False).double()
+    game, solver, ema = played(net), cp.make("solver", "simgd", lr=0.1), cp.make("regularizer", "ema", player="critic")
+    first = cp.run(game, solver, steps=3, regularizers=[ema], out=tmp_path / "run").modules()["critic"]
+    weight = first.state_dict()["weight"].clone()
+    nn.init.zeros_(net.weight)
+    again = cp.resume(tmp_path / "run", game=game, solver=solver, regularizers=[ema])
+    assert identical(again.modules()["critic"].state_dict()["weight"], weight)
+    last = game.trained(cp.load_params(tmp_path / "run"))["critic"].state_dict()["weight"]
+    assert not identical(last, weight), "the last point is none of the averages"
+    with pytest.raises(cp.UsageError, match="resume needs its game, solver and regularizers"):
+        cp.resume(tmp_path / "run").modules()

@@ -19,6 +19,7 @@ from .found_runs import FoundRun, require_known
 
 Row = dict[str, Any]
 BELOW = 1e-6  # the norm of v to which runs are compared, where no other is asked for
+NONE_CAME = "No run came to"
 NOT_RESULTS = ("run", "game", "solver", "seed", "members", "status", "steps")
 
 
@@ -170,7 +171,7 @@ def fastest(rows: Sequence[Row], cost: str, below: float = BELOW) -> str:
     reached = [row for row in rows if row.get(name) is not None]
     count = f"{len(reached)} of {len(rows)} {what} reached it"
     if not reached:
-        return f"No run came to a gradient norm below {below:g}."
+        return f"{NONE_CAME} a gradient norm below {below:g}."
     best = min(reached, key=lambda row: float(row[name]))
     if not best[name]:
         return ""

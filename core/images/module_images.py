@@ -122,8 +122,13 @@ def game_from_modules(
     """
     modules = _named(modules, {generator: "generator", discriminator: "discriminator"})
     gan = isinstance(modules, Mapping) and set(modules) == {"generator", "discriminator"}
-    if (losses is None) == (loss is None):
-        raise UsageError("give the losses of the game: losses(nets, batch), or loss, the name of a GAN loss; not both.")
+    if losses is None and loss is None:
+        raise UsageError(
+            "the game has no losses: give losses(nets, batch), or of a GAN the name of its loss, as loss="
+            '"non-saturating", which is that of counterplay run images.'
+        )
+    if losses is not None and loss is not None:
+        raise UsageError("the losses are given twice: either losses(nets, batch) or loss, the name of a GAN loss.")
     named = loss if losses is None else None if callable(losses) and not isinstance(losses, GanLoss) else losses
     if named is not None:
         if not gan:

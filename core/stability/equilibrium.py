@@ -248,10 +248,13 @@ def _stackelberg(own: Mapping[str, Known], curvature: float | None, zero: float,
 
 
 def _numbers(J: Known, update: Known | None, largest: float) -> str:
-    """ρ(F') and min Re λ(J), as far as they are known."""
+    """ρ(F') and min Re λ(J), as far as they are known, and what was seen beyond that."""
     out = []
     if update is not None and update.differentiable and len(update.certain):
         out.append(f"ρ(F') {_equals(rate_text, update.radius, update, '≥', update.radius_error)}")
+    if update is not None and update.differentiable and not update.largest_is_certain and len(update.values):
+        seen = float(np.abs(update.values).max())
+        out.append(f"of F' also |λ| = {seen:.4g} was seen, which has not converged: more products may settle it")
     if len(J.certain):
         out.append(f"min Re λ(J) {_equals(number_text, float(slowest(J.certain)), J, '≤', J.real_error, largest)}")
     return ", ".join(out)

@@ -78,8 +78,8 @@ def test_the_generator_of_conditional_play_gets_the_classes():
     [
         ({"losses": "hinge"}, "give sample, a function of a generator, or data"),
         ({"losses": by_hand}, "give sample, a function of a generator, or data"),
-        ({"data": "digits"}, "give the losses of the game"),
-        ({"losses": by_hand, "loss": "hinge", "data": "digits"}, "not both"),
+        ({"data": "digits"}, "the game has no losses"),
+        ({"losses": by_hand, "loss": "hinge", "data": "digits"}, "given twice"),
         ({"losses": by_hand, "data": "digits", "generator": "G"}, "generator='G': the modules are generator, discr"),
         ({"losses": by_hand, "sample": lambda rng: {}, "metrics": "fid"}, "metrics by name are of images"),
         ({"losses": by_hand, "data": "digits", "sample": lambda rng: {}}, "give one of them"),

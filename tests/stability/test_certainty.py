@@ -8,7 +8,7 @@ import torch
 
 from counterplay.core.derivatives.operator import Operator
 from counterplay.core.spectra import spectrum as spectra
-from counterplay.core.stability.certainty import known
+from counterplay.core.stability.certainty import CERTAIN, known
 from counterplay.core.stability.verdict import point_verdict
 
 
@@ -28,7 +28,8 @@ def test_a_ritz_value_of_a_symmetric_matrix_is_within_its_error(
     true = np.linalg.eigvalsh(A.numpy())
     assert np.isfinite(one.error).all() and one.complete is False
     assert all(np.abs(true - z).min() <= off for z, off in zip(one.values.real, one.error, strict=True))
-    assert not np.isfinite(known(facts).error[found.status.numpy() == 1]).any()
+    large = (found.status.numpy() == 1) & (found.errors.numpy() > CERTAIN)
+    assert large.any() and not np.isfinite(known(facts).error[large]).any(), "of any matrix only small errors count"
 
 
 @pytest.mark.parametrize(("error", "proven"), [(0.05, True), (0.5, False), (float("nan"), False)])
@@ -40,3 +41,13 @@ def test_a_player_that_would_leave_is_known_before_its_eigenvalue_has_converged(
     assert point_verdict(block, {"x": [1.0], "y": [1.0]}, None, sizes=sizes)["kind"]["flow"] == "unknown", (
         "J is not symmetric"
     )
+
+
+@pytest.mark.parametrize(("error", "said"), [(0.1, True), (1e-5, False)])
+def test_a_larger_eigenvalue_that_has_not_converged_is_named(error: float, said: bool) -> None:
+    """Else ρ(F') ≥ 0.9 reads as if the step were calm."""
+    update = {"eigenvalues": [1.2, 0.9], "status": ["not_converged", "converged"], "errors": [error, 1e-12]}
+    sizes = {"x": 5000, "y": 5000}
+    kind = point_verdict([2.0], {"x": [1.0], "y": [1.0]}, update, sizes=sizes, state_size=10_000)["kind"]
+    assert ("|λ| = 1.2 was seen, which has not converged" in kind["words"]) == said
+    assert (kind["step"] == ">1") != said, "with a small error it proves that the step departs"

@@ -193,6 +193,8 @@ def test_a_race_is_a_table(tmp_path: Path, cli: Run) -> None:
     one, two = run(tmp_path / "one", 0.5, 0, "a", 0.5), run(tmp_path / "two", 0.7, 0, "a", 0.7)
     assert "step_to_0.1" not in cli("summary", one, two)[1]
     assert "step_to_0.1" in cli("summary", one, two, "--below", "0.1")[1]
+    assert "No run came to a gradient norm below 1e-30." in cli("summary", one, two, "--below", "1e-30")[1]
+    assert "No run came" not in cli("summary", one, two, "--table")[1], "nobody asked"
 
 
 def test_commands_take_sweeps(sweep: Path, cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

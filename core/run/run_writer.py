@@ -84,10 +84,9 @@ class RunWriter:
             return RunWriter(observers=kept)
         asked = described(game, solver, experiment)
         facts = {"experiment": asked, "references": asked.pop("references", {}), "settings": settings.facts()}
-        facts |= {"period": solver.period, "step_size_policy": solver.step_size_policy}
-        facts |= {"start_given": start_given, "checks": checks or {}}
-        facts |= {"seed": settings.seed, "versions": versions(), **run_facts(game, state.params)}
-        facts |= {"directions": DIRECTIONS}
+        facts |= {"period": solver.period, "step_size_policy": solver.step_size_policy, "directions": DIRECTIONS}
+        facts |= {"start_given": start_given, "checks": checks or {}, "seed": settings.seed}
+        facts |= {"versions": versions(), **run_facts(game, state.params)}
         if provenance := game.game.metric_provenance():
             facts["metrics"] = {name: dict(about) for name, about in provenance.items()}
         made_directory = not Path(out).exists()

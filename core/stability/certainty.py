@@ -15,9 +15,7 @@ from ..log.schema import SPECTRUM_STATUS
 from .conditioning import ROUNDING, neutral, radius, slowest, without_ones
 
 _OF_DOUBLE = 1e-10  # relative: errors of eigenvalues that were taken in single precision are larger
-CERTAIN = (
-    1e-3  # relative error up to which a Ritz value counts before it has converged (tests/spectra/test_ritz_errors)
-)
+CERTAIN = 1e-3  # a Ritz value with a smaller relative error counts before it has converged (test_ritz_errors.py)
 ERROR_PER_RESIDUAL = 10.0  # for logs without errors: an eigenvalue may be off by this multiple of its residual
 
 

@@ -40,6 +40,9 @@ def dense_spectrum(matrix: Tensor, eps: float | None = None) -> Spectrum:
     ``eps`` is the relative precision of the entries, by default that of their dtype. With V^{-1} A V = Lambda + E, all
     eigenvalues lie in discs around those of Lambda whose radii are the row sums of |E| (Gershgorin 1931). These radii
     are the errors, and they hold for ill-conditioned eigenvalues too. NaN where there is no basis of eigenvectors.
+
+    A basis may be there through rounding alone, as that of a Jordan block. The m eigenvalues whose condition says so
+    are off by the m-th root of a rounding error (Elsner 1985).
     """
     eps = torch.finfo(matrix.dtype).eps if eps is None else eps
     matrix = matrix.detach().to("cpu", torch.float64)
@@ -48,9 +51,17 @@ def dense_spectrum(matrix: Tensor, eps: float | None = None) -> Spectrum:
         values, V, inverse = _eigenvectors(A)
         off = (A.to(V.dtype) @ V - V * values.unsqueeze(-2)).abs()
         E = inverse.abs() @ (off + SLACK * eps * (A.abs() @ V.abs()))
-        return values, torch.linalg.vector_norm(off, dim=-2), E.sum(-1)
+        return values, torch.linalg.vector_norm(off, dim=-2), torch.maximum(E.sum(-1), _of_blocks(A, inverse))
 
     return _spectrum(found, matrix.shape[-1], torch.inf, matrix)
+
+
+def _of_blocks(A: Tensor, inverse: Tensor) -> Tensor:
+    """By how much eigenvalues (..., N) of Jordan blocks may be off; 0 of those with an eigenvector of their own."""
+    rounding = SLACK * torch.finfo(torch.float64).eps
+    defective = torch.linalg.vector_norm(inverse, dim=-1) * rounding >= 1  # the condition, as columns of V have norm 1
+    root = 1 / defective.sum(-1, keepdim=True).clamp(min=1)
+    return torch.where(defective, 2 * torch.linalg.matrix_norm(A)[..., None] * rounding**root, 0.0)
 
 
 def ritz_spectrum(H: Tensor, k: int, tol: float) -> Spectrum:

@@ -153,6 +153,24 @@ def test_a_small_residual_is_no_eigenvalue_where_the_operator_is_far_from_normal
     assert float(found.residuals[0]) < 1e-8, "small, and yet"
 
 
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_eigenvalues_of_a_jordan_block_are_off_by_the_root_of_rounding(value, size):
+    """They look exact where the block is triangular; the same block in another basis shows that they are not."""
+    A = torch.diag(torch.full((size + 1,), value, dtype=F64))
+    A[:size, :size] += torch.diag(torch.ones(size - 1, dtype=F64), 1)
+    A[size, size] = 3.0
+    found = dense_spectrum(torch.stack([A, torch.eye(size + 1, dtype=F64)]))
+    errors = found.errors[0] * 3.0
+    assert errors[0] < 1e-13 and not (errors[1:] < 1e-15 ** (1 / size)).any() and not (errors[1:] > 1e-3).any()
+    assert (found.errors[1] < 1e-13).all(), "a multiple eigenvalue with eigenvectors of its own is exact"
+    for seed in range(5):
+        Q = torch.linalg.qr(random(size + 1, size + 1, seed=seed))[0]
+        rotated = torch.linalg.eigvals(Q @ A @ Q.T)
+        for z, off in zip(found.eigenvalues[0], errors, strict=True):
+            assert not (rotated - z).abs().min() > off + 1e-12, "an error of NaN is unknown"
+
+
 def test_eigenvalues_that_coincide_are_off_by_the_root_of_the_residual(always_krylov):
     """A Jordan block of three in a random basis: the figures differ by 1e-6, and are not called converged."""
     A = torch.diag(torch.linspace(0, 0.5, 60, dtype=F64))

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from counterplay.core.derivatives.operator import Operator
-from counterplay.core.spectra import spectrum as spectra
+from counterplay.core.spectra import spectrum as krylov
+from counterplay.core.spectra.eigenvalues import dense_spectrum
 from counterplay.core.stability.certainty import CERTAIN, known
 from counterplay.core.stability.verdict import point_verdict
 
@@ -17,11 +18,11 @@ from counterplay.core.stability.verdict import point_verdict
 def test_a_ritz_value_of_a_symmetric_matrix_is_within_its_error(
     monkeypatch: pytest.MonkeyPatch, seed: int, products: int
 ) -> None:
-    monkeypatch.setattr(spectra, "DENSE", 0)
+    monkeypatch.setattr(krylov, "DENSE", 0)
     A = torch.randn(120, 120, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     A, like = A + A.T, {"x": {"value": torch.zeros(120, dtype=torch.float64)}}
     product = lambda u: {"x": {"value": A @ u["x"]["value"]}}  # noqa: E731
-    found = spectra.spectrum(Operator(product, product, like, like), k=8, max_products=products)
+    found = krylov.spectrum(Operator(product, product, like, like), k=8, max_products=products)
     facts = {"eigenvalues": found.eigenvalues, "status": found.status, "errors": found.errors, "dimension": 120}
     assert (found.status == 1).any(), "else this tests nothing"
     one = known(facts, symmetric=True)
@@ -51,3 +52,17 @@ def test_a_larger_eigenvalue_that_has_not_converged_is_named(error: float, said:
     kind = point_verdict([2.0], {"x": [1.0], "y": [1.0]}, update, sizes=sizes, state_size=10_000)["kind"]
     assert ("|λ| = 1.2 was seen, which has not converged" in kind["words"]) == said
     assert (kind["step"] == ">1") != said, "with a small error it proves that the step departs"
+
+
+def test_a_drift_along_a_jordan_block_is_no_line_of_equilibria() -> None:
+    """v = (y, 0, z): x moves for ever at the speed y, so that no rate leads to the nearest equilibrium."""
+    J = torch.tensor([[0.0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.float64)
+    spectra = [dense_spectrum(A) for A in (J, torch.eye(3, dtype=torch.float64) - 0.1 * J)]
+    J_, F = ({"eigenvalues": s.eigenvalues, "errors": s.errors, "status": s.status} for s in spectra)
+    facts = point_verdict(J_, {"x": [0.0], "y": [0.0], "z": [1.0]}, F, sizes=dict.fromkeys("xyz", 1), state_size=3)
+    assert np.isnan(facts["predicted_rate"]) and np.isnan(facts["steps_to_epsilon"]) and np.isnan(facts["phase"])
+    straight = torch.diag(torch.tensor([0.0, 0, 1], dtype=torch.float64))
+    spectra = [dense_spectrum(A) for A in (straight, torch.eye(3, dtype=torch.float64) - 0.1 * straight)]
+    J_, F = ({"eigenvalues": s.eigenvalues, "errors": s.errors, "status": s.status} for s in spectra)
+    facts = point_verdict(J_, {"x": [0.0], "y": [0.0], "z": [1.0]}, F, sizes=dict.fromkeys("xyz", 1), state_size=3)
+    assert facts["predicted_rate"] == pytest.approx(0.9), "a plane of equilibria"

@@ -52,7 +52,7 @@ def meaning(log: Log) -> dict[str, Any] | None:
         numbers: dict[str, Any] = {k: _float(x if x is None or log.members is None else x[m]) for k, x in given.items()}
         numbers["newton"] = tuple(math.nan if x is None else float(x.reshape(-1)[m]) for x in newton)
         numbers["at_boundary"] = boundary is not None and bool(boundary.reshape(-1)[m] == 1)
-        changing = steps_change(policy, numbers["noise"])
+        changing = steps_change(policy, _noise_of_players(log, m, numbers["noise"]))
         facts = point_verdict(one.J, one.blocks, one.update, **numbers, **fixed, changing=changing)
         none = isinstance(line, str)
         facts |= {"measured_rate": None if none else float(np.exp(line[0])), "unmeasured": line if none else None}
@@ -73,6 +73,13 @@ _COMMON = ("epsilon", "period", "rounding")  # facts that all members have in co
 
 def _float(x: NDArray[Any] | None) -> float | None:
     return None if x is None or np.isnan(x) else float(x)
+
+
+def _noise_of_players(log: Log, member: int, noise: float | None) -> list[float] | None:
+    """The deviations of each player's part of v between batches; in logs that do not have them, that of all of v."""
+    if (own := last(log, "spectrum/player_noise")) is not None:
+        return [float(x) for x in own.reshape(-1, len(log.players))[member]]
+    return None if noise is None else [noise]
 
 
 def _gradient(log: Log) -> NDArray[Any] | None:

@@ -131,6 +131,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ("update_far_errors", _FAR, "<f8", "how far each of them may be off, relative to the largest |1 - lambda|"),
         ("gradient_norm", _M, "<f8", "norm of v on the batch that spectra are measured on"),
         ("gradient_noise", _M, "<f8", f"deviation of v between {NOISE_BATCHES} independent batches, as a norm"),
+        ("player_noise", _P, "<f8", "the same of each player's own part of v"),
         ("mean_gradient_norm", _M, "<f8", f"norm of the mean of v over those {NOISE_BATCHES} batches"),
         ("newton_norm", _M, "<f8", "norm of the Newton step to where J says that the mean of v is 0"),
         ("newton_noise", _M, "<f8", f"deviation of that step between {NOISE_BATCHES} independent batches, as a norm"),

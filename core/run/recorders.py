@@ -139,7 +139,7 @@ class SpectrumRecorder:
             row |= _columns(update.far, "update_far_")
         norms = {"gradient_norm": noise.gradient, "mean_gradient_norm": noise.mean, "gradient_noise": noise.deviation}
         norms |= {"newton_norm": newton.norm, "newton_noise": newton.noise, "newton_remainder": newton.remainder}
-        norms["at_boundary"] = probe.at_boundary
+        norms |= {"player_noise": noise.players, "at_boundary": probe.at_boundary}
         self.append("spectrum", {**row, **{name: numpy(x) for name, x in norms.items()}})
 
 

@@ -43,7 +43,7 @@ def newton_step(
         return NewtonStep(unknown, unknown, unknown)
     finite = J.isfinite().flatten(-2).all(-1) & v.isfinite().all(-1).all(0)
     rhs = v.double().nan_to_num().movedim(0, -1)  # ([M,] N, batches)
-    steps = torch.linalg.lstsq(J.nan_to_num(), rhs, rcond=SINGULAR, driver="gelsy").solution.movedim(-1, 0)
+    steps = torch.linalg.lstsq(J.nan_to_num(), rhs, rcond=SINGULAR, driver="gelsd").solution.movedim(-1, 0)
     mean = steps.mean(0)
     there = unravel((ravel(params, ensemble).cpu() - mean).to(v), params)
     left = norm(gradients(tree_map(lambda x, like: x.to(like), there, params)).mean(0))

@@ -125,7 +125,9 @@ class Probe:
     @cached_property
     def noise(self) -> GradientNoise:
         """The norm of v, and how much it differs between batches."""
-        return GradientNoise.of(self._gradients[0], self._independent)
+        ensemble = self.game.members is not None
+        sizes = [ravel({i: tree}, ensemble).shape[-1] for i, tree in self.params.items()]
+        return GradientNoise.of(self._gradients[0], self._independent, sizes)
 
     @cached_property
     def at_boundary(self) -> Tensor:

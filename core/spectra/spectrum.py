@@ -11,7 +11,7 @@ from ..derivatives.operator import Operator
 from ..game.tree import Params, add, leaves, ravel, scale, sub, tmap
 from ..tolerances import tolerances
 from .announcement import counted_products
-from .eigenvalues import CONVERGED, NOT_DIFFERENTIABLE, SLACK, Spectrum, dense_spectrum, ritz_spectrum
+from .eigenvalues import CONVERGED, NOT_DIFFERENTIABLE, RITZ_SLACK, Spectrum, dense_spectrum, ritz_spectrum
 from .krylov_schur import krylov_schur
 from .update_map import UpdateMap
 
@@ -77,7 +77,7 @@ def _adjoint(F: UpdateMap) -> Operator:
 
 def _with_status(F: UpdateMap, found: Spectrum) -> Spectrum:
     """``found`` with the status of eigenvalues of F': converged ones, unless F' does not exist."""
-    accepted = found.errors <= ACCEPTED * SLACK * tolerances(F.here.dtype).radius  # the error is recorded beside it
+    accepted = found.errors <= ACCEPTED * RITZ_SLACK * tolerances(F.here.dtype).radius  # recorded beside it
     converged = accepted | (found.status == CONVERGED)
     status = torch.where(F.kinks().cpu().unsqueeze(-1), NOT_DIFFERENTIABLE, CONVERGED)
     return replace(found, status=torch.where(converged, status, found.status))

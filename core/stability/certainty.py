@@ -88,9 +88,11 @@ class Known:
 
     @cached_property
     def radius_error(self) -> float:
-        """The error that ``radius`` may have; NaN where no eigenvalue is certain."""
+        """The error that ``radius`` may have, of a bound downwards; NaN where no eigenvalue is certain."""
         size, off = np.abs(self.certain), self.error[np.isfinite(self.error)]
-        return float(radius(size + off) - self.radius)
+        if self.complete is True or not len(size):
+            return float(radius(size + off) - self.radius)
+        return float(self.radius - max((size - off).max(), 0.0))
 
     @cached_property
     def real_error(self) -> float:

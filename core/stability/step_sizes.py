@@ -43,13 +43,13 @@ def descends(experiment: Mapping[str, Any]) -> bool:
 _ADAPTIVE = ("adam", "adamw", "rmsprop", "tf-rmsprop")  # rules that divide by the root of a second moment of v
 
 
-def steps_change(policy: str, noise: float | None) -> bool:
+def steps_change(policy: str, noise: Sequence[float] | None) -> bool:
     """Whether the same v makes another step later on, so that F' does not say where the steps lead.
 
     ``policy`` is `Solver.step_size_policy`. What an adaptive step is divided by keeps its size only where the ``noise``
-    between batches keeps it up.
+    between batches keeps it up, that of each player its own.
     """
-    return policy == "scheduled" or (policy == "adaptive" and noise == 0)
+    return policy == "scheduled" or (policy == "adaptive" and noise is not None and 0 in noise)
 
 
 def step_size_policy(run: Mapping[str, Any]) -> str:

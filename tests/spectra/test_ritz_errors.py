@@ -86,3 +86,32 @@ def test_what_counts_is_within_its_error(name: str, monkeypatch: pytest.MonkeyPa
             before_converged += int((certain & (found.status.numpy() == 1)).sum())
     if name in ("of a game", "of momentum"):
         assert counted > before_converged > 10, "more counts than what has converged"
+
+
+@pytest.mark.parametrize(
+    ("weight", "decay", "step", "products"), [(1.448, -0.2453, 4.644e-4, 100), (6.6455, -2.128, 1.361e-4, 50)]
+)
+def test_a_long_chain_of_players_is_within_its_error(
+    weight: float, decay: float, step: float, products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small step of a game in which each number follows the next: its powers grow for long before they shrink.
+
+    All eigenvalues are 1 - step / 2. What a Krylov space knows of their condition is off by an order of magnitude.
+    """
+    monkeypatch.setattr(spectra, "DENSE", 0)
+    n = 2200
+    weights = weight * torch.logspace(0, decay, n - 1, dtype=torch.float64).flip(0)
+    like = {"x": {"value": torch.zeros(n, dtype=torch.float64)}}
+
+    def mv(u: Tensor) -> Tensor:
+        return u - step * (u / 2 + torch.cat([torch.zeros(1).double(), weights * u[:-1]]))
+
+    def rmv(w: Tensor) -> Tensor:
+        return w - step * (w / 2 + torch.cat([weights * w[1:], torch.zeros(1).double()]))
+
+    maps = [lambda u, f=f: {"x": {"value": f(u["x"]["value"])}} for f in (mv, rmv)]
+    found = spectra.spectrum(Operator(maps[0], maps[1], like, like), k=20, max_products=products)
+    one = known({"eigenvalues": found.eigenvalues, "status": found.status, "errors": found.errors}, size=n)
+    off = np.abs(one.values - (1 - step / 2))
+    assert (off <= one.error).all() and off.max() > 1e-4, "an error that is not known is infinite"
+    assert not one.radius - one.radius_error > 1, "else the step is said to depart"

@@ -66,3 +66,12 @@ def test_a_drift_along_a_jordan_block_is_no_line_of_equilibria() -> None:
     J_, F = ({"eigenvalues": s.eigenvalues, "errors": s.errors, "status": s.status} for s in spectra)
     facts = point_verdict(J_, {"x": [0.0], "y": [0.0], "z": [1.0]}, F, sizes=dict.fromkeys("xyz", 1), state_size=3)
     assert facts["predicted_rate"] == pytest.approx(0.9), "a plane of equilibria"
+
+
+def test_the_lower_bound_of_the_radius_is_that_of_the_surest_eigenvalue() -> None:
+    one = known({"eigenvalues": [1.0004, 1.0], "status": [0, 0], "errors": [1e-5, 1e-3]}, size=5000)
+    assert one.radius - one.radius_error == pytest.approx(1.0004 * (1 - 1e-5))
+    whole = known({"eigenvalues": [1.0004, 1.0], "status": [0, 0], "errors": [1e-5, 1e-3]}, size=2)
+    assert whole.radius + whole.radius_error == pytest.approx(1.0 + 1.0004e-3), (
+        "and of all of them the largest possible"
+    )

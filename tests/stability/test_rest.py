@@ -14,6 +14,7 @@ from torch import Tensor
 
 import counterplay as cp
 from counterplay.analysis.measures.log_verdict import meaning
+from counterplay.core.spectra.newton import newton_step
 from counterplay.core.stability.step_sizes import step_size_policy
 from counterplay.core.stability.verdict import point_verdict
 
@@ -90,6 +91,39 @@ class Clipped(cp.Composed):
     def direction(self, local: cp.LocalGame) -> cp.Params:
         v = local.gradient()
         return cp.tree.scale(v, 1 / (1e-3 + local.norm(v)))
+
+
+def test_noise_of_one_player_does_not_keep_the_steps_of_another_up(tmp_path: Path) -> None:
+    """x comes to rest, where its second moment vanishes and its steps grow, whatever is drawn for y."""
+
+    def losses(p: cp.Params, batch: Any) -> dict[str, Tensor]:
+        x, y = p["x"]["value"], p["y"]["value"]
+        return {"x": (x**2).sum() / 2, "y": (y**2).sum() / 2 + 1e-4 * (batch["e"] * y).sum()}
+
+    start = {i: {"value": torch.tensor([0.5], dtype=torch.float64)} for i in "xy"}
+    game = cp.game_from_losses(losses, start, lambda rng: {"e": torch.randn(1, generator=rng, dtype=torch.float64)})
+    solver = cp.make("solver", "simgd", lr=1e-3, rule="rmsprop")
+    cp.run(game, solver, steps=30, spectrum_every=30, out=tmp_path / "run")
+    log = cp.open_log(tmp_path / "run")
+    assert log["spectrum/player_noise"][-1, 0] == 0 < log["spectrum/player_noise"][-1, 1]
+    for facts in (meaning(log), cp.spectrum(tmp_path / "run", game=game, solver=solver)["meaning"]):
+        assert facts is not None and np.isnan(facts["predicted_rate"]) and facts["kind"]["step"] == "none"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_newton_step_among_many_equilibria_is_the_shortest_each_time(seed: int) -> None:
+    """Of a J with 24 neutral directions."""
+    g = torch.Generator().manual_seed(seed)
+    A = torch.randn(8, 20, generator=g, dtype=torch.float64) / 4
+    B = A.T @ torch.randn(8, 8, generator=g, dtype=torch.float64) @ A
+    J = torch.cat([torch.cat([A.T @ A, B], 1), torch.cat([-B.T, A.T @ A], 1)])
+    v = J @ torch.randn(40, generator=g, dtype=torch.float64)
+    params = {i: {"value": torch.zeros(20, dtype=torch.float64)} for i in "xy"}
+    expected = float((torch.linalg.pinv(J, rtol=1e-12) @ v).norm())
+    for _ in range(30):
+        found = newton_step(J, v[None], params, lambda p: (v + J @ cp.tree.ravel(p))[None], False)
+        assert float(found.norm) == pytest.approx(expected, rel=1e-9) and float(found.remainder) < 1e-9
+        _ = torch.randn(40, 40) @ torch.randn(40, 40)  # what is in freed memory must not matter
 
 
 def test_a_solver_of_a_plugin_says_itself_that_its_steps_change(tmp_path: Path) -> None:

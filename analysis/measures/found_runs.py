@@ -71,7 +71,7 @@ def unfinished(path: str | Path) -> str:
     counts = Counter(sweep.state(cell.name).state for cell in sweep.cells())
     ended = sum(counts.pop(state, 0) for state in ENDED)
     others = ", ".join(f"{n} {state}" for state, n in counts.most_common())
-    return f"{path}: of {ended + counts.total()} cells {ended} have ended, {others}." if others else ""
+    return f"{path}: {ended} of {ended + counts.total()} cells ended, {others}." if others else ""
 
 
 def _begun(run: Path) -> bool:

@@ -153,6 +153,13 @@ def test_a_small_residual_is_no_eigenvalue_where_the_operator_is_far_from_normal
     assert float(found.residuals[0]) < 1e-8, "small, and yet"
 
 
+def test_a_small_member_is_not_taken_for_symmetric_beside_a_large_one():
+    A = torch.stack([1e20 * torch.eye(2, dtype=F64), torch.tensor([[1.0, 2.0], [-2.0, 1.0]], dtype=F64)])
+    found = dense_spectrum(A)
+    same_spectrum(A[1], found.eigenvalues[1], 1e-12)
+    assert (found.errors[1] < 1e-13).all()
+
+
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_eigenvalues_of_a_jordan_block_are_off_by_the_root_of_rounding(value, size):

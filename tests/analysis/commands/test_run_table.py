@@ -234,6 +234,6 @@ def test_tensorboard_is_asked_for_by_name(sweep: Path, cli: Run, tmp_path: Path)
 def test_a_summary_of_a_sweep_says_what_has_not_ended(cli: Run) -> None:
     grid = ("sweep", "quadratic", "--solver", "simgd,cgd", "-s", "lr=0.01,0.02", "--steps", "3", "--out", "g")
     cli(*grid, "--limit", "1", "--workers", "1", "--quiet")
-    assert cli("summary", "g")[1].splitlines()[-1] == "g: of 4 cells 1 have ended, 3 waiting."
+    assert cli("summary", "g")[1].splitlines()[-1] == "g: 1 of 4 cells ended, 3 waiting."
     cli(*grid, "--workers", "1", "--quiet")
     assert "ended" not in cli("summary", "g")[1]

@@ -126,7 +126,7 @@ class Probe:
     def noise(self) -> GradientNoise:
         """The norm of v, and how much it differs between batches."""
         ensemble = self.game.members is not None
-        sizes = [ravel({i: tree}, ensemble).shape[-1] for i, tree in self.params.items()]
+        sizes = [ravel({i: self.params[i]}, ensemble).shape[-1] for i in self.local().players]
         return GradientNoise.of(self._gradients[0], self._independent, sizes)
 
     @cached_property

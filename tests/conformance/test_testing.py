@@ -48,7 +48,7 @@ def test_the_checks_are_those_of_the_command():
 
 def test_of_a_module_all_that_it_registers_is_checked():
     found = checks(plugin(SOUND, BROKEN))
-    assert {c.of for c in found} == {"theirs", "restless"} and len(found) == 24
+    assert {c.of for c in found} == {"theirs", "restless"} and len(found) == 26
     wrong = {}
     for check in found:
         try:

@@ -57,6 +57,7 @@ def test_of_a_module_all_that_it_registers_is_checked():
             wrong[str(check)] = str(error)
     assert list(wrong) == [
         "solver-restless: an equilibrium is a fixed point",
+        "solver-restless: steps are in proportion to v, or adaptive",
         "solver-restless: strategy sets are kept or refused",
     ]
     assert "it leaves the equilibrium of quadratic" in wrong["solver-restless: an equilibrium is a fixed point"]

@@ -79,7 +79,7 @@ def _table(
     from ...core.errors import BadLog
     from ...core.storage.strict_json import dumps
     from ..measures.found_runs import find_runs, tell_unread, unfinished
-    from ..measures.run_table import BELOW, NONE_CAME, over_seeds, run_table, said_fastest, sorted_by, unreadable
+    from ..measures.run_table import BELOW, over_seeds, run_table, said_fastest, sorted_by, unreadable
     from .run_table_text import lines, write
 
     wanted, below = below is not None, BELOW if below is None else below
@@ -98,8 +98,7 @@ def _table(
         asked += [x for x in (f"{cost}_to_{below:g}" for cost in ("step", "gradients")) if below != BELOW]
         for line in lines(rows, max(shutil.get_terminal_size((100, 24)).columns, 60), asked):
             click.echo(line)
-        said = said_fastest(rows if seeds else good, below) if len(good) > 1 and not best else ""
-        if said and (wanted or not said.startswith(NONE_CAME)):
+        if len(good) > 1 and not best and (said := said_fastest(rows if seeds else good, below, wanted)):
             click.echo("\n" + said)
         for said in filter(None, map(unfinished, paths)):
             click.echo("\n" + said)

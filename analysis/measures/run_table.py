@@ -19,7 +19,6 @@ from .found_runs import FoundRun, require_known
 
 Row = dict[str, Any]
 BELOW = 1e-6  # the norm of v to which runs are compared, where no other is asked for
-NONE_CAME = "No run came to"
 NOT_RESULTS = ("run", "game", "solver", "seed", "members", "status", "steps")
 
 
@@ -171,7 +170,7 @@ def fastest(rows: Sequence[Row], cost: str, below: float = BELOW) -> str:
     reached = [row for row in rows if row.get(name) is not None]
     count = f"{len(reached)} of {len(rows)} {what} reached it"
     if not reached:
-        return f"{NONE_CAME} a gradient norm below {below:g}."
+        return f"No run came to a gradient norm below {below:g}."
     best = min(reached, key=lambda row: float(row[name]))
     if not best[name]:
         return ""
@@ -182,7 +181,12 @@ def fastest(rows: Sequence[Row], cost: str, below: float = BELOW) -> str:
     return f"Fastest to a gradient norm below {below:g} by {words}: {name} ({amount}; {count})."
 
 
-def said_fastest(rows: Sequence[Row], below: float = BELOW) -> str:
-    """A sentence on the fastest by each cost that the runs counted, each on a line of its own."""
+def said_fastest(rows: Sequence[Row], below: float = BELOW, wanted: bool = True) -> str:
+    """A sentence on the fastest by each cost that the runs counted, each on a line of its own.
+
+    That no run came below it is said only where it was ``wanted``.
+    """
+    if not wanted and all(row.get(f"step_to_{below:g}") is None for row in rows):
+        return ""
     costs = [c for c in ("step", "gradients", "products", "solver_seconds") if f"{c}_to_{below:g}" in columns_of(rows)]
     return "\n".join(filter(None, dict.fromkeys(fastest(rows, cost, below) for cost in costs)))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..derivatives.evaluator import Evaluator
-from ..errors import BadLog, PluginError, UsageError
+from ..errors import BadLog, PluginError, UsageError, UserError
 from ..game.game import Game, innermost
 from ..game.regularizer import Regularizer
 from ..game.tree import Buffers
@@ -189,19 +189,16 @@ def _played(files: RunDirectory, facts: Mapping[str, Any], *given: Any) -> tuple
 
     So it is where what was handed back does not fit the run's last state.
     """
-    try:
-        game, solver, regularizers = _objects(facts["experiment"], *given)
-    except UsageError:
-        return None
     tensors, numbers = load_checkpoint(newest(files.path))
     tensors.pop("log", None)
     try:
+        game, solver, regularizers = _objects(facts["experiment"], *given)
         with files.reading():
             settings = replace(Settings.read(facts["settings"]), device="cpu", trace_from=None)
             with settings.switched():
                 evaluator = settings.checked().evaluator(game, regularizers)
                 return evaluator, initial_state(evaluator, solver, settings).restored(tensors, numbers).buffers
-    except BadLog:  # with allow_inexact other objects may have been handed back
+    except UserError:  # the result itself needs none of this
         return None
 
 
